@@ -1,0 +1,53 @@
+/* core/status.h
+ *
+ * Every way an operation of the core can end. A function that can fail
+ * returns one of these and fills its results only with STATUS_OK.
+ *
+ * The binding turns them into exceptions in one switch without a default, so
+ * a new ending here does not compile until it has an exception there.
+ */
+#ifndef SHAREDMAP_CORE_STATUS_H
+#define SHAREDMAP_CORE_STATUS_H
+
+enum status {
+    STATUS_OK = 0,
+
+    // The caller's world.
+    STATUS_NO_MEMORY,
+    STATUS_SYSTEM,     // errno says which call of the system failed
+    STATUS_NO_SPACE,   // the file system cannot take the snapshot
+    STATUS_TOO_LARGE,  // sizes that no offset of the format can hold
+
+    // Names and the files behind them.
+    STATUS_NAME_EMPTY,
+    STATUS_NAME_HAS_NUL,
+    STATUS_NAME_TOO_LONG,
+    STATUS_LABEL_TOO_LONG,
+    STATUS_NAME_ABSENT,
+    STATUS_NAME_TAKEN,
+    STATUS_NOT_REGULAR,  // a directory, a FIFO, a symbolic link, ...
+    STATUS_FOREIGN_OWNER,
+    STATUS_OTHERS_MAY_WRITE,
+    STATUS_LOCK_TIMEOUT,
+
+    // Bytes that are not what they should be: each check has its own ending.
+    STATUS_NOT_A_SNAPSHOT,
+    STATUS_OTHER_VERSION,
+    STATUS_OTHER_KIND,
+    STATUS_TRUNCATED,
+    STATUS_BAD_HEADER_CHECKSUM,
+    STATUS_BAD_HEADER,
+    STATUS_BAD_REGION,
+    STATUS_BAD_REFERENCE,
+    STATUS_BAD_RECORD,
+    STATUS_BAD_VALUE,
+    STATUS_BAD_TEXT,
+    STATUS_BAD_ORDER,
+    STATUS_BAD_CHECKSUM,
+};
+
+/* One sentence for each, without a full stop; never NULL. */
+const char *
+status_message(enum status status);
+
+#endif
