@@ -1,0 +1,652 @@
+/* core/rbtree.c
+ *
+ * A red-black tree.
+ *
+ *   1  A red node has no red child.
+ *   2  Every way down from the root to a NULL meets equally many black nodes.
+ *
+ * Together they keep the longest way at most twice the shortest. Inserting can
+ * only break 1, removing only leaves some ways one black node short of 2; each
+ * repair climbs until its rule holds again. rbtree_check() verifies both.
+ *
+ * Left and right are child[LEFT] and child[RIGHT], so each repair is written
+ * once for a side and its opposite. In the pictures the side is the left, red
+ * nodes are in (brackets), and ? stands for either colour.
+ *
+ * A node and its key are one allocation. A value up to VALUE_ROOM bytes lies
+ * behind the key; a longer one is an allocation of its own:
+ *
+ *     | struct rbtree_node | key bytes | room for a short value |
+ *            value ----------------------^
+ *            value ---> | a long value |
+ *
+ * A node therefore stays where it is when its value is replaced, and who
+ * stands on it while walking does not fall.
+ *
+ * Not here: locks and Python. Callers keep writers away from everyone else.
+ */
+#include "core/rbtree.h"
+
+#include <assert.h>
+
+#include "core/memory.h"
+
+enum side { LEFT = 0, RIGHT = 1 };
+
+static inline enum side
+opposite(enum side side)
+{
+    return side == LEFT ? RIGHT : LEFT;
+}
+
+struct rbtree_node {
+    struct rbtree_node *parent;  // NULL for the root
+    struct rbtree_node *child[2];
+    unsigned char *value;  // into bytes[], or owned
+    size_t value_size;
+    size_t key_size;
+    uint32_t value_room;  // behind the key
+    uint8_t value_type;
+    bool is_red;
+    unsigned char bytes[];
+};
+
+struct rbtree {
+    struct rbtree_node *root;
+    size_t count;
+    uint64_t version;
+};
+
+/* Short values are replaced in place, and what a node wastes when a long
+ * value becomes a short one stays below this many bytes. */
+enum { VALUE_ROOM = 256 };
+
+/* ---- nodes -------------------------------------------------------------- */
+
+static inline struct slice
+node_key(const struct rbtree_node *node)
+{
+    return (struct slice){node->bytes, node->key_size};
+}
+
+static inline unsigned char *
+node_room(struct rbtree_node *node)
+{
+    return node->bytes + node->key_size;
+}
+
+static bool
+owns_value(struct rbtree_node *node)
+{
+    return node->value != node_room(node);
+}
+
+static void
+node_destroy(struct rbtree_node *node)
+{
+    if (owns_value(node)) {
+        memory_release(node->value);
+    }
+    memory_release(node);
+}
+
+/* On STATUS_NO_MEMORY the node keeps the value that it had. */
+static enum status
+node_set_value(struct rbtree_node *node, struct value value)
+{
+    unsigned char *place = node_room(node);
+    if (value.bytes.size > node->value_room) {
+        place = memory_allocate(value.bytes.size);
+        if (place == NULL) {
+            return STATUS_NO_MEMORY;
+        }
+    }
+    // The new bytes may be the old ones: a tree may be updated from itself.
+    if (value.bytes.size > 0) {
+        memmove(place, value.bytes.bytes, value.bytes.size);
+    }
+    if (owns_value(node)) {
+        memory_release(node->value);
+    }
+    node->value = place;
+    node->value_size = value.bytes.size;
+    node->value_type = (uint8_t)value.type;
+    return STATUS_OK;
+}
+
+static enum status
+node_create(struct rbtree_node **created, struct slice key, struct value value)
+{
+    size_t room = value.bytes.size <= VALUE_ROOM ? value.bytes.size : 0;
+    size_t size;
+    if (__builtin_add_overflow(sizeof(struct rbtree_node) + room, key.size,
+                               &size))
+    {
+        return STATUS_NO_MEMORY;
+    }
+    struct rbtree_node *node = memory_allocate(size);
+    if (node == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    node->parent = node->child[LEFT] = node->child[RIGHT] = NULL;
+    node->is_red = true;
+    node->key_size = key.size;
+    node->value_room = (uint32_t)room;
+    node->value = node->bytes + key.size;
+    slice_copy(node->bytes, key);
+    enum status status = node_set_value(node, value);
+    if (status != STATUS_OK) {
+        memory_release(node);
+        return status;
+    }
+    *created = node;
+    return STATUS_OK;
+}
+
+/* ---- shape -------------------------------------------------------------- */
+
+static inline bool
+is_red(const struct rbtree_node *node)
+{
+    return node != NULL && node->is_red;
+}
+
+static inline enum side
+side_of(const struct rbtree_node *node)
+{
+    return node->parent->child[LEFT] == node ? LEFT : RIGHT;
+}
+
+/* Puts `heir` (may be NULL) where `node` hangs. */
+static void
+replace_child(struct rbtree *tree, struct rbtree_node *node,
+              struct rbtree_node *heir)
+{
+    if (node->parent == NULL) {
+        tree->root = heir;
+    }
+    else {
+        node->parent->child[side_of(node)] = heir;
+    }
+    if (heir != NULL) {
+        heir->parent = node->parent;
+    }
+}
+
+/* Sinks `top` to `side`; its other child rises:
+ *
+ *        top                 riser
+ *       /   \               /     \
+ *      a    riser    ->   top      c
+ *           /   \        /   \
+ *          b     c      a     b
+ */
+static void
+rotate(struct rbtree *tree, struct rbtree_node *top, enum side side)
+{
+    struct rbtree_node *riser = top->child[opposite(side)];
+    struct rbtree_node *inner = riser->child[side];
+
+    replace_child(tree, top, riser);
+    riser->child[side] = top;
+    top->parent = riser;
+    top->child[opposite(side)] = inner;
+    if (inner != NULL) {
+        inner->parent = top;
+    }
+}
+
+/* ---- insertion ---------------------------------------------------------- */
+
+/* `node` is red. Loop invariant: the tree obeys both rules, except that
+ * node's parent may be red too. */
+static void
+repair_after_insertion(struct rbtree *tree, struct rbtree_node *node)
+{
+    while (is_red(node->parent)) {
+        struct rbtree_node *parent = node->parent;
+        struct rbtree_node *grandparent = parent->parent;
+        if (grandparent == NULL) {
+            // Case 1: the parent is the root, and a root may be black.
+            parent->is_red = false;
+            return;
+        }
+        enum side side = side_of(parent);
+        struct rbtree_node *uncle = grandparent->child[opposite(side)];
+        if (is_red(uncle)) {
+            /* Case 2: push the grandparent's black down; it becomes the red
+             * node that may have a red parent.
+             *
+             *          g                 (g)
+             *        /   \              /   \
+             *      (p)   (u)    ->     p     u
+             *      /                  /
+             *    (n)                (n)
+             */
+            parent->is_red = false;
+            uncle->is_red = false;
+            grandparent->is_red = true;
+            node = grandparent;
+            continue;
+        }
+        if (node == parent->child[opposite(side)]) {
+            /* Case 3: turn the inner grandchild outwards, then case 4.
+             *
+             *        g              g
+             *       /              /
+             *     (p)     ->     (n)
+             *       \            /
+             *       (n)        (p)
+             */
+            rotate(tree, parent, side);
+            parent = node;
+        }
+        /* Case 4: the parent rises and takes the grandparent's black.
+         *
+         *          g              p
+         *         /             /   \
+         *       (p)     ->    (n)   (g)
+         *       /
+         *     (n)
+         */
+        parent->is_red = false;
+        grandparent->is_red = true;
+        rotate(tree, grandparent, opposite(side));
+        return;
+    }
+}
+
+enum status
+rbtree_put(struct rbtree *tree, struct slice key, struct value value)
+{
+    struct rbtree_node *parent = NULL;
+    struct rbtree_node *node = tree->root;
+    enum side side = LEFT;
+    while (node != NULL) {
+        int order = slice_compare(key, node_key(node));
+        if (order == 0) {
+            return node_set_value(node, value);
+        }
+        parent = node;
+        side = order < 0 ? LEFT : RIGHT;
+        node = node->child[side];
+    }
+    enum status status = node_create(&node, key, value);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    node->parent = parent;
+    if (parent == NULL) {
+        tree->root = node;
+    }
+    else {
+        parent->child[side] = node;
+    }
+    repair_after_insertion(tree, node);
+    tree->count += 1;
+    tree->version += 1;
+    return STATUS_OK;
+}
+
+/* ---- removal ------------------------------------------------------------ */
+
+/* Loop invariant: both rules hold, except that every way through
+ * parent->child[side] meets one black node too few. */
+static void
+repair_after_removal(struct rbtree *tree, struct rbtree_node *parent,
+                     enum side side)
+{
+    for (;;) {
+        enum side far_side = opposite(side);
+        // Ways through the sibling are longer, so there is one.
+        struct rbtree_node *sibling = parent->child[far_side];
+        assert(sibling != NULL);
+        if (sibling->is_red) {
+            /* Case 1: bring up a black sibling.
+             *
+             *        p                  s
+             *      /   \              /   \
+             *     n    (s)    ->    (p)    d
+             *         /   \        /   \
+             *        c     d      n     c
+             */
+            sibling->is_red = false;
+            parent->is_red = true;
+            rotate(tree, parent, side);
+            sibling = parent->child[far_side];
+            assert(sibling != NULL);
+        }
+        if (!is_red(sibling->child[LEFT]) && !is_red(sibling->child[RIGHT])) {
+            /* Case 2: shorten the sibling's side as well; now all ways
+             * through the parent are one short.
+             *
+             *        p?                 p?
+             *      /   \              /   \
+             *     n     s     ->     n    (s)
+             *          / \                / \
+             *         c   d              c   d
+             */
+            sibling->is_red = true;
+            if (parent->is_red || parent->parent == NULL) {
+                // Its black settles the debt, or all ways are one shorter.
+                parent->is_red = false;
+                return;
+            }
+            side = side_of(parent);
+            parent = parent->parent;
+            continue;
+        }
+        if (!is_red(sibling->child[far_side])) {
+            /* Case 3: turn the near red nephew outwards, then case 4.
+             *
+             *      s              c
+             *     / \              \
+             *   (c)  d     ->      (s)
+             *                        \
+             *                         d
+             */
+            sibling->child[side]->is_red = false;
+            sibling->is_red = true;
+            rotate(tree, sibling, far_side);
+            sibling = parent->child[far_side];
+        }
+        /* Case 4: the sibling rises in the parent's colour; the parent's
+         * black makes up for what is missing.
+         *
+         *        p?                 s?
+         *      /   \              /   \
+         *     n     s     ->     p     d
+         *          / \          / \
+         *         c?  (d)      n   c?
+         */
+        sibling->is_red = parent->is_red;
+        parent->is_red = false;
+        sibling->child[far_side]->is_red = false;
+        rotate(tree, parent, side);
+        return;
+    }
+}
+
+static void
+unlink_node(struct rbtree *tree, struct rbtree_node *node)
+{
+    if (node->child[LEFT] != NULL && node->child[RIGHT] != NULL) {
+        /* Two children: the successor, which has no left child, first trades
+         * its place and colour with the node.
+         *
+         *        n                  s
+         *      /   \              /   \
+         *     a     b     ->     a     b
+         *          /                  /
+         *         s                  n
+         *          \                  \
+         *           c                  c
+         */
+        struct rbtree_node *successor = node->child[RIGHT];
+        while (successor->child[LEFT] != NULL) {
+            successor = successor->child[LEFT];
+        }
+        struct rbtree_node *orphan = successor->child[RIGHT];
+        struct rbtree_node *above = successor->parent;
+        bool successor_is_red = successor->is_red;
+
+        replace_child(tree, node, successor);
+        successor->is_red = node->is_red;
+        successor->child[LEFT] = node->child[LEFT];
+        successor->child[LEFT]->parent = successor;
+        if (above == node) {
+            successor->child[RIGHT] = node;
+            node->parent = successor;
+        }
+        else {
+            successor->child[RIGHT] = node->child[RIGHT];
+            successor->child[RIGHT]->parent = successor;
+            above->child[LEFT] = node;
+            node->parent = above;
+        }
+        node->is_red = successor_is_red;
+        node->child[LEFT] = NULL;
+        node->child[RIGHT] = orphan;
+        if (orphan != NULL) {
+            orphan->parent = node;
+        }
+    }
+    struct rbtree_node *parent = node->parent;
+    enum side side = parent != NULL ? side_of(node) : LEFT;
+    struct rbtree_node *only_child =
+        node->child[node->child[LEFT] == NULL ? RIGHT : LEFT];
+    replace_child(tree, node, only_child);
+    if (only_child != NULL) {
+        // By rule 2 an only child is red and its parent black: it inherits.
+        only_child->is_red = false;
+    }
+    else if (!node->is_red && parent != NULL) {
+        repair_after_removal(tree, parent, side);
+    }
+}
+
+bool
+rbtree_remove(struct rbtree *tree, struct slice key)
+{
+    struct rbtree_node *node = (struct rbtree_node *)rbtree_find(tree, key);
+    if (node == NULL) {
+        return false;
+    }
+    unlink_node(tree, node);
+    node_destroy(node);
+    tree->count -= 1;
+    tree->version += 1;
+    return true;
+}
+
+/* ---- search and walk ---------------------------------------------------- */
+
+const struct rbtree_node *
+rbtree_find(const struct rbtree *tree, struct slice key)
+{
+    const struct rbtree_node *node = tree->root;
+    while (node != NULL) {
+        int order = slice_compare(key, node_key(node));
+        if (order == 0) {
+            return node;
+        }
+        node = node->child[order < 0 ? LEFT : RIGHT];
+    }
+    return NULL;
+}
+
+const struct rbtree_node *
+rbtree_seek(const struct rbtree *tree, struct slice key)
+{
+    const struct rbtree_node *node = tree->root;
+    const struct rbtree_node *best = NULL;
+    while (node != NULL) {
+        if (slice_compare(node_key(node), key) < 0) {
+            node = node->child[RIGHT];
+        }
+        else {
+            best = node;
+            node = node->child[LEFT];
+        }
+    }
+    return best;
+}
+
+static const struct rbtree_node *
+outermost(const struct rbtree_node *node, enum side side)
+{
+    while (node != NULL && node->child[side] != NULL) {
+        node = node->child[side];
+    }
+    return node;
+}
+
+/* Towards `side`: down to the nearest of that side's subtree, or up to the
+ * first ancestor that lies there. */
+static const struct rbtree_node *
+neighbour(const struct rbtree_node *node, enum side side)
+{
+    if (node->child[side] != NULL) {
+        return outermost(node->child[side], opposite(side));
+    }
+    while (node->parent != NULL && side_of(node) == side) {
+        node = node->parent;
+    }
+    return node->parent;
+}
+
+const struct rbtree_node *
+rbtree_first(const struct rbtree *tree)
+{
+    return outermost(tree->root, LEFT);
+}
+
+const struct rbtree_node *
+rbtree_last(const struct rbtree *tree)
+{
+    return outermost(tree->root, RIGHT);
+}
+
+const struct rbtree_node *
+rbtree_next(const struct rbtree_node *node)
+{
+    return neighbour(node, RIGHT);
+}
+
+const struct rbtree_node *
+rbtree_previous(const struct rbtree_node *node)
+{
+    return neighbour(node, LEFT);
+}
+
+struct entry
+rbtree_entry(const struct rbtree_node *node)
+{
+    return (struct entry){
+        .key = node_key(node),
+        .value = {.bytes = {node->value, node->value_size},
+                  .type = (enum value_type)node->value_type},
+    };
+}
+
+void
+rbtree_entries(const struct rbtree *tree, struct entry *entries)
+{
+    for (const struct rbtree_node *node = rbtree_first(tree); node != NULL;
+         node = rbtree_next(node))
+    {
+        *entries++ = rbtree_entry(node);
+    }
+}
+
+/* ---- the whole tree ----------------------------------------------------- */
+
+enum status
+rbtree_create(struct rbtree **created)
+{
+    struct rbtree *tree = memory_allocate(sizeof(*tree));
+    if (tree == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    *tree = (struct rbtree){.root = NULL};
+    *created = tree;
+    return STATUS_OK;
+}
+
+void
+rbtree_clear(struct rbtree *tree)
+{
+    // Children first, without a stack: climb by the parent links.
+    struct rbtree_node *node = tree->root;
+    while (node != NULL) {
+        if (node->child[LEFT] != NULL) {
+            node = node->child[LEFT];
+        }
+        else if (node->child[RIGHT] != NULL) {
+            node = node->child[RIGHT];
+        }
+        else {
+            struct rbtree_node *parent = node->parent;
+            if (parent != NULL) {
+                parent->child[side_of(node)] = NULL;
+            }
+            node_destroy(node);
+            node = parent;
+        }
+    }
+    tree->root = NULL;
+    tree->count = 0;
+    tree->version += 1;
+}
+
+void
+rbtree_destroy(struct rbtree *tree)
+{
+    if (tree != NULL) {
+        rbtree_clear(tree);
+        memory_release(tree);
+    }
+}
+
+size_t
+rbtree_count(const struct rbtree *tree)
+{
+    return tree->count;
+}
+
+uint64_t
+rbtree_version(const struct rbtree *tree)
+{
+    return tree->version;
+}
+
+/* Black nodes on every way below `node`; -1 and a reason when they differ or
+ * another rule is broken. Recursion is as deep as the tree is high. */
+static int
+check_subtree(const struct rbtree_node *node, const struct rbtree_node *parent,
+              size_t *count, const char **reason)
+{
+    if (node == NULL) {
+        return 0;
+    }
+    *count += 1;
+    if (node->parent != parent) {
+        *reason = "a node does not know its parent";
+        return -1;
+    }
+    if (node->is_red && is_red(parent)) {
+        *reason = "a red node has a red child";
+        return -1;
+    }
+    int left = check_subtree(node->child[LEFT], node, count, reason);
+    int right = check_subtree(node->child[RIGHT], node, count, reason);
+    if (left < 0 || right < 0) {
+        return -1;
+    }
+    if (left != right) {
+        *reason = "two ways down meet different numbers of black nodes";
+        return -1;
+    }
+    return left + !node->is_red;
+}
+
+const char *
+rbtree_check(const struct rbtree *tree)
+{
+    const char *reason = NULL;
+    size_t count = 0;
+    if (check_subtree(tree->root, NULL, &count, &reason) < 0) {
+        return reason;
+    }
+    if (count != tree->count) {
+        return "the count is not the number of nodes";
+    }
+    const struct rbtree_node *node = rbtree_first(tree);
+    const struct rbtree_node *next;
+    for (; node != NULL && (next = rbtree_next(node)) != NULL; node = next) {
+        if (slice_compare(node_key(node), node_key(next)) >= 0) {
+            return "two keys are not in order";
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,86 @@
+/* core/rbtree.h
+ *
+ * A sorted map in private memory: keys are bytes in the order of
+ * slice_compare(), each with one value.
+ *
+ * The tree owns its nodes, and the nodes own copies of the bytes that they
+ * were given. What a function returns is borrowed: a node until its key is
+ * removed, its value until the key is put again. Walking costs O(1) a step on
+ * average, everything else O(log n) comparisons.
+ *
+ * The caller keeps writers away from everybody else; any number of readers
+ * may share a tree that nobody changes.
+ */
+#ifndef SHAREDMAP_CORE_RBTREE_H
+#define SHAREDMAP_CORE_RBTREE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/entry.h"
+#include "core/status.h"
+
+struct rbtree;
+struct rbtree_node;
+
+/* Fills `tree` with an empty tree. STATUS_NO_MEMORY. */
+enum status
+rbtree_create(struct rbtree **tree);
+
+/* Accepts NULL. O(n). */
+void
+rbtree_destroy(struct rbtree *tree);
+
+/* Back to the empty tree. O(n). */
+void
+rbtree_clear(struct rbtree *tree);
+
+size_t
+rbtree_count(const struct rbtree *tree);
+
+/* A number that changes whenever a node comes or goes, so that whoever keeps
+ * a node can tell whether it may still be used. Replacing a value leaves it
+ * alone: nodes never move. */
+uint64_t
+rbtree_version(const struct rbtree *tree);
+
+/* Inserts or replaces. On STATUS_NO_MEMORY nothing has changed. */
+enum status
+rbtree_put(struct rbtree *tree, struct slice key, struct value value);
+
+/* False when the key was not there. */
+bool
+rbtree_remove(struct rbtree *tree, struct slice key);
+
+/* NULL when the key is not there. */
+const struct rbtree_node *
+rbtree_find(const struct rbtree *tree, struct slice key);
+
+/* The first node whose key is not below `key`; NULL when all are. */
+const struct rbtree_node *
+rbtree_seek(const struct rbtree *tree, struct slice key);
+
+/* NULL at the ends. */
+const struct rbtree_node *
+rbtree_first(const struct rbtree *tree);
+const struct rbtree_node *
+rbtree_last(const struct rbtree *tree);
+const struct rbtree_node *
+rbtree_next(const struct rbtree_node *node);
+const struct rbtree_node *
+rbtree_previous(const struct rbtree_node *node);
+
+struct entry
+rbtree_entry(const struct rbtree_node *node);
+
+/* Fills rbtree_count() entries, in order. O(n). */
+void
+rbtree_entries(const struct rbtree *tree, struct entry *entries);
+
+/* NULL when every rule of the tree holds, otherwise which one does not. O(n).
+ */
+const char *
+rbtree_check(const struct rbtree *tree);
+
+#endif
