@@ -1,0 +1,125 @@
+/* core/snapshot_format.h
+ *
+ * The bytes of a snapshot, format version 1, as structs. The authority is
+ * docs/FORMAT.md; the assertions below keep this file true to its tables.
+ *
+ *     0        header, 512 bytes
+ *     512      sorted index: entry i -> its record, in key order
+ *              hash index (optional)
+ *              records, in key order
+ *              zeros up to total_size, a multiple of 64
+ *
+ * Every region begins at a multiple of 64. All numbers are little-endian, all
+ * offsets count from the start of the snapshot. After publication one word is
+ * written, header.superseded, and nothing else ever.
+ *
+ * No functions here: snapshot_header.h seals and checks a header,
+ * snapshot_writer.h makes snapshots, snapshot_reader.h reads them.
+ */
+#ifndef SHAREDMAP_CORE_SNAPSHOT_FORMAT_H
+#define SHAREDMAP_CORE_SNAPSHOT_FORMAT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A byte above 127 and both kinds of line end, so that a transfer as text
+ * damages the first eight bytes and nobody reads on. */
+#define SNAPSHOT_MAGIC "\x89SMAP\r\n\x1a"
+
+#define SNAPSHOT_VERSION         UINT32_C(1)
+#define SNAPSHOT_KIND_SORTED_MAP UINT32_C(1)
+#define SNAPSHOT_FLAG_HASH_INDEX UINT32_C(1)
+#define SNAPSHOT_FLAGS_KNOWN     UINT32_C(0)
+#define SNAPSHOT_ALIGNMENT       UINT64_C(64)
+#define SNAPSHOT_VALUE_ALIGNMENT UINT64_C(8)
+#define SNAPSHOT_LABEL_SIZE      256
+
+/* The checksum of the contents is a chain over blocks of this many bytes, so
+ * that a writer can take it while the bytes pass by. */
+#define SNAPSHOT_CHECKSUM_BLOCK 65536
+
+struct snapshot_region {
+    uint64_t offset;
+    uint64_t size;
+};
+
+struct snapshot_header {
+    // Line 0: what this is.
+    unsigned char magic[8];
+    uint32_t version;
+    uint32_t header_size;
+    uint32_t kind;
+    uint32_t flags;
+    uint64_t total_size;
+    uint64_t entry_count;
+    uint8_t reference_size;   // bytes of a reference: 4 or 8
+    uint8_t reference_shift;  // a reference counts units of 1 << shift bytes
+    uint16_t label_size;
+    uint32_t reserved_0;
+    uint64_t hash_seed;
+    uint64_t content_checksum;  // of all bytes behind the header
+
+    // Line 1: where everything is.
+    struct snapshot_region sorted_index;
+    struct snapshot_region hash_index;
+    struct snapshot_region order_index;  // reserved for a faster search
+    struct snapshot_region records;
+
+    // Line 2: which publication this is.
+    uint64_t generation;  // 1 for the first under a name, 0 never published
+    unsigned char unique_id[16];
+    uint64_t header_checksum;
+    uint64_t reserved_2[4];
+
+    // Line 3: alone with the one word that changes.
+    uint32_t superseded;
+    uint32_t reserved_3[15];
+
+    // Lines 4 to 7: the name it was made for, UTF-8, padded with zeros.
+    unsigned char label[SNAPSHOT_LABEL_SIZE];
+};
+
+#define SNAPSHOT_HEADER_SIZE 512
+
+_Static_assert(sizeof(struct snapshot_header) == SNAPSHOT_HEADER_SIZE,
+               "the header is eight cache lines");
+_Static_assert(offsetof(struct snapshot_header, total_size) == 24, "FORMAT");
+_Static_assert(offsetof(struct snapshot_header, label_size) == 42, "FORMAT");
+_Static_assert(offsetof(struct snapshot_header, sorted_index) == 64, "FORMAT");
+_Static_assert(offsetof(struct snapshot_header, records) == 112, "FORMAT");
+_Static_assert(offsetof(struct snapshot_header, generation) == 128, "FORMAT");
+_Static_assert(offsetof(struct snapshot_header, unique_id) == 136, "FORMAT");
+_Static_assert(offsetof(struct snapshot_header, superseded) == 192, "FORMAT");
+_Static_assert(offsetof(struct snapshot_header, label) == 256, "FORMAT");
+
+/* A record:
+ *
+ *     | head u16 | key size+ | value size+ | key | zeros | value |
+ *
+ * The head holds the type and both sizes. A size that does not fit follows
+ * the head in 1, 2, 4 or 8 bytes, and a code from SIZE_ESCAPE upwards says in
+ * how many. Zeros align the values of bytes and encoded to 8.
+ *
+ *     bit   15       9 8        3 2    0
+ *          | key size | val size | type |
+ */
+enum {
+    RECORD_TYPE_BITS = 3,
+    RECORD_VALUE_SIZE_BITS = 6,
+    RECORD_KEY_SIZE_BITS = 7,
+
+    RECORD_VALUE_SIZE_SHIFT = RECORD_TYPE_BITS,
+    RECORD_KEY_SIZE_SHIFT = RECORD_TYPE_BITS + RECORD_VALUE_SIZE_BITS,
+
+    // The four highest codes stand for 1, 2, 4 and 8 bytes more.
+    RECORD_VALUE_SIZE_ESCAPE = (1 << RECORD_VALUE_SIZE_BITS) - 4,
+    RECORD_KEY_SIZE_ESCAPE = (1 << RECORD_KEY_SIZE_BITS) - 4,
+
+    RECORD_HEAD_SIZE = 2,
+};
+
+_Static_assert(RECORD_TYPE_BITS + RECORD_VALUE_SIZE_BITS + RECORD_KEY_SIZE_BITS
+                   == 8 * RECORD_HEAD_SIZE,
+               "the head is full");
+
+#endif

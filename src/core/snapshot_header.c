@@ -1,0 +1,91 @@
+/* core/snapshot_header.c
+ *
+ * The header is checked from the outside in: is it ours, can we read it, is
+ * it whole, and only then what it says.
+ *
+ *     magic -> version -> size -> checksum -> kind, flags -> fields -> regions
+ *
+ * The header given here is a private copy. One that still lies in shared
+ * memory could change between the check and its use.
+ *
+ * Not here: what the regions contain; see snapshot_reader.c.
+ */
+#include "core/snapshot_header.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "core/hash.h"
+
+static uint64_t
+checksum(const struct snapshot_header *header)
+{
+    struct snapshot_header stable = *header;
+    memset(stable.unique_id, 0, sizeof(stable.unique_id));
+    stable.header_checksum = 0;
+    stable.superseded = 0;
+    return hash_bytes(&stable, sizeof(stable), 0);
+}
+
+void
+snapshot_header_seal(struct snapshot_header *header)
+{
+    header->header_checksum = checksum(header);
+}
+
+static bool
+region_fits(const struct snapshot_region *region, uint64_t total_size)
+{
+    return region->offset % SNAPSHOT_ALIGNMENT == 0
+           && region->offset >= SNAPSHOT_HEADER_SIZE
+           && region->offset <= total_size
+           && region->size <= total_size - region->offset;
+}
+
+static bool
+region_is_absent(const struct snapshot_region *region)
+{
+    return region->offset == 0 && region->size == 0;
+}
+
+enum status
+snapshot_header_check(const struct snapshot_header *header, uint64_t size)
+{
+    if (memcmp(header->magic, SNAPSHOT_MAGIC, sizeof(header->magic)) != 0) {
+        return STATUS_NOT_A_SNAPSHOT;
+    }
+    if (header->version != SNAPSHOT_VERSION) {
+        return STATUS_OTHER_VERSION;
+    }
+    if (header->total_size != size) {
+        return STATUS_TRUNCATED;
+    }
+    if (header->header_checksum != checksum(header)) {
+        return STATUS_BAD_HEADER_CHECKSUM;
+    }
+    if (header->kind != SNAPSHOT_KIND_SORTED_MAP
+        || (header->flags & ~SNAPSHOT_FLAGS_KNOWN) != 0)
+    {
+        return STATUS_OTHER_KIND;
+    }
+    if (header->header_size != SNAPSHOT_HEADER_SIZE
+        || header->total_size % SNAPSHOT_ALIGNMENT != 0
+        || (header->reference_size != 4 && header->reference_size != 8)
+        || header->reference_shift > 6
+        || header->label_size > SNAPSHOT_LABEL_SIZE)
+    {
+        return STATUS_BAD_HEADER;
+    }
+    uint64_t sorted_size;
+    if (!region_fits(&header->sorted_index, size)
+        || !region_fits(&header->records, size)
+        || !region_is_absent(&header->hash_index)
+        || !region_is_absent(&header->order_index)
+        || __builtin_mul_overflow(header->entry_count, header->reference_size,
+                                  &sorted_size)
+        || header->sorted_index.size != sorted_size)
+    {
+        return STATUS_BAD_REGION;
+    }
+    return STATUS_OK;
+}

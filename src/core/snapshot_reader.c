@@ -1,0 +1,296 @@
+/* core/snapshot_reader.c
+ *
+ *     sorted index                      records
+ *     | 0 | 1 | 2 | ... |    +--------> | head | key | value | head | ...
+ *           |                |
+ *           +----------------+  checked on the way, every time
+ *
+ * The balanced tree is in the index without being stored: the root of the
+ * entries [low, high) is the middle one, its children are the roots of the
+ * two halves. Searching is walking down that tree.
+ *
+ * Every number is loaded once (load.h), compared with what the mapping has
+ * room for, and used from where it was checked. `assert` has no place here:
+ * bytes from outside are never our own invariant.
+ *
+ * Not here: where the bytes come from; see segment.c.
+ */
+#include "core/snapshot_reader.h"
+
+#include "core/hash.h"
+#include "core/load.h"
+#include "core/snapshot_header.h"
+#include "core/utf8.h"
+
+enum status
+snapshot_open(struct snapshot *view, const void *bytes, size_t size)
+{
+    struct snapshot_header header;
+    if (size < sizeof(header)) {
+        return STATUS_TRUNCATED;
+    }
+    memcpy(&header, bytes, sizeof(header));
+    enum status status = snapshot_header_check(&header, size);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    const unsigned char *start = bytes;
+    *view = (struct snapshot){
+        .bytes = start,
+        .sorted_index = start + header.sorted_index.offset,
+        .records = start + header.records.offset,
+        .records_size = header.records.size,
+        .entry_count = header.entry_count,
+        .reference_size = header.reference_size,
+        .reference_shift = header.reference_shift,
+        .header = header,
+    };
+    return STATUS_OK;
+}
+
+struct slice
+snapshot_label(const struct snapshot *view)
+{
+    return (struct slice){view->header.label, view->header.label_size};
+}
+
+/* ---- one record --------------------------------------------------------- */
+
+/* What is left of the records, from `at` on. */
+struct cursor {
+    const unsigned char *at;
+    uint64_t left;
+};
+
+/* Fills `size` from its code, and from the bytes behind the head when the
+ * code says so. */
+static inline bool
+take_size(struct cursor *cursor, unsigned code, unsigned escape,
+          uint64_t *size)
+{
+    if (code < escape) {
+        *size = code;
+        return true;
+    }
+    unsigned width = 1U << (code - escape);
+    if (cursor->left < width) {
+        return false;
+    }
+    switch (width) {
+    case 1:
+        *size = load_u8(cursor->at);
+        break;
+    case 2:
+        *size = load_u16(cursor->at);
+        break;
+    case 4:
+        *size = load_u32(cursor->at);
+        break;
+    default:
+        *size = load_u64(cursor->at);
+        break;
+    }
+    cursor->at += width;
+    cursor->left -= width;
+    return true;
+}
+
+static inline bool
+take_bytes(struct cursor *cursor, uint64_t size, struct slice *bytes)
+{
+    if (cursor->left < size) {
+        return false;
+    }
+    *bytes = (struct slice){cursor->at, (size_t)size};
+    cursor->at += size;
+    cursor->left -= size;
+    return true;
+}
+
+/* Reads the record at `offset` of the records and fills the entry. */
+static inline enum status
+read_record(const struct snapshot *view, uint64_t offset, struct entry *entry)
+{
+    if (view->records_size < RECORD_HEAD_SIZE
+        || offset > view->records_size - RECORD_HEAD_SIZE)
+    {
+        return STATUS_BAD_REFERENCE;
+    }
+    struct cursor cursor = {view->records + offset + RECORD_HEAD_SIZE,
+                            view->records_size - offset - RECORD_HEAD_SIZE};
+    unsigned head = load_u16(view->records + offset);
+    unsigned type = head & ((1U << RECORD_TYPE_BITS) - 1);
+    unsigned value_code =
+        head >> RECORD_VALUE_SIZE_SHIFT & ((1U << RECORD_VALUE_SIZE_BITS) - 1);
+    unsigned key_code = head >> RECORD_KEY_SIZE_SHIFT;
+    uint64_t key_size, value_size;
+    struct slice padding;
+
+    if (type >= VALUE_TYPE_COUNT) {
+        return STATUS_BAD_VALUE;
+    }
+    entry->value.type = (enum value_type)type;
+    if (!take_size(&cursor, key_code, RECORD_KEY_SIZE_ESCAPE, &key_size)
+        || !take_size(&cursor, value_code, RECORD_VALUE_SIZE_ESCAPE,
+                      &value_size)
+        || !take_bytes(&cursor, key_size, &entry->key))
+    {
+        return STATUS_BAD_RECORD;
+    }
+    if (value_type_is_aligned(entry->value.type)) {
+        uint64_t value_offset = view->records_size - cursor.left;
+        if (!take_bytes(&cursor, -value_offset % SNAPSHOT_VALUE_ALIGNMENT,
+                        &padding))
+        {
+            return STATUS_BAD_RECORD;
+        }
+    }
+    if (!take_bytes(&cursor, value_size, &entry->value.bytes)) {
+        return STATUS_BAD_RECORD;
+    }
+    return STATUS_OK;
+}
+
+/* Fills where the record of entry `index` begins, or says that it cannot be
+ * inside the records. */
+static inline enum status
+read_reference(const struct snapshot *view, uint64_t index, uint64_t *offset)
+{
+    uint64_t reference = view->reference_size == 4
+                             ? load_u32(view->sorted_index + index * 4)
+                             : load_u64(view->sorted_index + index * 8);
+    if (reference > view->records_size >> view->reference_shift) {
+        return STATUS_BAD_REFERENCE;
+    }
+    *offset = reference << view->reference_shift;
+    return STATUS_OK;
+}
+
+enum status
+snapshot_at(const struct snapshot *view, uint64_t index, struct entry *entry)
+{
+    uint64_t offset;
+    enum status status = read_reference(view, index, &offset);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    return read_record(view, offset, entry);
+}
+
+/* ---- search ------------------------------------------------------------- */
+
+enum status
+snapshot_seek(const struct snapshot *view, struct slice key, uint64_t *index)
+{
+    uint64_t low = 0;
+    uint64_t high = view->entry_count;
+    // Entries before `low` are below the key, entries from `high` on are not.
+    // The distance halves each time, so 64 steps are enough for any snapshot.
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        struct entry entry;
+        enum status status = snapshot_at(view, middle, &entry);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (slice_compare(entry.key, key) < 0) {
+            low = middle + 1;
+        }
+        else {
+            high = middle;
+        }
+    }
+    *index = low;
+    return STATUS_OK;
+}
+
+enum status
+snapshot_find(const struct snapshot *view, struct slice key,
+              struct entry *entry, bool *is_found)
+{
+    uint64_t index;
+    enum status status = snapshot_seek(view, key, &index);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    *is_found = false;
+    if (index < view->entry_count) {
+        status = snapshot_at(view, index, entry);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        *is_found = slice_equals(entry->key, key);
+    }
+    return STATUS_OK;
+}
+
+/* ---- the deep check ----------------------------------------------------- */
+
+static bool
+value_fits_its_type(const struct value *value)
+{
+    switch (value->type) {
+    case VALUE_NONE:
+        return value->bytes.size == 0;
+    case VALUE_BOOL:
+        return value->bytes.size == 1 && load_u8(value->bytes.bytes) <= 1;
+    case VALUE_INT:
+        return value->bytes.size >= 1;
+    case VALUE_FLOAT:
+        return value->bytes.size == 8;
+    case VALUE_STR:
+    case VALUE_BYTES:
+    case VALUE_ENCODED:
+        return true;
+    }
+    return false;
+}
+
+static enum status
+verify_entries(const struct snapshot *view)
+{
+    struct entry previous = {.key = {NULL, 0}}, entry;
+    for (uint64_t index = 0; index < view->entry_count; index++) {
+        enum status status = snapshot_at(view, index, &entry);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (!utf8_is_valid(entry.key)
+            || (entry.value.type == VALUE_STR
+                && !utf8_is_valid(entry.value.bytes)))
+        {
+            return STATUS_BAD_TEXT;
+        }
+        if (!value_fits_its_type(&entry.value)) {
+            return STATUS_BAD_VALUE;
+        }
+        if (index > 0 && slice_compare(previous.key, entry.key) >= 0) {
+            return STATUS_BAD_ORDER;
+        }
+        previous = entry;
+    }
+    return STATUS_OK;
+}
+
+static enum status
+verify_checksum(const struct snapshot *view)
+{
+    uint64_t checksum = 0;
+    uint64_t at = SNAPSHOT_HEADER_SIZE;
+    while (at < view->header.total_size) {
+        uint64_t left = view->header.total_size - at;
+        size_t size = left < SNAPSHOT_CHECKSUM_BLOCK ? (size_t)left
+                                                     : SNAPSHOT_CHECKSUM_BLOCK;
+        checksum = hash_bytes(view->bytes + at, size, checksum);
+        at += size;
+    }
+    return checksum == view->header.content_checksum ? STATUS_OK
+                                                     : STATUS_BAD_CHECKSUM;
+}
+
+enum status
+snapshot_verify(const struct snapshot *view)
+{
+    enum status status = verify_checksum(view);
+    return status == STATUS_OK ? verify_entries(view) : status;
+}

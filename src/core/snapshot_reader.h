@@ -1,0 +1,64 @@
+/* core/snapshot_reader.h
+ *
+ * A checked, read-only view on the bytes of a snapshot.
+ *
+ * The view borrows the bytes and must not outlive them; it owns nothing and
+ * never writes, so any number of threads may use one. The bytes are not
+ * trusted: whatever they hold, and even while somebody changes them, every
+ * function ends, reads nothing outside the snapshot, and answers with an
+ * entry that lies inside it or with the name of the check that failed.
+ *
+ * The bytes of an entry can still change under a hostile writer. Copy them
+ * first and look at the copy.
+ */
+#ifndef SHAREDMAP_CORE_SNAPSHOT_READER_H
+#define SHAREDMAP_CORE_SNAPSHOT_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/entry.h"
+#include "core/snapshot_format.h"
+#include "core/status.h"
+
+struct snapshot {
+    const unsigned char *bytes;  // borrowed
+    const unsigned char *sorted_index;
+    const unsigned char *records;
+    uint64_t records_size;
+    uint64_t entry_count;
+    uint8_t reference_size;
+    uint8_t reference_shift;
+    struct snapshot_header header;  // as it was when the view was made
+};
+
+/* Fills the view after checking the header. O(1). */
+enum status
+snapshot_open(struct snapshot *view, const void *bytes, size_t size);
+
+/* The name that the snapshot was made for; borrowed from the view. */
+struct slice
+snapshot_label(const struct snapshot *view);
+
+/* Fills the entry at `index`, which is below entry_count, in key order. O(1).
+ */
+enum status
+snapshot_at(const struct snapshot *view, uint64_t index, struct entry *entry);
+
+/* Fills the index of the first entry whose key is not below `key`, entry_count
+ * when all are. O(log n). */
+enum status
+snapshot_seek(const struct snapshot *view, struct slice key, uint64_t *index);
+
+/* Fills the entry and `is_found`. O(log n). */
+enum status
+snapshot_find(const struct snapshot *view, struct slice key,
+              struct entry *entry, bool *is_found);
+
+/* The deep check: every reference, record, value and the order of the keys,
+ * padding and the checksum of the contents. O(size). */
+enum status
+snapshot_verify(const struct snapshot *view);
+
+#endif
