@@ -1,0 +1,38 @@
+/* core/publish.h
+ *
+ * Sorted entries become a segment that other processes can open, or bytes in
+ * memory: the one place where writer and segment meet.
+ */
+#ifndef SHAREDMAP_CORE_PUBLISH_H
+#define SHAREDMAP_CORE_PUBLISH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/entry.h"
+#include "core/slice.h"
+#include "core/snapshot_writer.h"
+#include "core/status.h"
+
+/* Fills a plan with a unique id of its own; plan->header.total_size is the
+ * size that publish_to_memory() fills. STATUS_LABEL_TOO_LONG,
+ * STATUS_TOO_LARGE, STATUS_SYSTEM. */
+enum status
+publish_plan(struct snapshot_plan *plan, const struct entry *entries,
+             size_t entry_count, struct slice label);
+
+/* Fills `bytes`, which has room for the plan's total_size. STATUS_NO_MEMORY.
+ */
+enum status
+publish_to_memory(struct snapshot_plan *plan, void *bytes);
+
+/* Publishes under the path by the protocol of docs/PROTOCOL.md, and fills
+ * plan->header.generation. Whatever the failure, a snapshot that was there
+ * before is still there. The failures of draft_create(), draft_write() and
+ * draft_publish(), and STATUS_NO_MEMORY. */
+enum status
+publish_to_segment(struct snapshot_plan *plan, const char *path, bool force,
+                   unsigned mode);
+
+#endif

@@ -1,0 +1,188 @@
+/* core/segment.c
+ *
+ * Opening a segment. Who opens trusts nothing that the file system says of a
+ * name until it has been looked at through the descriptor:
+ *
+ *     open    never creates, never follows a link, never waits for a FIFO
+ *     fstat   a regular file, of somebody we trust, writable by no other
+ *     pread   the header, checked before a page is mapped
+ *     mmap    read-only; the descriptor is closed, the mapping keeps the file
+ *
+ * Not here: publishing and removing; see segment_publish.c. What the header
+ * means; see snapshot_header.c.
+ */
+#define _GNU_SOURCE
+#include "core/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "core/segment_system.h"
+#include "core/snapshot_header.h"
+
+enum status
+system_open(const char *path, int flags, int *descriptor)
+{
+    do {
+        *descriptor =
+            open(path, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    } while (*descriptor < 0 && errno == EINTR);
+    if (*descriptor >= 0) {
+        return STATUS_OK;
+    }
+    switch (errno) {
+    case ENOENT:
+        return STATUS_NAME_ABSENT;
+    case ELOOP:  // a symbolic link
+    case ENXIO:  // a socket
+    case ENODEV:
+    case EISDIR:  // a directory, opened to write
+        return STATUS_NOT_REGULAR;
+    default:
+        return STATUS_SYSTEM;
+    }
+}
+
+enum status
+system_read_header(int descriptor, struct snapshot_header *header)
+{
+    ssize_t size;
+    do {
+        size = pread(descriptor, header, sizeof(*header), 0);
+    } while (size < 0 && errno == EINTR);
+    if (size < 0) {
+        return STATUS_SYSTEM;
+    }
+    return size == sizeof(*header) ? STATUS_OK : STATUS_TRUNCATED;
+}
+
+static enum status
+check_file(const struct stat *file, struct segment_trust trust)
+{
+    if (!S_ISREG(file->st_mode)) {
+        return STATUS_NOT_REGULAR;
+    }
+    if (file->st_uid != geteuid() && file->st_uid != 0
+        && !(trust.has_owner && file->st_uid == trust.owner))
+    {
+        return STATUS_FOREIGN_OWNER;
+    }
+    if ((file->st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+        return STATUS_OTHERS_MAY_WRITE;
+    }
+    return STATUS_OK;
+}
+
+enum status
+segment_open(struct segment *segment, const char *path,
+             struct segment_trust trust)
+{
+    int descriptor;
+    enum status status = system_open(path, O_RDONLY, &descriptor);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct stat file;
+    struct snapshot_header header;
+    if (fstat(descriptor, &file) < 0) {
+        status = STATUS_SYSTEM;
+        goto done;
+    }
+    status = check_file(&file, trust);
+    if (status != STATUS_OK) {
+        goto done;
+    }
+    status = system_read_header(descriptor, &header);
+    if (status != STATUS_OK) {
+        goto done;
+    }
+    uint64_t size = (uint64_t)file.st_size;
+    status = snapshot_header_check(&header, size);
+    if (status != STATUS_OK) {
+        goto done;
+    }
+    void *bytes = mmap(NULL, size, PROT_READ, MAP_SHARED, descriptor, 0);
+    if (bytes == MAP_FAILED) {
+        status = STATUS_SYSTEM;
+        goto done;
+    }
+    *segment = (struct segment){
+        .bytes = bytes,
+        .size = size,
+        .device = file.st_dev,
+        .inode = file.st_ino,
+    };
+done:
+    system_close(descriptor);
+    return status;
+}
+
+void
+segment_close(struct segment *segment)
+{
+    if (segment->bytes != NULL) {
+        munmap((void *)segment->bytes, segment->size);
+        *segment = SEGMENT_EMPTY;
+    }
+}
+
+bool
+segment_exists(const char *path)
+{
+    struct stat file;
+    return lstat(path, &file) == 0;
+}
+
+void
+system_close(int descriptor)
+{
+    // The caller may be about to report an earlier failure.
+    int saved_errno = errno;
+    close(descriptor);
+    errno = saved_errno;
+}
+
+uint64_t
+segment_space(const char *path)
+{
+    char directory[SEGMENT_DIRECTORY_SIZE];
+    struct statvfs space;
+    if (!system_directory(path, directory) || statvfs(directory, &space) < 0) {
+        return 0;
+    }
+    return (uint64_t)space.f_bavail * space.f_frsize;
+}
+
+bool
+system_directory(const char *path, char directory[SEGMENT_DIRECTORY_SIZE])
+{
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL) {
+        memcpy(directory, ".", 2);
+        return true;
+    }
+    // The root directory keeps its slash.
+    size_t size = slash == path ? 1 : (size_t)(slash - path);
+    if (size >= SEGMENT_DIRECTORY_SIZE) {
+        return false;
+    }
+    memcpy(directory, path, size);
+    directory[size] = '\0';
+    return true;
+}
+
+enum status
+segment_unique_id(unsigned char id[16])
+{
+    // Up to 256 bytes arrive whole or not at all.
+    ssize_t size;
+    do {
+        size = getrandom(id, 16, 0);
+    } while (size < 0 && errno == EINTR);
+    return size == 16 ? STATUS_OK : STATUS_SYSTEM;
+}
