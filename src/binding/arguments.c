@@ -1,0 +1,35 @@
+/* binding/arguments.c
+ *
+ * Most arguments are read by PyArg_ParseTupleAndKeywords() where they are
+ * used. Here is what must be faster than that.
+ */
+#include "binding/arguments.h"
+
+int
+arguments_key_default(const char *method, PyObject *const *args,
+                      Py_ssize_t count, PyObject *keyword_names,
+                      PyObject **key, PyObject **fallback)
+{
+    Py_ssize_t keyword_count =
+        keyword_names != NULL ? PyTuple_GET_SIZE(keyword_names) : 0;
+    if (count < 1 || count + keyword_count > 2) {
+        PyErr_Format(PyExc_TypeError,
+                     "%s() takes a key and an optional default (%zd "
+                     "arguments given)",
+                     method, count + keyword_count);
+        return -1;
+    }
+    *key = args[0];
+    *fallback = count > 1 ? args[1] : Py_None;
+    if (keyword_count > 0) {
+        PyObject *keyword = PyTuple_GET_ITEM(keyword_names, 0);
+        if (PyUnicode_CompareWithASCIIString(keyword, "default") != 0) {
+            PyErr_Format(PyExc_TypeError,
+                         "%s() got an unexpected keyword argument %R", method,
+                         keyword);
+            return -1;
+        }
+        *fallback = args[count];
+    }
+    return 0;
+}

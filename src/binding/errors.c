@@ -1,0 +1,98 @@
+/* binding/errors.c
+ *
+ * The one table of errors. The switch has no default, so the compiler names
+ * the status that has no exception yet.
+ *
+ * Not here: TypeErrors of arguments; they are raised where arguments are read.
+ */
+#include "binding/errors.h"
+
+#include <errno.h>
+
+static PyObject *
+raise_os_error(int number, const char *message, PyObject *name)
+{
+    // OSError itself picks the subclass that belongs to the number.
+    PyObject *arguments =
+        Py_BuildValue("(isO)", number, message, name ? name : Py_None);
+    if (arguments != NULL) {
+        PyErr_SetObject(PyExc_OSError, arguments);
+        Py_DECREF(arguments);
+    }
+    return NULL;
+}
+
+static PyObject *
+raise_with_name(PyObject *type, const char *message, PyObject *name)
+{
+    if (name == NULL) {
+        PyErr_SetString(type, message);
+    }
+    else {
+        PyErr_Format(type, "%s: %R", message, name);
+    }
+    return NULL;
+}
+
+PyObject *
+raise_status(struct state *state, enum status status, PyObject *name)
+{
+    const char *message = status_message(status);
+    switch (status) {
+    case STATUS_OK:
+        PyErr_SetString(PyExc_SystemError, "success is not an exception");
+        return NULL;
+    case STATUS_NO_MEMORY:
+        return PyErr_NoMemory();
+    case STATUS_SYSTEM:
+    case STATUS_NO_SPACE:
+        return PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, name);
+    case STATUS_TOO_LARGE:
+        return raise_with_name(PyExc_OverflowError, message, name);
+    case STATUS_NAME_EMPTY:
+    case STATUS_NAME_HAS_NUL:
+    case STATUS_NAME_TOO_LONG:
+    case STATUS_LABEL_TOO_LONG:
+        return raise_with_name(PyExc_ValueError, message, name);
+    case STATUS_NAME_ABSENT:
+        return raise_os_error(ENOENT, message, name);
+    case STATUS_NAME_TAKEN:
+        return raise_os_error(EEXIST,
+                              "a map is already published under this name; "
+                              "force=True replaces it",
+                              name);
+    case STATUS_FOREIGN_OWNER:
+    case STATUS_OTHERS_MAY_WRITE:
+        return raise_os_error(EACCES, message, name);
+    case STATUS_LOCK_TIMEOUT:
+        return raise_os_error(ETIMEDOUT, message, name);
+    case STATUS_NOT_REGULAR:
+    case STATUS_NOT_A_SNAPSHOT:
+    case STATUS_OTHER_VERSION:
+    case STATUS_OTHER_KIND:
+    case STATUS_TRUNCATED:
+    case STATUS_BAD_HEADER_CHECKSUM:
+    case STATUS_BAD_HEADER:
+    case STATUS_BAD_REGION:
+    case STATUS_BAD_REFERENCE:
+    case STATUS_BAD_RECORD:
+    case STATUS_BAD_VALUE:
+    case STATUS_BAD_TEXT:
+    case STATUS_BAD_ORDER:
+    case STATUS_BAD_CHECKSUM:
+        return raise_with_name(state->snapshot_error, message, name);
+    }
+    PyErr_Format(PyExc_SystemError, "unknown status %d", (int)status);
+    return NULL;
+}
+
+PyObject *
+raise_no_space(PyObject *name, uint64_t needed, uint64_t available)
+{
+    char message[256];
+    PyOS_snprintf(message, sizeof(message),
+                  "the snapshot needs %llu bytes and %llu are free; "
+                  "enlarge /dev/shm (containers: --shm-size) or remove maps",
+                  (unsigned long long)needed, (unsigned long long)available);
+    return raise_os_error(ENOSPC, message, name);
+}

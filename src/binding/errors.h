@@ -1,0 +1,21 @@
+/* binding/errors.h
+ *
+ * From the core's endings to Python's exceptions.
+ */
+#ifndef SHAREDMAP_BINDING_ERRORS_H
+#define SHAREDMAP_BINDING_ERRORS_H
+
+#include "binding/state.h"
+#include "core/status.h"
+
+/* Raises what `status` stands for and returns NULL. `name`, which may be NULL,
+ * is the map's name or path as the user wrote it. Reads errno when the status
+ * says so: call it before anything that could change errno. */
+PyObject *
+raise_status(struct state *state, enum status status, PyObject *name);
+
+/* OSError(ENOSPC) with what was needed, what there was, and what to do. */
+PyObject *
+raise_no_space(PyObject *name, uint64_t needed, uint64_t available);
+
+#endif

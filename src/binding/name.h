@@ -1,0 +1,26 @@
+/* binding/name.h
+ *
+ * The name of a map, from a Python argument to a path and a label.
+ */
+#ifndef SHAREDMAP_BINDING_NAME_H
+#define SHAREDMAP_BINDING_NAME_H
+
+#include "binding/state.h"
+#include "binding/text.h"
+#include "core/segment.h"
+
+struct name {
+    PyObject *object;  // borrowed: the str that the user gave
+    struct text text;  // its bytes, the label of what is published
+    char path[SEGMENT_PATH_SIZE];
+};
+
+/* -1 with TypeError when it is not a str, ValueError when it cannot be a name.
+ * Clear the text even so: name_clear() accepts both outcomes. */
+int
+name_parse(struct state *state, struct name *name, PyObject *object);
+
+void
+name_clear(struct name *name);
+
+#endif

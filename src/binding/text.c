@@ -1,0 +1,99 @@
+/* binding/text.c
+ *
+ * CPython decodes by looking at the source twice: once for the widest
+ * character, once to copy. If the source changes in between, the result is a
+ * str that claims to be ASCII and is not, and such a str can crash the
+ * interpreter long after. So bytes are copied first, into what will be the
+ * str if they are ASCII, and only the copy is looked at:
+ *
+ *     snapshot --copy--> | new ASCII str | --all below 128?--> done
+ *                                          --otherwise-------> decode the copy
+ *
+ * Not here: UTF-8 itself; see core/utf8.c.
+ */
+#include "binding/text.h"
+
+#include "core/utf8.h"
+
+int
+text_encode_wide(struct text *text, PyObject *string)
+{
+    const void *points = PyUnicode_DATA(string);
+    size_t count = (size_t)PyUnicode_GET_LENGTH(string);
+    int kind = (int)PyUnicode_KIND(string);
+    size_t size =
+        kind == PyUnicode_1BYTE_KIND   ? utf8_size_of_ucs1(points, count)
+        : kind == PyUnicode_2BYTE_KIND ? utf8_size_of_ucs2(points, count)
+                                       : utf8_size_of_ucs4(points, count);
+    unsigned char *to = text->room;
+    if (size > sizeof(text->room)) {
+        to = text->heap = PyMem_Malloc(size);
+        if (to == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+    }
+    switch (kind) {
+    case PyUnicode_1BYTE_KIND:
+        utf8_from_ucs1(to, points, count);
+        break;
+    case PyUnicode_2BYTE_KIND:
+        utf8_from_ucs2(to, points, count);
+        break;
+    default:
+        utf8_from_ucs4(to, points, count);
+        break;
+    }
+    text->slice = (struct slice){to, size};
+    return 0;
+}
+
+int
+text_encode_key(struct text *text, PyObject *key)
+{
+    if (!PyUnicode_Check(key)) {
+        PyErr_Format(PyExc_TypeError, "keys must be str, not %.100s",
+                     Py_TYPE(key)->tp_name);
+        return -1;
+    }
+    return text_encode(text, key);
+}
+
+static bool
+is_ascii(const unsigned char *bytes, size_t size)
+{
+    uint64_t seen = 0;
+    while (size >= sizeof(seen)) {
+        uint64_t word;
+        memcpy(&word, bytes, sizeof(word));
+        seen |= word;
+        bytes += sizeof(word);
+        size -= sizeof(word);
+    }
+    while (size > 0) {
+        seen |= *bytes++;
+        size -= 1;
+    }
+    return (seen & UINT64_C(0x8080808080808080)) == 0;
+}
+
+PyObject *
+text_decode(struct slice bytes)
+{
+    if (bytes.size > (size_t)PY_SSIZE_T_MAX) {
+        return PyErr_NoMemory();
+    }
+    PyObject *string = PyUnicode_New((Py_ssize_t)bytes.size, 127);
+    if (string == NULL || bytes.size == 0) {
+        return string;
+    }
+    unsigned char *copy = PyUnicode_1BYTE_DATA(string);
+    memcpy(copy, bytes.bytes, bytes.size);
+    if (is_ascii(copy, bytes.size)) {
+        return string;
+    }
+    PyObject *decoded = PyUnicode_DecodeUTF8(
+        (const char *)copy, (Py_ssize_t)bytes.size, "surrogatepass");
+    Py_DECREF(string);
+    return decoded;
+}
