@@ -1,0 +1,106 @@
+# `make` alone lists what can be made. Nothing is built twice without need.
+
+PYTHON     ?= python3
+VENV       ?= .venv
+CORE_BUILD ?= build/core
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+# The folders are in the list because a file that was removed has no date any more.
+PACKAGE := setup.py pyproject.toml README.md src/core src/binding src/sharedmap \
+           $(wildcard src/*/*.[ch] src/sharedmap/*.py src/sharedmap/*.pyi src/sharedmap/py.typed)
+CORE    := $(wildcard src/core/*.c)
+OBJECTS := $(CORE:src/core/%.c=$(CORE_BUILD)/%.o)
+HEADERS := $(wildcard src/core/*.h tests/core/*.h)
+C_TESTS := $(patsubst tests/core/%.c,$(CORE_BUILD)/%,$(wildcard tests/core/test_*.c))
+C_FILES := $(wildcard src/core/*.[ch] src/binding/*.[ch] tests/*/*.[ch])
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wno-unused-parameter
+C_FLAGS   = -std=c11 -O1 -g $(WARNINGS) -Isrc -Itests -DSHAREDMAP_TESTING -pthread $(CORE_SANITIZE)
+C_RELEASE = -std=c11 -O2 -DNDEBUG $(WARNINGS) -Werror -DSHAREDMAP_VERSION='""' \
+            -I$(CURDIR)/src -isystem $(shell $(PYTHON) -c 'import sysconfig as s; print(s.get_path("include"))')
+CHECKS   := -*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,$\
+            clang-analyzer-*,-clang-analyzer-security.insecureAPI.*
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: help demo test test-core test-python lint format warnings analyse sanitize dist clean
+
+help:
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+# ---- see it, test it ------------------------------------------------------------------------
+
+demo: $(VENV)/.installed  ## share every character name of Unicode with a few processes
+	$(BIN)/python examples/unicode_names.py
+
+test: test-core test-python  ## all tests, of the C core and of the installed package
+
+test-core: $(C_TESTS)  ## the core's own tests; no Python needed
+	@for test in $^; do echo "$$test"; $$test || exit 1; done
+
+test-python: $(VENV)/.test  ## pytest; PYTEST_ARGS='-k name' and the like go to it
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+$(CORE_BUILD)/%.o: src/core/%.c $(HEADERS) Makefile | $(CORE_BUILD)
+	$(CC) $(C_FLAGS) -c $< -o $@
+
+$(CORE_BUILD)/test_%: tests/core/test_%.c $(OBJECTS) $(HEADERS)
+	$(CC) $(C_FLAGS) $< $(OBJECTS) -o $@
+
+$(CORE_BUILD):
+	mkdir -p $@
+
+# ---- environments: a file .x in one says that what x needs is there --------------------------
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(PACKAGE) | $(BIN)/python
+	rm -rf build/lib.* build/bdist.*
+	$(PIP) install --quiet . && touch $@
+
+$(VENV)/.test: $(PACKAGE) | $(BIN)/python
+	rm -rf build/lib.* build/bdist.*
+	$(PIP) install --quiet '.[test]' && touch $(VENV)/.installed $@
+
+$(VENV)/.lint: pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet '.[lint]' && touch $@
+
+# ---- look at the sources ----------------------------------------------------------------------
+
+lint: $(VENV)/.lint  ## ruff, clang-format and mypy; changes nothing
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
+	$(if $(wildcard src/sharedmap/*.pyi),$(BIN)/mypy)
+
+format: $(VENV)/.lint  ## lay out all sources as `make lint` wants them
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+	$(BIN)/clang-format -i $(C_FILES)
+
+warnings:  ## compile the extension with gcc and clang; every warning is an error
+	for cc in gcc clang; do mkdir -p build/$$cc && (cd build/$$cc && \
+	    $$cc $(C_RELEASE) -c $(abspath $(wildcard src/core/*.c src/binding/*.c))) || exit 1; done
+
+analyse:  ## clang-tidy: follow every path through the core and the binding
+	clang-tidy --quiet --warnings-as-errors='*' --checks='$(CHECKS)' \
+	    $(wildcard src/core/*.c src/binding/*.c) -- $(C_RELEASE)
+
+# gcc's runtimes go before Python; one leak report per interpreter would drown all others.
+sanitize: export UBSAN_OPTIONS = halt_on_error=1:print_stacktrace=1
+sanitize:  ## all tests again, with gcc's address and undefined-behaviour sanitizers
+	$(MAKE) test-core CC=gcc CORE_BUILD=build/sanitize CORE_SANITIZE='-fsanitize=address,undefined -fno-omit-frame-pointer'
+	CC=gcc SHAREDMAP_DEBUG=1 SHAREDMAP_SANITIZE=address,undefined $(MAKE) VENV=.venvs/sanitize .venvs/sanitize/.test
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so.6)" \
+	    ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc .venvs/sanitize/bin/pytest -m 'not slow' $(PYTEST_ARGS)
+
+# ---- hand it out --------------------------------------------------------------------------------
+
+dist: | $(BIN)/python  ## source archive and wheel, in dist/
+	rm -rf dist build/lib.* build/bdist.* && $(PIP) install --quiet build
+	$(BIN)/python -m build
+
+clean:  ## remove everything that was made here
+	rm -rf .venv .venvs build dist src/*.egg-info .hypothesis .*_cache
