@@ -1,0 +1,129 @@
+"""Names that are unique to a test and gone after it, other processes, files that are no maps."""
+
+import itertools
+import os
+import uuid
+
+import pytest
+from helpers import SHM, Worker, segment_path, shm_files
+
+import sharedmap
+
+
+class Names:
+    """Makes names that hold a token of this one test, to tell its files from all others."""
+
+    def __init__(self):
+        self.token = "test-" + uuid.uuid4().hex[:16]
+        self._count = itertools.count()
+        self._made = []
+
+    def __call__(self, template="{}"):
+        name = template.format(f"{self.token}.{next(self._count)}")
+        self._made.append(name)
+        return name
+
+    def files(self):
+        return shm_files(self.token)
+
+    def remove_all(self):
+        for name in self._made:
+            sharedmap.rbtree.remove(name)
+        left = self.files()
+        for file in left:
+            os.unlink(SHM + file)
+        assert left == [], "files left in /dev/shm after every map was removed"
+
+
+@pytest.fixture
+def names():
+    names = Names()
+    yield names
+    names.remove_all()
+
+
+@pytest.fixture
+def name(names):
+    return names()
+
+
+@pytest.fixture(scope="module")
+def module_names():
+    """For the few maps that all tests of a file look at."""
+    names = Names()
+    yield names
+    names.remove_all()
+
+
+@pytest.fixture(scope="module")
+def kept_open():
+    kept = []
+    yield kept
+    in_order = [worker.close() for worker in kept]
+    assert all(in_order)
+
+
+@pytest.fixture
+def other(kept_open):
+    """One other process for all tests of a file: starting one for each would take the time.
+
+    If a test kills it, by a crash, the next one gets another.
+    """
+    if not kept_open or not kept_open[-1].is_alive():
+        kept_open.append(Worker())
+    return kept_open[-1]
+
+
+@pytest.fixture
+def workers():
+    """Other processes of one test only."""
+    started = []
+
+    def start(*prefix):
+        started.append(Worker(prefix))
+        return started[-1]
+
+    yield start
+    in_order = [worker.close() for worker in started]
+    assert all(in_order)
+
+
+@pytest.fixture
+def plant(names):
+    """plant(name, how): `how(path)` makes what lies where the map of that name would."""
+    planted = []
+
+    def plant(name, how):
+        path = segment_path(name)
+        how(path)
+        planted.append(path)
+        return path
+
+    yield plant
+    for path in planted:
+        if os.path.isdir(path) and not os.path.islink(path):
+            os.rmdir(path)
+        elif os.path.lexists(path):
+            os.unlink(path)
+
+
+@pytest.fixture
+def plant_bytes(plant):
+    """plant_bytes(name, data): an ordinary file of our own, with the mode that a map has."""
+
+    def write(path, data):
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(data)
+
+    return lambda name, data: plant(name, lambda path: write(path, data))
+
+
+@pytest.fixture
+def as_root():
+    """For what only root can set up: another user's files, a /dev/shm of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: acts as a second user or mounts a private /dev/shm")
+
+
+def pytest_report_header():
+    return f"sharedmap: {sharedmap.__file__}, user id {os.geteuid()}"

@@ -1,0 +1,143 @@
+"""The map of nothing is a map like every other."""
+
+import pytest
+from helpers import entry_count, total_size
+from independent_reader import read
+
+import sharedmap
+
+
+@pytest.fixture(scope="module")
+def empty_name(module_names):
+    name = module_names("empty {}")
+    sharedmap.rbtree().share(name)
+    return name
+
+
+@pytest.fixture
+def empty(empty_name):
+    with sharedmap.sharedmap(empty_name) as shared:
+        yield shared
+
+
+def test_share_of_an_empty_tree_returns_true(name):
+    assert sharedmap.rbtree().share(name) is True
+
+
+def test_share_of_an_empty_tree_with_force_replaces(name):
+    tree = sharedmap.rbtree()
+    tree["a"] = "1"
+    tree.share(name)
+    sharedmap.rbtree().share(name, force=True)
+    with sharedmap.sharedmap(name) as shared:
+        assert len(shared) == 0
+        assert "a" not in shared
+
+
+def test_empty_map_is_replaced_by_a_full_one(name):
+    sharedmap.rbtree().share(name)
+    tree = sharedmap.rbtree()
+    tree["a"] = "1"
+    tree.share(name, force=True)
+    with sharedmap.sharedmap(name) as shared:
+        assert shared["a"] == "1"
+
+
+def test_empty_tree_get_returns_none():
+    assert sharedmap.rbtree().get("a") is None
+
+
+def test_empty_tree_item_raises_key_error():
+    with pytest.raises(KeyError):
+        sharedmap.rbtree()["a"]
+
+
+def test_empty_tree_del_raises_key_error():
+    tree = sharedmap.rbtree()
+    with pytest.raises(KeyError):
+        del tree["a"]
+
+
+def test_empty_tree_iteration_ends_at_once():
+    assert list(sharedmap.rbtree()) == []
+
+
+def test_empty_tree_in_is_false():
+    assert "" not in sharedmap.rbtree()
+
+
+def test_empty_tree_repr_works():
+    assert "rbtree" in repr(sharedmap.rbtree())
+
+
+def test_empty_map_get_returns_none(empty):
+    assert empty.get("a") is None
+    assert empty.get("") is None
+
+
+def test_empty_map_item_raises_key_error(empty):
+    with pytest.raises(KeyError):
+        empty["a"]
+
+
+def test_empty_map_in_is_false(empty):
+    assert "a" not in empty
+    assert "" not in empty
+
+
+def test_empty_map_length_is_zero(empty):
+    assert len(empty) == 0
+
+
+def test_empty_map_is_false(empty):
+    assert not empty
+
+
+def test_empty_map_iteration_ends_at_once(empty):
+    assert list(empty) == []
+
+
+def test_empty_map_repr_works(empty):
+    assert "sharedmap" in repr(empty)
+
+
+def test_empty_map_opens_in_another_process(empty_name, other):
+    other.run("m = sharedmap.sharedmap(name)", name=empty_name)
+    assert other.eval("(len(m), list(m), m.get('a'), 'a' in m)") == (0, [], None, False)
+    other.run("m.close()")
+
+
+def test_empty_dump_is_a_snapshot_of_no_entries():
+    data = sharedmap.rbtree().dump()
+    assert total_size(data) == len(data)
+    assert entry_count(data) == 0
+    assert read(data) == []
+
+
+def test_empty_dump_opens_as_a_file(name, plant_bytes):
+    plant_bytes(name, sharedmap.rbtree().dump())
+    with sharedmap.sharedmap(name) as shared:
+        assert list(shared) == []
+
+
+def test_tree_emptied_by_deletes_shares_as_an_empty_map(name):
+    tree = sharedmap.rbtree()
+    for number in range(100):
+        tree[str(number)] = "x"
+    for number in range(100):
+        del tree[str(number)]
+    tree.share(name)
+    with sharedmap.sharedmap(name) as shared:
+        assert list(shared) == []
+        assert shared.get("1") is None
+
+
+def test_map_of_the_empty_key_is_not_empty(name):
+    tree = sharedmap.rbtree()
+    tree[""] = ""
+    tree.share(name)
+    with sharedmap.sharedmap(name) as shared:
+        assert len(shared) == 1
+        assert list(shared) == [""]
+        assert shared[""] == ""
+        assert "\0" not in shared

@@ -1,0 +1,226 @@
+"""Which names a map can have, and the file each one stands for."""
+
+import os
+
+import pytest
+from helpers import SHM, segment_path
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import sharedmap
+
+LEGAL = [
+    "a/b {}",
+    "/{}",
+    "{}/",
+    "../{}",
+    "/dev/shm/{}",
+    ". {}",
+    "..{}",
+    "%{}",
+    "%2F{}",
+    "a~{}",
+    "{}~",
+    "~{}",
+    " {} ",
+    "-rf {}",
+    "\n{}",
+    "\x01{}\x1f",
+    "\x7f{}",
+    "\\{}",
+    "*?{}",
+    "é{}",
+    "红{}",
+    "\U0001f600{}",
+    "\ud800{}",
+    "\udcff{}",
+    "e\u0301{}",
+]
+
+# Each operation that takes a name, with the name as its only argument that matters.
+OPERATIONS = {
+    "share": lambda name: sharedmap.rbtree().share(name),
+    "share with force": lambda name: sharedmap.rbtree().share(name, force=True),
+    "open": sharedmap.sharedmap,
+    "remove": sharedmap.rbtree.remove,
+}
+
+each_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
+
+
+@pytest.mark.parametrize("template", LEGAL, ids=ascii)
+def test_legal_name_works_for_share_open_and_remove(names, template):
+    name = names(template)
+    tree = sharedmap.rbtree()
+    tree["a"] = name
+    assert tree.share(name) is True
+    with sharedmap.sharedmap(name) as shared:
+        assert shared["a"] == name
+    assert sharedmap.rbtree.remove(name) is True
+
+
+@pytest.mark.parametrize("template", LEGAL, ids=ascii)
+def test_legal_name_is_the_documented_file(names, template):
+    name = names(template)
+    sharedmap.rbtree().share(name)
+    assert [SHM + file for file in names.files()] == [segment_path(name)]
+
+
+@pytest.mark.parametrize("template", LEGAL, ids=ascii)
+def test_legal_name_works_from_another_process(names, template, other):
+    name = names(template)
+    sharedmap.rbtree().share(name)
+    assert other.eval("len(sharedmap.sharedmap(name))", name=name) == 0
+
+
+@pytest.mark.parametrize("name", [".", "..", "/", "%", "~", "a/b"])
+def test_short_special_name_is_a_name_like_others(name):
+    # These cannot hold a test's token, so this test must not meet a map of somebody else.
+    path = segment_path(name)
+    assert not os.path.lexists(path), "in use on this machine"
+    try:
+        assert sharedmap.rbtree().share(name) is True
+        assert os.path.isfile(path)
+        with sharedmap.sharedmap(name) as shared:
+            assert len(shared) == 0
+        assert sharedmap.rbtree.remove(name) is True
+        assert not os.path.lexists(path)
+    finally:
+        if os.path.lexists(path):
+            os.unlink(path)
+
+
+def test_names_that_would_encode_alike_are_different_maps(names):
+    token = names()
+    alike = [
+        template.format(token) for template in ("a/{}", "a%2F{}", "a%2f{}", "a%252F{}", "A/{}")
+    ]
+    assert len({segment_path(name) for name in alike}) == len(alike)
+    tree = sharedmap.rbtree()
+    try:
+        for name in alike:
+            tree["name"] = name
+            tree.share(name)
+        for name in alike:
+            with sharedmap.sharedmap(name) as shared:
+                assert shared["name"] == name
+    finally:
+        removed = [sharedmap.rbtree.remove(name) for name in alike]
+    assert removed == [True] * len(alike)
+
+
+def test_composed_and_decomposed_names_are_different_maps(names):
+    composed, decomposed = names("é{}"), names("e\u0301{}")
+    sharedmap.rbtree().share(composed)
+    with pytest.raises(FileNotFoundError):
+        sharedmap.sharedmap(decomposed)
+
+
+def test_upper_and_lower_case_names_are_different_maps(names):
+    sharedmap.rbtree().share(names("a{}"))
+    with pytest.raises(FileNotFoundError):
+        sharedmap.sharedmap(names("A{}"))
+
+
+def test_name_that_ends_like_a_temporary_file_is_left_alone(names):
+    """Publishing `name` again passes through the file `name~`; the map "name~" is another."""
+    name = names()
+    tree = sharedmap.rbtree()
+    tree["a"] = "with tilde"
+    tree.share(name + "~")
+    try:
+        tree["a"] = "without"
+        tree.share(name)
+        tree.share(name, force=True)
+        with sharedmap.sharedmap(name + "~") as shared:
+            assert shared["a"] == "with tilde"
+    finally:
+        sharedmap.rbtree.remove(name + "~")
+
+
+# The file name may hold 228 bytes of encoded name: 255, less "sharedmap.", "~" and 16 digits.
+LONGEST = 228
+
+
+@pytest.mark.parametrize("character", ["x", "é", "红", "\U0001f600", "/", "%"], ids=ascii)
+def test_longest_name_works(names, character):
+    token = names()
+    each = len(segment_path(character)) - len(segment_path(""))
+    room = LONGEST - len(token)
+    name = token + character * (room // each) + "x" * (room % each)
+    tree = sharedmap.rbtree()
+    try:
+        tree.share(name)
+        # Replacing needs the longer temporary name as well.
+        tree.share(name, force=True)
+        assert os.path.isfile(segment_path(name))
+        assert len(segment_path(name)) - len(segment_path("")) == LONGEST
+        sharedmap.sharedmap(name).close()
+    finally:
+        assert sharedmap.rbtree.remove(name) is True
+
+
+@each_operation
+@pytest.mark.parametrize("character", ["x", "é", "红", "\U0001f600", "/", "%"], ids=ascii)
+def test_name_one_byte_too_long_raises_value_error(operation, character):
+    each = len(segment_path(character)) - len(segment_path(""))
+    name = character * ((LONGEST + 1) // each) + "x" * ((LONGEST + 1) % each)
+    with pytest.raises(ValueError, match="long"):
+        operation(name)
+
+
+@each_operation
+def test_name_of_300_characters_raises_value_error(operation):
+    with pytest.raises(ValueError, match="long"):
+        operation("x" * 300)
+
+
+@each_operation
+def test_name_of_a_mebibyte_raises_value_error(operation):
+    with pytest.raises(ValueError, match="long"):
+        operation("x" * 2**20)
+
+
+@each_operation
+def test_empty_name_raises_value_error(operation):
+    with pytest.raises(ValueError, match="empty"):
+        operation("")
+
+
+@each_operation
+@pytest.mark.parametrize("name", ["\0", "\0a", "a\0", "a\0b"], ids=ascii)
+def test_name_with_nul_raises_value_error(operation, name):
+    with pytest.raises(ValueError, match="NUL"):
+        operation(name)
+
+
+@each_operation
+@pytest.mark.parametrize("name", [b"bytes", 1, None, 1.5, ["a"]], ids=repr)
+def test_name_that_is_no_str_raises_type_error(operation, name):
+    with pytest.raises(TypeError):
+        operation(name)
+
+
+@pytest.mark.parametrize("template", ["{}", "a/{}", "红{}", "\udc80{}"], ids=ascii)
+def test_error_carries_the_name_as_filename(names, template):
+    name = names(template)
+    with pytest.raises(FileNotFoundError) as caught:
+        sharedmap.sharedmap(name)
+    assert caught.value.filename == name
+
+
+@settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(suffix=st.text(min_size=1, max_size=20).filter(lambda text: "\0" not in text))
+def test_any_text_without_nul_is_a_name(names, suffix):
+    name = names.token + suffix
+    tree = sharedmap.rbtree()
+    tree["name"] = name
+    try:
+        tree.share(name)
+        assert [SHM + file for file in names.files()] == [segment_path(name)]
+        with sharedmap.sharedmap(name) as shared:
+            assert shared["name"] == name
+    finally:
+        assert sharedmap.rbtree.remove(name) is True

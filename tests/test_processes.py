@@ -1,0 +1,256 @@
+"""Every way to start a process, and how little parents and children do to each other's maps."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+
+import pytest
+from helpers import HANG, generation, read_header, segment_path
+from process_targets import look_up, publish, read_all
+
+import sharedmap
+
+ENTRIES = {str(number): f"value {number}" for number in range(100)} | {"bytes": b"\0\xff"}
+
+# Newer interpreters warn of a fork beside threads; here that is the very thing to test.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+each_method = pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+
+
+@pytest.fixture
+def shared_name(name):
+    tree = sharedmap.rbtree()
+    for key, value in ENTRIES.items():
+        tree[key] = value
+    tree.share(name)
+    return name
+
+
+def in_child(work):
+    """Runs work() in a forked child; what it returns must be true."""
+    return exit_code(start_child(work))
+
+
+def start_child(work):
+    child = os.fork()
+    if child == 0:
+        # A child that waits for ever is a failure, not the end of all tests.
+        signal.alarm(HANG)
+        try:
+            os._exit(0 if work() else 1)
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+        finally:
+            os._exit(2)
+    return child
+
+
+def exit_code(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@each_method
+def test_child_reads_what_its_parent_shared(shared_name, method):
+    context = multiprocessing.get_context(method)
+    receiving, sending = context.Pipe(duplex=False)
+    child = context.Process(target=read_all, args=(shared_name, sending))
+    child.start()
+    sending.close()
+    assert receiving.poll(HANG)
+    assert receiving.recv() == ENTRIES
+    child.join(HANG)
+    assert child.exitcode == 0
+
+
+@each_method
+def test_pool_reads_what_its_parent_shared(shared_name, method):
+    keys = list(ENTRIES)
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        found = pool.map(look_up, [(shared_name, key) for key in keys])
+    assert found == [ENTRIES[key] for key in keys]
+
+
+@each_method
+def test_parent_reads_what_its_child_shared_and_the_map_outlives_the_child(name, method):
+    child = multiprocessing.get_context(method).Process(target=publish, args=(name, method))
+    child.start()
+    child.join(HANG)
+    assert child.exitcode == 0
+    with sharedmap.sharedmap(name) as shared:
+        assert shared["content"] == method
+
+
+@each_method
+def test_map_outlives_a_reading_child(shared_name, method):
+    # multiprocessing's own shared memory is unlinked when a child that only looked at it ends.
+    context = multiprocessing.get_context(method)
+    receiving, sending = context.Pipe(duplex=False)
+    child = context.Process(target=read_all, args=(shared_name, sending))
+    child.start()
+    sending.close()
+    assert receiving.poll(HANG)
+    receiving.recv()
+    child.join(HANG)
+    assert os.path.exists(segment_path(shared_name))
+    with sharedmap.sharedmap(shared_name) as shared:
+        assert len(shared) == len(ENTRIES)
+
+
+def test_map_outlives_its_publisher(name, workers):
+    publisher = workers()
+    publisher.run("t = sharedmap.rbtree(); t['a'] = '1'; t.share(name)", name=name)
+    assert publisher.close()
+    with sharedmap.sharedmap(name) as shared:
+        assert shared["a"] == "1"
+
+
+def test_map_outlives_a_killed_publisher(name, workers):
+    publisher = workers()
+    publisher.run("t = sharedmap.rbtree(); t['a'] = '1'; t.share(name)", name=name)
+    publisher.kill()
+    with sharedmap.sharedmap(name) as shared:
+        assert shared["a"] == "1"
+
+
+def test_publisher_writes_nothing_to_its_standard_error_at_its_end(name, capfd):
+    # The resource tracker of multiprocessing would complain here of a leak.
+    context = multiprocessing.get_context("spawn")
+    child = context.Process(target=publish, args=(name, "x"))
+    child.start()
+    child.join(HANG)
+    assert capfd.readouterr().err == ""
+
+
+def test_open_map_works_in_a_forked_child(shared_name):
+    with sharedmap.sharedmap(shared_name) as shared:
+        assert in_child(lambda: {key: shared[key] for key in shared} == ENTRIES) == 0
+
+
+def test_close_in_a_forked_child_leaves_the_parents_map_open(shared_name):
+    with sharedmap.sharedmap(shared_name) as shared:
+        assert in_child(lambda: shared.close() is None) == 0
+        assert shared["1"] == "value 1"
+
+
+def test_close_in_the_parent_leaves_the_forked_childs_map_open(shared_name):
+    shared = sharedmap.sharedmap(shared_name)
+    reading, writing = os.pipe()
+
+    def child_waits_for_the_close():
+        assert os.read(reading, 1) == b"."
+        return shared["1"] == "value 1"
+
+    child = start_child(child_waits_for_the_close)
+    shared.close()
+    os.write(writing, b".")
+    assert exit_code(child) == 0
+    os.close(reading)
+    os.close(writing)
+
+
+def test_iterator_works_on_in_a_forked_child(shared_name):
+    with sharedmap.sharedmap(shared_name) as shared:
+        keys = iter(shared)
+        first = next(keys)
+        assert in_child(lambda: [first, *keys] == sorted(ENTRIES)) == 0
+        assert [first, *keys] == sorted(ENTRIES)
+
+
+def test_tree_of_a_forked_child_is_its_own(name):
+    tree = sharedmap.rbtree()
+    tree["a"] = "parent"
+
+    def change_and_share():
+        tree["a"] = "child"
+        return tree.share(name)
+
+    assert in_child(change_and_share) == 0
+    assert tree["a"] == "parent"
+    with sharedmap.sharedmap(name) as shared:
+        assert shared["a"] == "child"
+
+
+def test_forked_child_publishes_while_a_thread_of_its_parent_does(name):
+    """A lock held at the moment of a fork must not stay locked in the child, nor for others."""
+    tree = sharedmap.rbtree()
+    for number in range(1000):
+        tree[str(number)] = "x"
+    tree.share(name)
+    stop = threading.Event()
+    published = 0
+
+    def publish_without_pause():
+        nonlocal published
+        while not stop.is_set():
+            tree.share(name, force=True)
+            published += 1
+
+    thread = threading.Thread(target=publish_without_pause)
+    thread.start()
+    own = sharedmap.rbtree()
+    try:
+        assert all(in_child(lambda: own.share(name, force=True)) == 0 for _ in range(100))
+    finally:
+        stop.set()
+        thread.join()
+    assert generation(read_header(name)) == 1 + published + 100
+
+
+def test_forked_child_uses_the_tree_that_a_thread_of_its_parent_is_publishing(name):
+    """The thread is not there in the child, so nobody would ever end its publication."""
+    tree = sharedmap.rbtree()
+    for number in range(20_000):
+        tree[str(number)] = "x" * 100
+    stop = threading.Event()
+
+    def publish_without_pause():
+        while not stop.is_set():
+            tree.share(name, force=True)
+
+    def use_tree():
+        # What this is about is a wait for ever; the signal ends it, and the test fails.
+        signal.alarm(10)
+        tree["child"] = "x"
+        tree.dump()
+        return len(tree) == 20_001
+
+    thread = threading.Thread(target=publish_without_pause)
+    thread.start()
+    try:
+        assert all(in_child(use_tree) == 0 for _ in range(5))
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_forked_child_does_not_hold_the_memory_of_a_half_written_map(name):
+    """A child forked while a thread publishes gets no descriptor of the file without a name."""
+    tree = sharedmap.rbtree()
+    tree["a"] = b"x" * (16 * 2**20)
+    stop = threading.Event()
+
+    def publish_without_pause():
+        while not stop.is_set():
+            tree.share(name, force=True)
+
+    def holds_no_file_of_shm():
+        for descriptor in os.listdir("/proc/self/fd"):
+            try:
+                if os.readlink(f"/proc/self/fd/{descriptor}").startswith("/dev/shm/"):
+                    return False
+            except FileNotFoundError:
+                pass  # the one that listed the others
+        return True
+
+    thread = threading.Thread(target=publish_without_pause)
+    thread.start()
+    try:
+        assert all(in_child(holds_no_file_of_shm) == 0 for _ in range(50))
+    finally:
+        stop.set()
+        thread.join()

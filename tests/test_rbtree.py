@@ -1,0 +1,336 @@
+"""The tree as a mapping: what dict does, in the order of the keys."""
+
+import gc
+import itertools
+import random
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+import sharedmap
+
+
+@pytest.fixture
+def tree():
+    tree = sharedmap.rbtree()
+    for key, value in (("b", "2"), ("a", "1"), ("c", b"3")):
+        tree[key] = value
+    return tree
+
+
+class Text(str):
+    """A str with opinions of its own, which must not matter."""
+
+    def __hash__(self):
+        raise AssertionError("a key counts by its characters")
+
+    def __eq__(self, other):
+        raise AssertionError("a key counts by its characters")
+
+    def __str__(self):
+        raise AssertionError("a key counts by its characters")
+
+
+def test_item_set_is_got(tree):
+    tree["d"] = "4"
+    assert tree["d"] == "4"
+
+
+def test_set_and_item_assignment_do_the_same(tree):
+    tree.set("a", "set")
+    assert tree["a"] == "set"
+    tree["a"] = "assigned"
+    assert tree.get("a") == "assigned"
+
+
+def test_str_value_comes_back_as_str(tree):
+    assert type(tree["a"]) is str
+    assert tree["a"] == "1"
+
+
+def test_bytes_value_comes_back_as_bytes(tree):
+    assert type(tree["c"]) is bytes
+    assert tree["c"] == b"3"
+
+
+def test_empty_str_and_empty_bytes_stay_apart():
+    tree = sharedmap.rbtree()
+    tree["s"] = ""
+    tree["b"] = b""
+    assert (tree["s"], tree["b"]) == ("", b"")
+
+
+def test_overwriting_changes_the_value(tree):
+    tree["a"] = "another and longer"
+    assert tree["a"] == "another and longer"
+
+
+def test_overwriting_changes_the_type(tree):
+    tree["a"] = b"1"
+    assert tree["a"] == b"1"
+
+
+def test_overwriting_keeps_the_length(tree):
+    tree["a"] = "another"
+    assert len(tree) == 3
+
+
+def test_value_is_a_copy_that_later_sets_do_not_touch(tree):
+    before = tree["a"]
+    tree["a"] = "x"
+    assert before == "1"
+
+
+def test_length_counts_the_keys(tree):
+    assert len(tree) == 3
+
+
+def test_length_of_a_new_tree_is_zero():
+    assert len(sharedmap.rbtree()) == 0
+
+
+def test_in_finds_a_key(tree):
+    assert "a" in tree
+
+
+def test_in_misses_an_absent_key(tree):
+    assert "z" not in tree
+
+
+def test_in_misses_the_prefix_of_a_key(tree):
+    tree["prefix"] = ""
+    assert "pref" not in tree
+    assert "" not in tree
+
+
+def test_del_removes_the_key(tree):
+    del tree["a"]
+    assert "a" not in tree
+    assert tree.get("a") is None
+    assert list(tree) == ["b", "c"]
+
+
+def test_del_shortens_the_length(tree):
+    del tree["a"]
+    assert len(tree) == 2
+
+
+def test_deleted_key_can_be_set_again(tree):
+    del tree["a"]
+    tree["a"] = "again"
+    assert tree["a"] == "again"
+
+
+def test_missing_item_raises_key_error_with_the_key(tree):
+    with pytest.raises(KeyError) as caught:
+        tree["红\udc80"]
+    assert caught.value.args == ("红\udc80",)
+
+
+def test_del_of_a_missing_item_raises_key_error_with_the_key(tree):
+    with pytest.raises(KeyError) as caught:
+        del tree["z"]
+    assert caught.value.args == ("z",)
+    assert len(tree) == 3
+
+
+def test_get_returns_the_default_for_an_absent_key(tree):
+    default = object()
+    assert tree.get("z", default) is default
+    assert tree.get("z", default=default) is default
+
+
+def test_get_prefers_the_value_to_the_default(tree):
+    assert tree.get("a", "default") == "1"
+
+
+def test_str_subclass_as_key_counts_by_its_characters(tree):
+    tree[Text("a")] = "text"
+    assert len(tree) == 3
+    assert tree["a"] == "text"
+    assert Text("b") in tree
+    assert tree.get(Text("b")) == "2"
+    del tree[Text("b")]
+    assert list(tree) == ["a", "c"]
+
+
+def test_iteration_yields_plain_str(tree):
+    tree[Text("d")] = ""
+    assert [type(key) for key in tree] == [str] * 4
+
+
+def test_iteration_is_in_order_of_code_points():
+    # In UTF-16, which others order by, U+FF5E would come after U+1F600.
+    keys = [
+        "",
+        "\0",
+        "A",
+        "a",
+        "aa",
+        "b",
+        "é",
+        "红",
+        "\ud800",
+        "\udfff",
+        "\uff5e",
+        "\U0001f600",
+        "\U0010ffff",
+    ]
+    assert keys == sorted(keys)
+    shuffled = random.Random(1).sample(keys, len(keys))
+    tree = sharedmap.rbtree()
+    for key in shuffled:
+        tree[key] = ""
+    assert list(tree) == keys
+
+
+@pytest.mark.parametrize("order", ["ascending", "descending", "shuffled"])
+def test_many_keys_stay_sorted(order):
+    keys = [f"{number:05}" for number in range(20_000)]
+    inserted = {
+        "ascending": keys,
+        "descending": keys[::-1],
+        "shuffled": random.Random(2).sample(keys, len(keys)),
+    }[order]
+    tree = sharedmap.rbtree()
+    for key in inserted:
+        tree[key] = key
+    assert list(tree) == keys
+    for key in inserted[::2]:
+        del tree[key]
+    assert list(tree) == sorted(inserted[1::2])
+    assert all(tree[key] == key for key in inserted[1::2])
+
+
+def test_iterator_is_its_own_iterator(tree):
+    keys = iter(tree)
+    assert iter(keys) is keys
+
+
+def test_iterators_do_not_disturb_each_other(tree):
+    pairs = itertools.product(tree, tree)
+    first, second = iter(tree), iter(tree)
+    assert [next(first), next(first), next(second), next(first), next(second)] == list("abacb")
+    assert len(list(pairs)) == 9
+
+
+def test_exhausted_iterator_stays_exhausted(tree):
+    keys = iter(tree)
+    assert list(keys) == ["a", "b", "c"]
+    tree["d"] = ""
+    assert list(keys) == []
+
+
+def test_iterator_keeps_the_tree_alive():
+    tree = sharedmap.rbtree()
+    tree["a"] = "1"
+    keys = iter(tree)
+    del tree
+    gc.collect()
+    assert list(keys) == ["a"]
+
+
+def test_insert_while_iterating_raises_runtime_error(tree):
+    keys = iter(tree)
+    next(keys)
+    tree["d"] = ""
+    with pytest.raises(RuntimeError, match="changed"):
+        next(keys)
+
+
+def test_insert_before_the_first_step_raises_runtime_error(tree):
+    keys = iter(tree)
+    tree["d"] = ""
+    with pytest.raises(RuntimeError, match="changed"):
+        next(keys)
+
+
+def test_delete_while_iterating_raises_runtime_error(tree):
+    keys = iter(tree)
+    next(keys)
+    del tree["b"]
+    with pytest.raises(RuntimeError, match="changed"):
+        next(keys)
+
+
+def test_delete_and_insert_while_iterating_raises_runtime_error(tree):
+    # The size is the same again, but the iterator's place is gone.
+    keys = iter(tree)
+    next(keys)
+    del tree["b"]
+    tree["bb"] = ""
+    with pytest.raises(RuntimeError, match="changed"):
+        next(keys)
+
+
+def test_overwrite_while_iterating_is_allowed(tree):
+    seen = []
+    for key in tree:
+        # Longer each time: the entry cannot stay where the iterator last saw it.
+        tree[key] = key * 1000
+        tree["c"] = "c" * 1000 * (len(seen) + 2)
+        seen.append(key)
+    assert seen == ["a", "b", "c"]
+
+
+def test_repr_shows_the_entries_in_order(tree):
+    assert repr(tree) == "rbtree({'a': '1', 'b': '2', 'c': b'3'})"
+
+
+def test_repr_of_an_empty_tree_has_no_entries():
+    assert repr(sharedmap.rbtree()) == "rbtree()"
+
+
+def test_truth_is_whether_there_are_entries(tree):
+    assert tree
+    assert not sharedmap.rbtree()
+
+
+def test_two_trees_share_nothing(tree):
+    another = sharedmap.rbtree()
+    another["a"] = "other"
+    assert tree["a"] == "1"
+    assert len(another) == 1
+
+
+class TreeAgainstDict(RuleBasedStateMachine):
+    """Any order of calls leaves the tree with what a dict would hold."""
+
+    # Few different keys, so that overwriting and deleting happen often.
+    keys = st.text(alphabet="ab\0é\U0001f600", max_size=3)
+    values = st.one_of(st.text(max_size=40), st.binary(max_size=40))
+
+    def __init__(self):
+        super().__init__()
+        self.tree = sharedmap.rbtree()
+        self.dict = {}
+
+    @rule(key=keys, value=values)
+    def set(self, key, value):
+        self.tree.set(key, value)
+        self.dict[key] = value
+
+    @rule(key=keys)
+    def delete(self, key):
+        if key in self.dict:
+            del self.tree[key]
+            del self.dict[key]
+        else:
+            with pytest.raises(KeyError):
+                del self.tree[key]
+
+    @rule(key=keys)
+    def look_up(self, key):
+        assert self.tree.get(key) == self.dict.get(key)
+        assert (key in self.tree) == (key in self.dict)
+
+    @invariant()
+    def same_entries(self):
+        assert len(self.tree) == len(self.dict)
+        assert [(key, self.tree[key]) for key in self.tree] == sorted(self.dict.items())
+
+
+TestTreeAgainstDict = TreeAgainstDict.TestCase
+TestTreeAgainstDict.settings = settings(deadline=None, max_examples=100, stateful_step_count=50)

@@ -1,0 +1,176 @@
+"""What goes in comes out, in another process, in order: any text, every size, a million."""
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+import sharedmap
+
+# Surrogates, NUL and the edges of UTF-8 are rare among all characters: a place of their own.
+CHARACTERS = st.one_of(
+    st.characters(),
+    st.characters(categories=["Cs"]),
+    st.sampled_from("\0\x01ab\x7f\x80\xff\u07ff\u0800\ud7ff\ue000\uffff\U00010000\U0010ffff"),
+)
+KEYS = st.text(CHARACTERS, max_size=40)
+VALUES = st.one_of(st.text(CHARACTERS, max_size=100), st.binary(max_size=100))
+MEBIBYTE = 2**20
+
+READ = """
+def read(name, absent):
+    with sharedmap.sharedmap(name) as m:
+        items = [(key, m[key]) for key in m]
+        assert all(key in m and m.get(key) == value for key, value in items)
+        return items, len(m), [key in m or m.get(key) for key in absent]
+"""
+
+
+@pytest.fixture
+def reader(other):
+    other.run(READ)
+    return other
+
+
+def round_trip(name, reader, entries, absent=()):
+    tree = sharedmap.rbtree()
+    for key, value in entries.items():
+        tree[key] = value
+    tree.share(name, force=True)
+    items, length, found = reader.eval("read(name, absent)", name=name, absent=absent)
+    # Python orders str by code points, so this is the order of keys that is promised.
+    assert items == sorted(entries.items(), key=lambda item: item[0])
+    assert [type(value) for _, value in items] == [type(entries[key]) for key, _ in items]
+    assert length == len(entries)
+    assert found == [None] * len(absent)
+
+
+@settings(
+    deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(entries=st.dictionaries(KEYS, VALUES, max_size=30), others=st.lists(KEYS, max_size=10))
+@example(entries={}, others=["", "a"])
+@example(entries={"": ""}, others=["\0"])
+@example(entries={"": b""}, others=["\0"])
+@example(entries={"\0": "", "\0\0": b"", "a\0b": "\0", "a": b"\0"}, others=["", "a\0", "\0\0\0"])
+@example(
+    entries={"\ud800": "\udfff", "\udfff": "\ud800", "\ud800\udc00": "\U00010000"},
+    others=["\U00010000"],
+)
+def test_any_entries_come_back_in_another_process(name, reader, entries, others):
+    round_trip(name, reader, entries, [key for key in others if key not in entries])
+
+
+@settings(
+    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(entries=st.dictionaries(KEYS, VALUES, max_size=10), value=st.sampled_from([str, bytes]))
+def test_mebibyte_value_among_others_comes_back(name, reader, entries, value):
+    entries["big"] = "x" * MEBIBYTE if value is str else b"x" * MEBIBYTE
+    round_trip(name, reader, entries)
+
+
+def test_mebibyte_of_four_byte_characters_comes_back(name, reader):
+    round_trip(name, reader, {"big": "\U0001f600" * MEBIBYTE})
+
+
+def test_mebibyte_of_surrogates_comes_back(name, reader):
+    round_trip(name, reader, {"big": "\ud800" * MEBIBYTE})
+
+
+def test_mebibyte_key_comes_back(name, reader):
+    key = "k" * MEBIBYTE
+    round_trip(
+        name, reader, {key: "value", key + "2": b"", key[:-1]: "shorter"}, [key[:-2], key + "1"]
+    )
+
+
+def test_every_code_point_comes_back_as_key_and_value(name, reader):
+    characters = [chr(point) for point in range(0x110000)]
+    chunks = ["".join(characters[at : at + 4096]) for at in range(0, len(characters), 4096)]
+    entries = {chunk[0]: chunk for chunk in chunks}
+    entries |= {chunk: chunk[::-1] for chunk in chunks}
+    round_trip(name, reader, entries)
+
+
+def test_every_single_character_is_a_key(name, reader):
+    # All of the first planes' beginnings and every surrogate; the rest would only take time.
+    points = [
+        *range(0x3000),
+        *range(0xD700, 0xE100),
+        *range(0xFF00, 0x10100),
+        *range(0x10FF00, 0x110000),
+    ]
+    round_trip(name, reader, {chr(point): str(point) for point in points})
+
+
+def test_every_byte_comes_back_in_a_bytes_value(name, reader):
+    round_trip(name, reader, {"all": bytes(range(256)), "reverse": bytes(range(256))[::-1]})
+
+
+# Around each size where the record's head needs another byte for it.
+EDGES = [
+    0,
+    1,
+    58,
+    59,
+    60,
+    61,
+    122,
+    123,
+    124,
+    125,
+    254,
+    255,
+    256,
+    257,
+    65_534,
+    65_535,
+    65_536,
+    65_537,
+]
+
+
+@pytest.mark.parametrize("kind", [str, bytes], ids=["str", "bytes"])
+def test_values_of_every_size_code_come_back(name, reader, kind):
+    sizes = {f"{size:08}": size for size in EDGES}
+    round_trip(name, reader, {k: "v" * n if kind is str else b"v" * n for k, n in sizes.items()})
+
+
+def test_keys_of_every_size_code_come_back(name, reader):
+    round_trip(name, reader, {"k" * size: str(size) for size in EDGES})
+
+
+def test_keys_that_are_prefixes_of_each_other_stay_apart(name, reader):
+    round_trip(
+        name, reader, {"x" * size: str(size) for size in range(0, 600, 2)}, ["x" * 7, "x" * 601]
+    )
+
+
+CHECK_MILLION = """
+def check_million(name):
+    with sharedmap.sharedmap(name) as m:
+        assert len(m) == 1_000_000
+        count = 0
+        for number, key in enumerate(m):
+            assert key == f"key {number:06}"
+            count += 1
+        assert count == 1_000_000
+        for number in range(1_000_000):
+            assert m[f"key {number:06}"] == f"value {number}"
+        assert "key 0000000" not in m and "key 1000000" not in m
+    return True
+"""
+
+
+@pytest.mark.slow
+def test_million_entries_come_back_in_another_process(name, reader):
+    tree = sharedmap.rbtree()
+    # A stride that has no factor in common with the number visits each once, far from in order.
+    for step in range(1_000_000):
+        number = step * 617_647 % 1_000_000
+        tree[f"key {number:06}"] = f"value {number}"
+    assert len(tree) == 1_000_000
+    tree.share(name)
+    del tree
+    reader.run(CHECK_MILLION)
+    assert reader.eval("check_million(name)", name=name)

@@ -1,0 +1,309 @@
+"""A published map as a mapping: a dict that cannot be changed, in the order of the keys."""
+
+import gc
+import os
+
+import pytest
+from helpers import segment_path
+
+import sharedmap
+
+
+@pytest.fixture(scope="module")
+def shared_name(module_names):
+    tree = sharedmap.rbtree()
+    for key, value in (("b", "2"), ("a", "1"), ("c", b"3"), ("红", "32是")):
+        tree[key] = value
+    name = module_names("letters {}")
+    tree.share(name)
+    return name
+
+
+@pytest.fixture
+def shared(shared_name):
+    with sharedmap.sharedmap(shared_name) as shared:
+        yield shared
+
+
+class Text(str):
+    def __hash__(self):
+        raise AssertionError("a key counts by its characters")
+
+    def __eq__(self, other):
+        raise AssertionError("a key counts by its characters")
+
+
+def lines_of_maps(name):
+    """How this process has the map's file mapped: one line for each mapping."""
+    with open("/proc/self/maps", "rb") as file:
+        return [line for line in file if line.rstrip().endswith(segment_path(name))]
+
+
+def test_item_is_got(shared):
+    assert shared["a"] == "1"
+    assert shared["红"] == "32是"
+
+
+def test_get_returns_the_value(shared):
+    assert shared.get("b") == "2"
+
+
+def test_get_of_an_absent_key_returns_none(shared):
+    assert shared.get("z") is None
+
+
+def test_get_returns_the_default_for_an_absent_key(shared):
+    default = object()
+    assert shared.get("z", default) is default
+    assert shared.get("z", default=default) is default
+
+
+def test_get_prefers_the_value_to_the_default(shared):
+    assert shared.get("a", "default") == "1"
+
+
+def test_str_value_comes_back_as_str(shared):
+    assert type(shared["a"]) is str
+
+
+def test_bytes_value_comes_back_as_bytes(shared):
+    assert type(shared["c"]) is bytes
+    assert shared["c"] == b"3"
+
+
+def test_missing_item_raises_key_error_with_the_key(shared):
+    with pytest.raises(KeyError) as caught:
+        shared["zz\udc80"]
+    assert caught.value.args == ("zz\udc80",)
+
+
+@pytest.mark.parametrize("absent", ["", "\0", "`", "aa", "bb", "a\0", "\U0010ffff"])
+def test_absent_key_is_absent_wherever_it_would_sort(shared, absent):
+    assert absent not in shared
+    assert shared.get(absent) is None
+
+
+def test_in_finds_a_key(shared):
+    assert "a" in shared
+
+
+def test_in_misses_an_absent_key(shared):
+    assert "z" not in shared
+
+
+def test_str_subclass_as_key_counts_by_its_characters(shared):
+    assert Text("a") in shared
+    assert shared[Text("a")] == "1"
+    assert shared.get(Text("a")) == "1"
+
+
+def test_length_counts_the_entries(shared):
+    assert len(shared) == 4
+
+
+def test_iteration_yields_the_sorted_keys(shared):
+    assert list(shared) == ["a", "b", "c", "红"]
+
+
+def test_iterator_is_its_own_iterator(shared):
+    keys = iter(shared)
+    assert iter(keys) is keys
+
+
+def test_iterators_do_not_disturb_each_other(shared):
+    first, second = iter(shared), iter(shared)
+    assert [next(first), next(first), next(second), next(first), next(second)] == list("abacb")
+
+
+def test_exhausted_iterator_stays_exhausted(shared):
+    keys = iter(shared)
+    assert len(list(keys)) == 4
+    assert list(keys) == []
+
+
+def test_dict_of_a_map_is_possible_by_its_keys(shared):
+    assert {key: shared[key] for key in shared} == {"a": "1", "b": "2", "c": b"3", "红": "32是"}
+
+
+def test_repr_names_the_type_and_the_map(shared, shared_name):
+    assert "sharedmap" in repr(shared)
+    assert repr(shared_name) in repr(shared)
+
+
+def test_repr_of_a_closed_map_says_so(shared_name):
+    shared = sharedmap.sharedmap(shared_name)
+    shared.close()
+    assert "closed" in repr(shared)
+
+
+def test_item_assignment_raises_type_error(shared):
+    with pytest.raises(TypeError):
+        shared["a"] = "x"
+    assert shared["a"] == "1"
+
+
+def test_item_deletion_raises_type_error(shared):
+    with pytest.raises(TypeError):
+        del shared["a"]
+    assert shared["a"] == "1"
+
+
+def test_close_twice_is_fine(shared_name):
+    shared = sharedmap.sharedmap(shared_name)
+    assert shared.close() is None
+    assert shared.close() is None
+
+
+USES = {
+    "get": lambda shared: shared.get("a"),
+    "get of an absent key": lambda shared: shared.get("z", "default"),
+    "item": lambda shared: shared["a"],
+    "item of an absent key": lambda shared: shared["z"],
+    "in": lambda shared: "a" in shared,
+    "len": len,
+    "bool": bool,
+    "iter": iter,
+    "list": list,
+    "with": lambda shared: shared.__enter__(),
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES.keys())
+def test_use_of_a_closed_map_raises_value_error(shared_name, use):
+    shared = sharedmap.sharedmap(shared_name)
+    shared.close()
+    with pytest.raises(ValueError, match="closed") as caught:
+        use(shared)
+    # It is the handle that is wrong, not the bytes.
+    assert type(caught.value) is ValueError
+
+
+def test_with_gives_the_map_itself(shared_name):
+    shared = sharedmap.sharedmap(shared_name)
+    with shared as entered:
+        assert entered is shared
+
+
+def test_with_closes(shared_name):
+    with sharedmap.sharedmap(shared_name) as shared:
+        assert shared["a"] == "1"
+    with pytest.raises(ValueError, match="closed"):
+        shared["a"]
+
+
+def test_with_closes_after_an_exception_and_lets_it_pass(shared_name):
+    with pytest.raises(ZeroDivisionError), sharedmap.sharedmap(shared_name) as shared:
+        raise ZeroDivisionError
+    with pytest.raises(ValueError, match="closed"):
+        shared["a"]
+
+
+def test_close_inside_with_is_fine(shared_name):
+    with sharedmap.sharedmap(shared_name) as shared:
+        shared.close()
+
+
+def test_handles_are_independent(shared_name):
+    first, second = sharedmap.sharedmap(shared_name), sharedmap.sharedmap(shared_name)
+    first.close()
+    assert second["a"] == "1"
+    second.close()
+
+
+def test_iterator_outlives_close(shared_name):
+    shared = sharedmap.sharedmap(shared_name)
+    keys = iter(shared)
+    assert next(keys) == "a"
+    shared.close()
+    assert list(keys) == ["b", "c", "红"]
+
+
+def test_iterator_outlives_the_map_object(shared_name):
+    keys = iter(sharedmap.sharedmap(shared_name))
+    gc.collect()
+    assert list(keys) == ["a", "b", "c", "红"]
+
+
+def test_values_outlive_close(shared_name):
+    shared = sharedmap.sharedmap(shared_name)
+    text, data = shared["红"], shared["c"]
+    shared.close()
+    assert (text, data) == ("32是", b"3")
+
+
+def test_memory_is_mapped_read_only(shared_name):
+    with sharedmap.sharedmap(shared_name):
+        lines = lines_of_maps(shared_name)
+    assert lines
+    assert {line.split()[1] for line in lines} == {b"r--s"}
+
+
+def test_close_unmaps(shared_name):
+    shared = sharedmap.sharedmap(shared_name)
+    assert lines_of_maps(shared_name)
+    shared.close()
+    assert lines_of_maps(shared_name) == []
+
+
+def test_dropping_the_last_reference_unmaps(shared_name):
+    shared = sharedmap.sharedmap(shared_name)
+    assert lines_of_maps(shared_name)
+    del shared
+    gc.collect()
+    assert lines_of_maps(shared_name) == []
+
+
+def test_last_iterator_unmaps(shared_name):
+    shared = sharedmap.sharedmap(shared_name)
+    keys = iter(shared)
+    shared.close()
+    assert lines_of_maps(shared_name)
+    del keys
+    gc.collect()
+    assert lines_of_maps(shared_name) == []
+
+
+def test_opening_and_closing_leaks_no_descriptor(shared_name):
+    def descriptors():
+        return len(os.listdir("/proc/self/fd"))
+
+    sharedmap.sharedmap(shared_name).close()
+    before = descriptors()
+    for _ in range(50):
+        sharedmap.sharedmap(shared_name).close()
+    assert descriptors() == before
+
+
+def test_open_map_needs_its_name_no_more(name):
+    tree = sharedmap.rbtree()
+    tree["a"] = "1"
+    tree.share(name)
+    with sharedmap.sharedmap(name) as shared:
+        os.unlink(segment_path(name))
+        assert shared["a"] == "1"
+        assert list(shared) == ["a"]
+
+
+def test_one_entry_map_finds_it_and_nothing_else(name):
+    tree = sharedmap.rbtree()
+    tree["only"] = "one"
+    tree.share(name)
+    with sharedmap.sharedmap(name) as shared:
+        assert shared["only"] == "one"
+        assert "onl" not in shared
+        assert "only " not in shared
+        assert list(shared) == ["only"]
+
+
+@pytest.mark.parametrize("count", [2, 3, 7, 8, 9, 63, 64, 65, 1000])
+def test_every_entry_is_found_at_any_size(name, count):
+    tree = sharedmap.rbtree()
+    for number in range(count):
+        tree[f"key {number}"] = f"value {number}"
+    tree.share(name)
+    with sharedmap.sharedmap(name) as shared:
+        assert len(shared) == count
+        assert [shared[f"key {number}"] for number in range(count)] == [
+            f"value {number}" for number in range(count)
+        ]
+        assert list(shared) == sorted(f"key {number}" for number in range(count))
