@@ -1,0 +1,201 @@
+/* tests/core/files.h
+ *
+ * Files and processes for tests of segments. Everything lies in a directory
+ * of its own in /dev/shm, whose name no other test has; it goes when the test
+ * program ends, failed or not. Names of maps hold the same token.
+ */
+#ifndef SHAREDMAP_TESTS_CORE_FILES_H
+#define SHAREDMAP_TESTS_CORE_FILES_H
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/check.h"
+#include "core/publish.h"
+#include "core/segment.h"
+#include "core/snapshot_reader.h"
+#include "core/snapshots.h"
+
+/* ---- the directory ------------------------------------------------------ */
+
+static struct {
+    char path[64];
+    pid_t owner;
+} scratch;
+
+static inline void
+scratch_remove(void)
+{
+    char path[512];
+    if (getpid() != scratch.owner) {
+        return;  // a child that failed a check
+    }
+    DIR *directory = opendir(scratch.path);
+    struct dirent *item;
+    while (directory != NULL && (item = readdir(directory)) != NULL) {
+        snprintf(path, sizeof(path), "%s/%s", scratch.path, item->d_name);
+        if (unlink(path) < 0) {
+            rmdir(path);
+        }
+    }
+    if (directory != NULL) {
+        closedir(directory);
+    }
+    rmdir(scratch.path);
+}
+
+static inline void
+scratch_create(void)
+{
+    strcpy(scratch.path, "/dev/shm/sharedmap-test-XXXXXX");
+    CHECK(mkdtemp(scratch.path) != NULL);
+    CHECK_EQUAL(chmod(scratch.path, 01777), 0);  // as /dev/shm is
+    scratch.owner = getpid();
+    atexit(scratch_remove);
+}
+
+/* A path in the directory; good until the next eight calls. */
+static inline const char *
+scratch_path(const char *name)
+{
+    static char paths[8][512];
+    static int turn;
+    char *path = paths[turn++ % 8];
+    snprintf(path, sizeof(paths[0]), "%s/%s", scratch.path, name);
+    return path;
+}
+
+static inline int
+scratch_file_count(void)
+{
+    DIR *directory = opendir(scratch.path);
+    CHECK(directory != NULL);
+    int count = -2;  // itself and its parent
+    while (readdir(directory) != NULL) {
+        count += 1;
+    }
+    closedir(directory);
+    return count;
+}
+
+static inline void
+write_file(const char *path, const void *bytes, size_t size)
+{
+    int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    CHECK(descriptor >= 0);
+    CHECK_EQUAL(write(descriptor, bytes, size), size);
+    close(descriptor);
+}
+
+static inline struct stat
+stat_of(const char *path)
+{
+    struct stat file;
+    CHECK_EQUAL(lstat(path, &file), 0);
+    return file;
+}
+
+/* ---- maps of one entry -------------------------------------------------- */
+
+/* Publishes "number" -> its digits. */
+static inline enum status
+publish_number(const char *path, bool force, unsigned mode, int number)
+{
+    char digits[16];
+    int size = snprintf(digits, sizeof(digits), "%d", number);
+    struct slice value = {(unsigned char *)digits, (size_t)size};
+    struct entry entry = {SLICE("number"), {value, VALUE_STR}};
+    struct snapshot_plan plan;
+    CHECK_STATUS(publish_plan(&plan, &entry, 1, SLICE("label")), STATUS_OK);
+    return publish_to_segment(&plan, path, force, mode);
+}
+
+static inline struct segment
+open_segment(const char *path)
+{
+    struct segment segment = SEGMENT_EMPTY;
+    CHECK_STATUS(segment_open(&segment, path, (struct segment_trust){0}),
+                 STATUS_OK);
+    return segment;
+}
+
+/* What opening says, for those who expect a refusal. */
+static inline enum status
+status_of_open(const char *path)
+{
+    struct segment segment = SEGMENT_EMPTY;
+    enum status status =
+        segment_open(&segment, path, (struct segment_trust){0});
+    CHECK_EQUAL(segment.bytes != NULL, status == STATUS_OK);
+    segment_close(&segment);
+    return status;
+}
+
+static inline int
+number_in(const struct segment *segment)
+{
+    struct snapshot view;
+    struct entry entry;
+    bool is_found;
+    char digits[16] = "";
+    CHECK_STATUS(snapshot_open(&view, segment->bytes, segment->size),
+                 STATUS_OK);
+    CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
+    CHECK_STATUS(snapshot_find(&view, SLICE("number"), &entry, &is_found),
+                 STATUS_OK);
+    CHECK(is_found && entry.value.bytes.size < sizeof(digits));
+    slice_copy(digits, entry.value.bytes);
+    return atoi(digits);
+}
+
+static inline const struct snapshot_header *
+header_in(const struct segment *segment)
+{
+    return (const struct snapshot_header *)segment->bytes;
+}
+
+/* What a new reader finds under the path. */
+static inline void
+check_published(const char *path, int number, uint64_t generation)
+{
+    struct segment segment = open_segment(path);
+    CHECK_EQUAL(number_in(&segment), number);
+    CHECK_EQUAL(header_in(&segment)->generation, generation);
+    CHECK_EQUAL(header_in(&segment)->superseded, 0);
+    segment_close(&segment);
+}
+
+/* ---- other processes ---------------------------------------------------- */
+
+/* 0 in the child, which must leave by _exit(). */
+static inline pid_t
+start_child(void)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        alarm(20);  // whatever blocks it, it does not block for ever
+    }
+    return child;
+}
+
+/* Its exit code, or 1000 and the number of the signal that ended it. */
+static inline int
+end_of_child(pid_t child)
+{
+    int status;
+    pid_t waited;
+    do {
+        waited = waitpid(child, &status, 0);
+    } while (waited < 0 && errno == EINTR);
+    CHECK_EQUAL(waited, child);
+    return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+#endif

@@ -1,0 +1,100 @@
+/* tests/core/test_memory.c
+ *
+ * The source of private memory, and the fault that other tests rely on.
+ */
+#include "core/memory.h"
+
+#include "core/check.h"
+
+static void
+test_allocate_zero_bytes_gives_an_address(void)
+{
+    void *first = memory_allocate(0);
+    void *second = memory_allocate(0);
+    CHECK(first != NULL);
+    CHECK(second != NULL);
+    CHECK(first != second);
+    memory_release(first);
+    memory_release(second);
+}
+
+static void
+test_allocate_array_refuses_sizes_that_overflow(void)
+{
+    CHECK(memory_allocate_array(SIZE_MAX / 8 + 1, 8) == NULL);
+    CHECK(memory_allocate_array(8, SIZE_MAX / 8 + 1) == NULL);
+    CHECK(memory_allocate_array(SIZE_MAX, SIZE_MAX) == NULL);
+    CHECK_EQUAL(memory_outstanding(), 0);
+}
+
+static void
+test_allocate_array_has_room_for_all_items(void)
+{
+    unsigned char *items = memory_allocate_array(10, 100);
+    CHECK(items != NULL);
+    memset(items, 1, 1000);  // the address sanitizer looks on
+    memory_release(items);
+
+    void *none = memory_allocate_array(0, 100);
+    CHECK(none != NULL);
+    memory_release(none);
+}
+
+static void
+test_outstanding_counts_pieces(void)
+{
+    void *first = memory_allocate(1);
+    CHECK_EQUAL(memory_outstanding(), 1);
+    void *second = memory_allocate_array(1, 1);
+    CHECK_EQUAL(memory_outstanding(), 2);
+    memory_release(first);
+    CHECK_EQUAL(memory_outstanding(), 1);
+    memory_release(second);
+    memory_release(NULL);
+    CHECK_EQUAL(memory_outstanding(), 0);
+}
+
+static void
+test_fault_fails_once_after_some_successes(void)
+{
+    memory_fail_after(2, false);
+    void *pieces[] = {memory_allocate(1), memory_allocate(1),
+                      memory_allocate(1), memory_allocate(1)};
+    CHECK(pieces[0] != NULL);
+    CHECK(pieces[1] != NULL);
+    CHECK(pieces[2] == NULL);
+    CHECK(pieces[3] != NULL);
+    CHECK_EQUAL(memory_outstanding(), 3);
+    for (int i = 0; i < 4; i++) {
+        memory_release(pieces[i]);
+    }
+}
+
+static void
+test_fault_lasts_until_switched_off(void)
+{
+    memory_fail_after(0, true);
+    for (int i = 0; i < 3; i++) {
+        CHECK(memory_allocate(1) == NULL);
+        CHECK(memory_allocate_array(1, 1) == NULL);
+    }
+    memory_fail_after(-1, false);
+    void *piece = memory_allocate(1);
+    CHECK(piece != NULL);
+    memory_release(piece);
+}
+
+static const struct test tests[] = {
+    TEST(test_allocate_zero_bytes_gives_an_address),
+    TEST(test_allocate_array_refuses_sizes_that_overflow),
+    TEST(test_allocate_array_has_room_for_all_items),
+    TEST(test_outstanding_counts_pieces),
+    TEST(test_fault_fails_once_after_some_successes),
+    TEST(test_fault_lasts_until_switched_off),
+};
+
+int
+main(int count, char **words)
+{
+    return RUN_TESTS(tests, count, words);
+}

@@ -1,0 +1,813 @@
+/* tests/core/test_snapshot_reader.c
+ *
+ * Reading what the writer wrote, reading what nobody should have written, and
+ * reading bytes that somebody changes meanwhile. Under the address sanitizer
+ * "never crashes" means that no byte outside of the snapshot was touched.
+ */
+#include "core/snapshot_reader.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "core/check.h"
+#include "core/snapshots.h"
+
+static struct snapshot
+open_image(const struct image *image)
+{
+    struct snapshot view;
+    CHECK_STATUS(snapshot_open(&view, image->bytes, image->size), STATUS_OK);
+    return view;
+}
+
+static void
+check_entry(const struct entry *actual, const struct entry *expected)
+{
+    CHECK(slice_equals(actual->key, expected->key));
+    CHECK(slice_equals(actual->value.bytes, expected->value.bytes));
+    CHECK_EQUAL(actual->value.type, expected->value.type);
+}
+
+static bool
+is_inside(const struct snapshot *view, struct slice bytes)
+{
+    const unsigned char *end = view->records + view->records_size;
+    return bytes.bytes >= view->records && bytes.bytes <= end
+           && bytes.size <= (size_t)(end - bytes.bytes);
+}
+
+/* Asks the view everything. All answers must lie inside the snapshot. */
+static void
+read_everything(const struct snapshot *view)
+{
+    static const char *const keys[] = {"", "aaa", "bytes", "int", "\xFF"};
+    struct entry entry;
+    uint64_t index;
+    bool is_found;
+    for (uint64_t i = 0; i < view->entry_count; i++) {
+        if (snapshot_at(view, i, &entry) == STATUS_OK) {
+            CHECK(is_inside(view, entry.key));
+            CHECK(is_inside(view, entry.value.bytes));
+            CHECK((int)entry.value.type < VALUE_TYPE_COUNT);
+        }
+    }
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        struct slice key = {(const unsigned char *)keys[i], strlen(keys[i])};
+        if (snapshot_seek(view, key, &index) == STATUS_OK) {
+            CHECK(index <= view->entry_count);
+        }
+        if (snapshot_find(view, key, &entry, &is_found) == STATUS_OK
+            && is_found)
+        {
+            CHECK(is_inside(view, entry.key));
+            CHECK(is_inside(view, entry.value.bytes));
+        }
+    }
+    snapshot_verify(view);
+}
+
+/* ---- what the writer wrote ---------------------------------------------- */
+
+static void
+check_holds(const struct image *image, const struct entry *entries,
+            size_t count)
+{
+    struct snapshot view = open_image(image);
+    CHECK_EQUAL(view.entry_count, count);
+    for (size_t i = 0; i < count; i++) {
+        struct entry entry;
+        bool is_found;
+        uint64_t index;
+        CHECK_STATUS(snapshot_at(&view, i, &entry), STATUS_OK);
+        check_entry(&entry, &entries[i]);
+        if (value_type_is_aligned(entry.value.type)) {
+            CHECK_EQUAL((entry.value.bytes.bytes - view.bytes) % 8, 0);
+        }
+        CHECK_STATUS(snapshot_find(&view, entries[i].key, &entry, &is_found),
+                     STATUS_OK);
+        CHECK(is_found);
+        check_entry(&entry, &entries[i]);
+        CHECK_STATUS(snapshot_seek(&view, entries[i].key, &index), STATUS_OK);
+        CHECK_EQUAL(index, i);
+    }
+    CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
+}
+
+static void
+test_all_value_types_come_back(void)
+{
+    struct entry entries[SAMPLE_COUNT];
+    fill_samples(entries);
+    for (int wide = 0; wide < 2; wide++) {
+        struct image image =
+            image_of_entries(entries, SAMPLE_COUNT, SLICE("name"), wide);
+        check_holds(&image, entries, SAMPLE_COUNT);
+        struct snapshot view = open_image(&image);
+        CHECK(slice_equals(snapshot_label(&view), SLICE("name")));
+        image_destroy(&image);
+    }
+}
+
+static void
+test_all_sizes_at_the_boundaries_of_their_codes_come_back(void)
+{
+    static const size_t sizes[] = {0,   1,   59,  60,  61,    123,   124,
+                                   125, 255, 256, 257, 65535, 65536, 65537};
+    enum { COUNT = sizeof(sizes) / sizeof(sizes[0]) };
+    static unsigned char key[65537], value[65537];
+    memset(key, 'k', sizeof(key));
+    memset(value, 'v', sizeof(value));
+    for (int type = VALUE_STR; type <= VALUE_ENCODED; type++) {
+        for (int shift = 0; shift < COUNT; shift++) {
+            // Each key is a prefix of the next, and so below it.
+            struct entry entries[COUNT];
+            for (int i = 0; i < COUNT; i++) {
+                struct slice bytes = {value, sizes[(i + shift) % COUNT]};
+                entries[i] = (struct entry){{key, sizes[i]},
+                                            {bytes, (enum value_type)type}};
+            }
+            struct image image =
+                image_of_entries(entries, COUNT, SLICE(""), shift % 2 == 0);
+            check_holds(&image, entries, COUNT);
+            image_destroy(&image);
+        }
+    }
+}
+
+static void
+test_empty_map_finds_nothing(void)
+{
+    struct image image = image_of_entries(NULL, 0, SLICE(""), false);
+    struct snapshot view = open_image(&image);
+    struct entry entry;
+    uint64_t index = 7;
+    bool is_found = true;
+    CHECK_EQUAL(view.entry_count, 0);
+    CHECK_STATUS(snapshot_seek(&view, SLICE("a"), &index), STATUS_OK);
+    CHECK_EQUAL(index, 0);
+    CHECK_STATUS(snapshot_find(&view, SLICE(""), &entry, &is_found),
+                 STATUS_OK);
+    CHECK(!is_found);
+    CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
+    CHECK_EQUAL(snapshot_label(&view).size, 0);
+    image_destroy(&image);
+}
+
+/* Looks for every number between, before and behind the keys. */
+static void
+check_search(const struct image *image, size_t count)
+{
+    struct snapshot view = open_image(image);
+    size_t at = 0;  // the oracle: how many keys have been passed
+    for (size_t number = 0; number < 10 * count + 20; number++) {
+        char text[24];
+        snprintf(text, sizeof(text), "%05zu", number);
+        struct slice key = {(unsigned char *)text, 5};
+        struct entry entry;
+        uint64_t index;
+        bool is_found;
+        CHECK_STATUS(snapshot_seek(&view, key, &index), STATUS_OK);
+        CHECK_EQUAL(index, at);
+        CHECK_STATUS(snapshot_find(&view, key, &entry, &is_found), STATUS_OK);
+        CHECK_EQUAL(is_found, number % 10 == 0 && at < count);
+        if (is_found) {
+            CHECK(slice_equals(entry.key, key));
+            CHECK(slice_equals(entry.value.bytes, key));
+            at += 1;
+        }
+    }
+}
+
+static void
+test_seek_and_find_agree_with_counting(void)
+{
+    static struct numbered numbered;
+    for (size_t count = 0; count <= 70; count++) {
+        for (int wide = 0; wide < 2; wide++) {
+            struct image image = image_of_entries(
+                fill_numbered(&numbered, count), count, SLICE(""), wide);
+            check_search(&image, count);
+            image_destroy(&image);
+        }
+    }
+    struct image image = image_of_entries(fill_numbered(&numbered, 9990), 9990,
+                                          SLICE(""), false);
+    check_search(&image, 9990);
+    image_destroy(&image);
+}
+
+static void
+test_prefixes_and_bytes_above_127_are_in_order(void)
+{
+    struct entry entries[] = {
+        {SLICE(""), {SLICE("0"), VALUE_STR}},
+        {SLICE("\0"), {SLICE("1"), VALUE_STR}},
+        {SLICE("\0\0"), {SLICE("2"), VALUE_STR}},
+        {SLICE("a"), {SLICE("3"), VALUE_STR}},
+        {SLICE("a\0"), {SLICE("4"), VALUE_STR}},
+        {SLICE("ab"), {SLICE("5"), VALUE_STR}},
+        {SLICE("\x7F"), {SLICE("6"), VALUE_STR}},
+        {SLICE("\xC2\x80"), {SLICE("7"), VALUE_STR}},
+        {SLICE("\xED\xA0\x80"), {SLICE("8"), VALUE_STR}},
+        {SLICE("\xF0\x9F\x98\x80"), {SLICE("9"), VALUE_STR}},
+    };
+    struct image image = image_of_entries(entries, 10, SLICE(""), false);
+    check_holds(&image, entries, 10);
+    image_destroy(&image);
+}
+
+static void
+test_bytes_may_begin_at_any_address(void)
+{
+    struct entry entries[SAMPLE_COUNT];
+    fill_samples(entries);
+    struct image image =
+        image_of_entries(entries, SAMPLE_COUNT, SLICE(""), true);
+    for (size_t shift = 1; shift < 8; shift++) {
+        unsigned char *moved = malloc(image.size + shift);
+        CHECK(moved != NULL);
+        memcpy(moved + shift, image.bytes, image.size);
+        struct snapshot view;
+        CHECK_STATUS(snapshot_open(&view, moved + shift, image.size),
+                     STATUS_OK);
+        for (size_t i = 0; i < SAMPLE_COUNT; i++) {
+            struct entry entry;
+            CHECK_STATUS(snapshot_at(&view, i, &entry), STATUS_OK);
+            check_entry(&entry, &entries[i]);
+        }
+        CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
+        free(moved);
+    }
+    image_destroy(&image);
+}
+
+static void
+test_view_keeps_the_header_it_was_made_with(void)
+{
+    struct image image = image_of_entries(NULL, 0, SLICE("before"), false);
+    struct snapshot view = open_image(&image);
+    memset(image.bytes, 0, image.size);
+    CHECK(slice_equals(snapshot_label(&view), SLICE("before")));
+    CHECK_EQUAL(view.header.total_size, image.size);
+    image_destroy(&image);
+}
+
+/* ---- references --------------------------------------------------------- */
+
+/* Records of 8, 16, 24, ... bytes: "aaa" -> "111", "bbb" -> ... */
+static struct image
+image_with_shift(uint8_t reference_size, uint8_t shift)
+{
+    unsigned char records[10 * 64] = {0};
+    uint64_t references[10];
+    for (uint64_t i = 0; i < 10; i++) {
+        unsigned char *record = records + (i << shift);
+        record[0] = 1 << 3 | VALUE_STR;  // one byte of value
+        record[1] = 1 << 1;              // one byte of key
+        record[2] = (unsigned char)('a' + i);
+        record[3] = (unsigned char)('0' + i);
+        references[i] = i;
+    }
+    struct slice bytes = {records, ((size_t)9 << shift) + 4};
+    return image_by_hand(bytes, references, 10, reference_size, shift);
+}
+
+static void
+test_references_count_in_units_of_their_shift(void)
+{
+    for (uint8_t shift = 2; shift <= 6; shift++) {
+        for (uint8_t size = 4; size <= 8; size = (uint8_t)(size + 4)) {
+            struct image image = image_with_shift(size, shift);
+            struct snapshot view = open_image(&image);
+            CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
+            for (uint64_t i = 0; i < 10; i++) {
+                unsigned char letter = (unsigned char)('a' + i);
+                unsigned char digit = (unsigned char)('0' + i);
+                struct entry entry;
+                bool is_found;
+                CHECK_STATUS(snapshot_find(&view, (struct slice){&letter, 1},
+                                           &entry, &is_found),
+                             STATUS_OK);
+                CHECK(is_found);
+                CHECK(slice_equals(entry.value.bytes,
+                                   (struct slice){&digit, 1}));
+            }
+            image_destroy(&image);
+        }
+    }
+}
+
+/* One record, "k" -> "v", under a reference of our choice. */
+static enum status
+status_of_reference(uint64_t reference, uint8_t size, uint8_t shift)
+{
+    static const unsigned char record[] = {1 << 3 | VALUE_STR, 1 << 1, 'k',
+                                           'v'};
+    struct image image = image_by_hand((struct slice){record, sizeof(record)},
+                                       &reference, 1, size, shift);
+    struct snapshot view = open_image(&image);
+    struct entry entry;
+    uint64_t index;
+    bool is_found;
+    enum status status = snapshot_at(&view, 0, &entry);
+    if (status != STATUS_OK) {
+        CHECK_STATUS(snapshot_seek(&view, SLICE("k"), &index), status);
+        CHECK_STATUS(snapshot_find(&view, SLICE("k"), &entry, &is_found),
+                     status);
+        CHECK_STATUS(snapshot_verify(&view), status);
+    }
+    image_destroy(&image);
+    return status;
+}
+
+static void
+test_references_outside_of_the_records_are_refused(void)
+{
+    CHECK_STATUS(status_of_reference(0, 4, 0), STATUS_OK);
+    CHECK_STATUS(status_of_reference(0, 8, 6), STATUS_OK);
+    // The last byte is too few for a head.
+    static const uint64_t references[] = {3, 4, 5, 64, INT32_MAX, UINT32_MAX};
+    for (size_t i = 0; i < sizeof(references) / sizeof(references[0]); i++) {
+        for (uint8_t shift = 0; shift <= 6; shift++) {
+            CHECK_STATUS(status_of_reference(references[i], 4, shift),
+                         STATUS_BAD_REFERENCE);
+            CHECK_STATUS(status_of_reference(references[i], 8, shift),
+                         STATUS_BAD_REFERENCE);
+        }
+    }
+    for (unsigned bit = 2; bit < 64; bit++) {
+        for (uint8_t shift = 0; shift <= 6; shift++) {
+            // Shifted out, the bit would leave a good reference.
+            CHECK_STATUS(status_of_reference(UINT64_C(1) << bit, 8, shift),
+                         STATUS_BAD_REFERENCE);
+        }
+    }
+}
+
+static void
+test_references_into_no_records_at_all_are_refused(void)
+{
+    for (size_t size = 0; size < 2; size++) {
+        uint64_t reference = 0;
+        struct image image =
+            image_by_hand((struct slice){(const unsigned char *)"", size},
+                          &reference, 1, 4, 0);
+        struct snapshot view = open_image(&image);
+        struct entry entry;
+        CHECK_STATUS(snapshot_at(&view, 0, &entry), STATUS_BAD_REFERENCE);
+        image_destroy(&image);
+    }
+}
+
+/* ---- records ------------------------------------------------------------ */
+
+static enum status
+status_of_record(const void *record, size_t size, struct entry *entry)
+{
+    uint64_t reference = 0;
+    struct image image =
+        image_by_hand((struct slice){record, size}, &reference, 1, 4, 0);
+    struct snapshot view = open_image(&image);
+    enum status status = snapshot_at(&view, 0, entry);
+    if (status == STATUS_OK) {
+        CHECK(is_inside(&view, entry->key));
+        CHECK(is_inside(&view, entry->value.bytes));
+    }
+    else {
+        CHECK_STATUS(snapshot_verify(&view), status);
+    }
+    read_everything(&view);
+    image_destroy(&image);
+    return status;
+}
+
+static uint16_t
+head_of(unsigned key_code, unsigned value_code, enum value_type type)
+{
+    return (uint16_t)(key_code << 9 | value_code << 3 | (unsigned)type);
+}
+
+/* A record with all its bytes is read; with any fewer it is refused. */
+static void
+check_every_cut(unsigned char *record, size_t size, struct entry *entry)
+{
+    CHECK_STATUS(status_of_record(record, size, entry), STATUS_OK);
+    for (size_t cut = 0; cut < size; cut++) {
+        struct entry ignored;
+        CHECK_STATUS(status_of_record(record, cut, &ignored),
+                     cut < 2 ? STATUS_BAD_REFERENCE : STATUS_BAD_RECORD);
+    }
+}
+
+static void
+test_records_that_are_cut_anywhere_are_refused(void)
+{
+    for (unsigned key_width = 0; key_width <= 4; key_width++) {
+        for (unsigned value_width = 0; value_width <= 4; value_width++) {
+            for (int type = VALUE_STR; type <= VALUE_BYTES; type++) {
+                unsigned char record[64] = {0};
+                uint64_t key_size = 3, value_size = 5;
+                uint16_t head =
+                    head_of(key_width == 0 ? 3 : 123 + key_width,
+                            value_width == 0 ? 5 : 59 + value_width,
+                            (enum value_type)type);
+                size_t size = 2;
+                memcpy(record, &head, 2);
+                // A small size may stand in a wide place: longer than needed
+                // is not wrong.
+                if (key_width > 0) {
+                    memcpy(record + size, &key_size,
+                           (size_t)1 << (key_width - 1));
+                    size += (size_t)1 << (key_width - 1);
+                }
+                if (value_width > 0) {
+                    memcpy(record + size, &value_size,
+                           (size_t)1 << (value_width - 1));
+                    size += (size_t)1 << (value_width - 1);
+                }
+                memcpy(record + size, "key", 3);
+                size += 3;
+                if (type == VALUE_BYTES) {
+                    size = (size + 7) / 8 * 8;
+                }
+                memcpy(record + size, "value", 5);
+                struct entry entry;
+                check_every_cut(record, size + 5, &entry);
+                CHECK_EQUAL(entry.key.size, 3);
+                CHECK_EQUAL(entry.value.bytes.size, 5);
+                CHECK_EQUAL(entry.value.type, type);
+            }
+        }
+    }
+}
+
+static void
+test_sizes_beyond_the_records_are_refused(void)
+{
+    static const uint64_t sizes[] = {61,
+                                     62,
+                                     63,
+                                     1000,
+                                     UINT32_MAX,
+                                     INT64_MAX,
+                                     (uint64_t)INT64_MAX + 1,
+                                     UINT64_MAX,
+                                     UINT64_MAX - 1,
+                                     UINT64_MAX - 7,
+                                     UINT64_MAX - 63};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        for (int type = VALUE_STR; type <= VALUE_BYTES; type++) {
+            unsigned char record[62] = {0};
+            struct entry entry;
+            uint16_t head = head_of(127, 0, (enum value_type)type);
+            memcpy(record, &head, 2);
+            memcpy(record + 2, &sizes[i], 8);
+            CHECK_STATUS(status_of_record(record, sizeof(record), &entry),
+                         STATUS_BAD_RECORD);
+            head = head_of(0, 63, (enum value_type)type);
+            memcpy(record, &head, 2);
+            CHECK_STATUS(status_of_record(record, sizeof(record), &entry),
+                         STATUS_BAD_RECORD);
+        }
+    }
+}
+
+static void
+test_unknown_value_types_are_refused(void)
+{
+    unsigned char record[8] = {7, 0};
+    struct entry entry;
+    CHECK_STATUS(status_of_record(record, sizeof(record), &entry),
+                 STATUS_BAD_VALUE);
+}
+
+/* ---- verify ------------------------------------------------------------- */
+
+/* What verify says of entries that the writer wrote but should not have. */
+static enum status
+verdict(const struct entry *entries, size_t count)
+{
+    struct image image = image_of_entries(entries, count, SLICE(""), false);
+    struct snapshot view = open_image(&image);
+    enum status status = snapshot_verify(&view);
+    image_destroy(&image);
+    return status;
+}
+
+static void
+test_verify_refuses_values_that_do_not_fit_their_type(void)
+{
+    static const struct {
+        enum value_type type;
+        struct slice bytes;
+        enum status expected;
+    } cases[] = {
+        {VALUE_NONE, SLICE(""), STATUS_OK},
+        {VALUE_NONE, SLICE("\0"), STATUS_BAD_VALUE},
+        {VALUE_BOOL, SLICE(""), STATUS_BAD_VALUE},
+        {VALUE_BOOL, SLICE("\0"), STATUS_OK},
+        {VALUE_BOOL, SLICE("\x01"), STATUS_OK},
+        {VALUE_BOOL, SLICE("\x02"), STATUS_BAD_VALUE},
+        {VALUE_BOOL, SLICE("\xFF"), STATUS_BAD_VALUE},
+        {VALUE_BOOL, SLICE("\x01\0"), STATUS_BAD_VALUE},
+        {VALUE_INT, SLICE(""), STATUS_BAD_VALUE},
+        {VALUE_INT, SLICE("\0"), STATUS_OK},
+        {VALUE_INT, SLICE("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F"), STATUS_OK},
+        {VALUE_FLOAT, SLICE("\0\0\0\0\0\0\0"), STATUS_BAD_VALUE},
+        {VALUE_FLOAT, SLICE("\0\0\0\0\0\0\0\0"), STATUS_OK},
+        {VALUE_FLOAT, SLICE("\0\0\0\0\0\0\0\0\0"), STATUS_BAD_VALUE},
+        {VALUE_STR, SLICE(""), STATUS_OK},
+        {VALUE_STR, SLICE("\xED\xA0\x80"), STATUS_OK},
+        {VALUE_STR, SLICE("\xFF"), STATUS_BAD_TEXT},
+        {VALUE_STR, SLICE("abc\xE7\xBA"), STATUS_BAD_TEXT},
+        {VALUE_BYTES, SLICE(""), STATUS_OK},
+        {VALUE_BYTES, SLICE("\xFF"), STATUS_OK},
+        {VALUE_ENCODED, SLICE("\xFF"), STATUS_OK},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct entry entry = {SLICE("k"), {cases[i].bytes, cases[i].type}};
+        CHECK_STATUS(verdict(&entry, 1), cases[i].expected);
+    }
+}
+
+static void
+test_verify_refuses_keys_that_are_no_text(void)
+{
+    struct entry entry = {SLICE("\xC0\x80"), {SLICE(""), VALUE_NONE}};
+    CHECK_STATUS(verdict(&entry, 1), STATUS_BAD_TEXT);
+}
+
+static void
+test_verify_refuses_keys_out_of_order(void)
+{
+    struct entry entries[] = {
+        {SLICE("a"), {SLICE(""), VALUE_NONE}},
+        {SLICE("b"), {SLICE(""), VALUE_NONE}},
+        {SLICE("c"), {SLICE(""), VALUE_NONE}},
+    };
+    CHECK_STATUS(verdict(entries, 3), STATUS_OK);
+    entries[1].key = SLICE("a");  // twice
+    CHECK_STATUS(verdict(entries, 3), STATUS_BAD_ORDER);
+    entries[1].key = SLICE("d");
+    CHECK_STATUS(verdict(entries, 3), STATUS_BAD_ORDER);
+    entries[1].key = SLICE("");
+    CHECK_STATUS(verdict(entries, 3), STATUS_BAD_ORDER);
+    // The empty key may come first but only once.
+    entries[0].key = SLICE("");
+    entries[1].key = SLICE("a");
+    CHECK_STATUS(verdict(entries, 3), STATUS_OK);
+    entries[1].key = SLICE("");
+    CHECK_STATUS(verdict(entries, 3), STATUS_BAD_ORDER);
+}
+
+/* ---- accidents ---------------------------------------------------------- */
+
+static struct image
+sample_image(void)
+{
+    struct entry entries[SAMPLE_COUNT];
+    fill_samples(entries);
+    return image_of_entries(entries, SAMPLE_COUNT, SLICE("label"), false);
+}
+
+static void
+test_open_refuses_every_truncation(void)
+{
+    struct image image = sample_image();
+    for (size_t size = 0; size < image.size; size++) {
+        struct image cut = image_copy(image.bytes, size);
+        struct snapshot view;
+        CHECK_STATUS(snapshot_open(&view, cut.bytes, cut.size),
+                     STATUS_TRUNCATED);
+        image_destroy(&cut);
+    }
+    struct image longer = image_create(image.size + 64);
+    memcpy(longer.bytes, image.bytes, image.size);
+    struct snapshot view;
+    CHECK_STATUS(snapshot_open(&view, longer.bytes, longer.size),
+                 STATUS_TRUNCATED);
+    image_destroy(&longer);
+    image_destroy(&image);
+}
+
+/* The header says the smaller size, too: somebody did it on purpose. */
+static void
+test_truncations_with_a_forged_header_are_survived(void)
+{
+    struct image image = sample_image();
+    for (size_t size = 512; size < image.size; size += 64) {
+        struct image cut = image_copy(image.bytes, size);
+        struct snapshot view;
+        image_header(&cut)->total_size = size;
+        image_reseal(&cut);
+        CHECK_STATUS(snapshot_open(&view, cut.bytes, cut.size),
+                     STATUS_BAD_REGION);
+        // The records are cut as well, the references lead behind them.
+        image_header(&cut)->records.size = 0;
+        if (image_header(&cut)->records.offset <= size) {
+            image_header(&cut)->records.size =
+                size - image_header(&cut)->records.offset;
+        }
+        image_reseal(&cut);
+        if (snapshot_open(&view, cut.bytes, cut.size) == STATUS_OK) {
+            CHECK(snapshot_verify(&view) != STATUS_OK);
+            read_everything(&view);
+        }
+        image_destroy(&cut);
+    }
+    image_destroy(&image);
+}
+
+static void
+test_verify_finds_every_flipped_bit_of_the_contents(void)
+{
+    struct image image = sample_image();
+    for (size_t bit = 8 * SNAPSHOT_HEADER_SIZE; bit < 8 * image.size; bit++) {
+        image.bytes[bit / 8] ^= (unsigned char)(1U << bit % 8);
+        struct snapshot view = open_image(&image);
+        CHECK_STATUS(snapshot_verify(&view), STATUS_BAD_CHECKSUM);
+        read_everything(&view);
+        image.bytes[bit / 8] ^= (unsigned char)(1U << bit % 8);
+    }
+    struct snapshot view = open_image(&image);
+    CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
+    image_destroy(&image);
+}
+
+static void
+test_every_byte_of_the_contents_may_have_any_value(void)
+{
+    struct image image = sample_image();
+    for (size_t at = SNAPSHOT_HEADER_SIZE; at < image.size; at++) {
+        unsigned char byte = image.bytes[at];
+        for (unsigned value = 0; value < 256; value++) {
+            image.bytes[at] = (unsigned char)value;
+            image_reseal(&image);
+            struct snapshot view = open_image(&image);
+            read_everything(&view);
+        }
+        image.bytes[at] = byte;
+    }
+    image_destroy(&image);
+}
+
+/* Numbers at which arithmetic on sizes and offsets tends to go wrong. */
+static uint64_t
+awkward_number(uint64_t *random, uint64_t size)
+{
+    const uint64_t numbers[] = {0,
+                                1,
+                                2,
+                                63,
+                                64,
+                                511,
+                                512,
+                                size - 1,
+                                size,
+                                size + 1,
+                                INT32_MAX,
+                                UINT64_C(1) << 31,
+                                UINT32_MAX,
+                                UINT64_C(1) << 32,
+                                INT64_MAX,
+                                UINT64_C(1) << 63,
+                                UINT64_MAX - size,
+                                UINT64_MAX,
+                                next_random(random),
+                                next_random(random) % (2 * size)};
+    return numbers[random_below(random, sizeof(numbers) / sizeof(numbers[0]))];
+}
+
+static void
+test_random_damage_is_survived(void)
+{
+    uint64_t random = 5;
+    struct image image = sample_image();
+    struct image damaged = image_create(image.size);
+    long opened = 0;
+    for (int round = 0; round < 100000; round++) {
+        memcpy(damaged.bytes, image.bytes, image.size);
+        size_t damages = 1 + random_below(&random, 3);
+        for (size_t i = 0; i < damages; i++) {
+            uint64_t number = awkward_number(&random, image.size);
+            size_t width = (size_t)1 << random_below(&random, 4);
+            // The rest of the header is reserved fields and the label.
+            bool is_header = random_below(&random, 2) == 0;
+            size_t begin = is_header ? 8 : 512;
+            size_t end = is_header ? 160 : image.size;
+            size_t at = begin + random_below(&random, end - begin - width);
+            if (random_below(&random, 2) == 0) {
+                at = at / width * width;
+            }
+            memcpy(damaged.bytes + at, &number, width);
+        }
+        // Half of it as an accident, half as if a foreign writer meant it.
+        if (round % 2 == 0) {
+            image_header(&damaged)->version = SNAPSHOT_VERSION;
+            image_header(&damaged)->total_size = image.size;
+            image_reseal(&damaged);
+        }
+        struct snapshot view;
+        if (snapshot_open(&view, damaged.bytes, damaged.size) == STATUS_OK) {
+            opened += 1;
+            read_everything(&view);
+            if (round % 2 == 1) {
+                bool is_same = memcmp(damaged.bytes + 512, image.bytes + 512,
+                                      image.size - 512)
+                               == 0;
+                CHECK_EQUAL(snapshot_verify(&view) == STATUS_OK, is_same);
+            }
+        }
+    }
+    CHECK(opened > 10000);  // or the damage never came past the header
+    image_destroy(&damaged);
+    image_destroy(&image);
+}
+
+static void
+test_verify_finds_damage_in_every_block_of_a_large_snapshot(void)
+{
+    static struct numbered numbered;
+    struct image image = image_of_entries(fill_numbered(&numbered, 10000),
+                                          10000, SLICE(""), true);
+    uint64_t random = 6;
+    for (int round = 0; round < 200; round++) {
+        size_t at = 512 + random_below(&random, image.size - 512);
+        image.bytes[at] ^= 0x10;
+        struct snapshot view = open_image(&image);
+        CHECK_STATUS(snapshot_verify(&view), STATUS_BAD_CHECKSUM);
+        image.bytes[at] ^= 0x10;
+    }
+    image_destroy(&image);
+}
+
+/* ---- bytes that change while they are read ------------------------------ */
+
+struct vandal {
+    struct image image;
+    atomic_bool is_done;
+};
+
+/* Writes what a foreign process with the file mapped could write. */
+static void *
+vandalise(void *context)
+{
+    struct vandal *vandal = context;
+    uint64_t random = 7;
+    volatile unsigned char *bytes = vandal->image.bytes;
+    while (!atomic_load(&vandal->is_done)) {
+        size_t at = 512 + random_below(&random, vandal->image.size - 512);
+        unsigned char byte = bytes[at];
+        bytes[at] = (unsigned char)next_random(&random);
+        bytes[at] = byte;
+    }
+    return NULL;
+}
+
+static void
+test_bytes_may_change_while_they_are_read(void)
+{
+    struct vandal vandal = {.image = sample_image()};
+    struct snapshot view = open_image(&vandal.image);
+    pthread_t thread;
+    CHECK_EQUAL(pthread_create(&thread, NULL, vandalise, &vandal), 0);
+    for (int round = 0; round < 200000; round++) {
+        read_everything(&view);
+    }
+    atomic_store(&vandal.is_done, true);
+    CHECK_EQUAL(pthread_join(thread, NULL), 0);
+    CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
+    image_destroy(&vandal.image);
+}
+
+static const struct test tests[] = {
+    TEST(test_all_value_types_come_back),
+    TEST(test_all_sizes_at_the_boundaries_of_their_codes_come_back),
+    TEST(test_empty_map_finds_nothing),
+    TEST(test_seek_and_find_agree_with_counting),
+    TEST(test_prefixes_and_bytes_above_127_are_in_order),
+    TEST(test_bytes_may_begin_at_any_address),
+    TEST(test_view_keeps_the_header_it_was_made_with),
+    TEST(test_references_count_in_units_of_their_shift),
+    TEST(test_references_outside_of_the_records_are_refused),
+    TEST(test_references_into_no_records_at_all_are_refused),
+    TEST(test_records_that_are_cut_anywhere_are_refused),
+    TEST(test_sizes_beyond_the_records_are_refused),
+    TEST(test_unknown_value_types_are_refused),
+    TEST(test_verify_refuses_values_that_do_not_fit_their_type),
+    TEST(test_verify_refuses_keys_that_are_no_text),
+    TEST(test_verify_refuses_keys_out_of_order),
+    TEST(test_open_refuses_every_truncation),
+    TEST(test_truncations_with_a_forged_header_are_survived),
+    TEST(test_verify_finds_every_flipped_bit_of_the_contents),
+    TEST(test_every_byte_of_the_contents_may_have_any_value),
+    TEST(test_random_damage_is_survived),
+    TEST(test_verify_finds_damage_in_every_block_of_a_large_snapshot),
+    TEST(test_bytes_may_change_while_they_are_read),
+};
+
+int
+main(int count, char **words)
+{
+    return RUN_TESTS(tests, count, words);
+}
