@@ -54,6 +54,7 @@ struct rbtree_node {
 struct rbtree {
     struct rbtree_node *root;
     size_t count;
+    size_t memory;
     uint64_t version;
 };
 
@@ -79,6 +80,13 @@ static bool
 owns_value(struct rbtree_node *node)
 {
     return node->value != node_room(node);
+}
+
+static size_t
+node_memory(struct rbtree_node *node)
+{
+    return sizeof(*node) + node->key_size + node->value_room
+           + (owns_value(node) ? node->value_size : 0);
 }
 
 static void
@@ -265,7 +273,10 @@ rbtree_put(struct rbtree *tree, struct slice key, struct value value)
     while (node != NULL) {
         int order = slice_compare(key, node_key(node));
         if (order == 0) {
-            return node_set_value(node, value);
+            tree->memory -= node_memory(node);
+            enum status status = node_set_value(node, value);
+            tree->memory += node_memory(node);
+            return status;
         }
         parent = node;
         side = order < 0 ? LEFT : RIGHT;
@@ -284,6 +295,61 @@ rbtree_put(struct rbtree *tree, struct slice key, struct value value)
     }
     repair_after_insertion(tree, node);
     tree->count += 1;
+    tree->memory += node_memory(node);
+    tree->version += 1;
+    return STATUS_OK;
+}
+
+/* ---- building from sorted entries ----------------------------------------- */
+
+/* The middle entry is the root of its subtree, the halves are its children's:
+ * all levels are full but the deepest. Black nodes on the full levels and red
+ * ones on the deepest obey both rules. Fills `top`, also on failure, with what
+ * there is to destroy; recursion is as deep as the tree is high. */
+static enum status
+build_subtree(struct rbtree *tree, const struct entry *entries, size_t count,
+              unsigned levels, struct rbtree_node *parent,
+              struct rbtree_node **top)
+{
+    *top = NULL;
+    if (count == 0) {
+        return STATUS_OK;
+    }
+    size_t middle = count / 2;
+    enum status status =
+        node_create(top, entries[middle].key, entries[middle].value);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct rbtree_node *node = *top;
+    node->parent = parent;
+    node->is_red = levels == 0;
+    tree->memory += node_memory(node);
+    status = build_subtree(tree, entries, middle, levels - 1, node,
+                           &node->child[LEFT]);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    return build_subtree(tree, entries + middle + 1, count - middle - 1,
+                         levels - 1, node, &node->child[RIGHT]);
+}
+
+enum status
+rbtree_build(struct rbtree *tree, const struct entry *entries, size_t count)
+{
+    assert(tree->count == 0);
+    // How many levels are full below the root's: floor(log2(count + 1)).
+    unsigned levels = 0;
+    for (size_t rest = count + 1; rest > 1; rest /= 2) {
+        levels += 1;
+    }
+    enum status status =
+        build_subtree(tree, entries, count, levels, NULL, &tree->root);
+    if (status != STATUS_OK) {
+        rbtree_clear(tree);
+        return status;
+    }
+    tree->count = count;
     tree->version += 1;
     return STATUS_OK;
 }
@@ -433,9 +499,10 @@ rbtree_remove(struct rbtree *tree, struct slice key)
         return false;
     }
     unlink_node(tree, node);
-    node_destroy(node);
     tree->count -= 1;
+    tree->memory -= node_memory(node);
     tree->version += 1;
+    node_destroy(node);
     return true;
 }
 
@@ -467,6 +534,23 @@ rbtree_seek(const struct rbtree *tree, struct slice key)
         else {
             best = node;
             node = node->child[LEFT];
+        }
+    }
+    return best;
+}
+
+const struct rbtree_node *
+rbtree_seek_back(const struct rbtree *tree, struct slice key)
+{
+    const struct rbtree_node *node = tree->root;
+    const struct rbtree_node *best = NULL;
+    while (node != NULL) {
+        if (slice_compare(node_key(node), key) > 0) {
+            node = node->child[LEFT];
+        }
+        else {
+            best = node;
+            node = node->child[RIGHT];
         }
     }
     return best;
@@ -576,6 +660,7 @@ rbtree_clear(struct rbtree *tree)
     }
     tree->root = NULL;
     tree->count = 0;
+    tree->memory = 0;
     tree->version += 1;
 }
 
@@ -592,6 +677,12 @@ size_t
 rbtree_count(const struct rbtree *tree)
 {
     return tree->count;
+}
+
+size_t
+rbtree_memory(const struct rbtree *tree)
+{
+    return sizeof(*tree) + tree->memory;
 }
 
 uint64_t

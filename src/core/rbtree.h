@@ -39,6 +39,10 @@ rbtree_clear(struct rbtree *tree);
 size_t
 rbtree_count(const struct rbtree *tree);
 
+/* Bytes of memory that the tree and its nodes take. */
+size_t
+rbtree_memory(const struct rbtree *tree);
+
 /* A number that changes whenever a node comes or goes, so that whoever keeps
  * a node can tell whether it may still be used. Replacing a value leaves it
  * alone: nodes never move. */
@@ -48,6 +52,11 @@ rbtree_version(const struct rbtree *tree);
 /* Inserts or replaces. On STATUS_NO_MEMORY nothing has changed. */
 enum status
 rbtree_put(struct rbtree *tree, struct slice key, struct value value);
+
+/* Fills an empty tree, balanced, from entries in strictly ascending order. On
+ * STATUS_NO_MEMORY it is empty again. O(n) and not one comparison. */
+enum status
+rbtree_build(struct rbtree *tree, const struct entry *entries, size_t count);
 
 /* False when the key was not there. */
 bool
@@ -60,6 +69,10 @@ rbtree_find(const struct rbtree *tree, struct slice key);
 /* The first node whose key is not below `key`; NULL when all are. */
 const struct rbtree_node *
 rbtree_seek(const struct rbtree *tree, struct slice key);
+
+/* The last node whose key is not above `key`; NULL when all are. */
+const struct rbtree_node *
+rbtree_seek_back(const struct rbtree *tree, struct slice key);
 
 /* NULL at the ends. */
 const struct rbtree_node *
