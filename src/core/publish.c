@@ -7,8 +7,6 @@
  */
 #include "core/publish.h"
 
-#include "core/segment.h"
-
 enum status
 publish_plan(struct snapshot_plan *plan, const struct entry *entries,
              size_t entry_count, struct slice label)
@@ -42,23 +40,23 @@ write_to_draft(void *context, uint64_t offset, const void *bytes, size_t size)
 }
 
 enum status
-publish_to_segment(struct snapshot_plan *plan, const char *path, bool force,
-                   unsigned mode)
+publish_to_segment(struct snapshot_plan *plan, const char *path,
+                   const struct draft_terms *terms)
 {
     struct draft draft;
     // The name can still be taken later; this only spares a long write.
-    if (!force && segment_exists(path)) {
+    if (!terms->force && segment_exists(path)) {
         return STATUS_NAME_TAKEN;
     }
     enum status status =
-        draft_create(&draft, path, plan->header.total_size, mode);
+        draft_create(&draft, path, plan->header.total_size, terms);
     if (status != STATUS_OK) {
         return status;
     }
     struct snapshot_sink sink = {write_to_draft, &draft};
     status = snapshot_write(plan, &sink);
     if (status == STATUS_OK) {
-        status = draft_publish(&draft, path, force, &plan->header);
+        status = draft_publish(&draft, path, terms, &plan->header);
     }
     draft_close(&draft);
     return status;

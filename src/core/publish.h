@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "core/entry.h"
+#include "core/segment.h"
 #include "core/slice.h"
 #include "core/snapshot_writer.h"
 #include "core/status.h"
@@ -32,7 +33,7 @@ publish_to_memory(struct snapshot_plan *plan, void *bytes);
  * before is still there. The failures of draft_create(), draft_write() and
  * draft_publish(), and STATUS_NO_MEMORY. */
 enum status
-publish_to_segment(struct snapshot_plan *plan, const char *path, bool force,
-                   unsigned mode);
+publish_to_segment(struct snapshot_plan *plan, const char *path,
+                   const struct draft_terms *terms);
 
 #endif

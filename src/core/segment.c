@@ -3,7 +3,8 @@
  * Opening a segment. Who opens trusts nothing that the file system says of a
  * name until it has been looked at through the descriptor:
  *
- *     open    never creates, never follows a link, never waits for a FIFO
+ *     open    never creates, never waits for a FIFO, follows links only if
+ *             the rules say so
  *     fstat   a regular file, of somebody we trust, writable by no other
  *     pread   the header, checked before a page is mapped
  *     mmap    read-only; the descriptor is closed, the mapping keeps the file
@@ -29,8 +30,7 @@ enum status
 system_open(const char *path, int flags, int *descriptor)
 {
     do {
-        *descriptor =
-            open(path, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+        *descriptor = open(path, flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     } while (*descriptor < 0 && errno == EINTR);
     if (*descriptor >= 0) {
         return STATUS_OK;
@@ -62,13 +62,13 @@ system_read_header(int descriptor, struct snapshot_header *header)
 }
 
 static enum status
-check_file(const struct stat *file, struct segment_trust trust)
+check_file(const struct stat *file, struct segment_rules rules)
 {
     if (!S_ISREG(file->st_mode)) {
         return STATUS_NOT_REGULAR;
     }
     if (file->st_uid != geteuid() && file->st_uid != 0
-        && !(trust.has_owner && file->st_uid == trust.owner))
+        && !(rules.has_owner && file->st_uid == rules.owner))
     {
         return STATUS_FOREIGN_OWNER;
     }
@@ -80,10 +80,11 @@ check_file(const struct stat *file, struct segment_trust trust)
 
 enum status
 segment_open(struct segment *segment, const char *path,
-             struct segment_trust trust)
+             struct segment_rules rules)
 {
     int descriptor;
-    enum status status = system_open(path, O_RDONLY, &descriptor);
+    int flags = rules.follows_links ? O_RDONLY : O_RDONLY | O_NOFOLLOW;
+    enum status status = system_open(path, flags, &descriptor);
     if (status != STATUS_OK) {
         return status;
     }
@@ -93,7 +94,7 @@ segment_open(struct segment *segment, const char *path,
         status = STATUS_SYSTEM;
         goto done;
     }
-    status = check_file(&file, trust);
+    status = check_file(&file, rules);
     if (status != STATUS_OK) {
         goto done;
     }
@@ -145,6 +146,21 @@ system_close(int descriptor)
     int saved_errno = errno;
     close(descriptor);
     errno = saved_errno;
+}
+
+void
+system_unlink(const char *path)
+{
+    int saved_errno = errno;
+    unlink(path);
+    errno = saved_errno;
+}
+
+enum status
+system_failure(void)
+{
+    return errno == ENOSPC || errno == EDQUOT ? STATUS_NO_SPACE
+                                              : STATUS_SYSTEM;
 }
 
 uint64_t

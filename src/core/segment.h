@@ -36,6 +36,22 @@ enum { SEGMENT_PATH_SIZE = 256 };
 enum status
 segment_path(struct slice name, char path[SEGMENT_PATH_SIZE]);
 
+/* The names that are taken at the moment, one after the other. */
+struct segment_names;
+
+/* STATUS_NO_MEMORY, STATUS_SYSTEM. */
+enum status
+segment_names_open(struct segment_names **names);
+
+/* Fills the next name, borrowed until the next call; false when there is none
+ * left. */
+bool
+segment_names_next(struct segment_names *names, struct slice *name);
+
+/* Accepts NULL. */
+void
+segment_names_close(struct segment_names *names);
+
 /* ---- reading ------------------------------------------------------------ */
 
 struct segment {
@@ -47,9 +63,9 @@ struct segment {
 
 #define SEGMENT_EMPTY ((struct segment){.bytes = NULL})
 
-/* Whose segments an opener believes, besides its own and root's. */
-struct segment_trust {
-    bool has_owner;
+struct segment_rules {
+    bool follows_links;  // symbolic ones: for paths, never for names
+    bool has_owner;      // believe this owner too, besides ourselves and root
     uint32_t owner;
 };
 
@@ -58,7 +74,7 @@ struct segment_trust {
  * snapshot_header_check() says of its first bytes. O(1) in the size. */
 enum status
 segment_open(struct segment *segment, const char *path,
-             struct segment_trust trust);
+             struct segment_rules rules);
 
 void
 segment_close(struct segment *segment);
@@ -66,18 +82,27 @@ segment_close(struct segment *segment);
 /* ---- publishing --------------------------------------------------------- */
 
 struct draft {
-    int descriptor;  // owned; -1 when closed
+    int descriptor;   // owned; -1 when closed
+    char *temporary;  // owned; the path it has meanwhile, NULL without one
     struct draft *next;
 };
 
 #define DRAFT_EMPTY ((struct draft){.descriptor = -1})
 
+struct draft_terms {
+    unsigned mode;    // permission bits; the umask has no say
+    bool force;       // replace whoever holds the name
+    bool is_durable;  // on the disk before anybody can open it
+};
+
 /* Makes a nameless file of `size` bytes, all of them really there, in the
- * directory of `path`. STATUS_NO_SPACE, STATUS_SYSTEM. The draft must not
- * move while it is open. */
+ * directory of `path`. Where the file system knows no nameless files it has a
+ * temporary name, which only a kill leaves behind. STATUS_NO_SPACE,
+ * STATUS_NO_MEMORY, STATUS_SYSTEM. The draft must not move while it is open.
+ */
 enum status
 draft_create(struct draft *draft, const char *path, uint64_t size,
-             unsigned mode);
+             const struct draft_terms *terms);
 
 /* STATUS_NO_SPACE, STATUS_SYSTEM. */
 enum status
@@ -92,8 +117,8 @@ draft_write(struct draft *draft, uint64_t offset, const void *bytes,
  * STATUS_NAME_TAKEN, STATUS_NOT_REGULAR, STATUS_FOREIGN_OWNER,
  * STATUS_LOCK_TIMEOUT after 5 seconds, STATUS_SYSTEM. */
 enum status
-draft_publish(struct draft *draft, const char *path, bool force,
-              struct snapshot_header *header);
+draft_publish(struct draft *draft, const char *path,
+              const struct draft_terms *terms, struct snapshot_header *header);
 
 /* Whether it was published or not. */
 void

@@ -9,15 +9,21 @@
  * control characters would make a listing of the directory unreadable. All
  * other bytes stand as they are, so the file can be found by eye.
  *
- * Not here: system calls; see segment.c.
+ * Not here: what is done with the file; see segment.c.
  */
 #include "core/segment.h"
 
-#define NAME_PREFIX "/dev/shm/sharedmap."
+#include <dirent.h>
+
+#include "core/memory.h"
+
+#define NAME_DIRECTORY "/dev/shm"
+#define FILE_PREFIX    "sharedmap."
+#define NAME_PREFIX    NAME_DIRECTORY "/" FILE_PREFIX
 
 /* A file name has 255 bytes. Besides the prefix it must have room for the
  * tilde and 16 digits of a temporary name. */
-enum { ENCODED_NAME_LIMIT = 255 - (sizeof("sharedmap.") - 1) - 17 };
+enum { ENCODED_NAME_LIMIT = 255 - (sizeof(FILE_PREFIX) - 1) - 17 };
 
 _Static_assert(sizeof(NAME_PREFIX) + ENCODED_NAME_LIMIT <= SEGMENT_PATH_SIZE,
                "the longest path has room");
@@ -59,4 +65,89 @@ segment_path(struct slice name, char path[SEGMENT_PATH_SIZE])
     }
     *to = '\0';
     return STATUS_OK;
+}
+
+/* ---- the names that are taken --------------------------------------------- */
+
+struct segment_names {
+    DIR *directory;  // owned
+    unsigned char name[sizeof(((struct dirent *)NULL)->d_name)];
+};
+
+enum status
+segment_names_open(struct segment_names **opened)
+{
+    struct segment_names *names = memory_allocate(sizeof(*names));
+    if (names == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    names->directory = opendir(NAME_DIRECTORY);
+    if (names->directory == NULL) {
+        memory_release(names);
+        return STATUS_SYSTEM;
+    }
+    *opened = names;
+    return STATUS_OK;
+}
+
+void
+segment_names_close(struct segment_names *names)
+{
+    if (names != NULL) {
+        closedir(names->directory);
+        memory_release(names);
+    }
+}
+
+static int
+hexadecimal(char digit)
+{
+    return digit >= '0' && digit <= '9'   ? digit - '0'
+           : digit >= 'A' && digit <= 'F' ? digit - 'A' + 10
+                                          : -1;
+}
+
+/* Fills what was encoded; false for a file name that segment_path() would
+ * never make, a temporary one among others. */
+static bool
+decode(const char *file_name, unsigned char *to, size_t *size)
+{
+    unsigned char *start = to;
+    for (const char *from = file_name; *from != '\0'; from++) {
+        if (*from == '%') {
+            int high = hexadecimal(from[1]);
+            int low = high < 0 ? -1 : hexadecimal(from[2]);
+            if (low < 0 || !must_be_encoded((unsigned char)(high << 4 | low)))
+            {
+                return false;
+            }
+            *to++ = (unsigned char)(high << 4 | low);
+            from += 2;
+        }
+        else if (must_be_encoded((unsigned char)*from)) {
+            return false;
+        }
+        else {
+            *to++ = (unsigned char)*from;
+        }
+    }
+    *size = (size_t)(to - start);
+    return *size > 0;
+}
+
+bool
+segment_names_next(struct segment_names *names, struct slice *name)
+{
+    struct dirent *file;
+    while ((file = readdir(names->directory)) != NULL) {
+        const size_t prefix_size = sizeof(FILE_PREFIX) - 1;
+        size_t size;
+        if (strncmp(file->d_name, FILE_PREFIX, prefix_size) == 0
+            && decode(file->d_name + prefix_size, names->name, &size))
+        {
+            *name = (struct slice){names->name, size};
+            return true;
+        }
+    }
+    return false;
 }

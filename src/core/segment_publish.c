@@ -20,18 +20,15 @@
  * Such a lock belongs to the open file, and a child that is forked shares it.
  * So within one process a mutex is held around the few microseconds between
  * lock and unlock, and fork() waits for that mutex. Nobody sleeps holding it.
- * Drafts are listed under the same mutex, for the child to close: the memory
- * of a file without a name is freed when its last descriptor is closed.
  *
- * Not here: what is in the file; see publish.c.
+ * Not here: the draft until it is finished, and the mutex; see
+ * segment_draft.c. What is in the file; see publish.c.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -43,162 +40,6 @@
 #include "core/segment.h"
 #include "core/segment_system.h"
 #include "core/snapshot_header.h"
-
-/* ---- the process's own lock --------------------------------------------- */
-
-static pthread_mutex_t process_mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t fork_handlers_once = PTHREAD_ONCE_INIT;
-static struct draft *open_drafts;  // guarded by process_mutex
-
-static void
-before_fork(void)
-{
-    pthread_mutex_lock(&process_mutex);
-}
-
-static void
-after_fork_in_parent(void)
-{
-    pthread_mutex_unlock(&process_mutex);
-}
-
-static void
-after_fork_in_child(void)
-{
-    for (struct draft *draft = open_drafts; draft != NULL; draft = draft->next)
-    {
-        system_close(draft->descriptor);
-    }
-    open_drafts = NULL;
-    pthread_mutex_unlock(&process_mutex);
-}
-
-static void
-install_fork_handlers(void)
-{
-    // Fails only without memory; then a fork in the wrong microsecond could
-    // delay another publisher, but nothing is lost.
-    (void)pthread_atfork(before_fork, after_fork_in_parent,
-                         after_fork_in_child);
-}
-
-static void
-process_lock(void)
-{
-    pthread_once(&fork_handlers_once, install_fork_handlers);
-    pthread_mutex_lock(&process_mutex);
-}
-
-static void
-process_unlock(void)
-{
-    pthread_mutex_unlock(&process_mutex);
-}
-
-/* ---- the draft ---------------------------------------------------------- */
-
-static enum status
-system_failure(void)
-{
-    return errno == ENOSPC || errno == EDQUOT ? STATUS_NO_SPACE
-                                              : STATUS_SYSTEM;
-}
-
-/* Reserves all pages now, so that a full file system is an answer here and
- * not a signal later, and no hole is left for a reader to fall into. A signal
- * that arrives undoes one piece, not all of them, so this ends however many
- * signals a timer sends. */
-static enum status
-reserve(int descriptor, uint64_t size)
-{
-    const uint64_t piece = UINT64_C(1) << 20;
-    if (size > INT64_MAX) {
-        errno = EFBIG;
-        return STATUS_SYSTEM;
-    }
-    for (uint64_t at = 0; at < size; at += piece) {
-        uint64_t left = size - at;
-        int error;
-        do {
-            error = posix_fallocate(descriptor, (off_t)at,
-                                    (off_t)(left < piece ? left : piece));
-        } while (error == EINTR);
-        if (error != 0) {
-            errno = error;
-            return system_failure();
-        }
-    }
-    return STATUS_OK;
-}
-
-enum status
-draft_create(struct draft *draft, const char *path, uint64_t size,
-             unsigned mode)
-{
-    char directory[SEGMENT_DIRECTORY_SIZE];
-    *draft = DRAFT_EMPTY;
-    if (!system_directory(path, directory)) {
-        errno = ENAMETOOLONG;
-        return STATUS_SYSTEM;
-    }
-    process_lock();
-    int descriptor = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (descriptor >= 0) {
-        draft->descriptor = descriptor;
-        draft->next = open_drafts;
-        open_drafts = draft;
-    }
-    process_unlock();
-    if (descriptor < 0) {
-        return system_failure();
-    }
-    enum status status = reserve(descriptor, size);
-    // The umask had its say in the mode of open(), not in that of fchmod().
-    if (status == STATUS_OK && fchmod(descriptor, (mode_t)mode) < 0) {
-        status = STATUS_SYSTEM;
-    }
-    if (status != STATUS_OK) {
-        draft_close(draft);
-    }
-    return status;
-}
-
-enum status
-draft_write(struct draft *draft, uint64_t offset, const void *bytes,
-            size_t size)
-{
-    const unsigned char *from = bytes;
-    while (size > 0) {
-        ssize_t written = pwrite(draft->descriptor, from, size, (off_t)offset);
-        if (written < 0) {
-            if (errno == EINTR) {
-                continue;
-            }
-            return system_failure();
-        }
-        from += written;
-        offset += (uint64_t)written;
-        size -= (size_t)written;
-    }
-    return STATUS_OK;
-}
-
-void
-draft_close(struct draft *draft)
-{
-    if (draft->descriptor < 0) {
-        return;
-    }
-    process_lock();
-    struct draft **link = &open_drafts;
-    while (*link != draft) {
-        link = &(*link)->next;
-    }
-    *link = draft->next;
-    system_close(draft->descriptor);
-    process_unlock();
-    *draft = DRAFT_EMPTY;
-}
 
 /* ---- the holder of a name ----------------------------------------------- */
 
@@ -264,7 +105,8 @@ holder_open(struct holder *holder, const char *path, bool *is_busy)
 {
     *holder = (struct holder){.descriptor = -1};
     *is_busy = false;
-    enum status status = system_open(path, O_RDWR, &holder->descriptor);
+    enum status status =
+        system_open(path, O_RDWR | O_NOFOLLOW, &holder->descriptor);
     if (status != STATUS_OK) {
         return status;
     }
@@ -326,21 +168,19 @@ holder_wake(struct holder *holder)
 /* ---- one attempt -------------------------------------------------------- */
 
 static enum status
-stamp(struct draft *draft, uint64_t generation, struct snapshot_header *header)
+stamp(struct draft *draft, uint64_t generation,
+      const struct draft_terms *terms, struct snapshot_header *header)
 {
     header->generation = generation;
     snapshot_header_seal(header);
-    return draft_write(draft, 0, header, sizeof(*header));
+    enum status status = draft_write(draft, 0, header, sizeof(*header));
+    if (status == STATUS_OK && terms->is_durable
+        && fsync(draft->descriptor) < 0)
+    {
+        status = STATUS_SYSTEM;
+    }
+    return status;
 }
-
-/* Fills where a nameless file can be linked from. */
-static void
-descriptor_path(const struct draft *draft, char path[32])
-{
-    snprintf(path, 32, "/proc/self/fd/%d", draft->descriptor);
-}
-
-enum { TEMPORARY_PATH_SIZE = SEGMENT_DIRECTORY_SIZE + 256 + 18 };
 
 /* Links the draft to the name with a tilde behind it, and fills that path. A
  * leftover of a killed publisher is cleared: we hold the lock, so nobody is
@@ -350,34 +190,47 @@ static enum status
 link_temporary(struct draft *draft, const char *path,
                char temporary[TEMPORARY_PATH_SIZE])
 {
-    char from[32];
-    descriptor_path(draft, from);
     snprintf(temporary, TEMPORARY_PATH_SIZE, "%s~", path);
     unlink(temporary);
-    if (linkat(AT_FDCWD, from, AT_FDCWD, temporary, AT_SYMLINK_FOLLOW) == 0) {
+    if (system_link_draft(draft, temporary)) {
         return STATUS_OK;
     }
     if (errno != EEXIST) {
         return system_failure();
     }
-    unsigned char id[16];
-    uint64_t digits;
-    enum status status = segment_unique_id(id);
+    enum status status = system_random_path(path, temporary);
+    if (status == STATUS_OK && !system_link_draft(draft, temporary)) {
+        status = system_failure();
+    }
+    return status;
+}
+
+/* Makes the last link or rename as durable as the file itself. */
+static enum status
+sync_directory(const char *path)
+{
+    char directory[SEGMENT_DIRECTORY_SIZE];
+    int descriptor;
+    if (!system_directory(path, directory)) {
+        errno = ENAMETOOLONG;
+        return STATUS_SYSTEM;
+    }
+    enum status status =
+        system_open(directory, O_RDONLY | O_DIRECTORY, &descriptor);
     if (status != STATUS_OK) {
         return status;
     }
-    memcpy(&digits, id, sizeof(digits));
-    snprintf(temporary, TEMPORARY_PATH_SIZE, "%s~%016" PRIx64, path, digits);
-    if (linkat(AT_FDCWD, from, AT_FDCWD, temporary, AT_SYMLINK_FOLLOW) < 0) {
-        return system_failure();
+    if (fsync(descriptor) < 0) {
+        status = STATUS_SYSTEM;
     }
-    return STATUS_OK;
+    system_close(descriptor);
+    return status;
 }
 
 /* The holder is locked and stays the holder until the rename. */
 static enum status
 replace_holder(struct draft *draft, const char *path, struct holder *holder,
-               struct snapshot_header *header)
+               const struct draft_terms *terms, struct snapshot_header *header)
 {
     char temporary[TEMPORARY_PATH_SIZE];
     // Root may publish for a user, but must not take the name away from him.
@@ -387,7 +240,7 @@ replace_holder(struct draft *draft, const char *path, struct holder *holder,
     {
         return STATUS_SYSTEM;
     }
-    enum status status = stamp(draft, holder->generation + 1, header);
+    enum status status = stamp(draft, holder->generation + 1, terms, header);
     if (status != STATUS_OK) {
         return status;
     }
@@ -398,9 +251,7 @@ replace_holder(struct draft *draft, const char *path, struct holder *holder,
     holder_mark_superseded(holder);
     if (rename(temporary, path) < 0) {
         status = system_failure();
-        int saved_errno = errno;
-        unlink(temporary);
-        errno = saved_errno;
+        system_unlink(temporary);
         return status;
     }
     holder_wake(holder);
@@ -409,42 +260,42 @@ replace_holder(struct draft *draft, const char *path, struct holder *holder,
 
 /* The name was free a moment ago. */
 static enum status
-take_free_name(struct draft *draft, const char *path, bool force,
-               struct snapshot_header *header, bool *is_busy)
+take_free_name(struct draft *draft, const char *path,
+               const struct draft_terms *terms, struct snapshot_header *header,
+               bool *is_busy)
 {
-    char from[32];
-    enum status status = stamp(draft, 1, header);
+    enum status status = stamp(draft, 1, terms, header);
     if (status != STATUS_OK) {
         return status;
     }
-    descriptor_path(draft, from);
-    if (linkat(AT_FDCWD, from, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0) {
+    if (system_link_draft(draft, path)) {
         return STATUS_OK;
     }
     if (errno != EEXIST) {
         return system_failure();
     }
-    *is_busy = force;
+    *is_busy = terms->force;
     return STATUS_NAME_TAKEN;
 }
 
 static enum status
-try_publish(struct draft *draft, const char *path, bool force,
-            struct snapshot_header *header, bool *is_busy)
+try_publish(struct draft *draft, const char *path,
+            const struct draft_terms *terms, struct snapshot_header *header,
+            bool *is_busy)
 {
     struct holder holder;
     *is_busy = false;
-    if (!force) {
-        return take_free_name(draft, path, force, header, is_busy);
+    if (!terms->force) {
+        return take_free_name(draft, path, terms, header, is_busy);
     }
     enum status status = holder_open(&holder, path, is_busy);
     if (status == STATUS_NAME_ABSENT) {
-        return take_free_name(draft, path, force, header, is_busy);
+        return take_free_name(draft, path, terms, header, is_busy);
     }
     if (status != STATUS_OK) {
         return status;
     }
-    status = replace_holder(draft, path, &holder, header);
+    status = replace_holder(draft, path, &holder, terms, header);
     holder_close(&holder);
     return status;
 }
@@ -510,15 +361,23 @@ patience_wait(struct patience *patience)
 }
 
 enum status
-draft_publish(struct draft *draft, const char *path, bool force,
-              struct snapshot_header *header)
+draft_publish(struct draft *draft, const char *path,
+              const struct draft_terms *terms, struct snapshot_header *header)
 {
     struct patience patience = patience_begin();
+    // The long wait for the disk comes before the lock; under it only the
+    // header is new.
+    if (terms->is_durable && fsync(draft->descriptor) < 0) {
+        return STATUS_SYSTEM;
+    }
     for (;;) {
         bool is_busy;
-        process_lock();
-        enum status status = try_publish(draft, path, force, header, &is_busy);
-        process_unlock();
+        system_lock_process();
+        enum status status = try_publish(draft, path, terms, header, &is_busy);
+        system_unlock_process();
+        if (status == STATUS_OK && terms->is_durable) {
+            return sync_directory(path);
+        }
         if (!is_busy) {
             return status;
         }
@@ -534,9 +393,9 @@ segment_remove(const char *path)
     struct patience patience = patience_begin();
     for (;;) {
         bool is_busy;
-        process_lock();
+        system_lock_process();
         enum status status = try_remove(path, &is_busy);
-        process_unlock();
+        system_unlock_process();
         if (!is_busy) {
             return status;
         }
