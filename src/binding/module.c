@@ -3,17 +3,37 @@
  * sharedmap._sharedmap: only wiring. Everything the module owns is in its
  * state, so each interpreter has its own and none needs another's GIL.
  */
+#include "binding/errors.h"
+#include "binding/functions_doc.h"
 #include "binding/state.h"
+
+/* In the order of enum type_index, bases before what descends from them. */
+static const struct {
+    PyType_Spec *spec;
+    bool is_mapping;  // descends from TYPE_MAPPING
+    bool is_public;   // an attribute of the module
+} types[TYPE_COUNT] = {
+    [TYPE_MAPPING] = {&mapping_spec, false, false},
+    [TYPE_RBTREE] = {&rbtree_spec, true, true},
+    [TYPE_RBTREE_RANGE] = {&rbtree_range_spec, true, false},
+    [TYPE_RBTREE_ITERATOR] = {&rbtree_iterator_spec, false, false},
+    [TYPE_SHAREDMAP] = {&sharedmap_spec, true, true},
+    [TYPE_SHAREDMAP_RANGE] = {&sharedmap_range_spec, true, false},
+    [TYPE_SHAREDMAP_ITERATOR] = {&sharedmap_iterator_spec, false, false},
+    [TYPE_SNAPSHOT] = {&snapshot_spec, false, false},
+    [TYPE_VALUE_BUFFER] = {&value_buffer_spec, false, false},
+    [TYPE_KEYS_VIEW] = {&keys_view_spec, false, true},
+    [TYPE_VALUES_VIEW] = {&values_view_spec, false, true},
+    [TYPE_ITEMS_VIEW] = {&items_view_spec, false, true},
+};
 
 static int
 module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     struct state *state = PyModule_GetState(module);
-    Py_VISIT(state->rbtree_type);
-    Py_VISIT(state->rbtree_iterator_type);
-    Py_VISIT(state->sharedmap_type);
-    Py_VISIT(state->sharedmap_iterator_type);
-    Py_VISIT(state->snapshot_type);
+    for (size_t i = 0; i < TYPE_COUNT; i++) {
+        Py_VISIT(state->types[i]);
+    }
     Py_VISIT(state->snapshot_error);
     return 0;
 }
@@ -22,11 +42,9 @@ static int
 module_clear(PyObject *module)
 {
     struct state *state = PyModule_GetState(module);
-    Py_CLEAR(state->rbtree_type);
-    Py_CLEAR(state->rbtree_iterator_type);
-    Py_CLEAR(state->sharedmap_type);
-    Py_CLEAR(state->sharedmap_iterator_type);
-    Py_CLEAR(state->snapshot_type);
+    for (size_t i = 0; i < TYPE_COUNT; i++) {
+        Py_CLEAR(state->types[i]);
+    }
     Py_CLEAR(state->snapshot_error);
     return 0;
 }
@@ -38,21 +56,35 @@ module_free(void *module)
 }
 
 static int
+add_types(PyObject *module, struct state *state)
+{
+    for (size_t i = 0; i < TYPE_COUNT; i++) {
+        PyObject *base = types[i].is_mapping
+                             ? (PyObject *)state->types[TYPE_MAPPING]
+                             : NULL;
+        state->types[i] = (PyTypeObject *)PyType_FromModuleAndSpec(
+            module, types[i].spec, base);
+        if (state->types[i] == NULL
+            || (types[i].is_public
+                && PyModule_AddType(module, state->types[i]) < 0))
+        {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
 module_exec(PyObject *module)
 {
     struct state *state = PyModule_GetState(module);
     state->snapshot_error = PyErr_NewExceptionWithDoc(
-        "sharedmap.SnapshotError",
-        "The bytes are no snapshot, or not a whole one; says which check "
-        "failed.",
-        PyExc_ValueError, NULL);
+        "sharedmap.SnapshotError", snapshot_error_doc, PyExc_ValueError, NULL);
     if (state->snapshot_error == NULL
         || PyModule_AddObjectRef(module, "SnapshotError",
                                  state->snapshot_error)
                < 0
-        || state_add_snapshot_type(module, state) < 0
-        || state_add_rbtree_types(module, state) < 0
-        || state_add_sharedmap_types(module, state) < 0)
+        || add_types(module, state) < 0)
     {
         return -1;
     }
@@ -74,8 +106,9 @@ static PyModuleDef_Slot module_slots[] = {
 static struct PyModuleDef module_definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "sharedmap._sharedmap",
-    .m_doc = "The types of sharedmap, in C.",
+    .m_doc = "The types and functions of sharedmap, in C.",
     .m_size = sizeof(struct state),
+    .m_methods = module_functions,
     .m_slots = module_slots,
     .m_traverse = module_traverse,
     .m_clear = module_clear,
@@ -103,6 +136,10 @@ state_of_type(PyTypeObject *type)
     Py_UNREACHABLE();
 #endif
 }
+
+/* Not every version of Python declares it for us. */
+PyMODINIT_FUNC
+PyInit__sharedmap(void);
 
 PyMODINIT_FUNC
 PyInit__sharedmap(void)

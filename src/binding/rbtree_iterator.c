@@ -2,9 +2,8 @@
  *
  * In Python this file would be:
  *
- *     class rbtree_iterator(Iterator[str]):
- *         def __next__(self): ...          # RuntimeError if the tree changed
- *         def __length_hint__(self): ...
+ *     class rbtree_iterator(Iterator):
+ *         def __next__(self): ...  # RuntimeError if the tree changed
  *
  * The iterator owns a reference to the tree and stands on the node that comes
  * next. Nodes do not move, so replacing a value is harmless; when one came or
@@ -13,41 +12,77 @@
  * Not here: the order of nodes; see core/rbtree.c.
  */
 #include "binding/rbtree_type.h"
-#include "binding/value.h"
 
 typedef struct {
     PyObject_HEAD
-    RBTreeObject *tree;              // owned; NULL when exhausted
-    const struct rbtree_node *next;  // borrowed while the version holds
-    uint64_t version;
-    size_t left;
+    RBTreeObject *tree;  // owned
+    // The rest is guarded by the tree's guard.
+    const struct rbtree_node *next;  // NULL at the end
+    const struct rbtree_node *stop;  // the first that is not ours
+    uint64_t version;                // of the tree when we began
+    enum item_kind kind;
+    enum direction direction;
 } RBTreeIteratorObject;
 
 PyObject *
-rbtree_iterator_create(RBTreeObject *tree)
+rbtree_iterator_create(RBTreeObject *tree, enum item_kind kind,
+                       enum direction direction)
 {
+    PyTypeObject *type = tree->base.state->types[TYPE_RBTREE_ITERATOR];
     RBTreeIteratorObject *self =
-        PyObject_New(RBTreeIteratorObject, tree->state->rbtree_iterator_type);
-    if (self == NULL) {
-        return NULL;
+        (RBTreeIteratorObject *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->tree = (RBTreeObject *)Py_NewRef(tree);
+        self->kind = kind;
+        self->direction = direction;
     }
-    self->tree = (RBTreeObject *)Py_NewRef(tree);
-    guard_begin_read(&tree->guard);
-    self->next = rbtree_first(tree->tree);
-    self->version = rbtree_version(tree->tree);
-    self->left = rbtree_count(tree->tree);
-    guard_end_read(&tree->guard);
     return (PyObject *)self;
+}
+
+void
+rbtree_iterator_start(PyObject *object, const struct rbtree_node *next,
+                      const struct rbtree_node *stop)
+{
+    RBTreeIteratorObject *self = (RBTreeIteratorObject *)object;
+    self->next = next != stop ? next : NULL;
+    self->stop = stop;
+    self->version = rbtree_version(self->tree->tree);
+}
+
+static int
+rbtree_iterator_tp_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(((RBTreeIteratorObject *)object)->tree);
+    return 0;
 }
 
 static void
 rbtree_iterator_tp_dealloc(PyObject *object)
 {
-    RBTreeIteratorObject *self = (RBTreeIteratorObject *)object;
-    PyTypeObject *type = Py_TYPE(self);
-    Py_XDECREF(self->tree);
-    PyObject_Free(self);
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    Py_XDECREF(((RBTreeIteratorObject *)object)->tree);
+    type->tp_free(object);
     Py_DECREF(type);
+}
+
+/* Under the guard. */
+static enum answer
+take_next(RBTreeIteratorObject *self, struct item *item)
+{
+    RBTreeObject *tree = self->tree;
+    struct entry entry = rbtree_entry(self->next);
+    if (item_take(item, tree->base.state, &entry, self->kind, tree->decode)
+        < 0)
+    {
+        return ANSWER_FAILED;
+    }
+    const struct rbtree_node *next = self->direction == FORWARD
+                                         ? rbtree_next(self->next)
+                                         : rbtree_previous(self->next);
+    self->next = next != self->stop ? next : NULL;
+    return ANSWER_YES;
 }
 
 static PyObject *
@@ -55,17 +90,14 @@ rbtree_iterator_tp_iternext(PyObject *object)
 {
     RBTreeIteratorObject *self = (RBTreeIteratorObject *)object;
     RBTreeObject *tree = self->tree;
-    PyObject *key = NULL;
-    if (tree == NULL) {
-        return NULL;
-    }
+    struct item item;
+    enum answer answer = ANSWER_NO;
+    bool has_changed = false;
     guard_begin_read(&tree->guard);
-    bool has_changed = rbtree_version(tree->tree) != self->version;
-    if (!has_changed && self->next != NULL) {
-        key = value_unpack_text(tree->state, rbtree_entry(self->next).key);
-        if (key != NULL) {
-            self->next = rbtree_next(self->next);
-            self->left -= 1;
+    if (self->next != NULL) {
+        has_changed = rbtree_version(tree->tree) != self->version;
+        if (!has_changed) {
+            answer = take_next(self, &item);
         }
     }
     guard_end_read(&tree->guard);
@@ -74,36 +106,20 @@ rbtree_iterator_tp_iternext(PyObject *object)
         PyErr_SetString(PyExc_RuntimeError,
                         "rbtree changed size during iteration");
     }
-    else if (key == NULL && !PyErr_Occurred()) {
-        self->tree = NULL;
-        Py_DECREF(tree);
-    }
-    return key;
+    return answer == ANSWER_YES ? item_finish(&item) : NULL;
 }
-
-static PyObject *
-rbtree_iterator_py_length_hint(PyObject *object, PyObject *Py_UNUSED(ignored))
-{
-    return PyLong_FromSize_t(((RBTreeIteratorObject *)object)->left);
-}
-
-static PyMethodDef rbtree_iterator_methods[] = {
-    {"__length_hint__", rbtree_iterator_py_length_hint, METH_NOARGS, NULL},
-    {NULL, NULL, 0, NULL},
-};
 
 static PyType_Slot rbtree_iterator_slots[] = {
     {Py_tp_dealloc, rbtree_iterator_tp_dealloc},
+    {Py_tp_traverse, rbtree_iterator_tp_traverse},
     {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, rbtree_iterator_tp_iternext},
-    {Py_tp_methods, rbtree_iterator_methods},
     {0, NULL},
 };
 
 PyType_Spec rbtree_iterator_spec = {
-    .name = "sharedmap.rbtree_iterator",
+    .name = "sharedmap._rbtree_iterator",
     .basicsize = sizeof(RBTreeIteratorObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION
-             | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = TYPE_FLAGS_INTERNAL,
     .slots = rbtree_iterator_slots,
 };

@@ -3,10 +3,12 @@
  * In Python this file would be:
  *
  *     class rbtree:  # continued
- *         def share(self, name, force=False): ...  # -> True
- *         def dump(self, name=""): ...             # -> bytes
+ *         def share(self, name, force=False, *, mode=0o600): ...  # -> True
+ *         def save(self, path, force=False, *, mode=0o600): ...   # -> True
+ *         def dump(self, name=""): ...                            # -> bytes
  *         @classmethod
- *         def remove(cls, name): ...               # -> bool
+ *         def remove(cls, name): ...                              # -> bool
+ *         def __reduce__(self): ...
  *
  * The entries borrow from the tree's nodes, so the guard is held until the
  * last byte is written; the GIL is not.
@@ -14,188 +16,252 @@
  * Not here: what publishing means; see core/publish.h.
  */
 #include "binding/errors.h"
-#include "binding/name.h"
+#include "binding/functions.h"
+#include "binding/publishing.h"
 #include "binding/rbtree_type.h"
+#include "binding/snapshot_type.h"
+#include "binding/value.h"
 #include "core/memory.h"
 #include "core/publish.h"
 #include "core/segment.h"
 
-enum { DEFAULT_MODE = 0600 };
-
-/* The tree's entries in order, and the plan of a snapshot of them. */
-struct publication {
-    struct entry *entries;  // owned; borrow from the tree
-    struct snapshot_plan plan;
-};
-
-/* Call between guard_begin_publish() and guard_end_publish(), without the
- * GIL. Clear the publication also on failure. */
+/* Fills the entries of the tree, in order; they borrow from it. The caller
+ * releases them. Call under the guard. */
 static enum status
-publication_prepare(struct publication *publication, const struct rbtree *tree,
-                    struct slice label)
+gather(const struct rbtree *tree, struct entry **entries, size_t *count)
 {
-    size_t count = rbtree_count(tree);
-    publication->entries = memory_allocate_array(count, sizeof(struct entry));
-    if (publication->entries == NULL) {
+    *count = rbtree_count(tree);
+    *entries = memory_allocate_array(*count, sizeof(**entries));
+    if (*entries == NULL) {
         return STATUS_NO_MEMORY;
     }
-    rbtree_entries(tree, publication->entries);
-    return publish_plan(&publication->plan, publication->entries, count,
-                        label);
+    rbtree_entries(tree, *entries);
+    return STATUS_OK;
 }
 
-static void
-publication_clear(struct publication *publication)
+static PyObject *
+publish(RBTreeObject *self, struct target *target)
 {
-    memory_release(publication->entries);
+    struct entry *entries = NULL;
+    size_t count;
+    enum status status;
+    guard_begin_publish(&self->guard);
+    Py_BEGIN_ALLOW_THREADS
+    status = gather(self->tree, &entries, &count);
+    if (status == STATUS_OK) {
+        status = publishing_run(target, entries, count);
+    }
+    Py_END_ALLOW_THREADS
+    guard_end_publish(&self->guard);
+    PyObject *result = publishing_result(self->base.state, target, status);
+    memory_release(entries);
+    return result;
 }
-
-const char rbtree_share_doc[] =
-    "share($self, name, force=False)\n"
-    "--\n"
-    "\n"
-    "Publish a snapshot under the name and return True.\n"
-    "\n"
-    "Any process of the same user opens it with sharedmap(name), until\n"
-    "rbtree.remove(name). With force it replaces what is published; open readers\n"
-    "keep what they have. A name that fails to be replaced keeps what it had.\n"
-    "\n"
-    "Raises FileExistsError when the name is taken and force is false,\n"
-    "PermissionError when it is another user's, OSError(ENOSPC) when /dev/shm is\n"
-    "full, TimeoutError when another publisher holds the lock for 5 seconds,\n"
-    "ValueError for an empty name, one with NUL or one that is too long,\n"
-    "SnapshotError when the name belongs to something that is no regular file.\n"
-    "O(n).";
 
 PyObject *
 rbtree_py_share(PyObject *object, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"name", "force", NULL};
+    static char *names[] = {"name", "force", "mode", NULL};
     RBTreeObject *self = (RBTreeObject *)object;
-    PyObject *name_object;
+    struct target target = {.terms.mode = PUBLISHING_DEFAULT_MODE};
     int force = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|p:share", names,
-                                     &name_object, &force))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|p$O&:share", names,
+                                     &target.object, &force, publishing_mode,
+                                     &target.terms.mode))
     {
         return NULL;
     }
     struct name name;
-    struct publication publication = {.entries = NULL};
     PyObject *result = NULL;
-    if (name_parse(self->state, &name, name_object) < 0) {
-        goto done;
+    if (name_parse(self->base.state, &name, target.object) == 0) {
+        target.path = name.path;
+        target.label = name.text.slice;
+        target.terms.force = force != 0;
+        result = publish(self, &target);
     }
-    enum status status;
-    guard_begin_publish(&self->guard);
-    Py_BEGIN_ALLOW_THREADS
-    status = publication_prepare(&publication, self->tree, name.text.slice);
-    if (status == STATUS_OK) {
-        status = publish_to_segment(&publication.plan, name.path, force != 0,
-                                    DEFAULT_MODE);
-    }
-    Py_END_ALLOW_THREADS
-    guard_end_publish(&self->guard);
-    if (status == STATUS_NO_SPACE) {
-        raise_no_space(name_object, publication.plan.header.total_size,
-                       segment_space(name.path));
-    }
-    else if (status != STATUS_OK) {
-        raise_status(self->state, status, name_object);
-    }
-    else {
-        result = Py_NewRef(Py_True);
-    }
-done:
-    publication_clear(&publication);
     name_clear(&name);
     return result;
 }
 
-const char rbtree_dump_doc[] =
-    "dump($self, name='')\n"
-    "--\n"
-    "\n"
-    "The snapshot that share() would publish, as bytes.\n"
-    "\n"
-    "The optional name is written into it as a label. Two dumps of equal trees\n"
-    "differ in their unique ids alone.\n"
-    "\n"
-    "Raises ValueError for a name of more than 256 bytes of UTF-8. O(n).";
-
 PyObject *
-rbtree_py_dump(PyObject *object, PyObject *args, PyObject *keywords)
+rbtree_py_save(PyObject *object, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"name", NULL};
-    RBTreeObject *self = (RBTreeObject *)object;
-    PyObject *name = NULL, *bytes = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|U:dump", names, &name))
+    static char *names[] = {"path", "force", "mode", NULL};
+    struct target target = {
+        .terms.mode = PUBLISHING_DEFAULT_MODE,
+        .terms.is_durable = true,
+    };
+    int force = 0;
+    PyObject *path;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|p$O&:save", names,
+                                     &target.object, &force, publishing_mode,
+                                     &target.terms.mode)
+        || !PyUnicode_FSConverter(target.object, &path))
     {
         return NULL;
     }
-    struct text label = {.slice = {NULL, 0}};
-    if (name != NULL && text_encode(&label, name) < 0) {
+    target.path = PyBytes_AS_STRING(path);
+    target.terms.force = force != 0;
+    PyObject *result = publish((RBTreeObject *)object, &target);
+    Py_DECREF(path);
+    return result;
+}
+
+/* The snapshot as bytes, under the guard and with the GIL. NULL, with the
+ * exception only if the status is STATUS_OK. */
+static PyObject *
+dump_entries(const struct entry *entries, size_t count, struct slice label,
+             enum status *status)
+{
+    struct snapshot_plan plan;
+    *status = publish_plan(&plan, entries, count, label);
+    if (*status != STATUS_OK) {
         return NULL;
     }
-    struct publication publication = {.entries = NULL};
-    enum status status;
-    guard_begin_publish(&self->guard);
+    PyObject *bytes =
+        PyBytes_FromStringAndSize(NULL, (Py_ssize_t)plan.header.total_size);
+    if (bytes == NULL) {
+        return NULL;
+    }
+    enum status written;
     Py_BEGIN_ALLOW_THREADS
-    status = publication_prepare(&publication, self->tree, label.slice);
+    written = publish_to_memory(&plan, PyBytes_AS_STRING(bytes));
     Py_END_ALLOW_THREADS
-    if (status == STATUS_OK) {
-        bytes = PyBytes_FromStringAndSize(
-            NULL, (Py_ssize_t)publication.plan.header.total_size);
-    }
-    if (bytes != NULL) {
-        Py_BEGIN_ALLOW_THREADS
-        status =
-            publish_to_memory(&publication.plan, PyBytes_AS_STRING(bytes));
-        Py_END_ALLOW_THREADS
-    }
-    guard_end_publish(&self->guard);
-    publication_clear(&publication);
-    text_clear(&label);
-    if (status != STATUS_OK) {
+    *status = written;
+    if (written != STATUS_OK) {
         Py_CLEAR(bytes);
-        raise_status(self->state, status, name);
     }
     return bytes;
 }
 
-const char rbtree_remove_doc[] =
-    "remove($type, name, /)\n"
-    "--\n"
-    "\n"
-    "Free a published name; False when nothing was published under it.\n"
-    "\n"
-    "Any process of the same user may do it. Open readers keep what they have.\n"
-    "\n"
-    "Raises PermissionError when it is another user's, SnapshotError when it is\n"
-    "no regular file, ValueError for what cannot be a name. O(1).";
+static PyObject *
+dump(RBTreeObject *self, PyObject *name)
+{
+    struct text label = {.slice = {NULL, 0}};
+    struct entry *entries = NULL;
+    size_t count;
+    PyObject *bytes = NULL;
+    if (name != NULL && text_encode(&label, name) < 0) {
+        return NULL;
+    }
+    guard_begin_publish(&self->guard);
+    enum status status = gather(self->tree, &entries, &count);
+    if (status == STATUS_OK) {
+        bytes = dump_entries(entries, count, label.slice, &status);
+    }
+    guard_end_publish(&self->guard);
+    memory_release(entries);
+    text_clear(&label);
+    if (status != STATUS_OK) {
+        raise_status(self->base.state, status, name);
+    }
+    return bytes;
+}
 
 PyObject *
-rbtree_py_remove(PyObject *type, PyObject *name_object)
+rbtree_py_dump(PyObject *self, PyObject *args, PyObject *keywords)
 {
-    struct state *state = state_of_type((PyTypeObject *)type);
-    struct name name;
-    PyObject *result = NULL;
-    if (name_parse(state, &name, name_object) < 0) {
+    static char *names[] = {"name", NULL};
+    PyObject *name = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|U:dump", names, &name))
+    {
+        return NULL;
+    }
+    return dump((RBTreeObject *)self, name);
+}
+
+PyObject *
+rbtree_py_remove(PyObject *type, PyObject *name)
+{
+    return remove_name(state_of_type((PyTypeObject *)type), name);
+}
+
+/* ---- pickling ----------------------------------------------------------- */
+
+/* A tree is pickled as its snapshot: encoded values stay encoded, and nothing
+ * is called that the user gave. */
+PyObject *
+rbtree_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    RBTreeObject *self = (RBTreeObject *)object;
+    PyObject *bytes = NULL, *dict = NULL, *result = NULL;
+    PyObject *restore =
+        PyObject_GetAttrString((PyObject *)Py_TYPE(self), "_restore");
+    bytes = restore != NULL ? dump(self, NULL) : NULL;
+    if (bytes == NULL) {
         goto done;
     }
-    enum status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = segment_remove(name.path);
-    Py_END_ALLOW_THREADS
-    if (status == STATUS_NAME_ABSENT) {
-        result = Py_NewRef(Py_False);
+    // What a subclass in Python keeps besides.
+    dict = PyObject_GetAttrString(object, "__dict__");
+    if (dict == NULL) {
+        PyErr_Clear();
+        dict = Py_NewRef(Py_None);
     }
-    else if (status != STATUS_OK) {
-        raise_status(state, status, name_object);
+    result =
+        Py_BuildValue("O(OOO)O", restore, bytes,
+                      self->encode != NULL ? self->encode : Py_None,
+                      self->decode != NULL ? self->decode : Py_None, dict);
+done:
+    Py_XDECREF(dict);
+    Py_XDECREF(bytes);
+    Py_XDECREF(restore);
+    return result;
+}
+
+/* Builds the tree from a snapshot whose every byte has been checked. */
+static enum status
+restore_entries(struct rbtree *tree, const struct snapshot *view)
+{
+    enum status status = snapshot_verify(view);
+    if (status != STATUS_OK) {
+        return status;
     }
-    else {
-        result = Py_NewRef(Py_True);
+    size_t count = (size_t)view->entry_count;
+    struct entry *entries = memory_allocate_array(count, sizeof(*entries));
+    if (entries == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    for (size_t i = 0; status == STATUS_OK && i < count; i++) {
+        status = snapshot_at(view, i, &entries[i]);
+    }
+    if (status == STATUS_OK) {
+        status = rbtree_build(tree, entries, count);
+    }
+    memory_release(entries);
+    return status;
+}
+
+PyObject *
+rbtree_py_restore(PyObject *type, PyObject *args)
+{
+    struct state *state = state_of_type((PyTypeObject *)type);
+    PyObject *bytes, *hooks[2];
+    PyObject *encode = NULL, *decode = NULL;
+    SnapshotObject *snapshot = NULL;
+    RBTreeObject *tree = NULL;
+    if (!PyArg_ParseTuple(args, "SOO:_restore", &bytes, &hooks[0], &hooks[1]))
+    {
+        return NULL;
+    }
+    if (value_parse_hook("encode", hooks[0], &encode) < 0
+        || value_parse_hook("decode", hooks[1], &decode) < 0)
+    {
+        goto done;
+    }
+    snapshot = snapshot_open_buffer(state, bytes, NULL);
+    tree = snapshot != NULL
+               ? rbtree_create_object((PyTypeObject *)type, encode, decode)
+               : NULL;
+    if (tree != NULL) {
+        enum status status = restore_entries(tree->tree, &snapshot->view);
+        if (status != STATUS_OK) {
+            raise_status(state, status, NULL);
+            Py_CLEAR(tree);
+        }
     }
 done:
-    name_clear(&name);
-    return result;
+    Py_XDECREF(snapshot);
+    Py_XDECREF(decode);
+    Py_XDECREF(encode);
+    return (PyObject *)tree;
 }

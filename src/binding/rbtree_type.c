@@ -2,48 +2,57 @@
  *
  * In Python this file would be:
  *
- *     class rbtree:
- *         def __init__(self): ...
- *         def __getitem__(self, key): ...         # KeyError
- *         def __setitem__(self, key, value): ...  # TypeError
- *         def __delitem__(self, key): ...         # KeyError
- *         def __contains__(self, key): ...
- *         def __len__(self): ...
- *         def __iter__(self): ...                 # keys, in order
+ *     class rbtree(Mapping, collections.abc.MutableMapping[str, Value]):
+ *         def __init__(self, data=(), /, *, encode=None, decode=None, **items)
+ *         def __setitem__(self, key, value): ...
+ *         def __delitem__(self, key): ...
+ *         def __or__(self, other): ...
+ *         def __ior__(self, other): ...
  *         def __repr__(self): ...
- *         def get(self, key, default=None): ...
- *         def set(self, key, value): ...          # the ancestor's name
+ *         def __sizeof__(self): ...
+ *         def set(self, key, value): ...  # the ancestor's __setitem__
+ *         def pop(self, key, default=..., /): ...
+ *         def popitem(self, index=-1): ...
+ *         def setdefault(self, key, default=None): ...
+ *         def update(self, other=(), /, **items): ...
+ *         def clear(self): ...
+ *         def copy(self): ...
+ *         @classmethod
+ *         def fromkeys(cls, keys, value=None): ...
  *
  * The object owns the core's tree. Each method first turns its arguments into
- * slices, which may fail, then works on the tree under the guard, where
- * nothing calls Python code.
+ * slices, which may fail and may run Python code, then works on the tree under
+ * the guard, where nothing does either.
  *
- * Not here: iterators (rbtree_iterator.c); share, dump and remove
- * (rbtree_publish.c).
+ * Not here: reading (mapping_type.c, rbtree_range.c); share, save, dump,
+ * remove and pickling (rbtree_publish.c).
  */
 #include "binding/rbtree_type.h"
 
 #include <stddef.h>
 #include <structmember.h>
 
-#include "binding/arguments.h"
+#include "binding/batch.h"
 #include "binding/errors.h"
+#include "binding/rbtree_doc.h"
 #include "binding/text.h"
 #include "binding/value.h"
+#include "core/memory.h"
 
-static PyObject *
-rbtree_tp_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+/* ---- lifetime ----------------------------------------------------------- */
+
+RBTreeObject *
+rbtree_create_object(PyTypeObject *type, PyObject *encode, PyObject *decode)
 {
-    static char *names[] = {NULL};
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, ":rbtree", names)) {
-        return NULL;
-    }
     struct state *state = state_of_type(type);
     RBTreeObject *self = (RBTreeObject *)type->tp_alloc(type, 0);
     if (self == NULL) {
         return NULL;
     }
-    self->state = state;
+    self->base.state = state;
+    self->base.methods = &rbtree_mapping_methods;
+    self->encode = Py_XNewRef(encode);
+    self->decode = Py_XNewRef(decode);
     if (guard_init(&self->guard) < 0) {
         Py_DECREF(self);
         return NULL;
@@ -51,9 +60,81 @@ rbtree_tp_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
     enum status status = rbtree_create(&self->tree);
     if (status != STATUS_OK) {
         Py_DECREF(self);
-        return raise_status(state, status, NULL);
+        raise_status(state, status, NULL);
+        return NULL;
     }
-    return (PyObject *)self;
+    return self;
+}
+
+static PyObject *
+rbtree_tp_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
+              PyObject *Py_UNUSED(keywords))
+{
+    return (PyObject *)rbtree_create_object(type, NULL, NULL);
+}
+
+/* Takes one keyword out of the dict; -1 with TypeError when it is no hook. */
+static int
+take_hook(PyObject *keywords, const char *name, PyObject **hook)
+{
+    PyObject *given = PyDict_GetItemString(keywords, name);
+    if (given == NULL) {
+        return 0;
+    }
+    PyObject *parsed;
+    if (value_parse_hook(name, given, &parsed) < 0) {
+        return -1;
+    }
+    Py_XSETREF(*hook, parsed);
+    return PyDict_DelItemString(keywords, name);
+}
+
+static int
+rbtree_tp_init(PyObject *object, PyObject *args, PyObject *keywords)
+{
+    RBTreeObject *self = (RBTreeObject *)object;
+    PyObject *source = NULL, *items = NULL;
+    int result = -1;
+    if (!PyArg_UnpackTuple(args, "rbtree", 0, 1, &source)) {
+        return -1;
+    }
+    if (keywords != NULL) {
+        items = PyDict_Copy(keywords);
+        if (items == NULL || take_hook(items, "encode", &self->encode) < 0
+            || take_hook(items, "decode", &self->decode) < 0)
+        {
+            goto done;
+        }
+    }
+    if (source != NULL && rbtree_update_from(self, source) < 0) {
+        goto done;
+    }
+    if (items != NULL && rbtree_update_from(self, items) < 0) {
+        goto done;
+    }
+    result = 0;
+done:
+    Py_XDECREF(items);
+    return result;
+}
+
+static int
+rbtree_tp_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    RBTreeObject *self = (RBTreeObject *)object;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->encode);
+    Py_VISIT(self->decode);
+    return 0;
+}
+
+static int
+rbtree_tp_clear(PyObject *object)
+{
+    RBTreeObject *self = (RBTreeObject *)object;
+    Py_CLEAR(self->encode);
+    Py_CLEAR(self->decode);
+    return 0;
 }
 
 static void
@@ -61,45 +142,18 @@ rbtree_tp_dealloc(PyObject *object)
 {
     RBTreeObject *self = (RBTreeObject *)object;
     PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
     if (self->weak_references != NULL) {
         PyObject_ClearWeakRefs(object);
     }
+    (void)rbtree_tp_clear(object);
     rbtree_destroy(self->tree);
     guard_clear(&self->guard);
     type->tp_free(self);
     Py_DECREF(type);
 }
 
-/* A new reference to the value; NULL without an exception when the key is not
- * there, NULL with one when something failed. */
-static PyObject *
-lookup(RBTreeObject *self, PyObject *key)
-{
-    struct text text;
-    PyObject *value = NULL;
-    if (text_encode_key(&text, key) < 0) {
-        return NULL;
-    }
-    guard_begin_read(&self->guard);
-    const struct rbtree_node *node = rbtree_find(self->tree, text.slice);
-    if (node != NULL) {
-        struct entry entry = rbtree_entry(node);
-        value = value_unpack(self->state, &entry.value);
-    }
-    guard_end_read(&self->guard);
-    text_clear(&text);
-    return value;
-}
-
-static PyObject *
-rbtree_mp_subscript(PyObject *object, PyObject *key)
-{
-    PyObject *value = lookup((RBTreeObject *)object, key);
-    if (value == NULL && !PyErr_Occurred()) {
-        PyErr_SetObject(PyExc_KeyError, key);
-    }
-    return value;
-}
+/* ---- one entry ---------------------------------------------------------- */
 
 static int
 put(RBTreeObject *self, PyObject *key, PyObject *value)
@@ -110,7 +164,7 @@ put(RBTreeObject *self, PyObject *key, PyObject *value)
     if (text_encode_key(&text, key) < 0) {
         return -1;
     }
-    if (value_pack(&packed, value) < 0) {
+    if (value_pack(&packed, value, self->encode) < 0) {
         goto done;
     }
     guard_begin_change(&self->guard);
@@ -118,7 +172,7 @@ put(RBTreeObject *self, PyObject *key, PyObject *value)
     guard_end_change(&self->guard);
     value_clear(&packed);
     if (status != STATUS_OK) {
-        raise_status(self->state, status, NULL);
+        raise_status(self->base.state, status, NULL);
         goto done;
     }
     result = 0;
@@ -152,104 +206,8 @@ rbtree_mp_ass_subscript(PyObject *object, PyObject *key, PyObject *value)
     return value != NULL ? put(self, key, value) : delete_key(self, key);
 }
 
-static int
-rbtree_sq_contains(PyObject *object, PyObject *key)
-{
-    RBTreeObject *self = (RBTreeObject *)object;
-    struct text text;
-    if (text_encode_key(&text, key) < 0) {
-        return -1;
-    }
-    guard_begin_read(&self->guard);
-    bool is_there = rbtree_find(self->tree, text.slice) != NULL;
-    guard_end_read(&self->guard);
-    text_clear(&text);
-    return is_there;
-}
-
-static Py_ssize_t
-rbtree_mp_length(PyObject *object)
-{
-    RBTreeObject *self = (RBTreeObject *)object;
-    guard_begin_read(&self->guard);
-    size_t count = rbtree_count(self->tree);
-    guard_end_read(&self->guard);
-    return (Py_ssize_t)count;
-}
-
 static PyObject *
-rbtree_tp_iter(PyObject *object)
-{
-    return rbtree_iterator_create((RBTreeObject *)object);
-}
-
-static PyObject *
-rbtree_tp_repr(PyObject *object)
-{
-    PyObject *items = PyDict_New();
-    PyObject *iterator = PyObject_GetIter(object);
-    PyObject *key = NULL, *repr = NULL;
-    if (items == NULL || iterator == NULL) {
-        goto done;
-    }
-    while ((key = PyIter_Next(iterator)) != NULL) {
-        PyObject *value = PyObject_GetItem(object, key);
-        if (value == NULL || PyDict_SetItem(items, key, value) < 0) {
-            Py_XDECREF(value);
-            goto done;
-        }
-        Py_DECREF(value);
-        Py_DECREF(key);
-    }
-    if (!PyErr_Occurred()) {
-        repr = PyDict_GET_SIZE(items) > 0
-                   ? PyUnicode_FromFormat("rbtree(%R)", items)
-                   : PyUnicode_FromString("rbtree()");
-    }
-done:
-    Py_XDECREF(key);
-    Py_XDECREF(iterator);
-    Py_XDECREF(items);
-    return repr;
-}
-
-static const char rbtree_get_doc[] =
-    "get($self, key, default=None, /)\n"
-    "--\n"
-    "\n"
-    "The value of key, or default when the key is not there.\n"
-    "\n"
-    "Raises TypeError when the key is not a str. O(log n).";
-
-static PyObject *
-rbtree_py_get(PyObject *object, PyObject *const *args, Py_ssize_t count,
-              PyObject *keyword_names)
-{
-    PyObject *key, *fallback;
-    if (arguments_key_default("get", args, count, keyword_names, &key,
-                              &fallback)
-        < 0)
-    {
-        return NULL;
-    }
-    PyObject *value = lookup((RBTreeObject *)object, key);
-    if (value == NULL && !PyErr_Occurred()) {
-        return Py_NewRef(fallback);
-    }
-    return value;
-}
-
-static const char rbtree_set_doc[] =
-    "set($self, key, value, /)\n"
-    "--\n"
-    "\n"
-    "Insert the key or replace its value, like t[key] = value; return True.\n"
-    "\n"
-    "Raises TypeError when the key is not a str or the value neither str nor\n"
-    "bytes. O(log n).";
-
-static PyObject *
-rbtree_py_set(PyObject *object, PyObject *const *args, Py_ssize_t count)
+rbtree_py_set(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     if (count != 2) {
         PyErr_Format(PyExc_TypeError,
@@ -257,22 +215,409 @@ rbtree_py_set(PyObject *object, PyObject *const *args, Py_ssize_t count)
                      count);
         return NULL;
     }
-    if (put((RBTreeObject *)object, args[0], args[1]) < 0) {
+    if (put((RBTreeObject *)self, args[0], args[1]) < 0) {
         return NULL;
     }
     Py_RETURN_TRUE;
 }
 
+/* Under the guard: takes the node's entry and removes it. */
+static enum answer
+take_node(RBTreeObject *self, const struct rbtree_node *node,
+          enum item_kind kind, struct item *item)
+{
+    if (node == NULL) {
+        return ANSWER_NO;
+    }
+    struct entry entry = rbtree_entry(node);
+    if (item_take(item, self->base.state, &entry, kind, self->decode) < 0) {
+        return ANSWER_FAILED;
+    }
+    rbtree_remove(self->tree, entry.key);
+    return ANSWER_YES;
+}
+
+static PyObject *
+rbtree_py_pop(PyObject *object, PyObject *const *args, Py_ssize_t count)
+{
+    RBTreeObject *self = (RBTreeObject *)object;
+    struct text text;
+    struct item item;
+    if (count < 1 || count > 2) {
+        PyErr_Format(PyExc_TypeError,
+                     "pop() takes a key and an optional default (%zd "
+                     "arguments given)",
+                     count);
+        return NULL;
+    }
+    if (text_encode_key(&text, args[0]) < 0) {
+        return NULL;
+    }
+    guard_begin_change(&self->guard);
+    enum answer answer = take_node(self, rbtree_find(self->tree, text.slice),
+                                   ITEM_VALUE, &item);
+    guard_end_change(&self->guard);
+    text_clear(&text);
+    if (answer == ANSWER_NO) {
+        if (count == 2) {
+            return Py_NewRef(args[1]);
+        }
+        PyErr_SetObject(PyExc_KeyError, args[0]);
+    }
+    return answer == ANSWER_YES ? item_finish(&item) : NULL;
+}
+
+/* Under the guard: the node at an index that counts from the end if it is
+ * negative; NULL when there is none. Walks from the nearer end. */
+static const struct rbtree_node *
+node_at(const struct rbtree *tree, Py_ssize_t index)
+{
+    Py_ssize_t count = (Py_ssize_t)rbtree_count(tree);
+    index += index < 0 ? count : 0;
+    if (index < 0 || index >= count) {
+        return NULL;
+    }
+    const struct rbtree_node *node;
+    if (index < count / 2) {
+        for (node = rbtree_first(tree); index > 0; index--) {
+            node = rbtree_next(node);
+        }
+    }
+    else {
+        for (node = rbtree_last(tree); index < count - 1; index++) {
+            node = rbtree_previous(node);
+        }
+    }
+    return node;
+}
+
+static PyObject *
+rbtree_py_popitem(PyObject *object, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"index", NULL};
+    RBTreeObject *self = (RBTreeObject *)object;
+    Py_ssize_t index = -1;
+    struct item item;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|n:popitem", names,
+                                     &index))
+    {
+        return NULL;
+    }
+    guard_begin_change(&self->guard);
+    bool is_empty = rbtree_count(self->tree) == 0;
+    enum answer answer =
+        take_node(self, node_at(self->tree, index), ITEM_PAIR, &item);
+    guard_end_change(&self->guard);
+    if (answer == ANSWER_NO) {
+        PyErr_SetString(is_empty ? PyExc_KeyError : PyExc_IndexError,
+                        is_empty ? "popitem(): rbtree is empty"
+                                 : "popitem(): index out of range");
+    }
+    return answer == ANSWER_YES ? item_finish(&item) : NULL;
+}
+
+static PyObject *
+rbtree_py_setdefault(PyObject *object, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"", "default", NULL};
+    RBTreeObject *self = (RBTreeObject *)object;
+    PyObject *key, *value = Py_None, *result = NULL;
+    struct text text;
+    struct packed_value packed;
+    struct item item;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|O:setdefault", names,
+                                     &key, &value)
+        || text_encode_key(&text, key) < 0)
+    {
+        return NULL;
+    }
+    enum answer answer = self->base.methods->lookup(object, text.slice, &item);
+    if (answer == ANSWER_YES) {
+        result = item_finish(&item);
+        goto done;
+    }
+    if (answer == ANSWER_FAILED
+        || value_pack(&packed, value, self->encode) < 0)
+    {
+        goto done;
+    }
+    enum status status = STATUS_OK;
+    guard_begin_change(&self->guard);
+    // Packing may have run Python code, and other threads do as they like.
+    const struct rbtree_node *node = rbtree_find(self->tree, text.slice);
+    if (node == NULL) {
+        status = rbtree_put(self->tree, text.slice, packed.value);
+    }
+    else {
+        struct entry entry = rbtree_entry(node);
+        answer = item_take(&item, self->base.state, &entry, ITEM_VALUE,
+                           self->decode)
+                         < 0
+                     ? ANSWER_FAILED
+                     : ANSWER_YES;
+    }
+    guard_end_change(&self->guard);
+    value_clear(&packed);
+    if (status != STATUS_OK) {
+        raise_status(self->base.state, status, NULL);
+    }
+    else if (answer == ANSWER_YES) {
+        result = item_finish(&item);
+    }
+    else if (answer == ANSWER_NO) {
+        result = Py_NewRef(value);
+    }
+done:
+    text_clear(&text);
+    return result;
+}
+
+/* ---- many entries ------------------------------------------------------- */
+
+/* Under the guard. */
+static enum status
+put_all(struct rbtree *tree, const struct entry *entries, size_t count)
+{
+    if (rbtree_count(tree) == 0) {
+        return rbtree_build(tree, entries, count);
+    }
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < count; i++) {
+        status = rbtree_put(tree, entries[i].key, entries[i].value);
+    }
+    return status;
+}
+
+static int
+update_from_batch(RBTreeObject *self, struct batch *batch)
+{
+    if (batch_sort(batch) < 0) {
+        return -1;
+    }
+    guard_begin_change(&self->guard);
+    enum status status = put_all(self->tree, batch->entries, batch->count);
+    guard_end_change(&self->guard);
+    if (status != STATUS_OK) {
+        raise_status(self->base.state, status, NULL);
+        return -1;
+    }
+    return 0;
+}
+
+int
+rbtree_update_from(RBTreeObject *self, PyObject *source)
+{
+    struct batch batch;
+    int result = -1;
+    if (batch_init(&batch, self->base.state, self->encode) == 0
+        && batch_add_all(&batch, source) == 0)
+    {
+        result = update_from_batch(self, &batch);
+    }
+    batch_clear(&batch);
+    return result;
+}
+
+static PyObject *
+rbtree_py_update(PyObject *object, PyObject *args, PyObject *keywords)
+{
+    RBTreeObject *self = (RBTreeObject *)object;
+    PyObject *source = NULL;
+    if (!PyArg_UnpackTuple(args, "update", 0, 1, &source)) {
+        return NULL;
+    }
+    // One batch for both, so that a bad keyword leaves the tree alone too.
+    struct batch batch;
+    PyObject *result = NULL;
+    if (batch_init(&batch, self->base.state, self->encode) == 0
+        && (source == NULL || batch_add_all(&batch, source) == 0)
+        && (keywords == NULL || batch_add_all(&batch, keywords) == 0)
+        && update_from_batch(self, &batch) == 0)
+    {
+        result = Py_NewRef(Py_None);
+    }
+    batch_clear(&batch);
+    return result;
+}
+
+static PyObject *
+rbtree_py_fromkeys(PyObject *type, PyObject *const *args, Py_ssize_t count)
+{
+    struct batch batch;
+    PyObject *value = count > 1 ? args[1] : Py_None;
+    PyObject *iterator, *key;
+    if (count < 1 || count > 2) {
+        PyErr_Format(PyExc_TypeError,
+                     "fromkeys() takes keys and an optional value (%zd "
+                     "arguments given)",
+                     count);
+        return NULL;
+    }
+    PyObject *tree = PyObject_CallNoArgs(type);
+    if (tree == NULL) {
+        return NULL;
+    }
+    RBTreeObject *self = (RBTreeObject *)tree;
+    int result =
+        batch_init(&batch, state_of_type((PyTypeObject *)type), self->encode);
+    iterator = result == 0 ? PyObject_GetIter(args[0]) : NULL;
+    result = iterator != NULL ? 0 : -1;
+    while (result == 0 && (key = PyIter_Next(iterator)) != NULL) {
+        result = batch_add(&batch, key, value);
+        Py_DECREF(key);
+    }
+    Py_XDECREF(iterator);
+    if (result < 0 || PyErr_Occurred() || update_from_batch(self, &batch) < 0)
+    {
+        Py_CLEAR(tree);
+    }
+    batch_clear(&batch);
+    return tree;
+}
+
+static PyObject *
+rbtree_py_clear(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    RBTreeObject *self = (RBTreeObject *)object;
+    guard_begin_change(&self->guard);
+    rbtree_clear(self->tree);
+    guard_end_change(&self->guard);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+rbtree_py_copy(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    RBTreeObject *self = (RBTreeObject *)object;
+    RBTreeObject *copy =
+        rbtree_create_object(Py_TYPE(self), self->encode, self->decode);
+    if (copy == NULL) {
+        return NULL;
+    }
+    enum status status = STATUS_NO_MEMORY;
+    guard_begin_read(&self->guard);
+    size_t count = rbtree_count(self->tree);
+    struct entry *entries = memory_allocate_array(count, sizeof(*entries));
+    if (entries != NULL) {
+        rbtree_entries(self->tree, entries);
+        // Nobody else knows the copy yet.
+        status = rbtree_build(copy->tree, entries, count);
+    }
+    guard_end_read(&self->guard);
+    memory_release(entries);
+    if (status != STATUS_OK) {
+        Py_DECREF(copy);
+        return raise_status(self->base.state, status, NULL);
+    }
+    return (PyObject *)copy;
+}
+
+static PyObject *
+rbtree_nb_inplace_or(PyObject *self, PyObject *other)
+{
+    if (rbtree_update_from((RBTreeObject *)self, other) < 0) {
+        return NULL;
+    }
+    return Py_NewRef(self);
+}
+
+/* tree | mapping and mapping | tree: either side may be ours. */
+static PyObject *
+rbtree_nb_or(PyObject *left, PyObject *right)
+{
+    PyTypeObject *left_type = Py_TYPE(left);
+    bool left_is_tree = left_type->tp_as_number != NULL
+                        && left_type->tp_as_number->nb_or == rbtree_nb_or;
+    RBTreeObject *tree = (RBTreeObject *)(left_is_tree ? left : right);
+    int is_mapping =
+        mapping_check_any(tree->base.state, left_is_tree ? right : left);
+    if (is_mapping < 0) {
+        return NULL;
+    }
+    if (is_mapping == 0) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    PyObject *result;
+    if (left_is_tree) {
+        result = rbtree_py_copy(left, NULL);
+    }
+    else {
+        result = (PyObject *)rbtree_create_object(Py_TYPE(tree), tree->encode,
+                                                  tree->decode);
+        if (result != NULL
+            && rbtree_update_from((RBTreeObject *)result, left) < 0)
+        {
+            Py_CLEAR(result);
+        }
+    }
+    if (result != NULL
+        && rbtree_update_from((RBTreeObject *)result, right) < 0)
+    {
+        Py_CLEAR(result);
+    }
+    return result;
+}
+
+/* ---- about the tree ----------------------------------------------------- */
+
+static PyObject *
+rbtree_tp_repr(PyObject *self)
+{
+    PyObject *repr = NULL;
+    int depth = Py_ReprEnter(self);
+    if (depth != 0) {
+        return depth > 0 ? PyUnicode_FromString("rbtree(...)") : NULL;
+    }
+    PyObject *items = PyDict_New();
+    if (items != NULL && PyDict_Update(items, self) == 0) {
+        const char *name = strrchr(Py_TYPE(self)->tp_name, '.');
+        name = name != NULL ? name + 1 : Py_TYPE(self)->tp_name;
+        repr = PyDict_GET_SIZE(items) > 0
+                   ? PyUnicode_FromFormat("%s(%R)", name, items)
+                   : PyUnicode_FromFormat("%s()", name);
+    }
+    Py_XDECREF(items);
+    Py_ReprLeave(self);
+    return repr;
+}
+
+static PyObject *
+rbtree_py_sizeof(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    RBTreeObject *self = (RBTreeObject *)object;
+    guard_begin_read(&self->guard);
+    size_t size = rbtree_memory(self->tree);
+    guard_end_read(&self->guard);
+    return PyLong_FromSize_t((size_t)Py_TYPE(self)->tp_basicsize + size);
+}
+
+/* ---- the type ----------------------------------------------------------- */
+
+#define FASTCALL(function) ((PyCFunction)(void (*)(void))(function))
+
 static PyMethodDef rbtree_methods[] = {
-    {"get", (PyCFunction)(void (*)(void))rbtree_py_get,
-     METH_FASTCALL | METH_KEYWORDS, rbtree_get_doc},
-    {"set", (PyCFunction)(void (*)(void))rbtree_py_set, METH_FASTCALL,
-     rbtree_set_doc},
-    {"share", (PyCFunction)(void (*)(void))rbtree_py_share,
-     METH_VARARGS | METH_KEYWORDS, rbtree_share_doc},
-    {"dump", (PyCFunction)(void (*)(void))rbtree_py_dump,
-     METH_VARARGS | METH_KEYWORDS, rbtree_dump_doc},
+    {"set", FASTCALL(rbtree_py_set), METH_FASTCALL, rbtree_set_doc},
+    {"pop", FASTCALL(rbtree_py_pop), METH_FASTCALL, rbtree_pop_doc},
+    {"popitem", FASTCALL(rbtree_py_popitem), METH_VARARGS | METH_KEYWORDS,
+     rbtree_popitem_doc},
+    {"setdefault", FASTCALL(rbtree_py_setdefault),
+     METH_VARARGS | METH_KEYWORDS, rbtree_setdefault_doc},
+    {"update", FASTCALL(rbtree_py_update), METH_VARARGS | METH_KEYWORDS,
+     rbtree_update_doc},
+    {"clear", rbtree_py_clear, METH_NOARGS, rbtree_clear_doc},
+    {"copy", rbtree_py_copy, METH_NOARGS, rbtree_copy_doc},
+    {"fromkeys", FASTCALL(rbtree_py_fromkeys), METH_FASTCALL | METH_CLASS,
+     rbtree_fromkeys_doc},
+    {"share", FASTCALL(rbtree_py_share), METH_VARARGS | METH_KEYWORDS,
+     rbtree_share_doc},
+    {"save", FASTCALL(rbtree_py_save), METH_VARARGS | METH_KEYWORDS,
+     rbtree_save_doc},
+    {"dump", FASTCALL(rbtree_py_dump), METH_VARARGS | METH_KEYWORDS,
+     rbtree_dump_doc},
     {"remove", rbtree_py_remove, METH_O | METH_CLASS, rbtree_remove_doc},
+    {"__reduce__", rbtree_py_reduce, METH_NOARGS, NULL},
+    {"_restore", rbtree_py_restore, METH_VARARGS | METH_CLASS, NULL},
+    {"__sizeof__", rbtree_py_sizeof, METH_NOARGS, rbtree_sizeof_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -282,53 +627,25 @@ static PyMemberDef rbtree_members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-static const char rbtree_doc[] =
-    "rbtree()\n"
-    "--\n"
-    "\n"
-    "A mutable map from str to str or bytes, always sorted by key.\n"
-    "\n"
-    "share(name) publishes a snapshot of it, which any process reads with\n"
-    "sharedmap(name).\n"
-    "\n"
-    ">>> t = rbtree()\n"
-    ">>> t['b'] = '2'; t['a'] = '1'\n"
-    ">>> list(t)\n"
-    "['a', 'b']";
-
 static PyType_Slot rbtree_slots[] = {
     {Py_tp_doc, (void *)rbtree_doc},
     {Py_tp_new, rbtree_tp_new},
+    {Py_tp_init, rbtree_tp_init},
     {Py_tp_dealloc, rbtree_tp_dealloc},
+    {Py_tp_traverse, rbtree_tp_traverse},
+    {Py_tp_clear, rbtree_tp_clear},
     {Py_tp_repr, rbtree_tp_repr},
-    {Py_tp_iter, rbtree_tp_iter},
-    {Py_tp_hash, PyObject_HashNotImplemented},
-    {Py_mp_length, rbtree_mp_length},
-    {Py_mp_subscript, rbtree_mp_subscript},
     {Py_mp_ass_subscript, rbtree_mp_ass_subscript},
-    {Py_sq_contains, rbtree_sq_contains},
+    {Py_nb_or, rbtree_nb_or},
+    {Py_nb_inplace_or, rbtree_nb_inplace_or},
     {Py_tp_methods, rbtree_methods},
     {Py_tp_members, rbtree_members},
     {0, NULL},
 };
 
-static PyType_Spec rbtree_spec = {
+PyType_Spec rbtree_spec = {
     .name = "sharedmap.rbtree",
     .basicsize = sizeof(RBTreeObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE
-             | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_MAPPING,
+    .flags = TYPE_FLAGS | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_MAPPING,
     .slots = rbtree_slots,
 };
-
-int
-state_add_rbtree_types(PyObject *module, struct state *state)
-{
-    state->rbtree_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &rbtree_spec, NULL);
-    state->rbtree_iterator_type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        module, &rbtree_iterator_spec, NULL);
-    if (state->rbtree_type == NULL || state->rbtree_iterator_type == NULL) {
-        return -1;
-    }
-    return PyModule_AddType(module, state->rbtree_type);
-}

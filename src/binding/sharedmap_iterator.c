@@ -2,97 +2,110 @@
  *
  * In Python this file would be:
  *
- *     class sharedmap_iterator(Iterator[str]):
+ *     class sharedmap_iterator(Iterator):
  *         def __next__(self): ...
  *         def __length_hint__(self): ...
  *
  * The iterator owns a reference to the snapshot, not to the handle: closing
- * the handle does not disturb it.
+ * the handle does not disturb it. What is left to iterate is its span, which
+ * shrinks from one side.
  *
  * Not here: the order of entries; see core/snapshot_reader.c.
  */
 #include "binding/errors.h"
 #include "binding/sharedmap_type.h"
-#include "binding/value.h"
 
 typedef struct {
     PyObject_HEAD
-    struct state *state;       // borrowed
-    SnapshotObject *snapshot;  // owned
+    struct span span;  // owned; what is left
 #ifdef Py_GIL_DISABLED
-    PyMutex mutex;  // guards `next`
+    PyMutex mutex;  // guards the span's ends
 #endif
-    uint64_t next;
+    enum item_kind kind;
+    enum direction direction;
 } SharedMapIteratorObject;
 
 PyObject *
-sharedmap_iterator_create(struct state *state, SnapshotObject *snapshot)
+sharedmap_iterator_create(const struct span *span, enum item_kind kind,
+                          enum direction direction)
 {
+    PyTypeObject *type = span->snapshot->state->types[TYPE_SHAREDMAP_ITERATOR];
     SharedMapIteratorObject *self =
-        PyObject_New(SharedMapIteratorObject, state->sharedmap_iterator_type);
-    if (self == NULL) {
-        return NULL;
+        (SharedMapIteratorObject *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->span = *span;
+        Py_INCREF(span->snapshot);
+        self->kind = kind;
+        self->direction = direction;
     }
-    self->state = state;
-    self->snapshot = (SnapshotObject *)Py_NewRef(snapshot);
-#ifdef Py_GIL_DISABLED
-    self->mutex = (PyMutex){0};
-#endif
-    self->next = 0;
     return (PyObject *)self;
+}
+
+static int
+sharedmap_iterator_tp_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(((SharedMapIteratorObject *)object)->span.snapshot);
+    return 0;
 }
 
 static void
 sharedmap_iterator_tp_dealloc(PyObject *object)
 {
-    SharedMapIteratorObject *self = (SharedMapIteratorObject *)object;
-    PyTypeObject *type = Py_TYPE(self);
-    Py_DECREF(self->snapshot);
-    PyObject_Free(self);
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    span_release(&((SharedMapIteratorObject *)object)->span);
+    type->tp_free(object);
     Py_DECREF(type);
 }
 
-/* The index to answer with, moving on to the next; entry_count at the end. */
-static uint64_t
-advance(SharedMapIteratorObject *self)
+/* Fills the index that comes next and leaves it behind; false at the end. */
+static bool
+advance(SharedMapIteratorObject *self, uint64_t *index)
 {
 #ifdef Py_GIL_DISABLED
     PyMutex_Lock(&self->mutex);
 #endif
-    uint64_t index = self->next;
-    if (index < self->snapshot->view.entry_count) {
-        self->next = index + 1;
+    struct span *left = &self->span;
+    bool has_next = left->low < left->high;
+    if (has_next) {
+        *index = self->direction == FORWARD ? left->low++ : --left->high;
     }
 #ifdef Py_GIL_DISABLED
     PyMutex_Unlock(&self->mutex);
 #endif
-    return index;
+    return has_next;
 }
 
 static PyObject *
 sharedmap_iterator_tp_iternext(PyObject *object)
 {
     SharedMapIteratorObject *self = (SharedMapIteratorObject *)object;
-    const struct snapshot *view = &self->snapshot->view;
+    SnapshotObject *snapshot = self->span.snapshot;
     struct entry entry;
-    uint64_t index = advance(self);
-    if (index >= view->entry_count) {
+    struct item item;
+    uint64_t index;
+    if (!advance(self, &index)) {
         return NULL;
     }
-    enum status status = snapshot_at(view, index, &entry);
+    enum status status = snapshot_at(&snapshot->view, index, &entry);
     if (status != STATUS_OK) {
-        return raise_status(self->state, status, NULL);
+        return raise_status(snapshot->state, status, NULL);
     }
-    return value_unpack_text(self->state, entry.key);
+    if (item_take(&item, snapshot->state, &entry, self->kind, snapshot->decode)
+        < 0)
+    {
+        return NULL;
+    }
+    return item_finish(&item);
 }
 
 static PyObject *
 sharedmap_iterator_py_length_hint(PyObject *object,
                                   PyObject *Py_UNUSED(ignored))
 {
-    SharedMapIteratorObject *self = (SharedMapIteratorObject *)object;
-    return PyLong_FromUnsignedLongLong(self->snapshot->view.entry_count
-                                       - self->next);
+    struct span *left = &((SharedMapIteratorObject *)object)->span;
+    return PyLong_FromUnsignedLongLong(left->high - left->low);
 }
 
 static PyMethodDef sharedmap_iterator_methods[] = {
@@ -102,6 +115,7 @@ static PyMethodDef sharedmap_iterator_methods[] = {
 
 static PyType_Slot sharedmap_iterator_slots[] = {
     {Py_tp_dealloc, sharedmap_iterator_tp_dealloc},
+    {Py_tp_traverse, sharedmap_iterator_tp_traverse},
     {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, sharedmap_iterator_tp_iternext},
     {Py_tp_methods, sharedmap_iterator_methods},
@@ -109,9 +123,8 @@ static PyType_Slot sharedmap_iterator_slots[] = {
 };
 
 PyType_Spec sharedmap_iterator_spec = {
-    .name = "sharedmap.sharedmap_iterator",
+    .name = "sharedmap._sharedmap_iterator",
     .basicsize = sizeof(SharedMapIteratorObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION
-             | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = TYPE_FLAGS_INTERNAL,
     .slots = sharedmap_iterator_slots,
 };

@@ -5,13 +5,17 @@
 #ifndef SHAREDMAP_BINDING_SHAREDMAP_TYPE_H
 #define SHAREDMAP_BINDING_SHAREDMAP_TYPE_H
 
+#include "binding/mapping_type.h"
 #include "binding/snapshot_type.h"
 #include "binding/state.h"
 
+/* Where a handle's snapshot came from, and so how to get it again. */
+enum source_kind { SOURCE_NAME, SOURCE_PATH, SOURCE_BUFFER };
+
 typedef struct {
-    PyObject_HEAD
-    struct state *state;       // borrowed
-    PyObject *name;            // owned str
+    MappingObject base;
+    enum source_kind source_kind;
+    PyObject *source;          // owned: name or path as str, or the buffer
     SnapshotObject *snapshot;  // owned; NULL when closed
 #ifdef Py_GIL_DISABLED
     PyMutex mutex;  // guards `snapshot`, the one word that changes
@@ -19,10 +23,47 @@ typedef struct {
     PyObject *weak_references;
 } SharedMapObject;
 
-/* A new iterator over the keys of the snapshot, which it keeps open. */
-PyObject *
-sharedmap_iterator_create(struct state *state, SnapshotObject *snapshot);
+/* Entries [low, high) of a snapshot; owns a reference to it. */
+struct span {
+    SnapshotObject *snapshot;
+    uint64_t low;
+    uint64_t high;
+};
 
-extern PyType_Spec sharedmap_iterator_spec;
+/* A new reference, or NULL with ValueError when the handle is closed. */
+SnapshotObject *
+sharedmap_acquire(SharedMapObject *self);
+
+/* Fills what a sharedmap or a range of one stands for; release it. -1 with
+ * ValueError when the handle is closed. */
+int
+span_acquire(PyObject *self, struct span *span);
+
+void
+span_release(struct span *span);
+
+/* A new range with references of its own. */
+PyObject *
+sharedmap_range_create(const struct span *span);
+
+/* A new iterator over the span. */
+PyObject *
+sharedmap_iterator_create(const struct span *span, enum item_kind kind,
+                          enum direction direction);
+
+/* How a sharedmap and its ranges read, and the methods that only they have,
+ * because only they know the place of a key. */
+extern const struct mapping_methods sharedmap_mapping_methods;
+
+PyObject *
+sharedmap_py_peekitem(PyObject *self, PyObject *args, PyObject *keywords);
+PyObject *
+sharedmap_py_index(PyObject *self, PyObject *key);
+PyObject *
+sharedmap_py_bisect_left(PyObject *self, PyObject *key);
+PyObject *
+sharedmap_py_bisect_right(PyObject *self, PyObject *key);
+PyObject *
+sharedmap_py_view(PyObject *self, PyObject *key);
 
 #endif

@@ -1,8 +1,11 @@
 /* binding/snapshot_type.c
  *
- *     sharedmap --+
- *     iterator ---+--> SnapshotObject --owns--> mapping of the segment
- *     iterator ---+
+ *     sharedmap ----+
+ *     range --------+
+ *     iterator -----+--> SnapshotObject --owns--> mapping of a file, or
+ *     value buffer -+                             buffer of another object
+ *          ^
+ *          +-- memoryview
  *
  * Not here: what users call; see sharedmap_type.c.
  */
@@ -10,31 +13,83 @@
 
 #include "binding/errors.h"
 
-SnapshotObject *
-snapshot_open_path(struct state *state, const char *path, PyObject *name)
+static SnapshotObject *
+snapshot_create(struct state *state, PyObject *decode)
 {
-    struct segment segment = SEGMENT_EMPTY;
-    enum status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = segment_open(&segment, path, (struct segment_trust){false, 0});
-    Py_END_ALLOW_THREADS
-    if (status != STATUS_OK) {
-        return (SnapshotObject *)raise_status(state, status, name);
-    }
-    SnapshotObject *self = PyObject_New(SnapshotObject, state->snapshot_type);
-    if (self == NULL) {
-        segment_close(&segment);
-        return NULL;
-    }
-    self->segment = segment;
-    // The segment checked the header in the file, the view checks the header
-    // in the mapping: only the second copy is the one that is used.
-    status = snapshot_open(&self->view, segment.bytes, segment.size);
-    if (status != STATUS_OK) {
-        Py_DECREF(self);
-        return (SnapshotObject *)raise_status(state, status, name);
+    PyTypeObject *type = state->types[TYPE_SNAPSHOT];
+    SnapshotObject *self = (SnapshotObject *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->state = state;
+        self->segment = SEGMENT_EMPTY;
+        self->decode = Py_XNewRef(decode);
     }
     return self;
+}
+
+SnapshotObject *
+snapshot_open_path(struct state *state, const char *path,
+                   struct segment_rules rules, PyObject *name,
+                   PyObject *decode)
+{
+    SnapshotObject *self = snapshot_create(state, decode);
+    if (self == NULL) {
+        return NULL;
+    }
+    enum status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = segment_open(&self->segment, path, rules);
+    Py_END_ALLOW_THREADS
+    if (status == STATUS_OK) {
+        // The segment checked the header in the file, the view checks the
+        // header in the mapping: only the second copy is used.
+        status = snapshot_open(&self->view, self->segment.bytes,
+                               self->segment.size);
+    }
+    if (status != STATUS_OK) {
+        raise_status(state, status, name);
+        Py_DECREF(self);
+        return NULL;
+    }
+    return self;
+}
+
+SnapshotObject *
+snapshot_open_buffer(struct state *state, PyObject *data, PyObject *decode)
+{
+    SnapshotObject *self = snapshot_create(state, decode);
+    if (self == NULL) {
+        return NULL;
+    }
+    if (PyObject_GetBuffer(data, &self->buffer, PyBUF_SIMPLE) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    enum status status =
+        snapshot_open(&self->view, self->buffer.buf, (size_t)self->buffer.len);
+    if (status != STATUS_OK) {
+        raise_status(state, status, NULL);
+        Py_DECREF(self);
+        return NULL;
+    }
+    return self;
+}
+
+static int
+snapshot_tp_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    SnapshotObject *self = (SnapshotObject *)object;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->buffer.obj);
+    Py_VISIT(self->decode);
+    return 0;
+}
+
+static int
+snapshot_tp_clear(PyObject *object)
+{
+    // The buffer stays: somebody may still look at the bytes.
+    Py_CLEAR(((SnapshotObject *)object)->decode);
+    return 0;
 }
 
 static void
@@ -42,28 +97,87 @@ snapshot_tp_dealloc(PyObject *object)
 {
     SnapshotObject *self = (SnapshotObject *)object;
     PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
     segment_close(&self->segment);
-    PyObject_Free(self);
+    PyBuffer_Release(&self->buffer);
+    Py_XDECREF(self->decode);
+    type->tp_free(self);
     Py_DECREF(type);
 }
 
 static PyType_Slot snapshot_slots[] = {
     {Py_tp_dealloc, snapshot_tp_dealloc},
+    {Py_tp_traverse, snapshot_tp_traverse},
+    {Py_tp_clear, snapshot_tp_clear},
     {0, NULL},
 };
 
-static PyType_Spec snapshot_spec = {
+PyType_Spec snapshot_spec = {
     .name = "sharedmap._Snapshot",
     .basicsize = sizeof(SnapshotObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION
-             | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = TYPE_FLAGS_INTERNAL,
     .slots = snapshot_slots,
 };
 
-int
-state_add_snapshot_type(PyObject *module, struct state *state)
+/* ---- the exporter of a memoryview --------------------------------------- */
+
+typedef struct {
+    PyObject_HEAD
+    SnapshotObject *snapshot;  // owned
+    struct slice bytes;        // into the snapshot
+} ValueBufferObject;
+
+PyObject *
+snapshot_memoryview(SnapshotObject *snapshot, struct slice bytes)
 {
-    state->snapshot_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &snapshot_spec, NULL);
-    return state->snapshot_type != NULL ? 0 : -1;
+    PyTypeObject *type = snapshot->state->types[TYPE_VALUE_BUFFER];
+    ValueBufferObject *exporter = (ValueBufferObject *)type->tp_alloc(type, 0);
+    if (exporter == NULL) {
+        return NULL;
+    }
+    exporter->snapshot = (SnapshotObject *)Py_NewRef(snapshot);
+    exporter->bytes = bytes;
+    PyObject *memoryview = PyMemoryView_FromObject((PyObject *)exporter);
+    Py_DECREF(exporter);
+    return memoryview;
 }
+
+static int
+value_buffer_bf_getbuffer(PyObject *object, Py_buffer *buffer, int flags)
+{
+    ValueBufferObject *self = (ValueBufferObject *)object;
+    return PyBuffer_FillInfo(buffer, object, (void *)self->bytes.bytes,
+                             (Py_ssize_t)self->bytes.size, 1, flags);
+}
+
+static int
+value_buffer_tp_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(((ValueBufferObject *)object)->snapshot);
+    return 0;
+}
+
+static void
+value_buffer_tp_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    Py_XDECREF(((ValueBufferObject *)object)->snapshot);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+static PyType_Slot value_buffer_slots[] = {
+    {Py_tp_dealloc, value_buffer_tp_dealloc},
+    {Py_tp_traverse, value_buffer_tp_traverse},
+    {Py_bf_getbuffer, value_buffer_bf_getbuffer},
+    {0, NULL},
+};
+
+PyType_Spec value_buffer_spec = {
+    .name = "sharedmap._ValueBuffer",
+    .basicsize = sizeof(ValueBufferObject),
+    .flags = TYPE_FLAGS_INTERNAL,
+    .slots = value_buffer_slots,
+};

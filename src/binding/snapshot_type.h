@@ -1,8 +1,8 @@
 /* binding/snapshot_type.h
  *
- * One opened snapshot, shared by everybody who looks at it: handles,
- * iterators, views. Each holds a reference; the bytes are unmapped with the
- * last one. It is never changed, so using it takes no lock. Not visible in
+ * One opened snapshot, shared by everybody who looks at it: handles, ranges,
+ * iterators, memoryviews. Each holds a reference; the bytes are let go with
+ * the last one. It is never changed, so using it takes no lock. Not visible in
  * Python.
  */
 #ifndef SHAREDMAP_BINDING_SNAPSHOT_TYPE_H
@@ -14,13 +14,27 @@
 
 typedef struct {
     PyObject_HEAD
-    struct segment segment;  // owned
-    struct snapshot view;    // into the segment
+    struct state *state;     // borrowed
+    struct snapshot view;    // into the segment or the buffer
+    struct segment segment;  // owned; empty when it is a buffer's
+    Py_buffer buffer;        // owned; buffer.obj is NULL when a segment's
+    PyObject *decode;        // owned; NULL without a decoder
 } SnapshotObject;
 
-/* A new reference to the snapshot that is published at `path`. NULL with the
+/* A new reference to the snapshot in the file at `path`. NULL with the
  * exception, which carries `name`. */
 SnapshotObject *
-snapshot_open_path(struct state *state, const char *path, PyObject *name);
+snapshot_open_path(struct state *state, const char *path,
+                   struct segment_rules rules, PyObject *name,
+                   PyObject *decode);
+
+/* A new reference to the snapshot in the buffer of `data`, which it holds. */
+SnapshotObject *
+snapshot_open_buffer(struct state *state, PyObject *data, PyObject *decode);
+
+/* A new read-only memoryview of bytes inside the snapshot, which it keeps
+ * open. */
+PyObject *
+snapshot_memoryview(SnapshotObject *snapshot, struct slice bytes);
 
 #endif

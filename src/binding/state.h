@@ -10,12 +10,26 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <stdbool.h>
+
+enum type_index {
+    TYPE_MAPPING,
+    TYPE_RBTREE,
+    TYPE_RBTREE_RANGE,
+    TYPE_RBTREE_ITERATOR,
+    TYPE_SHAREDMAP,
+    TYPE_SHAREDMAP_RANGE,
+    TYPE_SHAREDMAP_ITERATOR,
+    TYPE_SNAPSHOT,
+    TYPE_VALUE_BUFFER,
+    TYPE_KEYS_VIEW,
+    TYPE_VALUES_VIEW,
+    TYPE_ITEMS_VIEW,
+    TYPE_COUNT,
+};
+
 struct state {
-    PyTypeObject *rbtree_type;
-    PyTypeObject *rbtree_iterator_type;
-    PyTypeObject *sharedmap_type;
-    PyTypeObject *sharedmap_iterator_type;
-    PyTypeObject *snapshot_type;
+    PyTypeObject *types[TYPE_COUNT];
     PyObject *snapshot_error;
 };
 
@@ -24,12 +38,27 @@ struct state {
 struct state *
 state_of_type(PyTypeObject *type);
 
-/* Each creates its type and stores it in the state; -1 with an exception. */
-int
-state_add_rbtree_types(PyObject *module, struct state *state);
-int
-state_add_sharedmap_types(PyObject *module, struct state *state);
-int
-state_add_snapshot_type(PyObject *module, struct state *state);
+/* What a type's file has to offer to module.c. */
+extern PyType_Spec mapping_spec;
+extern PyType_Spec rbtree_spec;
+extern PyType_Spec rbtree_range_spec;
+extern PyType_Spec rbtree_iterator_spec;
+extern PyType_Spec sharedmap_spec;
+extern PyType_Spec sharedmap_range_spec;
+extern PyType_Spec sharedmap_iterator_spec;
+extern PyType_Spec snapshot_spec;
+extern PyType_Spec value_buffer_spec;
+extern PyType_Spec keys_view_spec;
+extern PyType_Spec values_view_spec;
+extern PyType_Spec items_view_spec;
+
+/* The module's functions; see functions.c. */
+extern PyMethodDef module_functions[];
+
+/* Flags that all our types have; instances come only from the module's own
+ * code if the second is used. */
+#define TYPE_FLAGS \
+    (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC)
+#define TYPE_FLAGS_INTERNAL (TYPE_FLAGS | Py_TPFLAGS_DISALLOW_INSTANTIATION)
 
 #endif

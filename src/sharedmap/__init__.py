@@ -1,9 +1,31 @@
-"""A sorted map in shared memory: built once, then read by every process without a copy.
+"""A sorted map, built once and then read by every process on the machine, without a copy.
 
-An `rbtree` is a private map that is always in order; its `share` publishes what it holds
-under a name. A `sharedmap` of that name, in any process, reads it in place.
+rbtree is a mutable sorted map; its share() publishes a snapshot in shared memory under a name,
+and sharedmap(name) reads it in any process.
 """
 
-from ._sharedmap import SnapshotError, __version__, rbtree, sharedmap
+from collections.abc import ItemsView as _ItemsView
+from collections.abc import KeysView as _KeysView
+from collections.abc import Mapping as _Mapping
+from collections.abc import MutableMapping as _MutableMapping
+from collections.abc import ValuesView as _ValuesView
 
-__all__ = ["SnapshotError", "__version__", "rbtree", "sharedmap"]
+from . import _sharedmap
+from ._sharedmap import SnapshotError, __version__, names, rbtree, remove, share, sharedmap
+
+__all__ = [
+    "SnapshotError",
+    "__version__",
+    "names",
+    "rbtree",
+    "remove",
+    "share",
+    "sharedmap",
+]
+
+# isinstance() with the abstract classes; the methods are all in C already.
+_Mapping.register(rbtree.__base__)
+_MutableMapping.register(rbtree)
+_KeysView.register(_sharedmap.KeysView)
+_ValuesView.register(_sharedmap.ValuesView)
+_ItemsView.register(_sharedmap.ItemsView)

@@ -1,0 +1,239 @@
+/* binding/batch.c
+ *
+ *     key, value --> entry --borrows--> the objects themselves (held)
+ *                          --borrows--> copies in the arena
+ *
+ * ASCII text and bytes are used where they are. Everything else exists only
+ * for a moment in the form that the core wants, and is copied.
+ *
+ * Not here: sorting; see core/sort.c.
+ */
+#include "binding/batch.h"
+
+#include "binding/errors.h"
+#include "binding/mapping_type.h"
+#include "binding/text.h"
+#include "binding/value.h"
+#include "core/memory.h"
+#include "core/sort.h"
+
+int
+batch_init(struct batch *batch, struct state *state, PyObject *encode)
+{
+    *batch = (struct batch){.state = state, .encode = encode};
+    batch->held = PyList_New(0);
+    return batch->held != NULL ? 0 : -1;
+}
+
+void
+batch_clear(struct batch *batch)
+{
+    memory_release(batch->entries);
+    arena_clear(&batch->arena);
+    Py_CLEAR(batch->held);
+    batch->entries = NULL;
+}
+
+static int
+batch_grow(struct batch *batch)
+{
+    size_t capacity = batch->capacity > 0 ? batch->capacity * 2 : 64;
+    struct entry *entries = memory_allocate_array(capacity, sizeof(*entries));
+    if (entries == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (batch->count > 0) {
+        memcpy(entries, batch->entries, batch->count * sizeof(*entries));
+    }
+    memory_release(batch->entries);
+    batch->entries = entries;
+    batch->capacity = capacity;
+    return 0;
+}
+
+/* Makes sure that the bytes stay: by holding `object`, to which they belong,
+ * or by a copy if it is NULL. */
+static int
+batch_keep(struct batch *batch, struct slice *bytes, PyObject *object)
+{
+    if (object != NULL) {
+        return PyList_Append(batch->held, object);
+    }
+    enum status status = arena_keep(&batch->arena, bytes);
+    if (status != STATUS_OK) {
+        raise_status(batch->state, status, NULL);
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *
+owner_of_text(PyObject *string)
+{
+    return PyUnicode_IS_ASCII(string) ? string : NULL;
+}
+
+static PyObject *
+owner_of_value(const struct packed_value *packed, PyObject *object)
+{
+    switch (packed->value.type) {
+    case VALUE_STR:
+        return owner_of_text(object);
+    case VALUE_BYTES:
+        return object;
+    case VALUE_ENCODED:
+        return packed->owner;
+    case VALUE_NONE:
+    case VALUE_BOOL:
+    case VALUE_INT:
+    case VALUE_FLOAT:
+        break;
+    }
+    return NULL;
+}
+
+int
+batch_add(struct batch *batch, PyObject *key, PyObject *value)
+{
+    struct text text;
+    struct packed_value packed;
+    int result = -1;
+    if (text_encode_key(&text, key) < 0) {
+        return -1;
+    }
+    if (value_pack(&packed, value, batch->encode) < 0) {
+        text_clear(&text);
+        return -1;
+    }
+    struct entry entry = {text.slice, packed.value};
+    if ((batch->count < batch->capacity || batch_grow(batch) == 0)
+        && batch_keep(batch, &entry.key, owner_of_text(key)) == 0
+        && batch_keep(batch, &entry.value.bytes,
+                      owner_of_value(&packed, value))
+               == 0)
+    {
+        batch->entries[batch->count++] = entry;
+        result = 0;
+    }
+    value_clear(&packed);
+    text_clear(&text);
+    return result;
+}
+
+/* ---- where they come from ----------------------------------------------- */
+
+/* A dict's own items, without an iterator. Adding runs no Python code, so the
+ * dict stays as it is. */
+static int
+add_dict(struct batch *batch, PyObject *dict)
+{
+    PyObject *key, *value;
+    Py_ssize_t position = 0;
+    int result = 0;
+#ifdef Py_GIL_DISABLED
+    Py_BEGIN_CRITICAL_SECTION(dict);
+#endif
+    while (result == 0 && PyDict_Next(dict, &position, &key, &value)) {
+        result = batch_add(batch, key, value);
+    }
+#ifdef Py_GIL_DISABLED
+    Py_END_CRITICAL_SECTION();
+#endif
+    return result;
+}
+
+static int
+add_pair(struct batch *batch, PyObject *pair, Py_ssize_t index)
+{
+    PyObject *sequence = PySequence_Fast(pair, "");
+    if (sequence == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+            PyErr_Format(PyExc_TypeError,
+                         "cannot convert element #%zd to a key and a value",
+                         index);
+        }
+        return -1;
+    }
+    int result = -1;
+    if (PySequence_Fast_GET_SIZE(sequence) != 2) {
+        PyErr_Format(PyExc_ValueError,
+                     "element #%zd has length %zd; 2 is required", index,
+                     PySequence_Fast_GET_SIZE(sequence));
+    }
+    else {
+        result = batch_add(batch, PySequence_Fast_GET_ITEM(sequence, 0),
+                           PySequence_Fast_GET_ITEM(sequence, 1));
+    }
+    Py_DECREF(sequence);
+    return result;
+}
+
+/* Takes the reference to the iterator. */
+static int
+add_pairs(struct batch *batch, PyObject *iterator)
+{
+    if (iterator == NULL) {
+        return -1;
+    }
+    PyObject *pair;
+    int result = 0;
+    for (Py_ssize_t index = 0;
+         result == 0 && (pair = PyIter_Next(iterator)) != NULL; index++)
+    {
+        result = add_pair(batch, pair, index);
+        Py_DECREF(pair);
+    }
+    Py_DECREF(iterator);
+    return PyErr_Occurred() ? -1 : result;
+}
+
+static int
+add_by_keys(struct batch *batch, PyObject *mapping)
+{
+    PyObject *keys = PyMapping_Keys(mapping);
+    PyObject *iterator = keys != NULL ? PyObject_GetIter(keys) : NULL;
+    Py_XDECREF(keys);
+    if (iterator == NULL) {
+        return -1;
+    }
+    PyObject *key;
+    int result = 0;
+    while (result == 0 && (key = PyIter_Next(iterator)) != NULL) {
+        PyObject *value = PyObject_GetItem(mapping, key);
+        result = value != NULL ? batch_add(batch, key, value) : -1;
+        Py_XDECREF(value);
+        Py_DECREF(key);
+    }
+    Py_DECREF(iterator);
+    return PyErr_Occurred() ? -1 : result;
+}
+
+int
+batch_add_all(struct batch *batch, PyObject *source)
+{
+    if (PyDict_CheckExact(source) && batch->encode == NULL) {
+        return add_dict(batch, source);
+    }
+    if (mapping_check(batch->state, source)) {
+        return add_pairs(batch, mapping_iterate(source, ITEM_PAIR, FORWARD));
+    }
+    if (PyObject_HasAttrString(source, "keys")) {
+        return add_by_keys(batch, source);
+    }
+    return add_pairs(batch, PyObject_GetIter(source));
+}
+
+int
+batch_sort(struct batch *batch)
+{
+    enum status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = sort_entries(batch->entries, &batch->count);
+    Py_END_ALLOW_THREADS
+    if (status != STATUS_OK) {
+        raise_status(batch->state, status, NULL);
+        return -1;
+    }
+    return 0;
+}

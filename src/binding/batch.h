@@ -1,0 +1,45 @@
+/* binding/batch.h
+ *
+ * Keys and values from Python, gathered and sorted before anything is done
+ * with them: a bad one is found before anything has changed.
+ *
+ * The batch owns the references and the copies that its entries borrow from.
+ */
+#ifndef SHAREDMAP_BINDING_BATCH_H
+#define SHAREDMAP_BINDING_BATCH_H
+
+#include "binding/state.h"
+#include "core/arena.h"
+#include "core/entry.h"
+
+struct batch {
+    struct state *state;    // borrowed
+    PyObject *encode;       // borrowed; NULL without an encoder
+    struct entry *entries;  // owned
+    size_t count;
+    size_t capacity;
+    PyObject *held;      // owned list of what the entries borrow from
+    struct arena arena;  // copies of what has no place of its own
+};
+
+/* -1 with MemoryError. */
+int
+batch_init(struct batch *batch, struct state *state, PyObject *encode);
+
+void
+batch_clear(struct batch *batch);
+
+/* -1 with TypeError, MemoryError, or what the encoder raised. */
+int
+batch_add(struct batch *batch, PyObject *key, PyObject *value);
+
+/* Adds what dict.update() would take: a mapping, or pairs. */
+int
+batch_add_all(struct batch *batch, PyObject *source);
+
+/* Sorts by key; of equal keys the last stays. Releases the GIL. -1 with
+ * MemoryError. */
+int
+batch_sort(struct batch *batch);
+
+#endif

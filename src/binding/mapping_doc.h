@@ -1,0 +1,130 @@
+/* binding/mapping_doc.h
+ *
+ * What help() says. The first line of each is its signature; the examples are
+ * run by the tests.
+ */
+#ifndef SHAREDMAP_BINDING_MAPPING_DOC_H
+#define SHAREDMAP_BINDING_MAPPING_DOC_H
+
+static const char mapping_get_doc[] =
+    "get($self, key, /, default=None)\n"
+    "--\n"
+    "\n"
+    "The value of key, or default when the key is not there.\n"
+    "\n"
+    "Raises TypeError when the key is not a str. O(log n).\n"
+    "\n"
+    ">>> from sharedmap import rbtree\n"
+    ">>> rbtree(a=1).get(\"b\", 0)\n"
+    "0";
+
+static const char mapping_keys_doc[] =
+    "keys($self, /)\n"
+    "--\n"
+    "\n"
+    "A set-like view of the keys, in order.\n"
+    "\n"
+    "On a tree it is live; on a snapshot it stays what it is, also when\n"
+    "the map is closed. O(1).\n"
+    "\n"
+    ">>> from sharedmap import rbtree\n"
+    ">>> rbtree(b=1, a=2).keys() & {\"a\", \"c\"}\n"
+    "{'a'}";
+
+static const char mapping_values_doc[] =
+    "values($self, /)\n"
+    "--\n"
+    "\n"
+    "A view of the values, in the order of their keys.\n"
+    "\n"
+    "On a tree it is live; on a snapshot it stays what it is, also when\n"
+    "the map is closed. O(1).\n"
+    "\n"
+    ">>> from sharedmap import rbtree\n"
+    ">>> list(rbtree(b=1, a=2).values())\n"
+    "[2, 1]";
+
+static const char mapping_items_doc[] =
+    "items($self, /)\n"
+    "--\n"
+    "\n"
+    "A set-like view of the (key, value) pairs, in the order of the keys.\n"
+    "\n"
+    "On a tree it is live; on a snapshot it stays what it is, also when\n"
+    "the map is closed. O(1).\n"
+    "\n"
+    ">>> from sharedmap import rbtree\n"
+    ">>> list(rbtree(b=1, a=2).items())\n"
+    "[('a', 2), ('b', 1)]";
+
+static const char mapping_prefix_doc[] =
+    "prefix($self, prefix, /)\n"
+    "--\n"
+    "\n"
+    "The part of the map whose keys begin with prefix, a read-only Mapping.\n"
+    "\n"
+    "On a tree it is live. Raises TypeError when prefix is not a str.\n"
+    "O(log n); its length costs O(1) on a snapshot, O(k) on a tree.\n"
+    "\n"
+    ">>> from sharedmap import rbtree\n"
+    ">>> t = rbtree({\"user:1\": \"Ann\", \"user:2\": \"Bo\", \"zone\": \"eu\"})\n"
+    ">>> list(t.prefix(\"user:\"))\n"
+    "['user:1', 'user:2']";
+
+static const char mapping_floor_doc[] =
+    "floor($self, key, /)\n"
+    "--\n"
+    "\n"
+    "The nearest key at or below key; None when there is none.\n"
+    "\n"
+    "Raises TypeError when the key is not a str. O(log n).\n"
+    "\n"
+    ">>> from sharedmap import rbtree\n"
+    ">>> rbtree(b=1, d=2).floor(\"c\")\n"
+    "'b'";
+
+static const char mapping_ceiling_doc[] =
+    "ceiling($self, key, /)\n"
+    "--\n"
+    "\n"
+    "The nearest key at or above key; None when there is none.\n"
+    "\n"
+    "Raises TypeError when the key is not a str. O(log n).\n"
+    "\n"
+    ">>> from sharedmap import rbtree\n"
+    ">>> rbtree(b=1, d=2).ceiling(\"c\")\n"
+    "'d'";
+
+static const char mapping_first_doc[] =
+    "first($self, /)\n"
+    "--\n"
+    "\n"
+    "The (key, value) pair with the lowest key.\n"
+    "\n"
+    "Raises KeyError when the map is empty. O(log n) on a tree, O(1) on a\n"
+    "snapshot.\n"
+    "\n"
+    ">>> from sharedmap import rbtree\n"
+    ">>> rbtree(b=1, a=2).first()\n"
+    "('a', 2)";
+
+static const char mapping_last_doc[] =
+    "last($self, /)\n"
+    "--\n"
+    "\n"
+    "The (key, value) pair with the highest key.\n"
+    "\n"
+    "Raises KeyError when the map is empty. O(log n) on a tree, O(1) on a\n"
+    "snapshot.\n"
+    "\n"
+    ">>> from sharedmap import rbtree\n"
+    ">>> rbtree(b=1, a=2).last()\n"
+    "('b', 1)";
+
+static const char mapping_reversed_doc[] =
+    "__reversed__($self, /)\n"
+    "--\n"
+    "\n"
+    "An iterator over the keys, the highest first.";
+
+#endif

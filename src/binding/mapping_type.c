@@ -1,0 +1,430 @@
+/* binding/mapping_type.c
+ *
+ * In Python this file would be:
+ *
+ *     class Mapping(collections.abc.Mapping[str, Value]):
+ *         def __getitem__(self, key_or_slice): ...
+ *         def __contains__(self, key): ...
+ *         def __len__(self): ...
+ *         def __iter__(self): ...
+ *         def __reversed__(self): ...
+ *         def __eq__(self, other): ...
+ *         def get(self, key, default=None): ...
+ *         def keys(self): ...
+ *         def values(self): ...
+ *         def items(self): ...
+ *         def prefix(self, prefix): ...
+ *         def floor(self, key): ...
+ *         def ceiling(self, key): ...
+ *         def first(self): ...
+ *         def last(self): ...
+ *
+ * It is the base of four types, which differ in their struct mapping_methods:
+ *
+ *                      Mapping
+ *        +---------+------+------+-------------+
+ *     rbtree  rbtree_range  sharedmap  sharedmap_range
+ *
+ * Not here: who changes (rbtree_type.c), who opens (sharedmap_type.c), and
+ * the views (view_type.c).
+ */
+#include "binding/mapping_type.h"
+
+#include "binding/arguments.h"
+#include "binding/mapping_doc.h"
+#include "binding/text.h"
+
+static inline const struct mapping_methods *
+methods_of(PyObject *self)
+{
+    return ((MappingObject *)self)->methods;
+}
+
+static inline struct state *
+state_of(PyObject *self)
+{
+    return ((MappingObject *)self)->state;
+}
+
+bool
+mapping_check(struct state *state, PyObject *object)
+{
+    return PyObject_TypeCheck(object, state->types[TYPE_MAPPING]);
+}
+
+int
+mapping_check_any(struct state *state, PyObject *object)
+{
+    if (PyDict_Check(object) || mapping_check(state, object)) {
+        return 1;
+    }
+    PyObject *module = PyImport_ImportModule("collections.abc");
+    if (module == NULL) {
+        return -1;
+    }
+    PyObject *type = PyObject_GetAttrString(module, "Mapping");
+    Py_DECREF(module);
+    if (type == NULL) {
+        return -1;
+    }
+    int result = PyObject_IsInstance(object, type);
+    Py_DECREF(type);
+    return result;
+}
+
+PyObject *
+mapping_iterate(PyObject *self, enum item_kind kind, enum direction direction)
+{
+    return methods_of(self)->iterate(self, kind, direction);
+}
+
+/* ---- one key ------------------------------------------------------------ */
+
+/* With `value`, fills a new reference if the answer is yes. */
+static enum answer
+lookup(PyObject *self, PyObject *key, PyObject **value)
+{
+    struct text text;
+    struct item item;
+    if (text_encode_key(&text, key) < 0) {
+        return ANSWER_FAILED;
+    }
+    enum answer answer = methods_of(self)->lookup(
+        self, text.slice, value != NULL ? &item : NULL);
+    text_clear(&text);
+    if (answer == ANSWER_YES && value != NULL) {
+        *value = item_finish(&item);
+        return *value != NULL ? ANSWER_YES : ANSWER_FAILED;
+    }
+    return answer;
+}
+
+static int
+mapping_sq_contains(PyObject *self, PyObject *key)
+{
+    return lookup(self, key, NULL);
+}
+
+static Py_ssize_t
+mapping_mp_length(PyObject *self)
+{
+    return methods_of(self)->length(self);
+}
+
+static PyObject *
+mapping_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
+               PyObject *keyword_names)
+{
+    PyObject *key, *fallback, *value = NULL;
+    if (arguments_key_default("get", args, count, keyword_names, &key,
+                              &fallback)
+        < 0)
+    {
+        return NULL;
+    }
+    if (lookup(self, key, &value) == ANSWER_NO) {
+        return Py_NewRef(fallback);
+    }
+    return value;
+}
+
+static PyObject *
+nearest(PyObject *self, PyObject *key, enum direction direction)
+{
+    struct text text;
+    struct item item;
+    if (text_encode_key(&text, key) < 0) {
+        return NULL;
+    }
+    enum answer answer = methods_of(self)->nearest(self, &text.slice,
+                                                   direction, ITEM_KEY, &item);
+    text_clear(&text);
+    switch (answer) {
+    case ANSWER_YES:
+        return item_finish(&item);
+    case ANSWER_NO:
+        Py_RETURN_NONE;
+    case ANSWER_FAILED:
+        break;
+    }
+    return NULL;
+}
+
+static PyObject *
+mapping_py_floor(PyObject *self, PyObject *key)
+{
+    return nearest(self, key, BACKWARD);
+}
+
+static PyObject *
+mapping_py_ceiling(PyObject *self, PyObject *key)
+{
+    return nearest(self, key, FORWARD);
+}
+
+static PyObject *
+outermost(PyObject *self, enum direction direction)
+{
+    struct item item;
+    enum answer answer =
+        methods_of(self)->nearest(self, NULL, direction, ITEM_PAIR, &item);
+    if (answer == ANSWER_NO) {
+        PyErr_SetString(PyExc_KeyError, "the map is empty");
+    }
+    return answer == ANSWER_YES ? item_finish(&item) : NULL;
+}
+
+static PyObject *
+mapping_py_first(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return outermost(self, FORWARD);
+}
+
+static PyObject *
+mapping_py_last(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return outermost(self, BACKWARD);
+}
+
+/* ---- ranges ------------------------------------------------------------- */
+
+/* Fills `bound` from one end of a Python slice, NULL for None. */
+static int
+parse_bound(PyObject *object, struct text *text, const struct slice **bound)
+{
+    *bound = NULL;
+    text->heap = NULL;
+    if (object == Py_None) {
+        return 0;
+    }
+    if (text_encode_key(text, object) < 0) {
+        return -1;
+    }
+    *bound = &text->slice;
+    return 0;
+}
+
+static PyObject *
+subscript_slice(PyObject *self, PyObject *object)
+{
+    PySliceObject *slice = (PySliceObject *)object;
+    struct text low, high;
+    struct bounds bounds;
+    PyObject *range = NULL;
+    if (slice->step != Py_None) {
+        PyErr_SetString(PyExc_ValueError, "a slice of keys has no step");
+        return NULL;
+    }
+    if (parse_bound(slice->start, &low, &bounds.low) < 0) {
+        return NULL;
+    }
+    if (parse_bound(slice->stop, &high, &bounds.high) == 0) {
+        range = methods_of(self)->range(self, &bounds);
+    }
+    text_clear(&low);
+    text_clear(&high);
+    return range;
+}
+
+static PyObject *
+mapping_mp_subscript(PyObject *self, PyObject *key)
+{
+    PyObject *value = NULL;
+    if (PySlice_Check(key)) {
+        return subscript_slice(self, key);
+    }
+    if (lookup(self, key, &value) == ANSWER_NO) {
+        PyErr_SetObject(PyExc_KeyError, key);
+    }
+    return value;
+}
+
+static PyObject *
+mapping_py_prefix(PyObject *self, PyObject *prefix)
+{
+    struct text low;
+    struct slice high;
+    if (text_encode_key(&low, prefix) < 0) {
+        return NULL;
+    }
+    PyObject *range = NULL;
+    if (low.slice.size == 0) {
+        range = methods_of(self)->range(self, &(struct bounds){NULL, NULL});
+        goto done;
+    }
+    // What begins with the prefix lies below the prefix with its last byte
+    // raised by one. UTF-8 has no byte 255, so there is such a byte.
+    unsigned char *raised = PyMem_Malloc(low.slice.size);
+    if (raised == NULL) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    memcpy(raised, low.slice.bytes, low.slice.size);
+    raised[low.slice.size - 1] += 1;
+    high = (struct slice){raised, low.slice.size};
+    range = methods_of(self)->range(self, &(struct bounds){&low.slice, &high});
+    PyMem_Free(raised);
+done:
+    text_clear(&low);
+    return range;
+}
+
+/* ---- all of them -------------------------------------------------------- */
+
+static PyObject *
+mapping_tp_iter(PyObject *self)
+{
+    return mapping_iterate(self, ITEM_KEY, FORWARD);
+}
+
+static PyObject *
+mapping_py_reversed(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return mapping_iterate(self, ITEM_KEY, BACKWARD);
+}
+
+static PyObject *
+pinned_view(PyObject *self, enum item_kind kind)
+{
+    PyObject *pinned = methods_of(self)->pin(self);
+    if (pinned == NULL) {
+        return NULL;
+    }
+    PyObject *view = view_create(state_of(self), pinned, kind);
+    Py_DECREF(pinned);
+    return view;
+}
+
+static PyObject *
+mapping_py_keys(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return pinned_view(self, ITEM_KEY);
+}
+
+static PyObject *
+mapping_py_values(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return pinned_view(self, ITEM_VALUE);
+}
+
+static PyObject *
+mapping_py_items(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return pinned_view(self, ITEM_PAIR);
+}
+
+/* What `mapping` has for the key, as a new reference; NULL without an
+ * exception if nothing. */
+static PyObject *
+get_optional(PyObject *mapping, PyObject *key)
+{
+    if (PyDict_CheckExact(mapping)) {
+#if PY_VERSION_HEX >= 0x030D0000
+        PyObject *value;
+        (void)PyDict_GetItemRef(mapping, key, &value);
+        return value;
+#else
+        return Py_XNewRef(PyDict_GetItemWithError(mapping, key));
+#endif
+    }
+    int contains = PySequence_Contains(mapping, key);
+    return contains > 0 ? PyObject_GetItem(mapping, key) : NULL;
+}
+
+/* 1 or 0, -1 with an exception. */
+static int
+equals(PyObject *self, PyObject *other)
+{
+    Py_ssize_t own_length = PyObject_Length(self);
+    Py_ssize_t other_length = PyObject_Length(other);
+    if (own_length < 0 || other_length < 0) {
+        return -1;
+    }
+    if (own_length != other_length) {
+        return 0;
+    }
+    PyObject *iterator = mapping_iterate(self, ITEM_PAIR, FORWARD);
+    if (iterator == NULL) {
+        return -1;
+    }
+    int result = 1;
+    PyObject *pair;
+    while (result > 0 && (pair = PyIter_Next(iterator)) != NULL) {
+        PyObject *value = get_optional(other, PyTuple_GET_ITEM(pair, 0));
+        if (value == NULL) {
+            result = PyErr_Occurred() ? -1 : 0;
+        }
+        else {
+            result = PyObject_RichCompareBool(PyTuple_GET_ITEM(pair, 1), value,
+                                              Py_EQ);
+            Py_DECREF(value);
+        }
+        Py_DECREF(pair);
+    }
+    Py_DECREF(iterator);
+    return PyErr_Occurred() ? -1 : result;
+}
+
+static PyObject *
+mapping_tp_richcompare(PyObject *self, PyObject *other, int operation)
+{
+    if (operation != Py_EQ && operation != Py_NE) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    int is_mapping = mapping_check_any(state_of(self), other);
+    if (is_mapping < 0) {
+        return NULL;
+    }
+    if (is_mapping == 0) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    int result = equals(self, other);
+    if (result < 0) {
+        return NULL;
+    }
+    return PyBool_FromLong(result == (operation == Py_EQ));
+}
+
+static int
+mapping_tp_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    return 0;
+}
+
+/* ---- the type ----------------------------------------------------------- */
+
+static PyMethodDef mapping_methods[] = {
+    {"get", (PyCFunction)(void (*)(void))mapping_py_get,
+     METH_FASTCALL | METH_KEYWORDS, mapping_get_doc},
+    {"keys", mapping_py_keys, METH_NOARGS, mapping_keys_doc},
+    {"values", mapping_py_values, METH_NOARGS, mapping_values_doc},
+    {"items", mapping_py_items, METH_NOARGS, mapping_items_doc},
+    {"prefix", mapping_py_prefix, METH_O, mapping_prefix_doc},
+    {"floor", mapping_py_floor, METH_O, mapping_floor_doc},
+    {"ceiling", mapping_py_ceiling, METH_O, mapping_ceiling_doc},
+    {"first", mapping_py_first, METH_NOARGS, mapping_first_doc},
+    {"last", mapping_py_last, METH_NOARGS, mapping_last_doc},
+    {"__reversed__", mapping_py_reversed, METH_NOARGS, mapping_reversed_doc},
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot mapping_slots[] = {
+    {Py_tp_methods, mapping_methods},
+    {Py_tp_traverse, mapping_tp_traverse},
+    {Py_tp_richcompare, mapping_tp_richcompare},
+    {Py_tp_hash, PyObject_HashNotImplemented},
+    {Py_tp_iter, mapping_tp_iter},
+    {Py_mp_length, mapping_mp_length},
+    {Py_mp_subscript, mapping_mp_subscript},
+    {Py_sq_contains, mapping_sq_contains},
+    {0, NULL},
+};
+
+PyType_Spec mapping_spec = {
+    .name = "sharedmap._Mapping",
+    .basicsize = sizeof(MappingObject),
+    .flags = TYPE_FLAGS_INTERNAL | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_MAPPING,
+    .slots = mapping_slots,
+};

@@ -1,0 +1,73 @@
+/* binding/mapping_type.h
+ *
+ * What rbtree, sharedmap and the ranges of both have in common: everything
+ * that reads. Each says in a struct mapping_methods how it does the few things
+ * in which they differ; the base type makes the rest of a Mapping from them.
+ */
+#ifndef SHAREDMAP_BINDING_MAPPING_TYPE_H
+#define SHAREDMAP_BINDING_MAPPING_TYPE_H
+
+#include "binding/item.h"
+#include "binding/state.h"
+#include "core/slice.h"
+
+enum answer { ANSWER_FAILED = -1, ANSWER_NO = 0, ANSWER_YES = 1 };
+
+enum direction { FORWARD, BACKWARD };
+
+/* Keys from `low` on and below `high`; NULL leaves the side open. */
+struct bounds {
+    const struct slice *low;
+    const struct slice *high;
+};
+
+struct mapping_methods {
+    /* Is the key there? With an item, fills it with the value. */
+    enum answer (*lookup)(PyObject *self, struct slice key, struct item *item);
+
+    /* Fills the item with the first entry at or above the key (FORWARD) or the
+     * last at or below it (BACKWARD); without a key, the first or the last of
+     * all. */
+    enum answer (*nearest)(PyObject *self, const struct slice *key,
+                           enum direction direction, enum item_kind kind,
+                           struct item *item);
+
+    /* -1 with an exception. */
+    Py_ssize_t (*length)(PyObject *self);
+
+    /* A new iterator. */
+    PyObject *(*iterate)(PyObject *self, enum item_kind kind,
+                         enum direction direction);
+
+    /* A new mapping of the part of `self` that lies in the bounds. */
+    PyObject *(*range)(PyObject *self, const struct bounds *bounds);
+
+    /* A new reference to a mapping that views can hold: `self`, or something
+     * that stays as it is when `self` is closed. */
+    PyObject *(*pin)(PyObject *self);
+};
+
+/* Every mapping of ours begins like this. */
+typedef struct {
+    PyObject_HEAD
+    struct state *state;  // borrowed
+    const struct mapping_methods *methods;
+} MappingObject;
+
+/* Whether `object` is one of ours. */
+bool
+mapping_check(struct state *state, PyObject *object);
+
+/* Whether `object` is a mapping of any kind; -1 with an exception. */
+int
+mapping_check_any(struct state *state, PyObject *object);
+
+/* A new iterator over a mapping of ours. */
+PyObject *
+mapping_iterate(PyObject *self, enum item_kind kind, enum direction direction);
+
+/* A new set-like view of a mapping of ours; see view_type.c. */
+PyObject *
+view_create(struct state *state, PyObject *mapping, enum item_kind kind);
+
+#endif

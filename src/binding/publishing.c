@@ -1,0 +1,51 @@
+/* binding/publishing.c
+ *
+ * Not here: the protocol; see core/segment_publish.c.
+ */
+#include "binding/publishing.h"
+
+#include "binding/errors.h"
+
+enum status
+publishing_run(struct target *target, const struct entry *entries,
+               size_t count)
+{
+    struct snapshot_plan plan;
+    enum status status = publish_plan(&plan, entries, count, target->label);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    target->needed = plan.header.total_size;
+    return publish_to_segment(&plan, target->path, &target->terms);
+}
+
+PyObject *
+publishing_result(struct state *state, const struct target *target,
+                  enum status status)
+{
+    if (status == STATUS_OK) {
+        Py_RETURN_TRUE;
+    }
+    if (status == STATUS_NO_SPACE) {
+        return raise_no_space(target->object, target->needed,
+                              segment_space(target->path));
+    }
+    return raise_status(state, status, target->object);
+}
+
+int
+publishing_mode(PyObject *object, void *mode)
+{
+    long bits = PyLong_AsLong(object);
+    if (bits == -1 && PyErr_Occurred()) {
+        return 0;
+    }
+    if (bits < 0 || (bits & 0600) != 0600 || (bits & ~0644L) != 0) {
+        PyErr_SetString(PyExc_ValueError,
+                        "mode must be 0o600, 0o640, 0o604 or 0o644: who may "
+                        "write to a published map can crash its readers");
+        return 0;
+    }
+    *(unsigned *)mode = (unsigned)bits;
+    return 1;
+}

@@ -1,0 +1,39 @@
+/* binding/publishing.h
+ *
+ * From sorted entries to a name or a file, for everybody who publishes.
+ */
+#ifndef SHAREDMAP_BINDING_PUBLISHING_H
+#define SHAREDMAP_BINDING_PUBLISHING_H
+
+#include "binding/name.h"
+#include "binding/state.h"
+#include "core/entry.h"
+#include "core/publish.h"
+
+/* Where to, and what became of it. Set target.needed aside: it is filled. */
+struct target {
+    PyObject *object;    // borrowed: the name or path as the user gave it
+    const char *path;    // borrowed
+    struct slice label;  // borrowed
+    struct draft_terms terms;
+    uint64_t needed;  // the size of the snapshot
+};
+
+/* Publishes, without the GIL. */
+enum status
+publishing_run(struct target *target, const struct entry *entries,
+               size_t count);
+
+/* True for success, or NULL with the exception. */
+PyObject *
+publishing_result(struct state *state, const struct target *target,
+                  enum status status);
+
+/* A converter for PyArg_Parse: permission bits into an unsigned. The owner
+ * must be able to read and write, nobody else to write. */
+int
+publishing_mode(PyObject *object, void *mode);
+
+enum { PUBLISHING_DEFAULT_MODE = 0600 };
+
+#endif

@@ -1,0 +1,303 @@
+/* binding/rbtree_range.c
+ *
+ * How a tree is read, and the type of a part of it:
+ *
+ *     class rbtree_range(Mapping): ...  # t["a":"f"], t.prefix("user:")
+ *
+ * A range owns a reference to the tree and its two bounds, and nothing of what
+ * lies between: it is live, whatever comes and goes. The whole tree is the
+ * range without bounds, so both read by the same functions:
+ *
+ *     low   <= key <   high
+ *      |                |
+ *     first() ------> end()     NULL behind the last node
+ *
+ * Not here: what a Mapping makes of it; see mapping_type.c.
+ */
+#include "binding/rbtree_type.h"
+
+typedef struct {
+    MappingObject base;
+    RBTreeObject *tree;  // owned
+    PyObject *low;       // owned bytes; NULL when open
+    PyObject *high;      // owned bytes, not below low; NULL when open
+} RBTreeRangeObject;
+
+/* A tree and what part of it is meant; borrows from the object. */
+struct span {
+    RBTreeObject *tree;
+    bool has_low, has_high;
+    struct slice low, high;
+};
+
+static struct slice
+slice_of_bytes(PyObject *bytes)
+{
+    return (struct slice){(const unsigned char *)PyBytes_AS_STRING(bytes),
+                          (size_t)PyBytes_GET_SIZE(bytes)};
+}
+
+static struct span
+span_of(PyObject *object)
+{
+    MappingObject *mapping = (MappingObject *)object;
+    if (!Py_IS_TYPE(object, mapping->state->types[TYPE_RBTREE_RANGE])) {
+        return (struct span){.tree = (RBTreeObject *)object};
+    }
+    RBTreeRangeObject *range = (RBTreeRangeObject *)object;
+    struct span span = {
+        .tree = range->tree,
+        .has_low = range->low != NULL,
+        .has_high = range->high != NULL,
+    };
+    if (span.has_low) {
+        span.low = slice_of_bytes(range->low);
+    }
+    if (span.has_high) {
+        span.high = slice_of_bytes(range->high);
+    }
+    return span;
+}
+
+static bool
+is_inside(const struct span *span, struct slice key)
+{
+    return !(span->has_low && slice_compare(key, span->low) < 0)
+           && !(span->has_high && slice_compare(key, span->high) >= 0);
+}
+
+/* Under the guard. The first node at or above the lower bound; it may be the
+ * end. */
+static const struct rbtree_node *
+span_first(const struct span *span)
+{
+    const struct rbtree *tree = span->tree->tree;
+    return span->has_low ? rbtree_seek(tree, span->low) : rbtree_first(tree);
+}
+
+/* Under the guard. */
+static const struct rbtree_node *
+span_end(const struct span *span)
+{
+    return span->has_high ? rbtree_seek(span->tree->tree, span->high) : NULL;
+}
+
+/* Under the guard. The node before `node`, the last one before NULL. */
+static const struct rbtree_node *
+node_before(const struct span *span, const struct rbtree_node *node)
+{
+    return node != NULL ? rbtree_previous(node)
+                        : rbtree_last(span->tree->tree);
+}
+
+/* ---- struct mapping_methods --------------------------------------------- */
+
+static enum answer
+take(const struct span *span, const struct rbtree_node *node,
+     enum item_kind kind, struct item *item)
+{
+    struct entry entry = rbtree_entry(node);
+    return item_take(item, span->tree->base.state, &entry, kind,
+                     span->tree->decode)
+                   < 0
+               ? ANSWER_FAILED
+               : ANSWER_YES;
+}
+
+static enum answer
+range_lookup(PyObject *self, struct slice key, struct item *item)
+{
+    struct span span = span_of(self);
+    enum answer answer = ANSWER_NO;
+    if (!is_inside(&span, key)) {
+        return ANSWER_NO;
+    }
+    guard_begin_read(&span.tree->guard);
+    const struct rbtree_node *node = rbtree_find(span.tree->tree, key);
+    if (node != NULL) {
+        answer =
+            item != NULL ? take(&span, node, ITEM_VALUE, item) : ANSWER_YES;
+    }
+    guard_end_read(&span.tree->guard);
+    return answer;
+}
+
+static enum answer
+range_nearest(PyObject *self, const struct slice *key,
+              enum direction direction, enum item_kind kind, struct item *item)
+{
+    struct span span = span_of(self);
+    const struct rbtree_node *node;
+    enum answer answer = ANSWER_NO;
+    guard_begin_read(&span.tree->guard);
+    if (direction == FORWARD) {
+        bool is_below =
+            key == NULL || (span.has_low && slice_compare(*key, span.low) < 0);
+        node =
+            is_below ? span_first(&span) : rbtree_seek(span.tree->tree, *key);
+    }
+    else {
+        bool is_above =
+            key == NULL
+            || (span.has_high && slice_compare(*key, span.high) >= 0);
+        node = is_above ? node_before(&span, span_end(&span))
+                        : rbtree_seek_back(span.tree->tree, *key);
+    }
+    if (node != NULL && is_inside(&span, rbtree_entry(node).key)) {
+        answer = take(&span, node, kind, item);
+    }
+    guard_end_read(&span.tree->guard);
+    return answer;
+}
+
+static Py_ssize_t
+range_length(PyObject *self)
+{
+    struct span span = span_of(self);
+    size_t count = 0;
+    guard_begin_read(&span.tree->guard);
+    if (!span.has_low && !span.has_high) {
+        count = rbtree_count(span.tree->tree);
+    }
+    else {
+        const struct rbtree_node *end = span_end(&span);
+        for (const struct rbtree_node *node = span_first(&span); node != end;
+             node = rbtree_next(node))
+        {
+            count += 1;
+        }
+    }
+    guard_end_read(&span.tree->guard);
+    return (Py_ssize_t)count;
+}
+
+static PyObject *
+range_iterate(PyObject *self, enum item_kind kind, enum direction direction)
+{
+    struct span span = span_of(self);
+    PyObject *iterator = rbtree_iterator_create(span.tree, kind, direction);
+    if (iterator == NULL) {
+        return NULL;
+    }
+    guard_begin_read(&span.tree->guard);
+    const struct rbtree_node *first = span_first(&span);
+    const struct rbtree_node *end = span_end(&span);
+    if (direction == FORWARD) {
+        rbtree_iterator_start(iterator, first, end);
+    }
+    else {
+        rbtree_iterator_start(iterator, node_before(&span, end),
+                              node_before(&span, first));
+    }
+    guard_end_read(&span.tree->guard);
+    return iterator;
+}
+
+/* A new bytes object, or NULL without an exception for no bound. */
+static int
+bound_to_bytes(const struct slice *bound, PyObject **bytes)
+{
+    *bytes = NULL;
+    if (bound == NULL) {
+        return 0;
+    }
+    *bytes = PyBytes_FromStringAndSize((const char *)bound->bytes,
+                                       (Py_ssize_t)bound->size);
+    return *bytes != NULL ? 0 : -1;
+}
+
+static PyObject *
+range_range(PyObject *self, const struct bounds *bounds)
+{
+    struct span span = span_of(self);
+    // The narrower bound counts.
+    const struct slice *low = span.has_low ? &span.low : NULL;
+    const struct slice *high = span.has_high ? &span.high : NULL;
+    if (bounds->low != NULL
+        && (low == NULL || slice_compare(*bounds->low, *low) > 0))
+    {
+        low = bounds->low;
+    }
+    if (bounds->high != NULL
+        && (high == NULL || slice_compare(*bounds->high, *high) < 0))
+    {
+        high = bounds->high;
+    }
+    if (low != NULL && high != NULL && slice_compare(*low, *high) > 0) {
+        high = low;
+    }
+    struct state *state = span.tree->base.state;
+    PyTypeObject *type = state->types[TYPE_RBTREE_RANGE];
+    RBTreeRangeObject *range = (RBTreeRangeObject *)type->tp_alloc(type, 0);
+    if (range == NULL) {
+        return NULL;
+    }
+    range->base.state = state;
+    range->base.methods = &rbtree_mapping_methods;
+    range->tree = (RBTreeObject *)Py_NewRef(span.tree);
+    if (bound_to_bytes(low, &range->low) < 0
+        || bound_to_bytes(high, &range->high) < 0)
+    {
+        Py_CLEAR(range);
+    }
+    return (PyObject *)range;
+}
+
+static PyObject *
+range_pin(PyObject *self)
+{
+    return Py_NewRef(self);
+}
+
+const struct mapping_methods rbtree_mapping_methods = {
+    .lookup = range_lookup,
+    .nearest = range_nearest,
+    .length = range_length,
+    .iterate = range_iterate,
+    .range = range_range,
+    .pin = range_pin,
+};
+
+/* ---- the type ----------------------------------------------------------- */
+
+static PyObject *
+rbtree_range_tp_repr(PyObject *self)
+{
+    return PyUnicode_FromFormat("<range of rbtree, %zd entries>",
+                                range_length(self));
+}
+
+static int
+rbtree_range_tp_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(((RBTreeRangeObject *)object)->tree);
+    return 0;
+}
+
+static void
+rbtree_range_tp_dealloc(PyObject *object)
+{
+    RBTreeRangeObject *self = (RBTreeRangeObject *)object;
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    Py_XDECREF(self->tree);
+    Py_XDECREF(self->low);
+    Py_XDECREF(self->high);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot rbtree_range_slots[] = {
+    {Py_tp_dealloc, rbtree_range_tp_dealloc},
+    {Py_tp_traverse, rbtree_range_tp_traverse},
+    {Py_tp_repr, rbtree_range_tp_repr},
+    {0, NULL},
+};
+
+PyType_Spec rbtree_range_spec = {
+    .name = "sharedmap._rbtree_range",
+    .basicsize = sizeof(RBTreeRangeObject),
+    .flags = TYPE_FLAGS_INTERNAL | Py_TPFLAGS_MAPPING,
+    .slots = rbtree_range_slots,
+};

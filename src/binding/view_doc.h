@@ -1,0 +1,49 @@
+/* binding/view_doc.h
+ *
+ * What help() says. The first line of each is its signature; the examples are
+ * run by the tests.
+ */
+#ifndef SHAREDMAP_BINDING_VIEW_DOC_H
+#define SHAREDMAP_BINDING_VIEW_DOC_H
+
+static const char view_reversed_doc[] =
+    "__reversed__($self, /)\n"
+    "--\n"
+    "\n"
+    "An iterator over the elements, the highest key's first.";
+
+static const char view_isdisjoint_doc[] =
+    "isdisjoint($self, other, /)\n"
+    "--\n"
+    "\n"
+    "Whether no element of other is in the view. O(len(other) log n).\n"
+    "\n"
+    ">>> from sharedmap import rbtree\n"
+    ">>> rbtree(a=1).keys().isdisjoint([\"b\", \"c\"])\n"
+    "True";
+
+static const char view_mapping_doc[] =
+    "The mapping that is looked at: the tree, or a read-only range.";
+
+static const char keys_view_doc[] =
+    "The keys of a map, in order, with the operations of a set.\n"
+    "\n"
+    ">>> from sharedmap import rbtree\n"
+    ">>> rbtree(a=1, b=2).keys()\n"
+    "keys(['a', 'b'])";
+
+static const char values_view_doc[] =
+    "The values of a map, in the order of their keys.\n"
+    "\n"
+    ">>> from sharedmap import rbtree\n"
+    ">>> rbtree(a=1, b=2).values()\n"
+    "values([1, 2])";
+
+static const char items_view_doc[] =
+    "The (key, value) pairs of a map, with the operations of a set.\n"
+    "\n"
+    ">>> from sharedmap import rbtree\n"
+    ">>> rbtree(a=1, b=2).items()\n"
+    "items([('a', 1), ('b', 2)])";
+
+#endif

@@ -1,0 +1,409 @@
+/* binding/view_type.c
+ *
+ * In Python this file would be:
+ *
+ *     class KeysView(collections.abc.KeysView): ...      # also ItemsView
+ *         def __init__(self, mapping): ...
+ *         def __len__(self): ...
+ *         def __iter__(self): ...
+ *         def __reversed__(self): ...
+ *         def __contains__(self, x): ...
+ *         def __eq__, __lt__, __le__, __gt__, __ge__     # as sets
+ *         def __and__, __or__, __sub__, __xor__          # -> set
+ *         def isdisjoint(self, other): ...
+ *         mapping: Mapping
+ *
+ *     class ValuesView(collections.abc.ValuesView): ...  # no sets
+ *
+ * A view owns a reference to the mapping and nothing else; on a tree it is
+ * live, on a snapshot there is nothing that could change.
+ *
+ * Not here: the iterators; see rbtree_iterator.c and sharedmap_iterator.c.
+ */
+#include "binding/mapping_type.h"
+
+#include <structmember.h>
+
+#include "binding/view_doc.h"
+
+typedef struct {
+    PyObject_HEAD
+    struct state *state;  // borrowed
+    PyObject *mapping;    // owned
+    enum item_kind kind;
+} ViewObject;
+
+PyObject *
+view_create(struct state *state, PyObject *mapping, enum item_kind kind)
+{
+    static const enum type_index indices[] = {
+        [ITEM_KEY] = TYPE_KEYS_VIEW,
+        [ITEM_VALUE] = TYPE_VALUES_VIEW,
+        [ITEM_PAIR] = TYPE_ITEMS_VIEW,
+    };
+    PyTypeObject *type = state->types[indices[kind]];
+    ViewObject *self = (ViewObject *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->state = state;
+        self->mapping = Py_NewRef(mapping);
+        self->kind = kind;
+    }
+    return (PyObject *)self;
+}
+
+static int
+view_tp_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(((ViewObject *)object)->mapping);
+    return 0;
+}
+
+static void
+view_tp_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    Py_XDECREF(((ViewObject *)object)->mapping);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+static Py_ssize_t
+view_sq_length(PyObject *object)
+{
+    return PyObject_Length(((ViewObject *)object)->mapping);
+}
+
+static PyObject *
+view_tp_iter(PyObject *object)
+{
+    ViewObject *self = (ViewObject *)object;
+    return mapping_iterate(self->mapping, self->kind, FORWARD);
+}
+
+static PyObject *
+view_py_reversed(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    ViewObject *self = (ViewObject *)object;
+    return mapping_iterate(self->mapping, self->kind, BACKWARD);
+}
+
+/* ---- membership --------------------------------------------------------- */
+
+static int
+keys_view_sq_contains(PyObject *object, PyObject *key)
+{
+    // A set can be asked for anything.
+    if (!PyUnicode_Check(key)) {
+        return 0;
+    }
+    return PySequence_Contains(((ViewObject *)object)->mapping, key);
+}
+
+static int
+items_view_sq_contains(PyObject *object, PyObject *pair)
+{
+    PyObject *mapping = ((ViewObject *)object)->mapping;
+    if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2
+        || !PyUnicode_Check(PyTuple_GET_ITEM(pair, 0)))
+    {
+        return 0;
+    }
+    PyObject *value = PyObject_GetItem(mapping, PyTuple_GET_ITEM(pair, 0));
+    if (value == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_KeyError)) {
+            return -1;
+        }
+        PyErr_Clear();
+        return 0;
+    }
+    int result =
+        PyObject_RichCompareBool(value, PyTuple_GET_ITEM(pair, 1), Py_EQ);
+    Py_DECREF(value);
+    return result;
+}
+
+/* ---- as sets ------------------------------------------------------------ */
+
+/* Whether every element of `part` is in `whole`; -1 with an exception. */
+static int
+contains_all(PyObject *whole, PyObject *part)
+{
+    PyObject *iterator = PyObject_GetIter(part);
+    if (iterator == NULL) {
+        return -1;
+    }
+    int result = 1;
+    PyObject *element;
+    while (result > 0 && (element = PyIter_Next(iterator)) != NULL) {
+        result = PySequence_Contains(whole, element);
+        Py_DECREF(element);
+    }
+    Py_DECREF(iterator);
+    return PyErr_Occurred() ? -1 : result;
+}
+
+static int
+is_set_view(struct state *state, PyObject *object)
+{
+    return Py_IS_TYPE(object, state->types[TYPE_KEYS_VIEW])
+           || Py_IS_TYPE(object, state->types[TYPE_ITEMS_VIEW]);
+}
+
+static int
+is_set(struct state *state, PyObject *object)
+{
+    if (PyAnySet_Check(object) || PyDictViewSet_Check(object)
+        || is_set_view(state, object))
+    {
+        return 1;
+    }
+    PyObject *module = PyImport_ImportModule("collections.abc");
+    if (module == NULL) {
+        return -1;
+    }
+    PyObject *type = PyObject_GetAttrString(module, "Set");
+    Py_DECREF(module);
+    if (type == NULL) {
+        return -1;
+    }
+    int result = PyObject_IsInstance(object, type);
+    Py_DECREF(type);
+    return result;
+}
+
+static PyObject *
+view_tp_richcompare(PyObject *self, PyObject *other, int operation)
+{
+    int is_comparable = is_set(((ViewObject *)self)->state, other);
+    if (is_comparable < 0) {
+        return NULL;
+    }
+    if (is_comparable == 0) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    Py_ssize_t own_length = PyObject_Length(self);
+    Py_ssize_t other_length = PyObject_Length(other);
+    if (own_length < 0 || other_length < 0) {
+        return NULL;
+    }
+    int result = 0;
+    switch (operation) {
+    case Py_EQ:
+    case Py_NE:
+        result = own_length == other_length ? contains_all(other, self) : 0;
+        if (result >= 0 && operation == Py_NE) {
+            result = !result;
+        }
+        break;
+    case Py_LT:
+        result = own_length < other_length ? contains_all(other, self) : 0;
+        break;
+    case Py_LE:
+        result = own_length <= other_length ? contains_all(other, self) : 0;
+        break;
+    case Py_GT:
+        result = own_length > other_length ? contains_all(self, other) : 0;
+        break;
+    case Py_GE:
+        result = own_length >= other_length ? contains_all(self, other) : 0;
+        break;
+    default:
+        break;
+    }
+    return result < 0 ? NULL : PyBool_FromLong(result);
+}
+
+/* A new set of the elements of `left`, changed by the method of set with the
+ * elements of `right`. One of the two is a view. */
+static PyObject *
+combine(PyObject *left, PyObject *right, const char *method)
+{
+    if (!PyObject_HasAttrString(left, "__iter__")
+        || !PyObject_HasAttrString(right, "__iter__"))
+    {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    PyObject *set = PySet_New(left);
+    if (set == NULL) {
+        return NULL;
+    }
+    PyObject *nothing = PyObject_CallMethod(set, method, "O", right);
+    if (nothing == NULL) {
+        Py_DECREF(set);
+        return NULL;
+    }
+    Py_DECREF(nothing);
+    return set;
+}
+
+static PyObject *
+view_nb_and(PyObject *left, PyObject *right)
+{
+    return combine(left, right, "intersection_update");
+}
+
+static PyObject *
+view_nb_or(PyObject *left, PyObject *right)
+{
+    return combine(left, right, "update");
+}
+
+static PyObject *
+view_nb_subtract(PyObject *left, PyObject *right)
+{
+    return combine(left, right, "difference_update");
+}
+
+static PyObject *
+view_nb_xor(PyObject *left, PyObject *right)
+{
+    return combine(left, right, "symmetric_difference_update");
+}
+
+static PyObject *
+view_py_isdisjoint(PyObject *self, PyObject *other)
+{
+    PyObject *iterator = PyObject_GetIter(other);
+    if (iterator == NULL) {
+        return NULL;
+    }
+    int is_shared = 0;
+    PyObject *element;
+    while (is_shared == 0 && (element = PyIter_Next(iterator)) != NULL) {
+        is_shared = PySequence_Contains(self, element);
+        Py_DECREF(element);
+    }
+    Py_DECREF(iterator);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    return PyBool_FromLong(!is_shared);
+}
+
+/* ---- for the eye -------------------------------------------------------- */
+
+enum { REPR_LIMIT = 20 };
+
+/* The first elements only: a map can be larger than a screen. */
+static PyObject *
+view_tp_repr(PyObject *self)
+{
+    static const char *const names[] = {
+        [ITEM_KEY] = "keys", [ITEM_VALUE] = "values", [ITEM_PAIR] = "items"};
+    PyObject *shown = PyList_New(0);
+    PyObject *iterator = PyObject_GetIter(self);
+    PyObject *element = NULL, *list = NULL, *inside = NULL, *repr = NULL;
+    if (shown == NULL || iterator == NULL) {
+        goto done;
+    }
+    while (PyList_GET_SIZE(shown) < REPR_LIMIT
+           && (element = PyIter_Next(iterator)) != NULL)
+    {
+        if (PyList_Append(shown, element) < 0) {
+            goto done;
+        }
+        Py_CLEAR(element);
+    }
+    if (PyErr_Occurred()) {
+        goto done;
+    }
+    Py_ssize_t length = PyObject_Length(self);
+    list = length < 0 ? NULL : PyObject_Repr(shown);
+    if (list == NULL) {
+        goto done;
+    }
+    inside = PyUnicode_Substring(list, 1, PyUnicode_GET_LENGTH(list) - 1);
+    if (inside != NULL) {
+        repr = PyUnicode_FromFormat("%s([%U%s])",
+                                    names[((ViewObject *)self)->kind], inside,
+                                    length > REPR_LIMIT ? ", ..." : "");
+    }
+done:
+    Py_XDECREF(inside);
+    Py_XDECREF(list);
+    Py_XDECREF(element);
+    Py_XDECREF(iterator);
+    Py_XDECREF(shown);
+    return repr;
+}
+
+/* ---- the types ---------------------------------------------------------- */
+
+static PyMethodDef view_methods[] = {
+    {"__reversed__", view_py_reversed, METH_NOARGS, view_reversed_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMethodDef set_view_methods[] = {
+    {"__reversed__", view_py_reversed, METH_NOARGS, view_reversed_doc},
+    {"isdisjoint", view_py_isdisjoint, METH_O, view_isdisjoint_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef view_members[] = {
+    {"mapping", T_OBJECT_EX, offsetof(ViewObject, mapping), READONLY,
+     view_mapping_doc},
+    {NULL, 0, 0, 0, NULL},
+};
+
+/* What keys and items have in common. */
+#define SET_VIEW_SLOTS                                                    \
+    {Py_tp_dealloc, view_tp_dealloc}, {Py_tp_traverse, view_tp_traverse}, \
+        {Py_tp_repr, view_tp_repr}, {Py_tp_iter, view_tp_iter},           \
+        {Py_tp_richcompare, view_tp_richcompare},                         \
+        {Py_tp_hash, PyObject_HashNotImplemented},                        \
+        {Py_tp_methods, set_view_methods}, {Py_tp_members, view_members}, \
+        {Py_sq_length, view_sq_length}, {Py_nb_and, view_nb_and},         \
+        {Py_nb_or, view_nb_or}, {Py_nb_subtract, view_nb_subtract},       \
+    {                                                                     \
+        Py_nb_xor, view_nb_xor                                            \
+    }
+
+static PyType_Slot keys_view_slots[] = {
+    {Py_tp_doc, (void *)keys_view_doc},
+    SET_VIEW_SLOTS,
+    {Py_sq_contains, keys_view_sq_contains},
+    {0, NULL},
+};
+
+static PyType_Slot items_view_slots[] = {
+    {Py_tp_doc, (void *)items_view_doc},
+    SET_VIEW_SLOTS,
+    {Py_sq_contains, items_view_sq_contains},
+    {0, NULL},
+};
+
+static PyType_Slot values_view_slots[] = {
+    {Py_tp_doc, (void *)values_view_doc},
+    {Py_tp_dealloc, view_tp_dealloc},
+    {Py_tp_traverse, view_tp_traverse},
+    {Py_tp_repr, view_tp_repr},
+    {Py_tp_iter, view_tp_iter},
+    {Py_tp_methods, view_methods},
+    {Py_tp_members, view_members},
+    {Py_sq_length, view_sq_length},
+    {0, NULL},
+};
+
+PyType_Spec keys_view_spec = {
+    .name = "sharedmap.KeysView",
+    .basicsize = sizeof(ViewObject),
+    .flags = TYPE_FLAGS_INTERNAL,
+    .slots = keys_view_slots,
+};
+
+PyType_Spec items_view_spec = {
+    .name = "sharedmap.ItemsView",
+    .basicsize = sizeof(ViewObject),
+    .flags = TYPE_FLAGS_INTERNAL,
+    .slots = items_view_slots,
+};
+
+PyType_Spec values_view_spec = {
+    .name = "sharedmap.ValuesView",
+    .basicsize = sizeof(ViewObject),
+    .flags = TYPE_FLAGS_INTERNAL,
+    .slots = values_view_slots,
+};
