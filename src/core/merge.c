@@ -1,0 +1,53 @@
+/* core/merge.c
+ *
+ *     published   a   c   d       f
+ *     puts            c'      e
+ *     removals            d
+ *                 -----------------
+ *     merged      a   c'      e   f
+ *
+ * Not here: who publishes the result; see publish.c.
+ */
+#include "core/merge.h"
+
+enum status
+merge_changes(const struct snapshot *view, const struct changes *changes,
+              struct entry *merged, size_t *merged_count)
+{
+    size_t count = 0, put = 0, removal = 0;
+    // All puts and removals below the present entry are done with.
+    for (uint64_t index = 0; index < view->entry_count; index++) {
+        struct entry entry;
+        enum status status = snapshot_at(view, index, &entry);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        int order = 1;
+        while (put < changes->put_count
+               && (order = slice_compare(changes->puts[put].key, entry.key))
+                      < 0)
+        {
+            merged[count++] = changes->puts[put++];
+        }
+        if (put < changes->put_count && order == 0) {
+            merged[count++] = changes->puts[put++];
+            continue;
+        }
+        while (removal < changes->removal_count
+               && (order = slice_compare(changes->removals[removal].key,
+                                         entry.key))
+                      < 0)
+        {
+            removal += 1;
+        }
+        if (removal < changes->removal_count && order == 0) {
+            continue;
+        }
+        merged[count++] = entry;
+    }
+    while (put < changes->put_count) {
+        merged[count++] = changes->puts[put++];
+    }
+    *merged_count = count;
+    return STATUS_OK;
+}
