@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #ifdef SHAREDMAP_TESTING
-#    include <stdatomic.h>
+#include <stdatomic.h>
 
 static atomic_long requests_left = -1;
 static atomic_bool fails_forever;

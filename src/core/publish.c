@@ -3,9 +3,15 @@
  *     entries -> plan -> writer -> memory
  *                               -> draft -> name
  *
+ *     holder, changes -> merged entries -> plan -> writer -> draft -> name
+ *       +------------------- locked all the way ---------------------+
+ *
  * Not here: the bytes (snapshot_writer.c), the names (segment_publish.c).
  */
 #include "core/publish.h"
+
+#include "core/memory.h"
+#include "core/snapshot_reader.h"
 
 enum status
 publish_plan(struct snapshot_plan *plan, const struct entry *entries,
@@ -45,7 +51,7 @@ publish_to_segment(struct snapshot_plan *plan, const char *path,
 {
     struct draft draft;
     // The name can still be taken later; this only spares a long write.
-    if (!terms->force && segment_exists(path)) {
+    if (!terms->force && !terms->has_expected && segment_exists(path)) {
         return STATUS_NAME_TAKEN;
     }
     enum status status =
@@ -59,5 +65,84 @@ publish_to_segment(struct snapshot_plan *plan, const char *path,
         status = draft_publish(&draft, path, terms, &plan->header);
     }
     draft_close(&draft);
+    return status;
+}
+
+/* ---- updating ----------------------------------------------------------- */
+
+/* Writes the merged entries to a draft and puts it in the holder's place. */
+static enum status
+replace_with(struct holder *holder, const struct entry *entries, size_t count,
+             struct publish_update *update, const char *path)
+{
+    struct snapshot_plan plan;
+    struct draft draft;
+    struct draft_terms terms = {.mode = holder->mode, .force = true};
+    enum status status = publish_plan(&plan, entries, count, update->label);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    update->needed = plan.header.total_size;
+    status = draft_create(&draft, path, plan.header.total_size, &terms);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct snapshot_sink sink = {write_to_draft, &draft};
+    status = snapshot_write(&plan, &sink);
+    if (status == STATUS_OK) {
+        status = holder_replace(holder, &draft, path, &terms, &plan.header);
+    }
+    draft_close(&draft);
+    update->generation = plan.header.generation;
+    return status;
+}
+
+/* Merges into the bytes that are in `segment`. */
+static enum status
+update_segment(struct holder *holder, const struct segment *segment,
+               struct publish_update *update, const char *path)
+{
+    struct snapshot view;
+    enum status status = snapshot_open(&view, segment->bytes, segment->size);
+    if (status == STATUS_OK) {
+        // Damage must not be published again with a checksum that fits it.
+        status = snapshot_verify_checksum(&view);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    size_t room, count;
+    struct entry *merged = NULL;
+    if (!__builtin_add_overflow(view.entry_count, update->changes.put_count,
+                                &room))
+    {
+        merged = memory_allocate_array(room, sizeof(*merged));
+    }
+    if (merged == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    status = merge_changes(&view, &update->changes, merged, &count);
+    if (status == STATUS_OK) {
+        status = replace_with(holder, merged, count, update, path);
+    }
+    memory_release(merged);
+    return status;
+}
+
+enum status
+publish_update(struct publish_update *update, const char *path)
+{
+    struct holder holder;
+    struct segment segment = SEGMENT_EMPTY;
+    enum status status = holder_lock(&holder, path);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = holder_map(&holder, &segment);
+    if (status == STATUS_OK) {
+        status = update_segment(&holder, &segment, update, path);
+    }
+    segment_close(&segment);
+    holder_close(&holder);
     return status;
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "core/entry.h"
+#include "core/merge.h"
 #include "core/segment.h"
 #include "core/slice.h"
 #include "core/snapshot_writer.h"
@@ -35,5 +36,20 @@ publish_to_memory(struct snapshot_plan *plan, void *bytes);
 enum status
 publish_to_segment(struct snapshot_plan *plan, const char *path,
                    const struct draft_terms *terms);
+
+/* What to publish in place of what is published now. */
+struct publish_update {
+    struct slice label;      // borrowed
+    struct changes changes;  // borrowed
+    uint64_t needed;         // filled: the size of the new snapshot
+    uint64_t generation;     // filled: what the new snapshot is now
+};
+
+/* Publishes the present snapshot with the changes made to it, under the lock:
+ * what others publish meanwhile comes before or after, and is not lost. Keeps
+ * the mode. STATUS_NAME_ABSENT, the failures of publish_to_segment(), and what
+ * is wrong with the present snapshot. O(n), without a tree. */
+enum status
+publish_update(struct publish_update *update, const char *path);
 
 #endif

@@ -27,14 +27,8 @@
 #include "core/snapshot_header.h"
 
 enum status
-system_open(const char *path, int flags, int *descriptor)
+system_open_failure(void)
 {
-    do {
-        *descriptor = open(path, flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-    } while (*descriptor < 0 && errno == EINTR);
-    if (*descriptor >= 0) {
-        return STATUS_OK;
-    }
     switch (errno) {
     case ENOENT:
         return STATUS_NAME_ABSENT;
@@ -46,6 +40,15 @@ system_open(const char *path, int flags, int *descriptor)
     default:
         return STATUS_SYSTEM;
     }
+}
+
+enum status
+system_open(const char *path, int flags, int *descriptor)
+{
+    do {
+        *descriptor = open(path, flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    } while (*descriptor < 0 && errno == EINTR);
+    return *descriptor >= 0 ? STATUS_OK : system_open_failure();
 }
 
 enum status
@@ -78,9 +81,54 @@ check_file(const struct stat *file, struct segment_rules rules)
     return STATUS_OK;
 }
 
+/* Maps an open file whose header can be believed, as far as a header can. */
+static enum status
+map_file(struct segment *segment, int descriptor, const struct stat *file)
+{
+    struct snapshot_header header;
+    uint64_t size = (uint64_t)file->st_size;
+    enum status status = system_read_header(descriptor, &header);
+    if (status == STATUS_OK) {
+        status = snapshot_header_check(&header, size);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    void *bytes = mmap(NULL, size, PROT_READ, MAP_SHARED, descriptor, 0);
+    if (bytes == MAP_FAILED) {
+        return STATUS_SYSTEM;
+    }
+    *segment = (struct segment){
+        .bytes = bytes,
+        .size = size,
+        .device = file->st_dev,
+        .inode = file->st_ino,
+    };
+    return STATUS_OK;
+}
+
+static bool
+is_same_file(const struct segment *segment, const struct stat *file)
+{
+    // A file that is mapped keeps its number, however often it is unlinked.
+    return segment->device == file->st_dev && segment->inode == file->st_ino;
+}
+
+enum status
+segment_look(const struct segment *segment, const char *path,
+             struct segment_rules rules)
+{
+    struct stat file;
+    int result = rules.follows_links ? stat(path, &file) : lstat(path, &file);
+    if (result < 0) {
+        return system_open_failure();
+    }
+    return is_same_file(segment, &file) ? STATUS_UNCHANGED : STATUS_OK;
+}
+
 enum status
 segment_open(struct segment *segment, const char *path,
-             struct segment_rules rules)
+             struct segment_rules rules, const struct segment *known)
 {
     int descriptor;
     int flags = rules.follows_links ? O_RDONLY : O_RDONLY | O_NOFOLLOW;
@@ -89,36 +137,18 @@ segment_open(struct segment *segment, const char *path,
         return status;
     }
     struct stat file;
-    struct snapshot_header header;
     if (fstat(descriptor, &file) < 0) {
         status = STATUS_SYSTEM;
-        goto done;
     }
-    status = check_file(&file, rules);
-    if (status != STATUS_OK) {
-        goto done;
+    else if (known != NULL && is_same_file(known, &file)) {
+        status = STATUS_UNCHANGED;
     }
-    status = system_read_header(descriptor, &header);
-    if (status != STATUS_OK) {
-        goto done;
+    else {
+        status = check_file(&file, rules);
     }
-    uint64_t size = (uint64_t)file.st_size;
-    status = snapshot_header_check(&header, size);
-    if (status != STATUS_OK) {
-        goto done;
+    if (status == STATUS_OK) {
+        status = map_file(segment, descriptor, &file);
     }
-    void *bytes = mmap(NULL, size, PROT_READ, MAP_SHARED, descriptor, 0);
-    if (bytes == MAP_FAILED) {
-        status = STATUS_SYSTEM;
-        goto done;
-    }
-    *segment = (struct segment){
-        .bytes = bytes,
-        .size = size,
-        .device = file.st_dev,
-        .inode = file.st_ino,
-    };
-done:
     system_close(descriptor);
     return status;
 }
@@ -190,6 +220,16 @@ system_directory(const char *path, char directory[SEGMENT_DIRECTORY_SIZE])
     memcpy(directory, path, size);
     directory[size] = '\0';
     return true;
+}
+
+enum status
+holder_map(const struct holder *holder, struct segment *segment)
+{
+    struct stat file;
+    if (fstat(holder->file.descriptor, &file) < 0) {
+        return STATUS_SYSTEM;
+    }
+    return map_file(segment, holder->file.descriptor, &file);
 }
 
 enum status

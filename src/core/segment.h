@@ -71,28 +71,92 @@ struct segment_rules {
 
 /* Opens and maps what the path names. STATUS_NAME_ABSENT, STATUS_NOT_REGULAR,
  * STATUS_FOREIGN_OWNER, STATUS_OTHERS_MAY_WRITE, STATUS_SYSTEM, and what
- * snapshot_header_check() says of its first bytes. O(1) in the size. */
+ * snapshot_header_check() says of its first bytes. With a segment that is
+ * `known`, STATUS_UNCHANGED if the path still leads to it. O(1) in the size.
+ */
 enum status
 segment_open(struct segment *segment, const char *path,
-             struct segment_rules rules);
+             struct segment_rules rules, const struct segment *known);
 
 void
 segment_close(struct segment *segment);
 
-/* ---- publishing --------------------------------------------------------- */
+/* ---- following ---------------------------------------------------------- */
 
-struct draft {
-    int descriptor;   // owned; -1 when closed
-    char *temporary;  // owned; the path it has meanwhile, NULL without one
-    struct draft *next;
+/* Whether the name has, or is about to get, something newer, or nothing any
+ * more: a hint to open it again. One load; no system call. */
+bool
+segment_is_superseded(const struct segment *segment);
+
+/* What the path leads to, compared with a segment: STATUS_OK if it is another
+ * file, STATUS_UNCHANGED, STATUS_NAME_ABSENT, STATUS_SYSTEM. */
+enum status
+segment_look(const struct segment *segment, const char *path,
+             struct segment_rules rules);
+
+enum segment_wake { WAKE_SUPERSEDED, WAKE_TIMEOUT, WAKE_SIGNAL };
+
+/* Sleeps until the segment is superseded, for so many nanoseconds at most, or
+ * until a signal arrives. A publisher that is killed at the wrong moment wakes
+ * nobody, so look again from time to time. */
+enum segment_wake
+segment_wait(const struct segment *segment, int64_t nanoseconds);
+
+/* Sleeps without a segment to wait for; false if a signal arrived. */
+bool
+segment_pause(int64_t nanoseconds);
+
+/* A descriptor that becomes readable when something happens to a name. The
+ * caller owns it and closes it by segment_watch_close(). STATUS_SYSTEM. */
+enum status
+segment_watch_open(int *descriptor);
+
+/* What has happened since the last time, without waiting: */
+struct segment_watch {
+    size_t size;  // of what was read
+    size_t at;
+    unsigned char name[256];
+    _Alignas(8) unsigned char events[4096];
 };
 
-#define DRAFT_EMPTY ((struct draft){.descriptor = -1})
+/* Begins with one read; false when there is nothing to read any more. */
+bool
+segment_watch_read(struct segment_watch *watch, int descriptor);
+
+/* Fills the next name to which something happened, borrowed until the next
+ * call, and an empty one when so much happened that names were dropped: look
+ * at all of them. False when there is none left in what was read. */
+bool
+segment_watch_next(struct segment_watch *watch, struct slice *name);
+
+void
+segment_watch_close(int descriptor);
+
+/* A clock that never goes back, in nanoseconds. */
+int64_t
+segment_clock(void);
+
+/* ---- publishing --------------------------------------------------------- */
+
+/* An open file that a forked child closes; part of others. */
+struct unforked {
+    int descriptor;  // owned; -1 when closed
+    struct unforked *next;
+};
+
+struct draft {
+    struct unforked file;
+    char *temporary;  // owned; the path it has meanwhile, NULL without one
+};
+
+#define DRAFT_EMPTY ((struct draft){.file.descriptor = -1})
 
 struct draft_terms {
-    unsigned mode;    // permission bits; the umask has no say
-    bool force;       // replace whoever holds the name
-    bool is_durable;  // on the disk before anybody can open it
+    unsigned mode;      // permission bits; the umask has no say
+    bool force;         // replace whoever holds the name
+    bool is_durable;    // on the disk before anybody can open it
+    bool has_expected;  // replace only the generation `expected`; implies
+    uint64_t expected;  // force. 0 expects nobody to hold the name.
 };
 
 /* Makes a nameless file of `size` bytes, all of them really there, in the
@@ -115,7 +179,8 @@ draft_write(struct draft *draft, uint64_t offset, const void *bytes,
  * On failure whoever holds the name goes on holding it.
  *
  * STATUS_NAME_TAKEN, STATUS_NOT_REGULAR, STATUS_FOREIGN_OWNER,
- * STATUS_LOCK_TIMEOUT after 5 seconds, STATUS_SYSTEM. */
+ * STATUS_LOCK_TIMEOUT after 5 seconds, STATUS_SYSTEM; STATUS_STALE with the
+ * generation that was found in the header. */
 enum status
 draft_publish(struct draft *draft, const char *path,
               const struct draft_terms *terms, struct snapshot_header *header);
@@ -132,6 +197,42 @@ segment_exists(const char *path);
  * superseded. STATUS_NAME_ABSENT and the failures of draft_publish(). */
 enum status
 segment_remove(const char *path);
+
+/* ---- publishing what depends on the present holder ---------------------- */
+
+/* The file that a name leads to, locked: nobody else can replace it. */
+struct holder {
+    struct unforked file;
+    uint64_t size;
+    uint64_t device;
+    uint64_t inode;
+    uint32_t user;
+    uint32_t group;
+    unsigned mode;
+    uint64_t generation;  // 0 when it is no snapshot
+    void *header;         // owned mapping to write; NULL when no snapshot
+};
+
+#define HOLDER_EMPTY ((struct holder){.file.descriptor = -1})
+
+/* Waits for the lock. STATUS_NAME_ABSENT and the failures of draft_publish().
+ * The holder must not move while it is open. */
+enum status
+holder_lock(struct holder *holder, const char *path);
+
+/* Maps the holder's bytes to read. What segment_open() answers. */
+enum status
+holder_map(const struct holder *holder, struct segment *segment);
+
+/* Like draft_publish(), in place of a holder that is locked. */
+enum status
+holder_replace(struct holder *holder, struct draft *draft, const char *path,
+               const struct draft_terms *terms,
+               struct snapshot_header *header);
+
+/* Gives the lock back. */
+void
+holder_close(struct holder *holder);
 
 /* ---- odds and ends that only the system knows --------------------------- */
 

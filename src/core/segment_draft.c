@@ -5,12 +5,7 @@
  *     open O_TMPFILE -> reserve every page -> mode -> write ... -> (publish)
  *
  * The memory of a file without a name is freed with its last descriptor, so a
- * publisher that is killed leaves nothing. A child that is forked meanwhile
- * has the descriptor too and would keep the memory for as long as it lives:
- * hence open drafts are listed, and the child closes them.
- *
- * The list, and what must not be cut in two by a fork in segment_publish.c,
- * is under one mutex that fork() waits for.
+ * publisher that is killed leaves nothing.
  *
  * Not here: how a draft gets its name; see segment_publish.c.
  */
@@ -18,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -27,57 +21,6 @@
 #include "core/memory.h"
 #include "core/segment.h"
 #include "core/segment_system.h"
-
-/* ---- the process's own lock --------------------------------------------- */
-
-static pthread_mutex_t process_mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t fork_handlers_once = PTHREAD_ONCE_INIT;
-static struct draft *open_drafts;  // guarded by process_mutex
-
-static void
-before_fork(void)
-{
-    pthread_mutex_lock(&process_mutex);
-}
-
-static void
-after_fork_in_parent(void)
-{
-    pthread_mutex_unlock(&process_mutex);
-}
-
-static void
-after_fork_in_child(void)
-{
-    for (struct draft *draft = open_drafts; draft != NULL; draft = draft->next)
-    {
-        system_close(draft->descriptor);
-    }
-    open_drafts = NULL;
-    pthread_mutex_unlock(&process_mutex);
-}
-
-static void
-install_fork_handlers(void)
-{
-    // Fails only without memory; then a fork in the wrong microsecond could
-    // delay another publisher, but nothing is lost.
-    (void)pthread_atfork(before_fork, after_fork_in_parent,
-                         after_fork_in_child);
-}
-
-void
-system_lock_process(void)
-{
-    pthread_once(&fork_handlers_once, install_fork_handlers);
-    pthread_mutex_lock(&process_mutex);
-}
-
-void
-system_unlock_process(void)
-{
-    pthread_mutex_unlock(&process_mutex);
-}
 
 /* ---- the draft ---------------------------------------------------------- */
 
@@ -131,10 +74,11 @@ open_named_draft(struct draft *draft, const char *path)
         return STATUS_NO_MEMORY;
     }
     enum status status = system_random_path(path, draft->temporary);
-    if (status == STATUS_OK) {
-        draft->descriptor = open(draft->temporary,
-                                 O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-        status = draft->descriptor < 0 ? system_failure() : STATUS_OK;
+    if (status == STATUS_OK
+        && !unforked_open(&draft->file, draft->temporary,
+                          O_CREAT | O_EXCL | O_RDWR))
+    {
+        status = system_failure();
     }
     if (status != STATUS_OK) {
         memory_release(draft->temporary);
@@ -153,8 +97,7 @@ open_draft(struct draft *draft, const char *path)
         errno = ENAMETOOLONG;
         return STATUS_SYSTEM;
     }
-    draft->descriptor = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (draft->descriptor >= 0) {
+    if (unforked_open(&draft->file, directory, O_TMPFILE | O_RDWR)) {
         return STATUS_OK;
     }
     if (errno == EOPNOTSUPP || errno == EISDIR) {
@@ -168,20 +111,14 @@ draft_create(struct draft *draft, const char *path, uint64_t size,
              const struct draft_terms *terms)
 {
     *draft = DRAFT_EMPTY;
-    system_lock_process();
     enum status status = open_draft(draft, path);
-    if (status == STATUS_OK) {
-        draft->next = open_drafts;
-        open_drafts = draft;
-    }
-    system_unlock_process();
     if (status != STATUS_OK) {
         return status;
     }
-    status = reserve(draft->descriptor, size);
+    status = reserve(draft->file.descriptor, size);
     // The umask had its say in the mode of open(), not in that of fchmod().
     if (status == STATUS_OK
-        && fchmod(draft->descriptor, (mode_t)terms->mode) < 0)
+        && fchmod(draft->file.descriptor, (mode_t)terms->mode) < 0)
     {
         status = STATUS_SYSTEM;
     }
@@ -197,7 +134,8 @@ draft_write(struct draft *draft, uint64_t offset, const void *bytes,
 {
     const unsigned char *from = bytes;
     while (size > 0) {
-        ssize_t written = pwrite(draft->descriptor, from, size, (off_t)offset);
+        ssize_t written =
+            pwrite(draft->file.descriptor, from, size, (off_t)offset);
         if (written < 0) {
             if (errno == EINTR) {
                 continue;
@@ -214,22 +152,12 @@ draft_write(struct draft *draft, uint64_t offset, const void *bytes,
 void
 draft_close(struct draft *draft)
 {
-    if (draft->descriptor < 0) {
-        return;
-    }
-    system_lock_process();
-    struct draft **link = &open_drafts;
-    while (*link != draft) {
-        link = &(*link)->next;
-    }
-    *link = draft->next;
-    system_close(draft->descriptor);
-    system_unlock_process();
+    unforked_close(&draft->file);
     if (draft->temporary != NULL) {
         system_unlink(draft->temporary);
         memory_release(draft->temporary);
+        draft->temporary = NULL;
     }
-    *draft = DRAFT_EMPTY;
 }
 
 bool
@@ -239,6 +167,6 @@ system_link_draft(const struct draft *draft, const char *path)
         return link(draft->temporary, path) == 0;
     }
     char from[32];
-    snprintf(from, sizeof(from), "/proc/self/fd/%d", draft->descriptor);
+    snprintf(from, sizeof(from), "/proc/self/fd/%d", draft->file.descriptor);
     return linkat(AT_FDCWD, from, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0;
 }

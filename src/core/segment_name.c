@@ -16,10 +16,10 @@
 #include <dirent.h>
 
 #include "core/memory.h"
+#include "core/segment_system.h"
 
-#define NAME_DIRECTORY "/dev/shm"
-#define FILE_PREFIX    "sharedmap."
-#define NAME_PREFIX    NAME_DIRECTORY "/" FILE_PREFIX
+#define FILE_PREFIX "sharedmap."
+#define NAME_PREFIX SEGMENT_NAME_DIRECTORY "/" FILE_PREFIX
 
 /* A file name has 255 bytes. Besides the prefix it must have room for the
  * tilde and 16 digits of a temporary name. */
@@ -67,38 +67,6 @@ segment_path(struct slice name, char path[SEGMENT_PATH_SIZE])
     return STATUS_OK;
 }
 
-/* ---- the names that are taken --------------------------------------------- */
-
-struct segment_names {
-    DIR *directory;  // owned
-    unsigned char name[sizeof(((struct dirent *)NULL)->d_name)];
-};
-
-enum status
-segment_names_open(struct segment_names **opened)
-{
-    struct segment_names *names = memory_allocate(sizeof(*names));
-    if (names == NULL) {
-        return STATUS_NO_MEMORY;
-    }
-    names->directory = opendir(NAME_DIRECTORY);
-    if (names->directory == NULL) {
-        memory_release(names);
-        return STATUS_SYSTEM;
-    }
-    *opened = names;
-    return STATUS_OK;
-}
-
-void
-segment_names_close(struct segment_names *names)
-{
-    if (names != NULL) {
-        closedir(names->directory);
-        memory_release(names);
-    }
-}
-
 static int
 hexadecimal(char digit)
 {
@@ -107,12 +75,15 @@ hexadecimal(char digit)
                                           : -1;
 }
 
-/* Fills what was encoded; false for a file name that segment_path() would
- * never make, a temporary one among others. */
-static bool
-decode(const char *file_name, unsigned char *to, size_t *size)
+bool
+system_decode_name(const char *file_name, unsigned char name[256],
+                   size_t *size)
 {
-    unsigned char *start = to;
+    unsigned char *to = name;
+    if (strncmp(file_name, FILE_PREFIX, sizeof(FILE_PREFIX) - 1) != 0) {
+        return false;
+    }
+    file_name += sizeof(FILE_PREFIX) - 1;
     for (const char *from = file_name; *from != '\0'; from++) {
         if (*from == '%') {
             int high = hexadecimal(from[1]);
@@ -131,8 +102,40 @@ decode(const char *file_name, unsigned char *to, size_t *size)
             *to++ = (unsigned char)*from;
         }
     }
-    *size = (size_t)(to - start);
+    *size = (size_t)(to - name);
     return *size > 0;
+}
+
+/* ---- the names that are taken --------------------------------------------- */
+
+struct segment_names {
+    DIR *directory;  // owned
+    unsigned char name[256];
+};
+
+enum status
+segment_names_open(struct segment_names **opened)
+{
+    struct segment_names *names = memory_allocate(sizeof(*names));
+    if (names == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    names->directory = opendir(SEGMENT_NAME_DIRECTORY);
+    if (names->directory == NULL) {
+        memory_release(names);
+        return STATUS_SYSTEM;
+    }
+    *opened = names;
+    return STATUS_OK;
+}
+
+void
+segment_names_close(struct segment_names *names)
+{
+    if (names != NULL) {
+        closedir(names->directory);
+        memory_release(names);
+    }
 }
 
 bool
@@ -140,11 +143,8 @@ segment_names_next(struct segment_names *names, struct slice *name)
 {
     struct dirent *file;
     while ((file = readdir(names->directory)) != NULL) {
-        const size_t prefix_size = sizeof(FILE_PREFIX) - 1;
         size_t size;
-        if (strncmp(file->d_name, FILE_PREFIX, prefix_size) == 0
-            && decode(file->d_name + prefix_size, names->name, &size))
-        {
+        if (system_decode_name(file->d_name, names->name, &size)) {
             *name = (struct slice){names->name, size};
             return true;
         }

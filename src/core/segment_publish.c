@@ -17,23 +17,19 @@
  * lock with the process. Who got the lock looks whether the name still points
  * to what was locked.
  *
- * Such a lock belongs to the open file, and a child that is forked shares it.
- * So within one process a mutex is held around the few microseconds between
- * lock and unlock, and fork() waits for that mutex. Nobody sleeps holding it.
+ * Such a lock belongs to the open file, which a forked child would share; so
+ * the holder is a file that children close (segment_fork.c).
  *
- * Not here: the draft until it is finished, and the mutex; see
- * segment_draft.c. What is in the file; see publish.c.
+ * Not here: the draft until it is finished; see segment_draft.c. What is in
+ * the file; see publish.c.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <linux/futex.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,34 +37,79 @@
 #include "core/segment_system.h"
 #include "core/snapshot_header.h"
 
-/* ---- the holder of a name ----------------------------------------------- */
+/* ---- patience ----------------------------------------------------------- */
 
-/* The file that a name points to, open and locked. */
-struct holder {
-    int descriptor;  // owned; -1 when there is none
-    struct stat file;
-    uint64_t generation;           // 0 when it is no readable snapshot
-    _Atomic uint32_t *superseded;  // in an owned mapping; NULL if no snapshot
+struct patience {
+    int64_t deadline;  // of segment_clock()
+    long pause;        // nanoseconds
 };
 
-static void
+enum { FIRST_PAUSE = 20000, LONGEST_PAUSE = 2000000 };
+
+static const int64_t LOCK_PATIENCE = INT64_C(5000000000);
+
+static struct patience
+patience_begin(void)
+{
+    return (struct patience){segment_clock() + LOCK_PATIENCE, FIRST_PAUSE};
+}
+
+/* Sleeps a little longer each time; false when the time is over. */
+static bool
+patience_wait(struct patience *patience)
+{
+    if (segment_clock() >= patience->deadline) {
+        return false;
+    }
+    struct timespec pause = {.tv_nsec = patience->pause};
+    nanosleep(&pause, NULL);
+    if (patience->pause < LONGEST_PAUSE) {
+        patience->pause *= 2;
+    }
+    return true;
+}
+
+/* ---- the holder of a name ----------------------------------------------- */
+
+void
 holder_close(struct holder *holder)
 {
-    if (holder->superseded != NULL) {
-        char *header = (char *)holder->superseded
-                       - offsetof(struct snapshot_header, superseded);
-        munmap(header, sizeof(struct snapshot_header));
+    if (holder->header != NULL) {
+        munmap(holder->header, sizeof(struct snapshot_header));
+        holder->header = NULL;
     }
-    if (holder->descriptor >= 0) {
-        // A child that somebody else forked may share the open file; closing
-        // alone would leave the lock with it.
+    if (holder->file.descriptor >= 0) {
+        // A copy of the descriptor, on its way through a child's exec(), would
+        // keep the lock a little longer.
         struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
         int saved_errno = errno;
-        (void)fcntl(holder->descriptor, F_OFD_SETLK, &lock);
+        (void)fcntl(holder->file.descriptor, F_OFD_SETLK, &lock);
         errno = saved_errno;
-        system_close(holder->descriptor);
+        unforked_close(&holder->file);
     }
-    *holder = (struct holder){.descriptor = -1};
+}
+
+/* Looks at the open file: may we replace it at all? */
+static enum status
+holder_examine(struct holder *holder)
+{
+    struct stat file;
+    if (fstat(holder->file.descriptor, &file) < 0) {
+        return STATUS_SYSTEM;
+    }
+    if (!S_ISREG(file.st_mode)) {
+        return STATUS_NOT_REGULAR;
+    }
+    if (file.st_uid != geteuid() && geteuid() != 0) {
+        return STATUS_FOREIGN_OWNER;
+    }
+    holder->size = (uint64_t)file.st_size;
+    holder->device = file.st_dev;
+    holder->inode = file.st_ino;
+    holder->user = file.st_uid;
+    holder->group = file.st_gid;
+    holder->mode = file.st_mode & 0777;
+    return STATUS_OK;
 }
 
 /* Reads what the holder says of itself and maps its header to write. A file
@@ -77,95 +118,124 @@ static enum status
 holder_map_header(struct holder *holder)
 {
     struct snapshot_header header;
-    enum status status = system_read_header(holder->descriptor, &header);
+    int descriptor = holder->file.descriptor;
+    enum status status = system_read_header(descriptor, &header);
     if (status == STATUS_SYSTEM) {
         return status;
     }
     if (status != STATUS_OK
-        || snapshot_header_check(&header, (uint64_t)holder->file.st_size)
-               != STATUS_OK)
+        || snapshot_header_check(&header, holder->size) != STATUS_OK)
     {
         return STATUS_OK;
     }
     void *bytes = mmap(NULL, sizeof(header), PROT_READ | PROT_WRITE,
-                       MAP_SHARED, holder->descriptor, 0);
+                       MAP_SHARED, descriptor, 0);
     if (bytes == MAP_FAILED) {
         return STATUS_SYSTEM;
     }
     holder->generation = header.generation;
-    holder->superseded =
-        (void *)((char *)bytes + offsetof(struct snapshot_header, superseded));
+    holder->header = bytes;
     return STATUS_OK;
 }
 
-/* Opens and locks what the path names. `is_busy` says that somebody else has
- * the lock or that the name moved on meanwhile: try again later. */
-static enum status
-holder_open(struct holder *holder, const char *path, bool *is_busy)
+/* Whether the path still leads to the file that is open. */
+static bool
+holder_is_named(const struct holder *holder, const char *path)
 {
-    *holder = (struct holder){.descriptor = -1};
+    struct stat named;
+    return lstat(path, &named) == 0 && named.st_dev == holder->device
+           && named.st_ino == holder->inode;
+}
+
+/* One attempt; `is_busy` says that somebody else has the lock, or that the
+ * name moved on before we had it: try again later. */
+static enum status
+holder_try_lock(struct holder *holder, const char *path, bool *is_busy)
+{
+    *holder = HOLDER_EMPTY;
     *is_busy = false;
-    enum status status =
-        system_open(path, O_RDWR | O_NOFOLLOW, &holder->descriptor);
+    if (!unforked_open(&holder->file, path,
+                       O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY))
+    {
+        *is_busy = errno == EINTR;
+        return system_open_failure();
+    }
+    enum status status = holder_examine(holder);
     if (status != STATUS_OK) {
-        return status;
-    }
-    if (fstat(holder->descriptor, &holder->file) < 0) {
-        status = STATUS_SYSTEM;
-        goto fail;
-    }
-    if (!S_ISREG(holder->file.st_mode)) {
-        status = STATUS_NOT_REGULAR;
-        goto fail;
-    }
-    if (holder->file.st_uid != geteuid() && geteuid() != 0) {
-        status = STATUS_FOREIGN_OWNER;
         goto fail;
     }
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (fcntl(holder->descriptor, F_OFD_SETLK, &lock) < 0) {
+    if (fcntl(holder->file.descriptor, F_OFD_SETLK, &lock) < 0) {
         *is_busy = errno == EAGAIN || errno == EACCES || errno == EINTR;
         status = STATUS_SYSTEM;
         goto fail;
     }
-    struct stat named;
-    if (lstat(path, &named) < 0 || named.st_dev != holder->file.st_dev
-        || named.st_ino != holder->file.st_ino)
-    {
+    if (!holder_is_named(holder, path)) {
         *is_busy = true;
         status = STATUS_SYSTEM;
         goto fail;
     }
     status = holder_map_header(holder);
-    if (status != STATUS_OK) {
-        goto fail;
+    if (status == STATUS_OK) {
+        return STATUS_OK;
     }
-    return STATUS_OK;
 
 fail:
     holder_close(holder);
     return status;
 }
 
-static void
-holder_mark_superseded(struct holder *holder)
+static enum status
+holder_lock_patiently(struct holder *holder, const char *path,
+                      struct patience *patience)
 {
-    if (holder->superseded != NULL) {
-        atomic_store_explicit(holder->superseded, 1, memory_order_release);
+    for (;;) {
+        bool is_busy;
+        enum status status = holder_try_lock(holder, path, &is_busy);
+        if (!is_busy) {
+            return status;
+        }
+        if (!patience_wait(patience)) {
+            return STATUS_LOCK_TIMEOUT;
+        }
     }
 }
 
-/* Wakes who sleeps on the word, in whatever process. */
-static void
-holder_wake(struct holder *holder)
+enum status
+holder_lock(struct holder *holder, const char *path)
 {
-    if (holder->superseded != NULL) {
-        syscall(SYS_futex, holder->superseded, FUTEX_WAKE, INT_MAX, NULL, NULL,
-                0);
+    struct patience patience = patience_begin();
+    return holder_lock_patiently(holder, path, &patience);
+}
+
+static _Atomic uint32_t *
+superseded_word(const struct holder *holder)
+{
+    return holder->header == NULL
+               ? NULL
+               : (void *)((char *)holder->header
+                          + offsetof(struct snapshot_header, superseded));
+}
+
+static void
+holder_mark_superseded(const struct holder *holder)
+{
+    _Atomic uint32_t *word = superseded_word(holder);
+    if (word != NULL) {
+        atomic_store_explicit(word, 1, memory_order_release);
     }
 }
 
-/* ---- one attempt -------------------------------------------------------- */
+static void
+holder_wake_readers(const struct holder *holder)
+{
+    _Atomic uint32_t *word = superseded_word(holder);
+    if (word != NULL) {
+        system_wake(word);
+    }
+}
+
+/* ---- steps of publishing ------------------------------------------------ */
 
 static enum status
 stamp(struct draft *draft, uint64_t generation,
@@ -175,7 +245,7 @@ stamp(struct draft *draft, uint64_t generation,
     snapshot_header_seal(header);
     enum status status = draft_write(draft, 0, header, sizeof(*header));
     if (status == STATUS_OK && terms->is_durable
-        && fsync(draft->descriptor) < 0)
+        && fsync(draft->file.descriptor) < 0)
     {
         status = STATUS_SYSTEM;
     }
@@ -227,20 +297,34 @@ sync_directory(const char *path)
     return status;
 }
 
-/* The holder is locked and stays the holder until the rename. */
+/* STATUS_STALE, with what was found in the header, unless it is expected. */
 static enum status
-replace_holder(struct draft *draft, const char *path, struct holder *holder,
+check_expected(uint64_t generation, const struct draft_terms *terms,
+               struct snapshot_header *header)
+{
+    if (!terms->has_expected || generation == terms->expected) {
+        return STATUS_OK;
+    }
+    header->generation = generation;
+    return STATUS_STALE;
+}
+
+enum status
+holder_replace(struct holder *holder, struct draft *draft, const char *path,
                const struct draft_terms *terms, struct snapshot_header *header)
 {
     char temporary[TEMPORARY_PATH_SIZE];
+    enum status status = check_expected(holder->generation, terms, header);
+    if (status != STATUS_OK) {
+        return status;
+    }
     // Root may publish for a user, but must not take the name away from him.
-    if (holder->file.st_uid != geteuid()
-        && fchown(draft->descriptor, holder->file.st_uid, holder->file.st_gid)
-               < 0)
+    if (holder->user != geteuid()
+        && fchown(draft->file.descriptor, holder->user, holder->group) < 0)
     {
         return STATUS_SYSTEM;
     }
-    enum status status = stamp(draft, holder->generation + 1, terms, header);
+    status = stamp(draft, holder->generation + 1, terms, header);
     if (status != STATUS_OK) {
         return status;
     }
@@ -254,58 +338,69 @@ replace_holder(struct draft *draft, const char *path, struct holder *holder,
         system_unlink(temporary);
         return status;
     }
-    holder_wake(holder);
-    return STATUS_OK;
+    holder_wake_readers(holder);
+    return terms->is_durable ? sync_directory(path) : STATUS_OK;
 }
 
 /* The name was free a moment ago. */
 static enum status
 take_free_name(struct draft *draft, const char *path,
-               const struct draft_terms *terms, struct snapshot_header *header,
-               bool *is_busy)
+               const struct draft_terms *terms, struct snapshot_header *header)
 {
-    enum status status = stamp(draft, 1, terms, header);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    if (system_link_draft(draft, path)) {
-        return STATUS_OK;
-    }
-    if (errno != EEXIST) {
-        return system_failure();
-    }
-    *is_busy = terms->force;
-    return STATUS_NAME_TAKEN;
-}
-
-static enum status
-try_publish(struct draft *draft, const char *path,
-            const struct draft_terms *terms, struct snapshot_header *header,
-            bool *is_busy)
-{
-    struct holder holder;
-    *is_busy = false;
-    if (!terms->force) {
-        return take_free_name(draft, path, terms, header, is_busy);
-    }
-    enum status status = holder_open(&holder, path, is_busy);
-    if (status == STATUS_NAME_ABSENT) {
-        return take_free_name(draft, path, terms, header, is_busy);
+    enum status status = check_expected(0, terms, header);
+    if (status == STATUS_OK) {
+        status = stamp(draft, 1, terms, header);
     }
     if (status != STATUS_OK) {
         return status;
     }
-    status = replace_holder(draft, path, &holder, terms, header);
-    holder_close(&holder);
-    return status;
+    if (!system_link_draft(draft, path)) {
+        return errno == EEXIST ? STATUS_NAME_TAKEN : system_failure();
+    }
+    return terms->is_durable ? sync_directory(path) : STATUS_OK;
 }
 
-static enum status
-try_remove(const char *path, bool *is_busy)
+enum status
+draft_publish(struct draft *draft, const char *path,
+              const struct draft_terms *terms, struct snapshot_header *header)
+{
+    struct patience patience = patience_begin();
+    // The long wait for the disk comes before the lock; under it only the
+    // header is new.
+    if (terms->is_durable && fsync(draft->file.descriptor) < 0) {
+        return STATUS_SYSTEM;
+    }
+    if (!terms->force && !terms->has_expected) {
+        return take_free_name(draft, path, terms, header);
+    }
+    for (;;) {
+        struct holder holder;
+        enum status status = holder_lock_patiently(&holder, path, &patience);
+        if (status == STATUS_OK) {
+            status = holder_replace(&holder, draft, path, terms, header);
+            holder_close(&holder);
+            return status;
+        }
+        if (status != STATUS_NAME_ABSENT) {
+            return status;
+        }
+        status = take_free_name(draft, path, terms, header);
+        if (status != STATUS_NAME_TAKEN) {
+            return status;
+        }
+        // Somebody was faster: now there is a holder.
+        if (!patience_wait(&patience)) {
+            return STATUS_LOCK_TIMEOUT;
+        }
+    }
+}
+
+enum status
+segment_remove(const char *path)
 {
     struct holder holder;
     char temporary[TEMPORARY_PATH_SIZE];
-    enum status status = holder_open(&holder, path, is_busy);
+    enum status status = holder_lock(&holder, path);
     if (status != STATUS_OK) {
         return status;
     }
@@ -316,91 +411,8 @@ try_remove(const char *path, bool *is_busy)
         status = STATUS_SYSTEM;
     }
     else {
-        holder_wake(&holder);
+        holder_wake_readers(&holder);
     }
     holder_close(&holder);
     return status;
-}
-
-/* ---- attempts until a deadline ------------------------------------------ */
-
-struct patience {
-    struct timespec deadline;
-    long pause;  // nanoseconds
-};
-
-enum { LOCK_SECONDS = 5, FIRST_PAUSE = 20000, LONGEST_PAUSE = 2000000 };
-
-static struct patience
-patience_begin(void)
-{
-    struct patience patience = {.pause = FIRST_PAUSE};
-    clock_gettime(CLOCK_MONOTONIC, &patience.deadline);
-    patience.deadline.tv_sec += LOCK_SECONDS;
-    return patience;
-}
-
-/* Sleeps a little longer each time; false when the time is over. */
-static bool
-patience_wait(struct patience *patience)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (now.tv_sec > patience->deadline.tv_sec
-        || (now.tv_sec == patience->deadline.tv_sec
-            && now.tv_nsec >= patience->deadline.tv_nsec))
-    {
-        return false;
-    }
-    struct timespec pause = {.tv_nsec = patience->pause};
-    nanosleep(&pause, NULL);
-    if (patience->pause < LONGEST_PAUSE) {
-        patience->pause *= 2;
-    }
-    return true;
-}
-
-enum status
-draft_publish(struct draft *draft, const char *path,
-              const struct draft_terms *terms, struct snapshot_header *header)
-{
-    struct patience patience = patience_begin();
-    // The long wait for the disk comes before the lock; under it only the
-    // header is new.
-    if (terms->is_durable && fsync(draft->descriptor) < 0) {
-        return STATUS_SYSTEM;
-    }
-    for (;;) {
-        bool is_busy;
-        system_lock_process();
-        enum status status = try_publish(draft, path, terms, header, &is_busy);
-        system_unlock_process();
-        if (status == STATUS_OK && terms->is_durable) {
-            return sync_directory(path);
-        }
-        if (!is_busy) {
-            return status;
-        }
-        if (!patience_wait(&patience)) {
-            return STATUS_LOCK_TIMEOUT;
-        }
-    }
-}
-
-enum status
-segment_remove(const char *path)
-{
-    struct patience patience = patience_begin();
-    for (;;) {
-        bool is_busy;
-        system_lock_process();
-        enum status status = try_remove(path, &is_busy);
-        system_unlock_process();
-        if (!is_busy) {
-            return status;
-        }
-        if (!patience_wait(&patience)) {
-            return STATUS_LOCK_TIMEOUT;
-        }
-    }
 }

@@ -11,22 +11,38 @@
 #include "core/snapshot_format.h"
 #include "core/status.h"
 
+/* Where names live. */
+#define SEGMENT_NAME_DIRECTORY "/dev/shm"
+
 enum {
     SEGMENT_DIRECTORY_SIZE = 4096,
     // A path, a tilde, 16 digits, a NUL.
     TEMPORARY_PATH_SIZE = SEGMENT_DIRECTORY_SIZE + 1 + 16 + 1,
 };
 
-/* Held while a descriptor is open that a forked child must not have. Never
- * sleep holding it: fork() waits for it. */
+/* Fills the name that a file name stands for; false for one that no name
+ * would ever get, a temporary one among others. */
+bool
+system_decode_name(const char *file_name, unsigned char name[256],
+                   size_t *size);
+
+/* Opens a file that a forked child will not have; see segment_fork.c. False
+ * with errno. The struct must not move while the file is open. */
+bool
+unforked_open(struct unforked *file, const char *path, int flags);
+
+/* Accepts one that is not open. Leaves errno alone. */
 void
-system_lock_process(void);
-void
-system_unlock_process(void);
+unforked_close(struct unforked *file);
 
 /* STATUS_NO_SPACE or STATUS_SYSTEM, as errno says. */
 enum status
 system_failure(void);
+
+/* What became of an open() that failed, as errno says: STATUS_NAME_ABSENT,
+ * STATUS_NOT_REGULAR, STATUS_SYSTEM. */
+enum status
+system_open_failure(void);
 
 /* Fills the descriptor, which the caller owns; neither creates nor blocks, and
  * follows no symbolic link unless the flags lack O_NOFOLLOW.
@@ -49,6 +65,10 @@ system_random_path(const char *path, char temporary[TEMPORARY_PATH_SIZE]);
 /* Gives the draft a path, which must be free; false with errno of linkat(). */
 bool
 system_link_draft(const struct draft *draft, const char *path);
+
+/* Wakes who sleeps on the word, in whatever process. */
+void
+system_wake(_Atomic uint32_t *word);
 
 /* Fills the header, unchecked. STATUS_TRUNCATED, STATUS_SYSTEM. */
 enum status

@@ -272,8 +272,8 @@ verify_entries(const struct snapshot *view)
     return STATUS_OK;
 }
 
-static enum status
-verify_checksum(const struct snapshot *view)
+enum status
+snapshot_verify_checksum(const struct snapshot *view)
 {
     uint64_t checksum = 0;
     uint64_t at = SNAPSHOT_HEADER_SIZE;
@@ -291,6 +291,6 @@ verify_checksum(const struct snapshot *view)
 enum status
 snapshot_verify(const struct snapshot *view)
 {
-    enum status status = verify_checksum(view);
+    enum status status = snapshot_verify_checksum(view);
     return status == STATUS_OK ? verify_entries(view) : status;
 }

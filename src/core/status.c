@@ -40,6 +40,10 @@ status_message(enum status status)
         return "other users may write to the map";
     case STATUS_LOCK_TIMEOUT:
         return "another process holds the publish lock";
+    case STATUS_STALE:
+        return "another generation is published than was expected";
+    case STATUS_UNCHANGED:
+        return "nothing newer is published";
     case STATUS_NOT_A_SNAPSHOT:
         return "not a sharedmap snapshot (wrong magic number)";
     case STATUS_OTHER_VERSION:

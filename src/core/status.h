@@ -29,6 +29,8 @@ enum status {
     STATUS_FOREIGN_OWNER,
     STATUS_OTHERS_MAY_WRITE,
     STATUS_LOCK_TIMEOUT,
+    STATUS_STALE,      // another generation than expected is published
+    STATUS_UNCHANGED,  // the name still leads to the same file
 
     // Bytes that are not what they should be: each check has its own ending.
     STATUS_NOT_A_SNAPSHOT,

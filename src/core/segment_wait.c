@@ -1,0 +1,151 @@
+/* core/segment_wait.c
+ *
+ * Noticing that a segment is superseded.
+ *
+ *     publisher   superseded = 1 ---> rename ---> wake
+ *                      |                           |
+ *     reader      load, any time              asleep on the word
+ *
+ * The word is 4 bytes at a multiple of 4, because that is what both a reader
+ * without any system call and the system's futex can work with. Loading it is
+ * one instruction that only reads, so a read-only mapping is enough; the same
+ * holds for sleeping on it.
+ *
+ * An event loop sleeps on descriptors, not on words. For it there is a watch on
+ * the directory of all names, one for any number of them.
+ *
+ * Not here: who stores and wakes; see segment_publish.c.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/inotify.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/segment.h"
+#include "core/segment_system.h"
+
+_Static_assert(ATOMIC_INT_LOCK_FREE == 2 && sizeof(unsigned) == 4,
+               "a 32-bit word must be loadable without writing");
+
+static const _Atomic uint32_t *
+superseded_word(const struct segment *segment)
+{
+    return (const void *)(segment->bytes
+                          + offsetof(struct snapshot_header, superseded));
+}
+
+bool
+segment_is_superseded(const struct segment *segment)
+{
+    return atomic_load_explicit(superseded_word(segment), memory_order_acquire)
+           != 0;
+}
+
+int64_t
+segment_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+enum segment_wake
+segment_wait(const struct segment *segment, int64_t nanoseconds)
+{
+    struct timespec timeout = {
+        .tv_sec = (time_t)(nanoseconds / 1000000000),
+        .tv_nsec = (long)(nanoseconds % 1000000000),
+    };
+    // Does not sleep if the word is no longer 0.
+    long result = syscall(SYS_futex, superseded_word(segment), FUTEX_WAIT, 0,
+                          &timeout, NULL, 0);
+    if (result < 0 && errno == ETIMEDOUT) {
+        return WAKE_TIMEOUT;
+    }
+    if (result < 0 && errno == EINTR) {
+        return WAKE_SIGNAL;
+    }
+    return WAKE_SUPERSEDED;
+}
+
+bool
+segment_pause(int64_t nanoseconds)
+{
+    struct timespec pause = {
+        .tv_sec = (time_t)(nanoseconds / 1000000000),
+        .tv_nsec = (long)(nanoseconds % 1000000000),
+    };
+    return nanosleep(&pause, NULL) == 0;
+}
+
+void
+system_wake(_Atomic uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+/* ---- for event loops ---------------------------------------------------- */
+
+enum status
+segment_watch_open(int *descriptor)
+{
+    *descriptor = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (*descriptor < 0) {
+        return STATUS_SYSTEM;
+    }
+    // A first publication is a link, another one a rename.
+    if (inotify_add_watch(*descriptor, SEGMENT_NAME_DIRECTORY,
+                          IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_ONLYDIR)
+        < 0)
+    {
+        system_close(*descriptor);
+        return STATUS_SYSTEM;
+    }
+    return STATUS_OK;
+}
+
+bool
+segment_watch_read(struct segment_watch *watch, int descriptor)
+{
+    ssize_t size;
+    do {
+        size = read(descriptor, watch->events, sizeof(watch->events));
+    } while (size < 0 && errno == EINTR);
+    watch->at = 0;
+    watch->size = size > 0 ? (size_t)size : 0;
+    return watch->size > 0;
+}
+
+bool
+segment_watch_next(struct segment_watch *watch, struct slice *name)
+{
+    while (watch->at < watch->size) {
+        const struct inotify_event *event =
+            (const void *)(watch->events + watch->at);
+        size_t size;
+        watch->at += sizeof(*event) + event->len;
+        if ((event->mask & IN_Q_OVERFLOW) != 0) {
+            *name = (struct slice){NULL, 0};
+            return true;
+        }
+        if (event->len > 0
+            && system_decode_name(event->name, watch->name, &size))
+        {
+            *name = (struct slice){watch->name, size};
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+segment_watch_close(int descriptor)
+{
+    system_close(descriptor);
+}
