@@ -12,12 +12,12 @@
 static PyObject *
 raise_os_error(int number, const char *message, PyObject *name)
 {
-    // OSError itself picks the subclass that belongs to the number.
-    PyObject *arguments =
-        Py_BuildValue("(isO)", number, message, name ? name : Py_None);
-    if (arguments != NULL) {
-        PyErr_SetObject(PyExc_OSError, arguments);
-        Py_DECREF(arguments);
+    // Making the instance picks the subclass that belongs to the number.
+    PyObject *error = PyObject_CallFunction(PyExc_OSError, "isO", number,
+                                            message, name ? name : Py_None);
+    if (error != NULL) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        Py_DECREF(error);
     }
     return NULL;
 }
@@ -66,6 +66,10 @@ raise_status(struct state *state, enum status status, PyObject *name)
         return raise_os_error(EACCES, message, name);
     case STATUS_LOCK_TIMEOUT:
         return raise_os_error(ETIMEDOUT, message, name);
+    case STATUS_STALE:
+        return raise_with_name(state->stale_error, message, name);
+    case STATUS_UNCHANGED:
+        return raise_with_name(PyExc_RuntimeError, message, name);
     case STATUS_NOT_REGULAR:
     case STATUS_NOT_A_SNAPSHOT:
     case STATUS_OTHER_VERSION:
@@ -95,4 +99,29 @@ raise_no_space(PyObject *name, uint64_t needed, uint64_t available)
                   "enlarge /dev/shm (containers: --shm-size) or remove maps",
                   (unsigned long long)needed, (unsigned long long)available);
     return raise_os_error(ENOSPC, message, name);
+}
+
+PyObject *
+raise_stale(struct state *state, PyObject *name, uint64_t expected,
+            uint64_t found)
+{
+    PyObject *message = PyUnicode_FromFormat(
+        "generation %llu of %R is published, not the expected %llu",
+        (unsigned long long)found, name, (unsigned long long)expected);
+    PyObject *error = message != NULL
+                          ? PyObject_CallOneArg(state->stale_error, message)
+                          : NULL;
+    Py_XDECREF(message);
+    PyObject *numbers[] = {PyLong_FromUnsignedLongLong(expected),
+                           PyLong_FromUnsignedLongLong(found)};
+    if (error != NULL && numbers[0] != NULL && numbers[1] != NULL
+        && PyObject_SetAttrString(error, "expected", numbers[0]) == 0
+        && PyObject_SetAttrString(error, "found", numbers[1]) == 0)
+    {
+        PyErr_SetObject(state->stale_error, error);
+    }
+    Py_XDECREF(numbers[0]);
+    Py_XDECREF(numbers[1]);
+    Py_XDECREF(error);
+    return NULL;
 }

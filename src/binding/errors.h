@@ -18,4 +18,9 @@ raise_status(struct state *state, enum status status, PyObject *name);
 PyObject *
 raise_no_space(PyObject *name, uint64_t needed, uint64_t available);
 
+/* StaleError with both generations; 0 stands for none. */
+PyObject *
+raise_stale(struct state *state, PyObject *name, uint64_t expected,
+            uint64_t found);
+
 #endif

@@ -2,9 +2,11 @@
  *
  * In Python this file would be:
  *
- *     def share(mapping, name, force=False, *, mode=0o600): ...  # -> True
- *     def remove(name): ...                                      # -> bool
- *     def names(): ...                                           # -> list
+ *     def share(mapping, name, force=False, *, mode=0o600, expect=None,
+ *               encode=None): ...
+ *     def update(name, changes, remove=(), *, encode=None): ...
+ *     def remove(name): ...
+ *     def names(): ...
  *
  * Not here: methods; see the files of the types.
  */
@@ -16,29 +18,32 @@
 #include "binding/name.h"
 #include "binding/publishing.h"
 #include "binding/text.h"
+#include "binding/value.h"
 #include "core/segment.h"
 
 static PyObject *
 module_py_share(PyObject *module, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"mapping", "name", "force", "mode", NULL};
+    static char *names[] = {"mapping", "name",   "force", "mode",
+                            "expect",  "encode", NULL};
     struct state *state = PyModule_GetState(module);
     struct target target = {.terms.mode = PUBLISHING_DEFAULT_MODE};
     struct name name;
     struct batch batch;
-    PyObject *mapping, *result = NULL;
+    PyObject *mapping, *hook = NULL, *encode, *result = NULL;
     int force = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|p$O&:share", names,
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|p$O&O&O:share", names,
                                      &mapping, &target.object, &force,
-                                     publishing_mode, &target.terms.mode))
+                                     publishing_mode, &target.terms.mode,
+                                     publishing_expect, &target.terms, &hook)
+        || value_parse_hook("encode", hook, &encode) < 0)
     {
         return NULL;
     }
     if (name_parse(state, &name, target.object) < 0) {
-        name_clear(&name);
-        return NULL;
+        goto done;
     }
-    if (batch_init(&batch, state, NULL) == 0
+    if (batch_init(&batch, state, encode) == 0
         && batch_add_all(&batch, mapping) == 0 && batch_sort(&batch) == 0)
     {
         enum status status;
@@ -51,7 +56,108 @@ module_py_share(PyObject *module, PyObject *args, PyObject *keywords)
         result = publishing_result(state, &target, status);
     }
     batch_clear(&batch);
+done:
     name_clear(&name);
+    Py_XDECREF(encode);
+    return result;
+}
+
+/* Adds keys, for which no value is needed. */
+static int
+batch_add_keys(struct batch *batch, PyObject *keys)
+{
+    PyObject *iterator = PyObject_GetIter(keys);
+    PyObject *key;
+    int result = 0;
+    if (iterator == NULL) {
+        return -1;
+    }
+    while (result == 0 && (key = PyIter_Next(iterator)) != NULL) {
+        result = batch_add(batch, key, Py_None);
+        Py_DECREF(key);
+    }
+    Py_DECREF(iterator);
+    return PyErr_Occurred() ? -1 : result;
+}
+
+/* Both are sorted. -1 with ValueError when a key is in both. */
+static int
+check_disjoint(const struct batch *puts, const struct batch *removals)
+{
+    size_t put = 0, removal = 0;
+    while (put < puts->count && removal < removals->count) {
+        struct slice key = puts->entries[put].key;
+        int order = slice_compare(key, removals->entries[removal].key);
+        if (order == 0) {
+            PyObject *string = text_decode(key);
+            if (string != NULL) {
+                PyErr_Format(PyExc_ValueError,
+                             "%R is to be changed and to be removed", string);
+                Py_DECREF(string);
+            }
+            return -1;
+        }
+        *(order < 0 ? &put : &removal) += 1;
+    }
+    return 0;
+}
+
+static PyObject *
+run_update(struct state *state, PyObject *object, const struct batch *puts,
+           const struct batch *removals)
+{
+    struct name name;
+    PyObject *result = NULL;
+    if (name_parse(state, &name, object) == 0) {
+        enum status status;
+        struct publish_update update = {
+            .label = name.text.slice,
+            .changes = {puts->entries, puts->count, removals->entries,
+                        removals->count},
+        };
+        Py_BEGIN_ALLOW_THREADS
+        status = publish_update(&update, name.path);
+        Py_END_ALLOW_THREADS
+        if (status == STATUS_OK) {
+            result = PyLong_FromUnsignedLongLong(update.generation);
+        }
+        else if (status == STATUS_NO_SPACE) {
+            raise_no_space(object, update.needed, segment_space(name.path));
+        }
+        else {
+            raise_status(state, status, object);
+        }
+    }
+    name_clear(&name);
+    return result;
+}
+
+static PyObject *
+module_py_update(PyObject *module, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"name", "changes", "remove", "encode", NULL};
+    struct state *state = PyModule_GetState(module);
+    struct batch puts = {.held = NULL}, removals = {.held = NULL};
+    PyObject *name, *changes, *keys = NULL, *hook = NULL, *encode;
+    PyObject *result = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|O$O:update", names,
+                                     &name, &changes, &keys, &hook)
+        || value_parse_hook("encode", hook, &encode) < 0)
+    {
+        return NULL;
+    }
+    if (batch_init(&puts, state, encode) == 0
+        && batch_init(&removals, state, NULL) == 0
+        && batch_add_all(&puts, changes) == 0
+        && (keys == NULL || batch_add_keys(&removals, keys) == 0)
+        && batch_sort(&puts) == 0 && batch_sort(&removals) == 0
+        && check_disjoint(&puts, &removals) == 0)
+    {
+        result = run_update(state, name, &puts, &removals);
+    }
+    batch_clear(&removals);
+    batch_clear(&puts);
+    Py_XDECREF(encode);
     return result;
 }
 
@@ -115,10 +221,73 @@ module_py_names(PyObject *module, PyObject *Py_UNUSED(ignored))
     return names;
 }
 
+/* ---- for event loops; see sharedmap/_watch.py ---------------------------- */
+
+static PyObject *
+module_py_watch_open(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    int descriptor;
+    enum status status = segment_watch_open(&descriptor);
+    if (status != STATUS_OK) {
+        return raise_status(PyModule_GetState(module), status, NULL);
+    }
+    return PyLong_FromLong(descriptor);
+}
+
+/* Adds one name; None is no str and cannot be one. */
+static int
+add_watched(PyObject *names, struct slice bytes)
+{
+    PyObject *name = bytes.size > 0 ? text_decode(bytes) : Py_NewRef(Py_None);
+    if (name == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
+        PyErr_Clear();
+        return 0;
+    }
+    int result = name != NULL ? PySet_Add(names, name) : -1;
+    Py_XDECREF(name);
+    return result;
+}
+
+static PyObject *
+module_py_watch_read(PyObject *Py_UNUSED(module), PyObject *object)
+{
+    long descriptor = PyLong_AsLong(object);
+    if (descriptor == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    struct segment_watch watch;
+    struct slice bytes;
+    PyObject *names = PySet_New(NULL);
+    while (names != NULL && segment_watch_read(&watch, (int)descriptor)) {
+        while (names != NULL && segment_watch_next(&watch, &bytes)) {
+            if (add_watched(names, bytes) < 0) {
+                Py_CLEAR(names);
+            }
+        }
+    }
+    return names;
+}
+
+static PyObject *
+module_py_watch_close(PyObject *Py_UNUSED(module), PyObject *object)
+{
+    long descriptor = PyLong_AsLong(object);
+    if (descriptor == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    segment_watch_close((int)descriptor);
+    Py_RETURN_NONE;
+}
+
 PyMethodDef module_functions[] = {
-    {"share", (PyCFunction)(void (*)(void))module_py_share,
-     METH_VARARGS | METH_KEYWORDS, module_share_doc},
+    {"share", METHOD(module_py_share), METH_VARARGS | METH_KEYWORDS,
+     module_share_doc},
+    {"update", METHOD(module_py_update), METH_VARARGS | METH_KEYWORDS,
+     module_update_doc},
     {"remove", module_py_remove, METH_O, module_remove_doc},
     {"names", module_py_names, METH_NOARGS, module_names_doc},
+    {"_watch_open", module_py_watch_open, METH_NOARGS, NULL},
+    {"_watch_read", module_py_watch_read, METH_O, NULL},
+    {"_watch_close", module_py_watch_close, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };

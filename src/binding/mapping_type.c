@@ -395,8 +395,8 @@ mapping_tp_traverse(PyObject *self, visitproc visit, void *arg)
 /* ---- the type ----------------------------------------------------------- */
 
 static PyMethodDef mapping_methods[] = {
-    {"get", (PyCFunction)(void (*)(void))mapping_py_get,
-     METH_FASTCALL | METH_KEYWORDS, mapping_get_doc},
+    {"get", METHOD(mapping_py_get), METH_FASTCALL | METH_KEYWORDS,
+     mapping_get_doc},
     {"keys", mapping_py_keys, METH_NOARGS, mapping_keys_doc},
     {"values", mapping_py_values, METH_NOARGS, mapping_values_doc},
     {"items", mapping_py_items, METH_NOARGS, mapping_items_doc},

@@ -3,7 +3,6 @@
  * sharedmap._sharedmap: only wiring. Everything the module owns is in its
  * state, so each interpreter has its own and none needs another's GIL.
  */
-#include "binding/errors.h"
 #include "binding/functions_doc.h"
 #include "binding/state.h"
 
@@ -35,6 +34,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
         Py_VISIT(state->types[i]);
     }
     Py_VISIT(state->snapshot_error);
+    Py_VISIT(state->stale_error);
     return 0;
 }
 
@@ -46,6 +46,7 @@ module_clear(PyObject *module)
         Py_CLEAR(state->types[i]);
     }
     Py_CLEAR(state->snapshot_error);
+    Py_CLEAR(state->stale_error);
     return 0;
 }
 
@@ -75,14 +76,25 @@ add_types(PyObject *module, struct state *state)
 }
 
 static int
+add_exception(PyObject *module, const char *name, const char *doc,
+              PyObject *base, PyObject **exception)
+{
+    *exception = PyErr_NewExceptionWithDoc(name, doc, base, NULL);
+    if (*exception == NULL) {
+        return -1;
+    }
+    return PyModule_AddObjectRef(module, strrchr(name, '.') + 1, *exception);
+}
+
+static int
 module_exec(PyObject *module)
 {
     struct state *state = PyModule_GetState(module);
-    state->snapshot_error = PyErr_NewExceptionWithDoc(
-        "sharedmap.SnapshotError", snapshot_error_doc, PyExc_ValueError, NULL);
-    if (state->snapshot_error == NULL
-        || PyModule_AddObjectRef(module, "SnapshotError",
-                                 state->snapshot_error)
+    if (add_exception(module, "sharedmap.SnapshotError", snapshot_error_doc,
+                      PyExc_ValueError, &state->snapshot_error)
+            < 0
+        || add_exception(module, "sharedmap.StaleError", stale_error_doc,
+                         PyExc_RuntimeError, &state->stale_error)
                < 0
         || add_types(module, state) < 0)
     {

@@ -16,7 +16,9 @@ publishing_run(struct target *target, const struct entry *entries,
         return status;
     }
     target->needed = plan.header.total_size;
-    return publish_to_segment(&plan, target->path, &target->terms);
+    status = publish_to_segment(&plan, target->path, &target->terms);
+    target->generation = plan.header.generation;
+    return status;
 }
 
 PyObject *
@@ -29,6 +31,10 @@ publishing_result(struct state *state, const struct target *target,
     if (status == STATUS_NO_SPACE) {
         return raise_no_space(target->object, target->needed,
                               segment_space(target->path));
+    }
+    if (status == STATUS_STALE) {
+        return raise_stale(state, target->object, target->terms.expected,
+                           target->generation);
     }
     return raise_status(state, status, target->object);
 }
@@ -47,5 +53,21 @@ publishing_mode(PyObject *object, void *mode)
         return 0;
     }
     *(unsigned *)mode = (unsigned)bits;
+    return 1;
+}
+
+int
+publishing_expect(PyObject *object, void *address)
+{
+    struct draft_terms *terms = address;
+    if (object == Py_None) {
+        return 1;
+    }
+    unsigned long long generation = PyLong_AsUnsignedLongLong(object);
+    if (generation == (unsigned long long)-1 && PyErr_Occurred()) {
+        return 0;
+    }
+    terms->has_expected = true;
+    terms->expected = generation;
     return 1;
 }

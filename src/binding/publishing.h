@@ -10,13 +10,14 @@
 #include "core/entry.h"
 #include "core/publish.h"
 
-/* Where to, and what became of it. Set target.needed aside: it is filled. */
+/* Where to, and what became of it. */
 struct target {
     PyObject *object;    // borrowed: the name or path as the user gave it
     const char *path;    // borrowed
     struct slice label;  // borrowed
     struct draft_terms terms;
-    uint64_t needed;  // the size of the snapshot
+    uint64_t needed;      // filled: the size of the snapshot
+    uint64_t generation;  // filled: what is published now
 };
 
 /* Publishes, without the GIL. */
@@ -33,6 +34,10 @@ publishing_result(struct state *state, const struct target *target,
  * must be able to read and write, nobody else to write. */
 int
 publishing_mode(PyObject *object, void *mode);
+
+/* A converter for PyArg_Parse: None or a generation into struct draft_terms. */
+int
+publishing_expect(PyObject *object, void *terms);
 
 enum { PUBLISHING_DEFAULT_MODE = 0600 };
 

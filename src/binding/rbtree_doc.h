@@ -138,17 +138,20 @@ static const char rbtree_fromkeys_doc[] =
     "rbtree({'a': 0, 'b': 0})";
 
 static const char rbtree_share_doc[] =
-    "share($self, name, force=False, *, mode=0o600)\n"
+    "share($self, name, force=False, *, mode=0o600, expect=None)\n"
     "--\n"
     "\n"
     "Publish a snapshot under the name and return True.\n"
     "\n"
     "Any process of the same user opens it with sharedmap(name), until\n"
     "remove(name). With force it replaces what is published; open readers\n"
-    "keep what they have. mode=0o644 lets other users read it. Whatever\n"
-    "goes wrong, what was published before stays published.\n"
+    "keep what they have, or move on if they follow. mode=0o644 lets other\n"
+    "users read it. expect is the generation to be replaced, 0 for none: if\n"
+    "another one is published by now, that one stays. Whatever goes wrong,\n"
+    "what was published before stays published.\n"
     "\n"
     "Raises FileExistsError when the name is taken and force is false,\n"
+    "StaleError when another generation than expect is published,\n"
     "PermissionError when it is another user's, OSError(ENOSPC) when\n"
     "/dev/shm is full, TimeoutError when another publisher holds the lock\n"
     "for 5 seconds, ValueError for a name that is empty, has a NUL or is\n"

@@ -3,11 +3,11 @@
  * In Python this file would be:
  *
  *     class rbtree:  # continued
- *         def share(self, name, force=False, *, mode=0o600): ...  # -> True
- *         def save(self, path, force=False, *, mode=0o600): ...   # -> True
- *         def dump(self, name=""): ...                            # -> bytes
+ *         def share(self, name, force=False, *, mode=0o600, expect=None): ...
+ *         def save(self, path, force=False, *, mode=0o600): ...
+ *         def dump(self, name=""): ...
  *         @classmethod
- *         def remove(cls, name): ...                              # -> bool
+ *         def remove(cls, name): ...
  *         def __reduce__(self): ...
  *
  * The entries borrow from the tree's nodes, so the guard is held until the
@@ -61,13 +61,14 @@ publish(RBTreeObject *self, struct target *target)
 PyObject *
 rbtree_py_share(PyObject *object, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"name", "force", "mode", NULL};
+    static char *names[] = {"name", "force", "mode", "expect", NULL};
     RBTreeObject *self = (RBTreeObject *)object;
     struct target target = {.terms.mode = PUBLISHING_DEFAULT_MODE};
     int force = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|p$O&:share", names,
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|p$O&O&:share", names,
                                      &target.object, &force, publishing_mode,
-                                     &target.terms.mode))
+                                     &target.terms.mode, publishing_expect,
+                                     &target.terms))
     {
         return NULL;
     }

@@ -593,26 +593,24 @@ rbtree_py_sizeof(PyObject *object, PyObject *Py_UNUSED(ignored))
 
 /* ---- the type ----------------------------------------------------------- */
 
-#define FASTCALL(function) ((PyCFunction)(void (*)(void))(function))
-
 static PyMethodDef rbtree_methods[] = {
-    {"set", FASTCALL(rbtree_py_set), METH_FASTCALL, rbtree_set_doc},
-    {"pop", FASTCALL(rbtree_py_pop), METH_FASTCALL, rbtree_pop_doc},
-    {"popitem", FASTCALL(rbtree_py_popitem), METH_VARARGS | METH_KEYWORDS,
+    {"set", METHOD(rbtree_py_set), METH_FASTCALL, rbtree_set_doc},
+    {"pop", METHOD(rbtree_py_pop), METH_FASTCALL, rbtree_pop_doc},
+    {"popitem", METHOD(rbtree_py_popitem), METH_VARARGS | METH_KEYWORDS,
      rbtree_popitem_doc},
-    {"setdefault", FASTCALL(rbtree_py_setdefault),
-     METH_VARARGS | METH_KEYWORDS, rbtree_setdefault_doc},
-    {"update", FASTCALL(rbtree_py_update), METH_VARARGS | METH_KEYWORDS,
+    {"setdefault", METHOD(rbtree_py_setdefault), METH_VARARGS | METH_KEYWORDS,
+     rbtree_setdefault_doc},
+    {"update", METHOD(rbtree_py_update), METH_VARARGS | METH_KEYWORDS,
      rbtree_update_doc},
     {"clear", rbtree_py_clear, METH_NOARGS, rbtree_clear_doc},
     {"copy", rbtree_py_copy, METH_NOARGS, rbtree_copy_doc},
-    {"fromkeys", FASTCALL(rbtree_py_fromkeys), METH_FASTCALL | METH_CLASS,
+    {"fromkeys", METHOD(rbtree_py_fromkeys), METH_FASTCALL | METH_CLASS,
      rbtree_fromkeys_doc},
-    {"share", FASTCALL(rbtree_py_share), METH_VARARGS | METH_KEYWORDS,
+    {"share", METHOD(rbtree_py_share), METH_VARARGS | METH_KEYWORDS,
      rbtree_share_doc},
-    {"save", FASTCALL(rbtree_py_save), METH_VARARGS | METH_KEYWORDS,
+    {"save", METHOD(rbtree_py_save), METH_VARARGS | METH_KEYWORDS,
      rbtree_save_doc},
-    {"dump", FASTCALL(rbtree_py_dump), METH_VARARGS | METH_KEYWORDS,
+    {"dump", METHOD(rbtree_py_dump), METH_VARARGS | METH_KEYWORDS,
      rbtree_dump_doc},
     {"remove", rbtree_py_remove, METH_O | METH_CLASS, rbtree_remove_doc},
     {"__reduce__", rbtree_py_reduce, METH_NOARGS, NULL},

@@ -7,7 +7,7 @@
 #define SHAREDMAP_BINDING_SHAREDMAP_DOC_H
 
 static const char sharedmap_doc[] =
-    "sharedmap(name, *, decode=None)\n"
+    "sharedmap(name, *, follow=False, decode=None, owner=None)\n"
     "--\n"
     "\n"
     "The map that some process published under the name, read in place.\n"
@@ -15,8 +15,11 @@ static const char sharedmap_doc[] =
     "It is a snapshot, an immutable Mapping with str keys in order: what it\n"
     "answers never changes, whatever is published or removed later. Opening\n"
     "costs the same whatever the size, and however many processes have it\n"
-    "open, it is in memory once. decode reverses the encode of the\n"
-    "publisher.\n"
+    "open, it is in memory once. With follow each operation sees the newest\n"
+    "snapshot that is published; views and iterators stay on the one they\n"
+    "began with. decode reverses the encode of the publisher. owner is the\n"
+    "uid or the name of a user who is trusted to publish, besides oneself\n"
+    "and root.\n"
     "\n"
     "Raises FileNotFoundError when nothing is published under the name,\n"
     "PermissionError when it is another user's or others may write to it,\n"
@@ -33,10 +36,13 @@ static const char sharedmap_doc[] =
     "True";
 
 static const char sharedmap_open_doc[] =
-    "open($type, path, *, decode=None)\n"
+    "open($type, path, *, follow=False, decode=None, owner=None)\n"
     "--\n"
     "\n"
     "The map that rbtree.save() wrote to a file, read in place.\n"
+    "\n"
+    "The keywords are those of sharedmap(name); what follows notices files\n"
+    "that save() replaces.\n"
     "\n"
     "Raises FileNotFoundError when there is no such file, PermissionError\n"
     "when it belongs to neither you nor root or others may write to it,\n"
@@ -127,6 +133,69 @@ static const char sharedmap_view_doc[] =
     ">>> m = sharedmap.frombuffer(rbtree(a=bytes(range(4))).dump())\n"
     ">>> m.view(\"a\")[1:3].tolist()\n"
     "[1, 2]";
+
+static const char sharedmap_refresh_doc[] =
+    "refresh($self, /)\n"
+    "--\n"
+    "\n"
+    "Move to the newest snapshot; True if there was a newer one.\n"
+    "\n"
+    "A name that was removed meanwhile leaves the map as it is. Raises\n"
+    "SnapshotError and PermissionError as opening does when what is\n"
+    "published now cannot be used; the map keeps what it has. O(1).\n"
+    "\n"
+    ">>> from sharedmap import remove, share, sharedmap\n"
+    ">>> share({\"a\": 1}, \"doc:refresh\", force=True)\n"
+    "True\n"
+    ">>> m = sharedmap(\"doc:refresh\")\n"
+    ">>> share({\"a\": 2}, \"doc:refresh\", force=True)\n"
+    "True\n"
+    ">>> m[\"a\"], m.stale, m.refresh(), m[\"a\"]\n"
+    "(1, True, True, 2)\n"
+    ">>> remove(\"doc:refresh\")\n"
+    "True";
+
+static const char sharedmap_wait_doc[] =
+    "wait($self, timeout=None)\n"
+    "--\n"
+    "\n"
+    "Sleep until something newer is published; False after timeout seconds.\n"
+    "\n"
+    "None waits for ever. Returns at once when there is something newer\n"
+    "already: refresh() moves to it, a map that follows is there. Signals\n"
+    "are handled while it sleeps. Raises ValueError when timeout is\n"
+    "negative or the map is in a buffer.\n"
+    "\n"
+    ">>> from sharedmap import remove, share, sharedmap\n"
+    ">>> share({\"a\": 1}, \"doc:wait\", force=True)\n"
+    "True\n"
+    ">>> sharedmap(\"doc:wait\").wait(timeout=0.01)\n"
+    "False\n"
+    ">>> remove(\"doc:wait\")\n"
+    "True";
+
+static const char sharedmap_snapshot_doc[] =
+    "snapshot($self, /)\n"
+    "--\n"
+    "\n"
+    "Another map on what this one sees now, that does not follow.\n"
+    "\n"
+    ">>> from sharedmap import remove, share, sharedmap\n"
+    ">>> share({\"a\": 1}, \"doc:snapshot\", force=True)\n"
+    "True\n"
+    ">>> m = sharedmap(\"doc:snapshot\", follow=True)\n"
+    ">>> pinned = m.snapshot()\n"
+    ">>> share({\"a\": 2}, \"doc:snapshot\", force=True)\n"
+    "True\n"
+    ">>> m[\"a\"], pinned[\"a\"]\n"
+    "(2, 1)\n"
+    ">>> remove(\"doc:snapshot\")\n"
+    "True";
+
+static const char sharedmap_stale_doc[] =
+    "Whether something newer is published or the name was removed, a bool.\n"
+    "\n"
+    "One memory load. Never true for a map in a buffer.";
 
 static const char sharedmap_verify_doc[] =
     "verify($self, /)\n"

@@ -410,8 +410,8 @@ sharedmap_range_tp_dealloc(PyObject *object)
 }
 
 static PyMethodDef sharedmap_range_methods[] = {
-    {"peekitem", (PyCFunction)(void (*)(void))sharedmap_py_peekitem,
-     METH_VARARGS | METH_KEYWORDS, sharedmap_peekitem_doc},
+    {"peekitem", METHOD(sharedmap_py_peekitem), METH_VARARGS | METH_KEYWORDS,
+     sharedmap_peekitem_doc},
     {"index", sharedmap_py_index, METH_O, sharedmap_index_doc},
     {"bisect_left", sharedmap_py_bisect_left, METH_O,
      sharedmap_bisect_left_doc},

@@ -3,9 +3,9 @@
  * In Python this file would be:
  *
  *     class sharedmap(Mapping):
- *         def __init__(self, name, *, decode=None): ...  # FileNotFoundError
+ *         def __init__(self, name, *, follow=False, decode=None, owner=None)
  *         @classmethod
- *         def open(cls, path, *, decode=None): ...
+ *         def open(cls, path, *, follow=False, decode=None, owner=None): ...
  *         @classmethod
  *         def frombuffer(cls, data, *, decode=None): ...
  *         name: str | None
@@ -24,8 +24,9 @@
  * never written, hence reading takes no lock; only the handle's pointer to it
  * can change.
  *
- * Not here: reading (mapping_type.c, sharedmap_range.c); how a snapshot is
- * found and checked (core/segment.c, core/snapshot_reader.c).
+ * Not here: reading (mapping_type.c, sharedmap_range.c); moving on to newer
+ * snapshots (sharedmap_follow.c); how a snapshot is found and checked
+ * (core/segment.c, core/snapshot_reader.c).
  */
 #include "binding/sharedmap_type.h"
 
@@ -59,9 +60,8 @@ pointer_unlock(SharedMapObject *self)
 #endif
 }
 
-/* A new reference; NULL without an exception when the handle is closed. */
-static SnapshotObject *
-peek_snapshot(SharedMapObject *self)
+SnapshotObject *
+sharedmap_peek(SharedMapObject *self)
 {
     pointer_lock(self);
     SnapshotObject *snapshot = self->snapshot;
@@ -73,11 +73,31 @@ peek_snapshot(SharedMapObject *self)
 SnapshotObject *
 sharedmap_acquire(SharedMapObject *self)
 {
-    SnapshotObject *snapshot = peek_snapshot(self);
+    SnapshotObject *snapshot = sharedmap_peek(self);
     if (snapshot == NULL) {
         PyErr_SetString(PyExc_ValueError, "the sharedmap is closed");
+        return NULL;
+    }
+    if (self->is_following
+        && (segment_is_superseded(&snapshot->segment) || self->is_lost))
+    {
+        return sharedmap_follow(self, snapshot);
     }
     return snapshot;
+}
+
+void
+sharedmap_replace(SharedMapObject *self, SnapshotObject *seen,
+                  SnapshotObject *newer)
+{
+    pointer_lock(self);
+    bool is_ours = self->snapshot == seen;
+    if (is_ours) {
+        self->snapshot = newer;
+    }
+    pointer_unlock(self);
+    // The handle's own reference to the old, or the one we were given.
+    Py_DECREF(is_ours ? seen : newer);
 }
 
 static void
@@ -92,14 +112,19 @@ let_go(SharedMapObject *self)
 
 /* ---- opening ------------------------------------------------------------ */
 
-/* Takes the reference to the snapshot, which may be NULL with an exception. */
+/* How to open; what the keywords say, and what pickling keeps. Owns nothing.
+ */
+struct options {
+    PyObject *decode;  // NULL without a decoder
+    bool follow;
+    PyObject *owner;  // int or None
+};
+
+/* Takes the reference to the snapshot. */
 static PyObject *
 create(PyTypeObject *type, SnapshotObject *snapshot, enum source_kind kind,
        PyObject *source)
 {
-    if (snapshot == NULL) {
-        return NULL;
-    }
     SharedMapObject *self = (SharedMapObject *)type->tp_alloc(type, 0);
     if (self == NULL) {
         Py_DECREF(snapshot);
@@ -113,18 +138,64 @@ create(PyTypeObject *type, SnapshotObject *snapshot, enum source_kind kind,
     return (PyObject *)self;
 }
 
+PyObject *
+sharedmap_pin(SharedMapObject *self, SnapshotObject *snapshot)
+{
+    SharedMapObject *pinned = (SharedMapObject *)create(
+        Py_TYPE(self), (SnapshotObject *)Py_NewRef(snapshot),
+        self->source_kind, self->source);
+    if (pinned != NULL) {
+        pinned->path = Py_XNewRef(self->path);
+        pinned->rules = self->rules;
+    }
+    return (PyObject *)pinned;
+}
+
+/* Opens the file at `path`, bytes, that `source` stands for. `given` is what
+ * the user said, for the exception. */
 static PyObject *
-open_name(PyTypeObject *type, PyObject *source, PyObject *decode)
+open_file(PyTypeObject *type, PyObject *path, enum source_kind kind,
+          PyObject *source, PyObject *given, const struct options *options)
 {
     struct state *state = state_of_type(type);
-    struct name name;
-    PyObject *self = NULL;
-    if (name_parse(state, &name, source) == 0) {
-        struct segment_rules rules = {.follows_links = false};
-        self = create(
-            type, snapshot_open_path(state, name.path, rules, source, decode),
-            SOURCE_NAME, source);
+    struct segment_rules rules = {.follows_links = kind == SOURCE_PATH};
+    if (options->owner != Py_None) {
+        unsigned long owner = PyLong_AsUnsignedLong(options->owner);
+        if (owner == (unsigned long)-1 && PyErr_Occurred()) {
+            return NULL;
+        }
+        rules.has_owner = true;
+        rules.owner = (uint32_t)owner;
     }
+    SnapshotObject *snapshot;
+    enum status status =
+        snapshot_open_path(state, PyBytes_AS_STRING(path), rules,
+                           options->decode, NULL, &snapshot);
+    if (status != STATUS_OK) {
+        return raise_status(state, status, given);
+    }
+    SharedMapObject *self =
+        (SharedMapObject *)create(type, snapshot, kind, source);
+    if (self != NULL) {
+        self->path = Py_NewRef(path);
+        self->rules = rules;
+        self->is_following = options->follow;
+    }
+    return (PyObject *)self;
+}
+
+static PyObject *
+open_name(PyTypeObject *type, PyObject *source, const struct options *options)
+{
+    struct name name;
+    PyObject *path = NULL, *self = NULL;
+    if (name_parse(state_of_type(type), &name, source) == 0) {
+        path = PyBytes_FromString(name.path);
+        if (path != NULL) {
+            self = open_file(type, path, SOURCE_NAME, source, source, options);
+        }
+    }
+    Py_XDECREF(path);
     name_clear(&name);
     return self;
 }
@@ -148,33 +219,29 @@ absolute_path(PyObject *path)
 }
 
 static PyObject *
-open_path(PyTypeObject *type, PyObject *path, PyObject *decode)
+open_path(PyTypeObject *type, PyObject *given, const struct options *options)
 {
-    struct state *state = state_of_type(type);
-    PyObject *encoded = NULL, *self = NULL;
-    PyObject *source = absolute_path(path);
-    if (source != NULL && PyUnicode_FSConverter(source, &encoded)) {
-        struct segment_rules rules = {.follows_links = true};
-        self = create(type,
-                      snapshot_open_path(state, PyBytes_AS_STRING(encoded),
-                                         rules, path, decode),
-                      SOURCE_PATH, source);
-        Py_DECREF(encoded);
+    PyObject *path = NULL, *self = NULL;
+    PyObject *source = absolute_path(given);
+    if (source != NULL && PyUnicode_FSConverter(source, &path)) {
+        self = open_file(type, path, SOURCE_PATH, source, given, options);
     }
+    Py_XDECREF(path);
     Py_XDECREF(source);
     return self;
 }
 
 static PyObject *
-open_buffer(PyTypeObject *type, PyObject *data, PyObject *decode)
+open_buffer(PyTypeObject *type, PyObject *data, const struct options *options)
 {
-    struct state *state = state_of_type(type);
-    return create(type, snapshot_open_buffer(state, data, decode),
-                  SOURCE_BUFFER, data);
+    SnapshotObject *snapshot =
+        snapshot_open_buffer(state_of_type(type), data, options->decode);
+    return snapshot != NULL ? create(type, snapshot, SOURCE_BUFFER, data)
+                            : NULL;
 }
 
 typedef PyObject *(*opener)(PyTypeObject *type, PyObject *source,
-                            PyObject *decode);
+                            const struct options *options);
 
 static const opener openers[] = {
     [SOURCE_NAME] = open_name,
@@ -182,31 +249,67 @@ static const opener openers[] = {
     [SOURCE_BUFFER] = open_buffer,
 };
 
-/* Reads (source, *, decode=None) and opens. */
+/* A new int from a uid or a user's name; a new reference to None for None. */
+static PyObject *
+parse_owner(PyObject *owner)
+{
+    if (owner == Py_None || PyLong_Check(owner)) {
+        return Py_NewRef(owner);
+    }
+    if (!PyUnicode_Check(owner)) {
+        return PyErr_Format(PyExc_TypeError,
+                            "owner must be a uid, a user name or None, not "
+                            "%.100s",
+                            Py_TYPE(owner)->tp_name);
+    }
+    PyObject *module = PyImport_ImportModule("pwd");
+    PyObject *user = module != NULL
+                         ? PyObject_CallMethod(module, "getpwnam", "O", owner)
+                         : NULL;
+    Py_XDECREF(module);
+    PyObject *uid =
+        user != NULL ? PyObject_GetAttrString(user, "pw_uid") : NULL;
+    Py_XDECREF(user);
+    return uid;
+}
+
+/* Opens with options as the user gave them. */
+static PyObject *
+open_with(PyTypeObject *type, enum source_kind kind, PyObject *source,
+          bool follow, PyObject *decode, PyObject *owner)
+{
+    struct options options = {.follow = follow};
+    PyObject *self = NULL;
+    if (value_parse_hook("decode", decode, &options.decode) < 0) {
+        return NULL;
+    }
+    options.owner = parse_owner(owner);
+    if (options.owner != NULL) {
+        self = openers[kind](type, source, &options);
+        Py_DECREF(options.owner);
+    }
+    Py_XDECREF(options.decode);
+    return self;
+}
+
+/* Reads (source, *, follow=False, decode=None, owner=None) and opens. */
 static PyObject *
 parse_and_open(PyTypeObject *type, PyObject *args, PyObject *keywords,
                enum source_kind kind)
 {
-    static char *names[][3] = {
-        [SOURCE_NAME] = {"name", "decode", NULL},
-        [SOURCE_PATH] = {"path", "decode", NULL},
-        [SOURCE_BUFFER] = {"data", "decode", NULL},
-    };
-    static const char *const formats[] = {
-        [SOURCE_NAME] = "O|$O:sharedmap",
-        [SOURCE_PATH] = "O|$O:open",
-        [SOURCE_BUFFER] = "O|$O:frombuffer",
-    };
-    PyObject *source, *given = NULL, *decode;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, formats[kind],
-                                     names[kind], &source, &given)
-        || value_parse_hook("decode", given, &decode) < 0)
+    static char *name_names[] = {"name", "follow", "decode", "owner", NULL};
+    static char *path_names[] = {"path", "follow", "decode", "owner", NULL};
+    PyObject *source, *decode = NULL, *owner = Py_None;
+    int follow = 0;
+    if (!PyArg_ParseTupleAndKeywords(
+            args, keywords,
+            kind == SOURCE_NAME ? "O|$pOO:sharedmap" : "O|$pOO:open",
+            kind == SOURCE_NAME ? name_names : path_names, &source, &follow,
+            &decode, &owner))
     {
         return NULL;
     }
-    PyObject *self = openers[kind](type, source, decode);
-    Py_XDECREF(decode);
-    return self;
+    return open_with(type, kind, source, follow != 0, decode, owner);
 }
 
 static PyObject *
@@ -224,7 +327,15 @@ sharedmap_py_open(PyObject *type, PyObject *args, PyObject *keywords)
 static PyObject *
 sharedmap_py_frombuffer(PyObject *type, PyObject *args, PyObject *keywords)
 {
-    return parse_and_open((PyTypeObject *)type, args, keywords, SOURCE_BUFFER);
+    static char *names[] = {"data", "decode", NULL};
+    PyObject *data, *decode = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|$O:frombuffer", names,
+                                     &data, &decode))
+    {
+        return NULL;
+    }
+    return open_with((PyTypeObject *)type, SOURCE_BUFFER, data, false, decode,
+                     Py_None);
 }
 
 /* ---- pickling ----------------------------------------------------------- */
@@ -234,26 +345,26 @@ static PyObject *
 sharedmap_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     SharedMapObject *self = (SharedMapObject *)object;
-    PyObject *reopen = NULL, *source = NULL, *result = NULL;
+    PyObject *reopen = NULL, *source = NULL, *owner = NULL, *result = NULL;
     SnapshotObject *snapshot = sharedmap_acquire(self);
     if (snapshot == NULL) {
         return NULL;
     }
     reopen = PyObject_GetAttrString((PyObject *)Py_TYPE(self), "_reopen");
-    if (reopen == NULL) {
-        goto done;
-    }
     source = self->source_kind == SOURCE_BUFFER
                  ? PyBytes_FromStringAndSize(
                        (const char *)snapshot->view.bytes,
                        (Py_ssize_t)snapshot->view.header.total_size)
                  : Py_NewRef(self->source);
-    if (source != NULL) {
+    owner = self->rules.has_owner ? PyLong_FromUnsignedLong(self->rules.owner)
+                                  : Py_NewRef(Py_None);
+    if (reopen != NULL && source != NULL && owner != NULL) {
         result = Py_BuildValue(
-            "O(iOO)", reopen, (int)self->source_kind, source,
-            snapshot->decode != NULL ? snapshot->decode : Py_None);
+            "O(iOOOO)", reopen, (int)self->source_kind, source,
+            self->is_following ? Py_True : Py_False,
+            snapshot->decode != NULL ? snapshot->decode : Py_None, owner);
     }
-done:
+    Py_XDECREF(owner);
     Py_XDECREF(source);
     Py_XDECREF(reopen);
     Py_DECREF(snapshot);
@@ -263,22 +374,19 @@ done:
 static PyObject *
 sharedmap_py_reopen(PyObject *type, PyObject *args)
 {
-    int kind;
-    PyObject *source, *given, *decode;
-    if (!PyArg_ParseTuple(args, "iOO:_reopen", &kind, &source, &given)
-        || value_parse_hook("decode", given, &decode) < 0)
+    int kind, follow;
+    PyObject *source, *decode, *owner;
+    if (!PyArg_ParseTuple(args, "iOpOO:_reopen", &kind, &source, &follow,
+                          &decode, &owner))
     {
         return NULL;
     }
-    PyObject *self = NULL;
     if (kind < SOURCE_NAME || kind > SOURCE_BUFFER) {
-        PyErr_Format(PyExc_ValueError, "unknown kind of source: %d", kind);
+        return PyErr_Format(PyExc_ValueError, "unknown kind of source: %d",
+                            kind);
     }
-    else {
-        self = openers[kind]((PyTypeObject *)type, source, decode);
-    }
-    Py_XDECREF(decode);
-    return self;
+    return open_with((PyTypeObject *)type, (enum source_kind)kind, source,
+                     follow != 0, decode, owner);
 }
 
 /* ---- attributes --------------------------------------------------------- */
@@ -320,7 +428,7 @@ sharedmap_get_nbytes(PyObject *object, void *Py_UNUSED(closure))
 static PyObject *
 sharedmap_get_closed(PyObject *object, void *Py_UNUSED(closure))
 {
-    SnapshotObject *snapshot = peek_snapshot((SharedMapObject *)object);
+    SnapshotObject *snapshot = sharedmap_peek((SharedMapObject *)object);
     bool is_closed = snapshot == NULL;
     Py_XDECREF(snapshot);
     return PyBool_FromLong(is_closed);
@@ -330,7 +438,7 @@ static PyObject *
 sharedmap_tp_repr(PyObject *object)
 {
     SharedMapObject *self = (SharedMapObject *)object;
-    SnapshotObject *snapshot = peek_snapshot(self);
+    SnapshotObject *snapshot = sharedmap_peek(self);
     PyObject *name = self->source_kind == SOURCE_BUFFER
                          ? PyUnicode_FromString("in a buffer")
                          : PyObject_Repr(self->source);
@@ -427,20 +535,19 @@ sharedmap_tp_dealloc(PyObject *object)
     }
     Py_XDECREF(self->snapshot);
     Py_XDECREF(self->source);
+    Py_XDECREF(self->path);
     type->tp_free(self);
     Py_DECREF(type);
 }
 
 /* ---- the type ----------------------------------------------------------- */
 
-#define KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
-
 static PyMethodDef sharedmap_methods[] = {
-    {"open", KEYWORDS(sharedmap_py_open),
+    {"open", METHOD(sharedmap_py_open),
      METH_VARARGS | METH_KEYWORDS | METH_CLASS, sharedmap_open_doc},
-    {"frombuffer", KEYWORDS(sharedmap_py_frombuffer),
+    {"frombuffer", METHOD(sharedmap_py_frombuffer),
      METH_VARARGS | METH_KEYWORDS | METH_CLASS, sharedmap_frombuffer_doc},
-    {"peekitem", KEYWORDS(sharedmap_py_peekitem), METH_VARARGS | METH_KEYWORDS,
+    {"peekitem", METHOD(sharedmap_py_peekitem), METH_VARARGS | METH_KEYWORDS,
      sharedmap_peekitem_doc},
     {"index", sharedmap_py_index, METH_O, sharedmap_index_doc},
     {"bisect_left", sharedmap_py_bisect_left, METH_O,
@@ -448,6 +555,10 @@ static PyMethodDef sharedmap_methods[] = {
     {"bisect_right", sharedmap_py_bisect_right, METH_O,
      sharedmap_bisect_right_doc},
     {"view", sharedmap_py_view, METH_O, sharedmap_view_doc},
+    {"refresh", sharedmap_py_refresh, METH_NOARGS, sharedmap_refresh_doc},
+    {"wait", METHOD(sharedmap_py_wait), METH_VARARGS | METH_KEYWORDS,
+     sharedmap_wait_doc},
+    {"snapshot", sharedmap_py_snapshot, METH_NOARGS, sharedmap_snapshot_doc},
     {"verify", sharedmap_py_verify, METH_NOARGS, sharedmap_verify_doc},
     {"close", sharedmap_py_close, METH_NOARGS, sharedmap_close_doc},
     {"__enter__", sharedmap_py_enter, METH_NOARGS, sharedmap_enter_doc},
@@ -462,6 +573,7 @@ static PyGetSetDef sharedmap_attributes[] = {
     {"generation", sharedmap_get_generation, NULL, sharedmap_generation_doc,
      NULL},
     {"nbytes", sharedmap_get_nbytes, NULL, sharedmap_nbytes_doc, NULL},
+    {"stale", sharedmap_get_stale, NULL, sharedmap_stale_doc, NULL},
     {"closed", sharedmap_get_closed, NULL, sharedmap_closed_doc, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

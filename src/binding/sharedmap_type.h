@@ -5,6 +5,8 @@
 #ifndef SHAREDMAP_BINDING_SHAREDMAP_TYPE_H
 #define SHAREDMAP_BINDING_SHAREDMAP_TYPE_H
 
+#include <stdatomic.h>
+
 #include "binding/mapping_type.h"
 #include "binding/snapshot_type.h"
 #include "binding/state.h"
@@ -15,11 +17,16 @@ enum source_kind { SOURCE_NAME, SOURCE_PATH, SOURCE_BUFFER };
 typedef struct {
     MappingObject base;
     enum source_kind source_kind;
-    PyObject *source;          // owned: name or path as str, or the buffer
-    SnapshotObject *snapshot;  // owned; NULL when closed
+    PyObject *source;            // owned: name or path as str, or the buffer
+    PyObject *path;              // owned bytes: the file; NULL for a buffer
+    struct segment_rules rules;  // for opening the path again
+    SnapshotObject *snapshot;    // owned; NULL when closed
 #ifdef Py_GIL_DISABLED
-    PyMutex mutex;  // guards `snapshot`, the one word that changes
+    PyMutex mutex;  // guards `snapshot`, the one pointer that changes
 #endif
+    bool is_following;
+    atomic_bool is_lost;     // the path led nowhere when we last looked
+    atomic_llong next_look;  // segment_clock() before which not to look again
     PyObject *weak_references;
 } SharedMapObject;
 
@@ -30,9 +37,41 @@ struct span {
     uint64_t high;
 };
 
-/* A new reference, or NULL with ValueError when the handle is closed. */
+/* A new reference to what the handle has at the moment, without following;
+ * NULL without an exception when the handle is closed. */
+SnapshotObject *
+sharedmap_peek(SharedMapObject *self);
+
+/* A new reference to what the next operation shall see: the newest if the
+ * handle follows. NULL with ValueError when the handle is closed. */
 SnapshotObject *
 sharedmap_acquire(SharedMapObject *self);
+
+/* Puts `newer` in the place of `seen`, unless somebody else has done so.
+ * Takes the reference to `newer`. */
+void
+sharedmap_replace(SharedMapObject *self, SnapshotObject *seen,
+                  SnapshotObject *newer);
+
+/* A new handle on `snapshot` with the source of `self`, that does not follow.
+ */
+PyObject *
+sharedmap_pin(SharedMapObject *self, SnapshotObject *snapshot);
+
+/* Takes a reference to a snapshot that is superseded and gives one to the
+ * newest that can be had, which may be the same. Raises nothing. */
+SnapshotObject *
+sharedmap_follow(SharedMapObject *self, SnapshotObject *seen);
+
+/* stale, refresh, wait, snapshot; see sharedmap_follow.c. */
+PyObject *
+sharedmap_get_stale(PyObject *self, void *closure);
+PyObject *
+sharedmap_py_refresh(PyObject *self, PyObject *ignored);
+PyObject *
+sharedmap_py_wait(PyObject *self, PyObject *args, PyObject *keywords);
+PyObject *
+sharedmap_py_snapshot(PyObject *self, PyObject *ignored);
 
 /* Fills what a sharedmap or a range of one stands for; release it. -1 with
  * ValueError when the handle is closed. */

@@ -11,6 +11,8 @@
  */
 #include "binding/snapshot_type.h"
 
+#include <errno.h>
+
 #include "binding/errors.h"
 
 static SnapshotObject *
@@ -26,31 +28,39 @@ snapshot_create(struct state *state, PyObject *decode)
     return self;
 }
 
-SnapshotObject *
+enum status
 snapshot_open_path(struct state *state, const char *path,
-                   struct segment_rules rules, PyObject *name,
-                   PyObject *decode)
+                   struct segment_rules rules, PyObject *decode,
+                   const SnapshotObject *known, SnapshotObject **opened)
 {
-    SnapshotObject *self = snapshot_create(state, decode);
-    if (self == NULL) {
-        return NULL;
-    }
+    struct segment segment = SEGMENT_EMPTY;
+    struct snapshot view;
     enum status status;
     Py_BEGIN_ALLOW_THREADS
-    status = segment_open(&self->segment, path, rules);
+    status = segment_open(&segment, path, rules,
+                          known != NULL ? &known->segment : NULL);
     Py_END_ALLOW_THREADS
     if (status == STATUS_OK) {
         // The segment checked the header in the file, the view checks the
         // header in the mapping: only the second copy is used.
-        status = snapshot_open(&self->view, self->segment.bytes,
-                               self->segment.size);
+        status = snapshot_open(&view, segment.bytes, segment.size);
     }
     if (status != STATUS_OK) {
-        raise_status(state, status, name);
-        Py_DECREF(self);
-        return NULL;
+        int saved_errno = errno;
+        segment_close(&segment);
+        errno = saved_errno;
+        return status;
     }
-    return self;
+    SnapshotObject *self = snapshot_create(state, decode);
+    if (self == NULL) {
+        PyErr_Clear();
+        segment_close(&segment);
+        return STATUS_NO_MEMORY;
+    }
+    self->segment = segment;
+    self->view = view;
+    *opened = self;
+    return STATUS_OK;
 }
 
 SnapshotObject *

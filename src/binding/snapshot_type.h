@@ -21,12 +21,13 @@ typedef struct {
     PyObject *decode;        // owned; NULL without a decoder
 } SnapshotObject;
 
-/* A new reference to the snapshot in the file at `path`. NULL with the
- * exception, which carries `name`. */
-SnapshotObject *
+/* Fills a new reference to the snapshot in the file at `path`. With `known`,
+ * STATUS_UNCHANGED if that is the file of it. Releases the GIL and raises
+ * nothing. */
+enum status
 snapshot_open_path(struct state *state, const char *path,
-                   struct segment_rules rules, PyObject *name,
-                   PyObject *decode);
+                   struct segment_rules rules, PyObject *decode,
+                   const SnapshotObject *known, SnapshotObject **opened);
 
 /* A new reference to the snapshot in the buffer of `data`, which it holds. */
 SnapshotObject *

@@ -31,6 +31,7 @@ enum type_index {
 struct state {
     PyTypeObject *types[TYPE_COUNT];
     PyObject *snapshot_error;
+    PyObject *stale_error;
 };
 
 /* The state of the module that made `type` or one of its bases. Only for
@@ -54,6 +55,9 @@ extern PyType_Spec items_view_spec;
 
 /* The module's functions; see functions.c. */
 extern PyMethodDef module_functions[];
+
+/* A method or function that takes more than one object. */
+#define METHOD(function) ((PyCFunction)(void (*)(void))(function))
 
 /* Flags that all our types have; instances come only from the module's own
  * code if the second is used. */

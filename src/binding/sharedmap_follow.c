@@ -1,0 +1,252 @@
+/* binding/sharedmap_follow.c
+ *
+ * In Python this file would be:
+ *
+ *     class sharedmap:  # continued
+ *         stale: bool
+ *         def refresh(self): ...             # -> bool
+ *         def wait(self, timeout=None): ...  # -> bool
+ *         def snapshot(self): ...            # -> sharedmap
+ *
+ * A handle moves on by opening its path again:
+ *
+ *     seen --superseded?--> open path --another file--> newer, checked
+ *                                     --the same-----+
+ *                                     --nothing------+-> keep what we have
+ *                                     --no snapshot--+
+ *
+ * What is new is opened and checked before it takes the old one's place, and
+ * takes it only if the old one is still there. Of two threads that move at the
+ * same time one wins, and nobody ever goes back.
+ *
+ * That a snapshot is superseded is a hint. It comes a moment before the name
+ * leads to the new file, and it stays when the name was removed; so who
+ * follows and finds nothing new asks again, but not more often than every
+ * millisecond.
+ *
+ * Not here: the word that is looked at; see core/segment_wait.c.
+ */
+#include <errno.h>
+#include <math.h>
+
+#include "binding/errors.h"
+#include "binding/sharedmap_type.h"
+
+static const long long LOOK_AGAIN = 1000000;  // nanoseconds
+static const int64_t LONGEST_SLEEP = 500000000;
+static const int64_t FIRST_PAUSE = 1000000;
+static const int64_t LONGEST_PAUSE = 20000000;
+
+static bool
+is_hinted(SharedMapObject *self, SnapshotObject *seen)
+{
+    return self->path != NULL
+           && (segment_is_superseded(&seen->segment) || self->is_lost);
+}
+
+/* Moves on from `seen`, if there is something to move to. */
+static enum status
+move_on(SharedMapObject *self, SnapshotObject *seen)
+{
+    SnapshotObject *newer;
+    enum status status =
+        snapshot_open_path(self->base.state, PyBytes_AS_STRING(self->path),
+                           self->rules, seen->decode, seen, &newer);
+    self->is_lost = status == STATUS_NAME_ABSENT;
+    if (status == STATUS_OK) {
+        sharedmap_replace(self, seen, newer);
+    }
+    return status;
+}
+
+SnapshotObject *
+sharedmap_follow(SharedMapObject *self, SnapshotObject *seen)
+{
+    int64_t now = segment_clock();
+    if (now < self->next_look) {
+        return seen;
+    }
+    if (move_on(self, seen) != STATUS_OK) {
+        self->next_look = now + LOOK_AGAIN;
+        return seen;
+    }
+    SnapshotObject *newest = sharedmap_peek(self);
+    if (newest == NULL) {
+        // Closed by another thread; this operation still began before that.
+        return seen;
+    }
+    Py_DECREF(seen);
+    return newest;
+}
+
+/* A new reference to what the handle has, or NULL with ValueError. */
+static SnapshotObject *
+peek_open(SharedMapObject *self)
+{
+    SnapshotObject *seen = sharedmap_peek(self);
+    if (seen == NULL) {
+        PyErr_SetString(PyExc_ValueError, "the sharedmap is closed");
+    }
+    return seen;
+}
+
+PyObject *
+sharedmap_get_stale(PyObject *object, void *Py_UNUSED(closure))
+{
+    SharedMapObject *self = (SharedMapObject *)object;
+    SnapshotObject *seen = peek_open(self);
+    if (seen == NULL) {
+        return NULL;
+    }
+    bool is_stale = is_hinted(self, seen);
+    Py_DECREF(seen);
+    return PyBool_FromLong(is_stale);
+}
+
+PyObject *
+sharedmap_py_refresh(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    SharedMapObject *self = (SharedMapObject *)object;
+    SnapshotObject *seen = peek_open(self);
+    if (seen == NULL) {
+        return NULL;
+    }
+    enum status status =
+        self->path != NULL ? move_on(self, seen) : STATUS_UNCHANGED;
+    Py_DECREF(seen);
+    if (status == STATUS_OK) {
+        Py_RETURN_TRUE;
+    }
+    if (status == STATUS_UNCHANGED || status == STATUS_NAME_ABSENT) {
+        Py_RETURN_FALSE;
+    }
+    return raise_status(self->base.state, status, self->source);
+}
+
+PyObject *
+sharedmap_py_snapshot(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    SharedMapObject *self = (SharedMapObject *)object;
+    SnapshotObject *snapshot = sharedmap_acquire(self);
+    if (snapshot == NULL) {
+        return NULL;
+    }
+    PyObject *pinned = sharedmap_pin(self, snapshot);
+    Py_DECREF(snapshot);
+    return pinned;
+}
+
+/* ---- waiting ------------------------------------------------------------ */
+
+/* Whether there is something newer than `seen`. A handle that follows moves to
+ * it at once, and takes nothing for newer that it could not move to. */
+static bool
+has_newer(SharedMapObject *self, SnapshotObject *seen)
+{
+    if (self->is_following) {
+        return move_on(self, seen) == STATUS_OK;
+    }
+    enum status status = segment_look(
+        &seen->segment, PyBytes_AS_STRING(self->path), self->rules);
+    self->is_lost = status == STATUS_NAME_ABSENT;
+    return status == STATUS_OK;
+}
+
+/* Sleeps until there is reason to look again, but not longer than `left`
+ * nanoseconds. False if a signal arrived. `pause` grows while there is a hint
+ * that has come to nothing so far. */
+static bool
+sleep_until_hinted(SharedMapObject *self, SnapshotObject *seen, int64_t left,
+                   int64_t *pause)
+{
+    bool is_undisturbed;
+    if (is_hinted(self, seen)) {
+        Py_BEGIN_ALLOW_THREADS
+        is_undisturbed = segment_pause(left < *pause ? left : *pause);
+        Py_END_ALLOW_THREADS
+        *pause = *pause < LONGEST_PAUSE ? *pause * 2 : *pause;
+        return is_undisturbed;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    is_undisturbed = segment_wait(&seen->segment,
+                                  left < LONGEST_SLEEP ? left : LONGEST_SLEEP)
+                     != WAKE_SIGNAL;
+    Py_END_ALLOW_THREADS
+    return is_undisturbed;
+}
+
+/* 1 when there is something newer, 0 when the time is over, -1 with an
+ * exception. */
+static int
+wait_for_newer(SharedMapObject *self, SnapshotObject *seen, int64_t deadline)
+{
+    int64_t pause = FIRST_PAUSE;
+    if (is_hinted(self, seen) && has_newer(self, seen)) {
+        return 1;
+    }
+    for (;;) {
+        int64_t left = deadline - segment_clock();
+        if (left <= 0) {
+            return 0;
+        }
+        bool is_undisturbed = sleep_until_hinted(self, seen, left, &pause);
+        if (!is_undisturbed && PyErr_CheckSignals() < 0) {
+            return -1;
+        }
+        if (has_newer(self, seen)) {
+            return 1;
+        }
+    }
+}
+
+/* Fills a point of segment_clock(). -1 with TypeError or ValueError. */
+static int
+parse_timeout(PyObject *timeout, int64_t *deadline)
+{
+    *deadline = INT64_MAX;
+    if (timeout == Py_None) {
+        return 0;
+    }
+    double seconds = PyFloat_AsDouble(timeout);
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (isnan(seconds) || seconds < 0) {
+        PyErr_SetString(PyExc_ValueError,
+                        "timeout must be None or a number of seconds, not "
+                        "negative");
+        return -1;
+    }
+    // 100 years and for ever are the same to us.
+    if (seconds < 3e9) {
+        *deadline = segment_clock() + (int64_t)(seconds * 1e9);
+    }
+    return 0;
+}
+
+PyObject *
+sharedmap_py_wait(PyObject *object, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"timeout", NULL};
+    SharedMapObject *self = (SharedMapObject *)object;
+    PyObject *timeout = Py_None;
+    int64_t deadline;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O:wait", names,
+                                     &timeout)
+        || parse_timeout(timeout, &deadline) < 0)
+    {
+        return NULL;
+    }
+    if (self->path == NULL) {
+        PyErr_SetString(PyExc_ValueError,
+                        "nothing newer can come for a map in a buffer");
+        return NULL;
+    }
+    SnapshotObject *seen = peek_open(self);
+    if (seen == NULL) {
+        return NULL;
+    }
+    int result = wait_for_newer(self, seen, deadline);
+    Py_DECREF(seen);
+    return result < 0 ? NULL : PyBool_FromLong(result);
+}
