@@ -11,16 +11,30 @@ from collections.abc import MutableMapping as _MutableMapping
 from collections.abc import ValuesView as _ValuesView
 
 from . import _sharedmap
-from ._sharedmap import SnapshotError, __version__, names, rbtree, remove, share, sharedmap
+from ._sharedmap import (
+    SnapshotError,
+    StaleError,
+    __version__,
+    names,
+    rbtree,
+    remove,
+    share,
+    sharedmap,
+    update,
+)
+from ._watch import watch
 
 __all__ = [
     "SnapshotError",
+    "StaleError",
     "__version__",
     "names",
     "rbtree",
     "remove",
     "share",
     "sharedmap",
+    "update",
+    "watch",
 ]
 
 # isinstance() with the abstract classes; the methods are all in C already.
