@@ -3,7 +3,7 @@
  * In Python this file would be:
  *
  *     def share(mapping, name, force=False, *, mode=0o600, expect=None,
- *               encode=None): ...
+ *               index="hash", encode=None): ...
  *     def update(name, changes, remove=(), *, encode=None): ...
  *     def remove(name): ...
  *     def names(): ...
@@ -24,18 +24,19 @@
 static PyObject *
 module_py_share(PyObject *module, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"mapping", "name",   "force", "mode",
-                            "expect",  "encode", NULL};
+    static char *names[] = {"mapping", "name",  "force",  "mode",
+                            "expect",  "index", "encode", NULL};
     struct state *state = PyModule_GetState(module);
     struct target target = {.terms.mode = PUBLISHING_DEFAULT_MODE};
     struct name name;
     struct batch batch;
     PyObject *mapping, *hook = NULL, *encode, *result = NULL;
     int force = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|p$O&O&O:share", names,
-                                     &mapping, &target.object, &force,
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|p$O&O&O&O:share",
+                                     names, &mapping, &target.object, &force,
                                      publishing_mode, &target.terms.mode,
-                                     publishing_expect, &target.terms, &hook)
+                                     publishing_expect, &target.terms,
+                                     publishing_index, &target.index, &hook)
         || value_parse_hook("encode", hook, &encode) < 0)
     {
         return NULL;

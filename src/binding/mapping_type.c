@@ -111,7 +111,7 @@ mapping_mp_length(PyObject *self)
     return methods_of(self)->length(self);
 }
 
-static PyObject *
+PyObject *
 mapping_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
                PyObject *keyword_names)
 {
@@ -226,7 +226,7 @@ subscript_slice(PyObject *self, PyObject *object)
     return range;
 }
 
-static PyObject *
+PyObject *
 mapping_mp_subscript(PyObject *self, PyObject *key)
 {
     PyObject *value = NULL;

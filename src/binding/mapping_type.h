@@ -66,6 +66,13 @@ mapping_check_any(struct state *state, PyObject *object);
 PyObject *
 mapping_iterate(PyObject *self, enum item_kind kind, enum direction direction);
 
+/* m[key_or_slice] and m.get(key, default) of the base type. */
+PyObject *
+mapping_mp_subscript(PyObject *self, PyObject *key);
+PyObject *
+mapping_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
+               PyObject *keyword_names);
+
 /* A new set-like view of a mapping of ours; see view_type.c. */
 PyObject *
 view_create(struct state *state, PyObject *mapping, enum item_kind kind);

@@ -11,7 +11,11 @@ publishing_run(struct target *target, const struct entry *entries,
                size_t count)
 {
     struct snapshot_plan plan;
-    enum status status = publish_plan(&plan, entries, count, target->label);
+    struct snapshot_options options = {
+        .label = target->label,
+        .index = target->index,
+    };
+    enum status status = publish_plan(&plan, entries, count, &options);
     if (status != STATUS_OK) {
         return status;
     }
@@ -54,6 +58,25 @@ publishing_mode(PyObject *object, void *mode)
     }
     *(unsigned *)mode = (unsigned)bits;
     return 1;
+}
+
+int
+publishing_index(PyObject *object, void *address)
+{
+    enum snapshot_index *index = address;
+    if (PyUnicode_Check(object)) {
+        if (PyUnicode_CompareWithASCIIString(object, "hash") == 0) {
+            *index = INDEX_HASH;
+            return 1;
+        }
+        if (PyUnicode_CompareWithASCIIString(object, "tree") == 0) {
+            *index = INDEX_TREE;
+            return 1;
+        }
+    }
+    PyErr_Format(PyExc_ValueError, "index must be 'hash' or 'tree', not %R",
+                 object);
+    return 0;
 }
 
 int

@@ -16,6 +16,7 @@ struct target {
     const char *path;    // borrowed
     struct slice label;  // borrowed
     struct draft_terms terms;
+    enum snapshot_index index;
     uint64_t needed;      // filled: the size of the snapshot
     uint64_t generation;  // filled: what is published now
 };
@@ -34,6 +35,10 @@ publishing_result(struct state *state, const struct target *target,
  * must be able to read and write, nobody else to write. */
 int
 publishing_mode(PyObject *object, void *mode);
+
+/* A converter for PyArg_Parse: "hash" or "tree" into enum snapshot_index. */
+int
+publishing_index(PyObject *object, void *index);
 
 /* A converter for PyArg_Parse: None or a generation into struct draft_terms. */
 int

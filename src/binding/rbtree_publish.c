@@ -3,9 +3,10 @@
  * In Python this file would be:
  *
  *     class rbtree:  # continued
- *         def share(self, name, force=False, *, mode=0o600, expect=None): ...
- *         def save(self, path, force=False, *, mode=0o600): ...
- *         def dump(self, name=""): ...
+ *         def share(self, name, force=False, *, mode=0o600, expect=None,
+ *                   index="hash"): ...
+ *         def save(self, path, force=False, *, mode=0o600, index="hash"): ...
+ *         def dump(self, name="", *, index="hash"): ...
  *         @classmethod
  *         def remove(cls, name): ...
  *         def __reduce__(self): ...
@@ -61,14 +62,14 @@ publish(RBTreeObject *self, struct target *target)
 PyObject *
 rbtree_py_share(PyObject *object, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"name", "force", "mode", "expect", NULL};
+    static char *names[] = {"name", "force", "mode", "expect", "index", NULL};
     RBTreeObject *self = (RBTreeObject *)object;
     struct target target = {.terms.mode = PUBLISHING_DEFAULT_MODE};
     int force = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|p$O&O&:share", names,
-                                     &target.object, &force, publishing_mode,
-                                     &target.terms.mode, publishing_expect,
-                                     &target.terms))
+    if (!PyArg_ParseTupleAndKeywords(
+            args, keywords, "O|p$O&O&O&:share", names, &target.object, &force,
+            publishing_mode, &target.terms.mode, publishing_expect,
+            &target.terms, publishing_index, &target.index))
     {
         return NULL;
     }
@@ -87,16 +88,17 @@ rbtree_py_share(PyObject *object, PyObject *args, PyObject *keywords)
 PyObject *
 rbtree_py_save(PyObject *object, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"path", "force", "mode", NULL};
+    static char *names[] = {"path", "force", "mode", "index", NULL};
     struct target target = {
         .terms.mode = PUBLISHING_DEFAULT_MODE,
         .terms.is_durable = true,
     };
     int force = 0;
     PyObject *path;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|p$O&:save", names,
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|p$O&O&:save", names,
                                      &target.object, &force, publishing_mode,
-                                     &target.terms.mode)
+                                     &target.terms.mode, publishing_index,
+                                     &target.index)
         || !PyUnicode_FSConverter(target.object, &path))
     {
         return NULL;
@@ -111,11 +113,11 @@ rbtree_py_save(PyObject *object, PyObject *args, PyObject *keywords)
 /* The snapshot as bytes, under the guard and with the GIL. NULL, with the
  * exception only if the status is STATUS_OK. */
 static PyObject *
-dump_entries(const struct entry *entries, size_t count, struct slice label,
-             enum status *status)
+dump_entries(const struct entry *entries, size_t count,
+             const struct snapshot_options *options, enum status *status)
 {
     struct snapshot_plan plan;
-    *status = publish_plan(&plan, entries, count, label);
+    *status = publish_plan(&plan, entries, count, options);
     if (*status != STATUS_OK) {
         return NULL;
     }
@@ -136,7 +138,7 @@ dump_entries(const struct entry *entries, size_t count, struct slice label,
 }
 
 static PyObject *
-dump(RBTreeObject *self, PyObject *name)
+dump(RBTreeObject *self, PyObject *name, enum snapshot_index index)
 {
     struct text label = {.slice = {NULL, 0}};
     struct entry *entries = NULL;
@@ -145,10 +147,11 @@ dump(RBTreeObject *self, PyObject *name)
     if (name != NULL && text_encode(&label, name) < 0) {
         return NULL;
     }
+    struct snapshot_options options = {.label = label.slice, .index = index};
     guard_begin_publish(&self->guard);
     enum status status = gather(self->tree, &entries, &count);
     if (status == STATUS_OK) {
-        bytes = dump_entries(entries, count, label.slice, &status);
+        bytes = dump_entries(entries, count, &options, &status);
     }
     guard_end_publish(&self->guard);
     memory_release(entries);
@@ -162,13 +165,15 @@ dump(RBTreeObject *self, PyObject *name)
 PyObject *
 rbtree_py_dump(PyObject *self, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"name", NULL};
+    static char *names[] = {"name", "index", NULL};
     PyObject *name = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|U:dump", names, &name))
+    enum snapshot_index index = INDEX_HASH;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|U$O&:dump", names,
+                                     &name, publishing_index, &index))
     {
         return NULL;
     }
-    return dump((RBTreeObject *)self, name);
+    return dump((RBTreeObject *)self, name, index);
 }
 
 PyObject *
@@ -188,7 +193,7 @@ rbtree_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
     PyObject *bytes = NULL, *dict = NULL, *result = NULL;
     PyObject *restore =
         PyObject_GetAttrString((PyObject *)Py_TYPE(self), "_restore");
-    bytes = restore != NULL ? dump(self, NULL) : NULL;
+    bytes = restore != NULL ? dump(self, NULL, INDEX_TREE) : NULL;
     if (bytes == NULL) {
         goto done;
     }

@@ -69,6 +69,22 @@ static const char sharedmap_frombuffer_doc[] =
     ">>> sharedmap.frombuffer(rbtree(a=\"1\").dump())\n"
     "<sharedmap in a buffer, 1 entry>";
 
+static const char sharedmap_get_many_doc[] =
+    "get_many($self, keys, default=None)\n"
+    "--\n"
+    "\n"
+    "The values of many keys, a list; default for those that are not there.\n"
+    "\n"
+    "Much faster than asking for one after the other, since the memory that\n"
+    "one key needs is on its way while others are looked up. Raises\n"
+    "TypeError when a key is not a str. O(k), O(k log n) without a hash\n"
+    "index.\n"
+    "\n"
+    ">>> from sharedmap import rbtree, sharedmap\n"
+    ">>> m = sharedmap.frombuffer(rbtree(a=1, b=2).dump())\n"
+    ">>> m.get_many([\"b\", \"c\", \"a\"])\n"
+    "[2, None, 1]";
+
 static const char sharedmap_peekitem_doc[] =
     "peekitem($self, index=-1)\n"
     "--\n"

@@ -34,6 +34,7 @@
 #include <structmember.h>
 
 #include "binding/errors.h"
+#include "binding/mapping_doc.h"
 #include "binding/name.h"
 #include "binding/sharedmap_doc.h"
 #include "binding/value.h"
@@ -543,6 +544,10 @@ sharedmap_tp_dealloc(PyObject *object)
 /* ---- the type ----------------------------------------------------------- */
 
 static PyMethodDef sharedmap_methods[] = {
+    {"get", METHOD(sharedmap_py_get), METH_FASTCALL | METH_KEYWORDS,
+     mapping_get_doc},
+    {"get_many", METHOD(sharedmap_py_get_many), METH_VARARGS | METH_KEYWORDS,
+     sharedmap_get_many_doc},
     {"open", METHOD(sharedmap_py_open),
      METH_VARARGS | METH_KEYWORDS | METH_CLASS, sharedmap_open_doc},
     {"frombuffer", METHOD(sharedmap_py_frombuffer),
@@ -591,6 +596,7 @@ static PyType_Slot sharedmap_slots[] = {
     {Py_tp_traverse, sharedmap_tp_traverse},
     {Py_tp_clear, sharedmap_tp_clear},
     {Py_tp_repr, sharedmap_tp_repr},
+    {Py_mp_subscript, sharedmap_mp_subscript},
     {Py_tp_methods, sharedmap_methods},
     {Py_tp_getset, sharedmap_attributes},
     {Py_tp_members, sharedmap_members},

@@ -108,6 +108,9 @@ snapshot_tp_dealloc(PyObject *object)
     SnapshotObject *self = (SnapshotObject *)object;
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+#ifndef Py_GIL_DISABLED
+    value_cache_clear(&self->cache);
+#endif
     segment_close(&self->segment);
     PyBuffer_Release(&self->buffer);
     Py_XDECREF(self->decode);

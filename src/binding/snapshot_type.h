@@ -2,13 +2,14 @@
  *
  * One opened snapshot, shared by everybody who looks at it: handles, ranges,
  * iterators, memoryviews. Each holds a reference; the bytes are let go with
- * the last one. It is never changed, so using it takes no lock. Not visible in
- * Python.
+ * the last one. It is never changed, but for its cache, so using it takes no
+ * lock. Not visible in Python.
  */
 #ifndef SHAREDMAP_BINDING_SNAPSHOT_TYPE_H
 #define SHAREDMAP_BINDING_SNAPSHOT_TYPE_H
 
 #include "binding/state.h"
+#include "binding/value_cache.h"
 #include "core/segment.h"
 #include "core/snapshot_reader.h"
 
@@ -19,6 +20,9 @@ typedef struct {
     struct segment segment;  // owned; empty when it is a buffer's
     Py_buffer buffer;        // owned; buffer.obj is NULL when a segment's
     PyObject *decode;        // owned; NULL without a decoder
+#ifndef Py_GIL_DISABLED
+    struct value_cache cache;
+#endif
 } SnapshotObject;
 
 /* Fills a new reference to the snapshot in the file at `path`. With `known`,

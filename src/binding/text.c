@@ -13,6 +13,7 @@
  */
 #include "binding/text.h"
 
+#include "core/load.h"
 #include "core/utf8.h"
 
 int
@@ -59,22 +60,32 @@ text_encode_key(struct text *text, PyObject *key)
     return text_encode(text, key);
 }
 
-static bool
-is_ascii(const unsigned char *bytes, size_t size)
+/* Copies, and says whether all bytes of the copy are below 128. What is looked
+ * at is what was written, so it does not matter what the source does
+ * meanwhile. Runs of 8 and more go as words; the last one may overlap. */
+static inline bool
+copy_ascii(unsigned char *to, const unsigned char *from, size_t size)
 {
+    const uint64_t high_bits = UINT64_C(0x8080808080808080);
     uint64_t seen = 0;
-    while (size >= sizeof(seen)) {
-        uint64_t word;
-        memcpy(&word, bytes, sizeof(word));
+    uint64_t word;
+    if (size < sizeof(word)) {
+        for (size_t i = 0; i < size; i++) {
+            to[i] = load_u8(from + i);
+            seen |= to[i];
+        }
+        return (seen & high_bits) == 0;
+    }
+    size_t last = size - sizeof(word);
+    for (size_t at = 0; at < last; at += sizeof(word)) {
+        word = load_u64(from + at);
+        memcpy(to + at, &word, sizeof(word));
         seen |= word;
-        bytes += sizeof(word);
-        size -= sizeof(word);
     }
-    while (size > 0) {
-        seen |= *bytes++;
-        size -= 1;
-    }
-    return (seen & UINT64_C(0x8080808080808080)) == 0;
+    // The overlap is written again: only this second word stays there.
+    word = load_u64(from + last);
+    memcpy(to + last, &word, sizeof(word));
+    return ((seen | word) & high_bits) == 0;
 }
 
 PyObject *
@@ -88,8 +99,7 @@ text_decode(struct slice bytes)
         return string;
     }
     unsigned char *copy = PyUnicode_1BYTE_DATA(string);
-    memcpy(copy, bytes.bytes, bytes.size);
-    if (is_ascii(copy, bytes.size)) {
+    if (copy_ascii(copy, bytes.bytes, bytes.size)) {
         return string;
     }
     PyObject *decoded = PyUnicode_DecodeUTF8(

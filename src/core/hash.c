@@ -57,7 +57,7 @@ hash_bytes(const void *start, size_t size, uint64_t seed)
 {
     const unsigned char *bytes = start;
     uint64_t low, high;
-    uint64_t state = seed ^ fold(seed ^ K0, K1);
+    uint64_t state = seed ^ K0;
 
     if (size >= 8 && size <= 16) {
         low = word(bytes);

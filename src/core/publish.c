@@ -15,10 +15,9 @@
 
 enum status
 publish_plan(struct snapshot_plan *plan, const struct entry *entries,
-             size_t entry_count, struct slice label)
+             size_t entry_count, const struct snapshot_options *options)
 {
-    enum status status =
-        snapshot_plan(plan, entries, entry_count, label, false);
+    enum status status = snapshot_plan(plan, entries, entry_count, options);
     if (status != STATUS_OK) {
         return status;
     }
@@ -73,12 +72,14 @@ publish_to_segment(struct snapshot_plan *plan, const char *path,
 /* Writes the merged entries to a draft and puts it in the holder's place. */
 static enum status
 replace_with(struct holder *holder, const struct entry *entries, size_t count,
-             struct publish_update *update, const char *path)
+             enum snapshot_index index, struct publish_update *update,
+             const char *path)
 {
+    struct snapshot_options options = {.label = update->label, .index = index};
     struct snapshot_plan plan;
     struct draft draft;
     struct draft_terms terms = {.mode = holder->mode, .force = true};
-    enum status status = publish_plan(&plan, entries, count, update->label);
+    enum status status = publish_plan(&plan, entries, count, &options);
     if (status != STATUS_OK) {
         return status;
     }
@@ -123,7 +124,10 @@ update_segment(struct holder *holder, const struct segment *segment,
     }
     status = merge_changes(&view, &update->changes, merged, &count);
     if (status == STATUS_OK) {
-        status = replace_with(holder, merged, count, update, path);
+        status = replace_with(holder, merged, count,
+                              snapshot_has_hash_index(&view) ? INDEX_HASH
+                                                             : INDEX_TREE,
+                              update, path);
     }
     memory_release(merged);
     return status;

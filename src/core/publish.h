@@ -22,7 +22,7 @@
  * STATUS_TOO_LARGE, STATUS_SYSTEM. */
 enum status
 publish_plan(struct snapshot_plan *plan, const struct entry *entries,
-             size_t entry_count, struct slice label);
+             size_t entry_count, const struct snapshot_options *options);
 
 /* Fills `bytes`, which has room for the plan's total_size. STATUS_NO_MEMORY.
  */
@@ -46,8 +46,8 @@ struct publish_update {
 };
 
 /* Publishes the present snapshot with the changes made to it, under the lock:
- * what others publish meanwhile comes before or after, and is not lost. Keeps
- * the mode. STATUS_NAME_ABSENT, the failures of publish_to_segment(), and what
+ * what others publish meanwhile comes before or after, and is not lost. Mode
+ * and index stay what they are. STATUS_NAME_ABSENT, the failures of publish_to_segment(), and what
  * is wrong with the present snapshot. O(n), without a tree. */
 enum status
 publish_update(struct publish_update *update, const char *path);

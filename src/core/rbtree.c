@@ -76,6 +76,12 @@ node_room(struct rbtree_node *node)
     return node->bytes + node->key_size;
 }
 
+/* The room begins inside the allocation of the node, even if it has no bytes,
+ * so no other allocation can be where it is. */
+_Static_assert(offsetof(struct rbtree_node, bytes)
+                   < sizeof(struct rbtree_node),
+               "the allocation is longer than what lies before the room");
+
 static bool
 owns_value(struct rbtree_node *node)
 {
@@ -473,9 +479,6 @@ unlink_node(struct rbtree *tree, struct rbtree_node *node)
         node->is_red = successor_is_red;
         node->child[LEFT] = NULL;
         node->child[RIGHT] = orphan;
-        if (orphan != NULL) {
-            orphan->parent = node;
-        }
     }
     struct rbtree_node *parent = node->parent;
     enum side side = parent != NULL ? side_of(node) : LEFT;

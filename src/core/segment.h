@@ -154,7 +154,7 @@ struct draft {
 struct draft_terms {
     unsigned mode;      // permission bits; the umask has no say
     bool force;         // replace whoever holds the name
-    bool is_durable;    // on the disk before anybody can open it
+    bool is_durable;    // a file: on the disk before anybody can open it
     bool has_expected;  // replace only the generation `expected`; implies
     uint64_t expected;  // force. 0 expects nobody to hold the name.
 };
@@ -206,8 +206,6 @@ struct holder {
     uint64_t size;
     uint64_t device;
     uint64_t inode;
-    uint32_t user;
-    uint32_t group;
     unsigned mode;
     uint64_t generation;  // 0 when it is no snapshot
     void *header;         // owned mapping to write; NULL when no snapshot

@@ -85,10 +85,14 @@ unforked_close(struct unforked *file)
         link = &(*link)->next;
     }
     // Not on the list means that we are a child, and it is closed already.
-    if (*link == file) {
+    bool is_listed = *link == file;
+    if (is_listed) {
         *link = file->next;
-        system_close(file->descriptor);
     }
     pthread_mutex_unlock(&mutex);
+    // Outside of the mutex: the last close of a large file takes its time.
+    if (is_listed) {
+        system_close(file->descriptor);
+    }
     file->descriptor = -1;
 }

@@ -100,14 +100,13 @@ holder_examine(struct holder *holder)
     if (!S_ISREG(file.st_mode)) {
         return STATUS_NOT_REGULAR;
     }
-    if (file.st_uid != geteuid() && geteuid() != 0) {
+    // Not even root: it would hand its data to whoever squats the name.
+    if (file.st_uid != geteuid()) {
         return STATUS_FOREIGN_OWNER;
     }
     holder->size = (uint64_t)file.st_size;
     holder->device = file.st_dev;
     holder->inode = file.st_ino;
-    holder->user = file.st_uid;
-    holder->group = file.st_gid;
     holder->mode = file.st_mode & 0777;
     return STATUS_OK;
 }
@@ -252,15 +251,18 @@ stamp(struct draft *draft, uint64_t generation,
     return status;
 }
 
-/* Links the draft to the name with a tilde behind it, and fills that path. A
+/* Links the draft to a temporary name beside the name, and fills that path. A
  * leftover of a killed publisher is cleared: we hold the lock, so nobody is
  * using it. If it cannot be cleared it is not ours; then digits that nobody
  * can guess follow the tilde. */
 static enum status
 link_temporary(struct draft *draft, const char *path,
+               const struct draft_terms *terms,
                char temporary[TEMPORARY_PATH_SIZE])
 {
-    snprintf(temporary, TEMPORARY_PATH_SIZE, "%s~", path);
+    // Nobody but us has names with a tilde; saved files live among others.
+    snprintf(temporary, TEMPORARY_PATH_SIZE, "%s%s", path,
+             terms->is_durable ? ".sharedmap~" : "~");
     unlink(temporary);
     if (system_link_draft(draft, temporary)) {
         return STATUS_OK;
@@ -318,17 +320,11 @@ holder_replace(struct holder *holder, struct draft *draft, const char *path,
     if (status != STATUS_OK) {
         return status;
     }
-    // Root may publish for a user, but must not take the name away from him.
-    if (holder->user != geteuid()
-        && fchown(draft->file.descriptor, holder->user, holder->group) < 0)
-    {
-        return STATUS_SYSTEM;
-    }
     status = stamp(draft, holder->generation + 1, terms, header);
     if (status != STATUS_OK) {
         return status;
     }
-    status = link_temporary(draft, path, temporary);
+    status = link_temporary(draft, path, terms, temporary);
     if (status != STATUS_OK) {
         return status;
     }

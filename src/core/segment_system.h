@@ -16,8 +16,8 @@
 
 enum {
     SEGMENT_DIRECTORY_SIZE = 4096,
-    // A path, a tilde, 16 digits, a NUL.
-    TEMPORARY_PATH_SIZE = SEGMENT_DIRECTORY_SIZE + 1 + 16 + 1,
+    // A path, what marks it as temporary, 16 digits, a NUL.
+    TEMPORARY_PATH_SIZE = SEGMENT_DIRECTORY_SIZE + 16 + 16 + 1,
 };
 
 /* Fills the name that a file name stands for; false for one that no name

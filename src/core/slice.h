@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 struct slice {
@@ -31,12 +32,32 @@ slice_compare(struct slice left, struct slice right)
     return (left.size > right.size) - (left.size < right.size);
 }
 
+/* Whether two runs of `size` bytes are equal. Short ones, which keys are, do
+ * not pay for a call: they are compared as words that may overlap. */
+static inline bool
+slice_equal_bytes(const unsigned char *left, const unsigned char *right,
+                  size_t size)
+{
+    if (size > 32 || size < 8) {
+        return size == 0 || memcmp(left, right, size) == 0;
+    }
+    uint64_t differences = 0, words[2];
+    size_t last = size - sizeof(*words);
+    for (size_t at = 0; at < last; at += sizeof(*words)) {
+        memcpy(&words[0], left + at, sizeof(*words));
+        memcpy(&words[1], right + at, sizeof(*words));
+        differences |= words[0] ^ words[1];
+    }
+    memcpy(&words[0], left + last, sizeof(*words));
+    memcpy(&words[1], right + last, sizeof(*words));
+    return (differences | (words[0] ^ words[1])) == 0;
+}
+
 static inline bool
 slice_equals(struct slice left, struct slice right)
 {
     return left.size == right.size
-           && (left.size == 0
-               || memcmp(left.bytes, right.bytes, left.size) == 0);
+           && slice_equal_bytes(left.bytes, right.bytes, left.size);
 }
 
 /* Copies the slice to `to`, which has room for it. */

@@ -4,10 +4,9 @@
  * docs/FORMAT.md; the assertions below keep this file true to its tables.
  *
  *     0        header, 512 bytes
- *     512      sorted index: entry i -> its record, in key order
- *              hash index (optional)
- *              records, in key order
- *              zeros up to total_size, a multiple of 64
+ *     512      records, in key order
+ *              sorted index: entry i -> its record, in key order
+ *              hash index: key -> its record (optional)
  *
  * Every region begins at a multiple of 64. All numbers are little-endian, all
  * offsets count from the start of the snapshot. After publication one word is
@@ -29,7 +28,7 @@
 #define SNAPSHOT_VERSION         UINT32_C(1)
 #define SNAPSHOT_KIND_SORTED_MAP UINT32_C(1)
 #define SNAPSHOT_FLAG_HASH_INDEX UINT32_C(1)
-#define SNAPSHOT_FLAGS_KNOWN     UINT32_C(0)
+#define SNAPSHOT_FLAGS_KNOWN     SNAPSHOT_FLAG_HASH_INDEX
 #define SNAPSHOT_ALIGNMENT       UINT64_C(64)
 #define SNAPSHOT_VALUE_ALIGNMENT UINT64_C(8)
 #define SNAPSHOT_LABEL_SIZE      256
@@ -121,5 +120,27 @@ enum {
 _Static_assert(RECORD_TYPE_BITS + RECORD_VALUE_SIZE_BITS + RECORD_KEY_SIZE_BITS
                    == 8 * RECORD_HEAD_SIZE,
                "the head is full");
+
+/* The hash index is an array of buckets, one cache line each. A key's home is
+ * bucket hash * bucket_count >> 64. If that is full, the entry is in the next
+ * bucket with room, and the home's reach says how far its entries went.
+ *
+ *     narrow   | 12 fingerprints | reach | 3 zeros | 12 references u32 |
+ *     wide     |  7 fingerprints | reach |            7 references u64 |
+ *
+ * A fingerprint is the hash's lowest byte, with 1 for 0; 0 marks a free slot.
+ * Which of the two it is follows from reference_size.
+ */
+enum {
+    BUCKET_SIZE = 64,
+
+    NARROW_SLOTS = 12,
+    NARROW_REACH = 12,
+    NARROW_REFERENCES = 16,
+
+    WIDE_SLOTS = 7,
+    WIDE_REACH = 7,
+    WIDE_REFERENCES = 8,
+};
 
 #endif

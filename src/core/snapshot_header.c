@@ -48,6 +48,13 @@ region_is_absent(const struct snapshot_region *region)
     return region->offset == 0 && region->size == 0;
 }
 
+static bool
+hash_index_fits(const struct snapshot_region *region, uint64_t total_size)
+{
+    return region_fits(region, total_size) && region->size > 0
+           && region->size % BUCKET_SIZE == 0;
+}
+
 enum status
 snapshot_header_check(const struct snapshot_header *header, uint64_t size)
 {
@@ -77,9 +84,11 @@ snapshot_header_check(const struct snapshot_header *header, uint64_t size)
         return STATUS_BAD_HEADER;
     }
     uint64_t sorted_size;
+    bool has_hash_index = (header->flags & SNAPSHOT_FLAG_HASH_INDEX) != 0;
     if (!region_fits(&header->sorted_index, size)
         || !region_fits(&header->records, size)
-        || !region_is_absent(&header->hash_index)
+        || !(has_hash_index ? hash_index_fits(&header->hash_index, size)
+                            : region_is_absent(&header->hash_index))
         || !region_is_absent(&header->order_index)
         || __builtin_mul_overflow(header->entry_count, header->reference_size,
                                   &sorted_size)

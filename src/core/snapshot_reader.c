@@ -2,8 +2,11 @@
  *
  *     sorted index                      records
  *     | 0 | 1 | 2 | ... |    +--------> | head | key | value | head | ...
- *           |                |
- *           +----------------+  checked on the way, every time
+ *           |                |    +------------------------------^
+ *           +----------------+    |
+ *                                 |  checked on the way, every time
+ *     hash index                  |
+ *     | bucket | bucket | ... | --+
  *
  * The balanced tree is in the index without being stored: the root of the
  * entries [low, high) is the middle one, its children are the roots of the
@@ -18,6 +21,7 @@
 #include "core/snapshot_reader.h"
 
 #include "core/hash.h"
+#include "core/hash_index.h"
 #include "core/load.h"
 #include "core/snapshot_header.h"
 #include "core/utf8.h"
@@ -39,6 +43,11 @@ snapshot_open(struct snapshot *view, const void *bytes, size_t size)
         .bytes = start,
         .sorted_index = start + header.sorted_index.offset,
         .records = start + header.records.offset,
+        .buckets = header.hash_index.size > 0
+                       ? start + header.hash_index.offset
+                       : NULL,
+        .bucket_count = header.hash_index.size / BUCKET_SIZE,
+        .hash_seed = header.hash_seed,
         .records_size = header.records.size,
         .entry_count = header.entry_count,
         .reference_size = header.reference_size,
@@ -151,14 +160,11 @@ read_record(const struct snapshot *view, uint64_t offset, struct entry *entry)
     return STATUS_OK;
 }
 
-/* Fills where the record of entry `index` begins, or says that it cannot be
- * inside the records. */
+/* Fills where a record begins, or says that it cannot be inside the records.
+ */
 static inline enum status
-read_reference(const struct snapshot *view, uint64_t index, uint64_t *offset)
+resolve(const struct snapshot *view, uint64_t reference, uint64_t *offset)
 {
-    uint64_t reference = view->reference_size == 4
-                             ? load_u32(view->sorted_index + index * 4)
-                             : load_u64(view->sorted_index + index * 8);
     if (reference > view->records_size >> view->reference_shift) {
         return STATUS_BAD_REFERENCE;
     }
@@ -169,8 +175,11 @@ read_reference(const struct snapshot *view, uint64_t index, uint64_t *offset)
 enum status
 snapshot_at(const struct snapshot *view, uint64_t index, struct entry *entry)
 {
+    uint64_t reference = view->reference_size == 4
+                             ? load_u32(view->sorted_index + index * 4)
+                             : load_u64(view->sorted_index + index * 8);
     uint64_t offset;
-    enum status status = read_reference(view, index, &offset);
+    enum status status = resolve(view, reference, &offset);
     if (status != STATUS_OK) {
         return status;
     }
@@ -204,8 +213,8 @@ snapshot_seek(const struct snapshot *view, struct slice key, uint64_t *index)
     return STATUS_OK;
 }
 
-enum status
-snapshot_find(const struct snapshot *view, struct slice key,
+static enum status
+find_by_order(const struct snapshot *view, struct slice key,
               struct entry *entry, bool *is_found)
 {
     uint64_t index;
@@ -213,7 +222,6 @@ snapshot_find(const struct snapshot *view, struct slice key,
     if (status != STATUS_OK) {
         return status;
     }
-    *is_found = false;
     if (index < view->entry_count) {
         status = snapshot_at(view, index, entry);
         if (status != STATUS_OK) {
@@ -222,6 +230,160 @@ snapshot_find(const struct snapshot *view, struct slice key,
         *is_found = slice_equals(entry->key, key);
     }
     return STATUS_OK;
+}
+
+/* ---- the hash index ----------------------------------------------------- */
+
+/* A bit for each slot whose fingerprint may be the one; bit 8 * s + 7 for slot
+ * s, in two words because a narrow bucket has more than eight. */
+struct matches {
+    uint64_t low;
+    uint64_t high;
+};
+
+static inline struct matches
+match_bucket(const unsigned char *bucket, bool is_wide, uint8_t fingerprint)
+{
+    uint64_t low = hash_index_equal_bytes(load_u64(bucket), fingerprint);
+    if (is_wide) {
+        // The eighth byte is the reach.
+        return (struct matches){low & UINT64_MAX >> 8, 0};
+    }
+    // The upper half holds the reach and zeros.
+    uint64_t high = hash_index_equal_bytes(load_u32(bucket + 8), fingerprint);
+    return (struct matches){low, high & UINT32_MAX};
+}
+
+/* The lowest slot of the matches, which are not empty, leaving it out. */
+static inline unsigned
+take_slot(struct matches *matches)
+{
+    unsigned slot;
+    if (matches->low != 0) {
+        slot = (unsigned)__builtin_ctzll(matches->low) / 8;
+        matches->low &= matches->low - 1;
+    }
+    else {
+        slot = 8 + (unsigned)__builtin_ctzll(matches->high) / 8;
+        matches->high &= matches->high - 1;
+    }
+    return slot;
+}
+
+static inline uint64_t
+slot_reference(const unsigned char *bucket, bool is_wide, unsigned slot)
+{
+    return is_wide ? load_u64(bucket + WIDE_REFERENCES + slot * 8)
+                   : load_u32(bucket + NARROW_REFERENCES + slot * 4);
+}
+
+/* Looks for the key in one bucket. */
+static inline enum status
+find_in_bucket(const struct snapshot *view, const unsigned char *bucket,
+               const struct snapshot_probe *probe, struct entry *entry,
+               bool *is_found)
+{
+    bool is_wide = view->reference_size == 8;
+    struct matches matches =
+        match_bucket(bucket, is_wide, hash_index_fingerprint(probe->hash));
+    while ((matches.low | matches.high) != 0) {
+        uint64_t offset;
+        unsigned slot = take_slot(&matches);
+        enum status status =
+            resolve(view, slot_reference(bucket, is_wide, slot), &offset);
+        if (status == STATUS_OK) {
+            status = read_record(view, offset, entry);
+        }
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (slice_equals(entry->key, probe->key)) {
+            *is_found = true;
+            return STATUS_OK;
+        }
+    }
+    return STATUS_OK;
+}
+
+static inline enum status
+find_by_hash(const struct snapshot *view, const struct snapshot_probe *probe,
+             struct entry *entry, bool *is_found)
+{
+    uint64_t at = hash_index_home(probe->hash, view->bucket_count);
+    const unsigned char *bucket = view->buckets + at * BUCKET_SIZE;
+    unsigned reach = load_u8(
+        bucket + (view->reference_size == 8 ? WIDE_REACH : NARROW_REACH));
+    // One byte of reach: 256 buckets at most, whatever it says.
+    for (;;) {
+        enum status status =
+            find_in_bucket(view, bucket, probe, entry, is_found);
+        if (status != STATUS_OK || *is_found || reach == 0) {
+            return status;
+        }
+        reach -= 1;
+        at = at + 1 < view->bucket_count ? at + 1 : 0;
+        bucket = view->buckets + at * BUCKET_SIZE;
+    }
+}
+
+void
+snapshot_probe_bucket(const struct snapshot *view,
+                      struct snapshot_probe *probe)
+{
+    if (view->buckets != NULL) {
+        probe->hash =
+            hash_bytes(probe->key.bytes, probe->key.size, view->hash_seed);
+        __builtin_prefetch(view->buckets
+                           + hash_index_home(probe->hash, view->bucket_count)
+                                 * BUCKET_SIZE);
+    }
+}
+
+void
+snapshot_probe_record(const struct snapshot *view,
+                      const struct snapshot_probe *probe)
+{
+    if (view->buckets == NULL) {
+        return;
+    }
+    bool is_wide = view->reference_size == 8;
+    const unsigned char *bucket =
+        view->buckets
+        + hash_index_home(probe->hash, view->bucket_count) * BUCKET_SIZE;
+    struct matches matches =
+        match_bucket(bucket, is_wide, hash_index_fingerprint(probe->hash));
+    uint64_t offset;
+    if ((matches.low | matches.high) != 0
+        && resolve(view, slot_reference(bucket, is_wide, take_slot(&matches)),
+                   &offset)
+               == STATUS_OK)
+    {
+        // Most records lie in two cache lines.
+        __builtin_prefetch(view->records + offset);
+        __builtin_prefetch(view->records + offset + 64);
+    }
+}
+
+enum status
+snapshot_probe_find(const struct snapshot *view,
+                    const struct snapshot_probe *probe, struct entry *entry,
+                    bool *is_found)
+{
+    *is_found = false;
+    return view->buckets != NULL
+               ? find_by_hash(view, probe, entry, is_found)
+               : find_by_order(view, probe->key, entry, is_found);
+}
+
+enum status
+snapshot_find(const struct snapshot *view, struct slice key,
+              struct entry *entry, bool *is_found)
+{
+    struct snapshot_probe probe = {.key = key};
+    if (view->buckets != NULL) {
+        probe.hash = hash_bytes(key.bytes, key.size, view->hash_seed);
+    }
+    return snapshot_probe_find(view, &probe, entry, is_found);
 }
 
 /* ---- the deep check ----------------------------------------------------- */
@@ -246,6 +408,21 @@ value_fits_its_type(const struct value *value)
     return false;
 }
 
+/* Whether the hash index leads from the key to the same record. */
+static enum status
+verify_hash_index(const struct snapshot *view, const struct entry *entry)
+{
+    struct entry found;
+    bool is_found;
+    enum status status = snapshot_find(view, entry->key, &found, &is_found);
+    if (status == STATUS_OK
+        && (!is_found || found.key.bytes != entry->key.bytes))
+    {
+        return STATUS_BAD_HASH_INDEX;
+    }
+    return status;
+}
+
 static enum status
 verify_entries(const struct snapshot *view)
 {
@@ -266,6 +443,10 @@ verify_entries(const struct snapshot *view)
         }
         if (index > 0 && slice_compare(previous.key, entry.key) >= 0) {
             return STATUS_BAD_ORDER;
+        }
+        status = verify_hash_index(view, &entry);
+        if (status != STATUS_OK) {
+            return status;
         }
         previous = entry;
     }

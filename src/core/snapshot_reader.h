@@ -26,6 +26,9 @@ struct snapshot {
     const unsigned char *bytes;  // borrowed
     const unsigned char *sorted_index;
     const unsigned char *records;
+    const unsigned char *buckets;  // of the hash index; NULL without one
+    uint64_t bucket_count;
+    uint64_t hash_seed;
     uint64_t records_size;
     uint64_t entry_count;
     uint8_t reference_size;
@@ -41,6 +44,12 @@ snapshot_open(struct snapshot *view, const void *bytes, size_t size);
 struct slice
 snapshot_label(const struct snapshot *view);
 
+static inline bool
+snapshot_has_hash_index(const struct snapshot *view)
+{
+    return view->buckets != NULL;
+}
+
 /* Fills the entry at `index`, which is below entry_count, in key order. O(1).
  */
 enum status
@@ -51,10 +60,29 @@ snapshot_at(const struct snapshot *view, uint64_t index, struct entry *entry);
 enum status
 snapshot_seek(const struct snapshot *view, struct slice key, uint64_t *index);
 
-/* Fills the entry and `is_found`. O(log n). */
+/* Fills the entry and `is_found`. O(1) with a hash index, O(log n) without. */
 enum status
 snapshot_find(const struct snapshot *view, struct slice key,
               struct entry *entry, bool *is_found);
+
+/* The same in three steps, for who looks up many keys: between the steps of
+ * one key, the memory that its next step needs is on its way while others have
+ * theirs. Without a hash index the first two do nothing. */
+struct snapshot_probe {
+    struct slice key;  // set by the caller
+    uint64_t hash;
+};
+
+void
+snapshot_probe_bucket(const struct snapshot *view,
+                      struct snapshot_probe *probe);
+void
+snapshot_probe_record(const struct snapshot *view,
+                      const struct snapshot_probe *probe);
+enum status
+snapshot_probe_find(const struct snapshot *view,
+                    const struct snapshot_probe *probe, struct entry *entry,
+                    bool *is_found);
 
 /* The part of the deep check that finds damage, but not forgery. O(size), at
  * the speed of memory. */

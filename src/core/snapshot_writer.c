@@ -1,13 +1,15 @@
 /* core/snapshot_writer.c
  *
- * Each region is a function of the sorted entries, so the writer walks them
- * once for each region and keeps nothing in between but one buffer:
+ * The sizes of the records say where everything lies, so the plan needs no
+ * more than those. Then one walk over the entries writes the records and keeps
+ * what the indices are made of, 16 bytes for an entry:
  *
- *     plan           sum of the record sizes -> where the regions begin
- *     sorted index   running sum of the record sizes, one reference each
- *     records        the bytes themselves
+ *     entries --> records ------> | buffer, 1 MiB | --> checksum --> sink
+ *             --> references ---> sorted index
+ *             --> hashes -------> hash index
  *
- *     entries -> | buffer, 1 MiB | -> checksum, block by block -> sink
+ * Sorted entries lie anywhere in memory. Their bytes are asked for some
+ * entries ahead, or each would cost the walk two cache misses.
  *
  * The header goes last, when the checksum is known.
  *
@@ -18,6 +20,7 @@
 #include <string.h>
 
 #include "core/hash.h"
+#include "core/hash_index.h"
 #include "core/memory.h"
 #include "core/snapshot_header.h"
 
@@ -80,41 +83,65 @@ align(uint64_t offset)
     return (offset + SNAPSHOT_ALIGNMENT - 1) & ~(SNAPSHOT_ALIGNMENT - 1);
 }
 
-enum status
-snapshot_plan(struct snapshot_plan *plan, const struct entry *entries,
-              size_t entry_count, struct slice label, bool wide)
+/* Puts a region behind the last one. */
+static struct snapshot_region
+place(uint64_t *end, uint64_t size)
 {
-    if (label.size > SNAPSHOT_LABEL_SIZE) {
-        return STATUS_LABEL_TOO_LONG;
-    }
-    uint64_t records_size = 0;
+    struct snapshot_region region = {*end, size};
+    *end = align(*end + size);
+    return region;
+}
+
+/* Fills the size of all records. False above 2^62 bytes: all of them are in
+ * memory, but many may borrow the same bytes. */
+static bool
+measure_records(const struct entry *entries, size_t entry_count,
+                uint64_t *size)
+{
+    *size = 0;
     for (size_t i = 0; i < entry_count; i++) {
         struct record_shape shape;
-        shape_record(&shape, &entries[i], records_size);
-        records_size += shape.size;
-        // All the bytes are in memory, so their sum stays far below 2^63;
-        // unless many entries borrow the same bytes.
-        if (records_size > (uint64_t)1 << 62) {
-            return STATUS_TOO_LARGE;
+        shape_record(&shape, &entries[i], *size);
+        *size += shape.size;
+        if (*size > UINT64_C(1) << 62) {
+            return false;
         }
     }
-    wide = wide || records_size > UINT32_MAX;
+    return true;
+}
+
+enum status
+snapshot_plan(struct snapshot_plan *plan, const struct entry *entries,
+              size_t entry_count, const struct snapshot_options *options)
+{
+    uint64_t records_size;
+    if (options->label.size > SNAPSHOT_LABEL_SIZE) {
+        return STATUS_LABEL_TOO_LONG;
+    }
+    if (!measure_records(entries, entry_count, &records_size)) {
+        return STATUS_TOO_LARGE;
+    }
+    bool is_wide = options->is_wide || records_size > UINT32_MAX;
     struct snapshot_header header = {
         .magic = SNAPSHOT_MAGIC,
         .version = SNAPSHOT_VERSION,
         .header_size = SNAPSHOT_HEADER_SIZE,
         .kind = SNAPSHOT_KIND_SORTED_MAP,
         .entry_count = entry_count,
-        .reference_size = wide ? 8 : 4,
-        .label_size = (uint16_t)label.size,
+        .reference_size = is_wide ? 8 : 4,
+        .label_size = (uint16_t)options->label.size,
     };
-    header.sorted_index.offset = SNAPSHOT_HEADER_SIZE;
-    header.sorted_index.size = (uint64_t)entry_count * header.reference_size;
-    header.records.offset =
-        align(header.sorted_index.offset + header.sorted_index.size);
-    header.records.size = records_size;
-    header.total_size = align(header.records.offset + records_size);
-    slice_copy(header.label, label);
+    uint64_t end = SNAPSHOT_HEADER_SIZE;
+    header.records = place(&end, records_size);
+    header.sorted_index =
+        place(&end, (uint64_t)entry_count * header.reference_size);
+    if (options->index == INDEX_HASH) {
+        header.flags |= SNAPSHOT_FLAG_HASH_INDEX;
+        header.hash_index = place(
+            &end, hash_index_bucket_count(entry_count, is_wide) * BUCKET_SIZE);
+    }
+    header.total_size = end;
+    slice_copy(header.label, options->label);
 
     plan->entries = entries;
     plan->entry_count = entry_count;
@@ -194,34 +221,151 @@ output_align(struct output *output)
 
 /* ---- regions ------------------------------------------------------------ */
 
+enum { AHEAD = 8 };
+
+/* What the walk over the entries leaves for the indices. */
+struct indices {
+    uint64_t *references;  // owned
+    uint64_t *hashes;      // owned; NULL without a hash index
+};
+
 static void
-write_sorted_index(struct output *output, const struct snapshot_plan *plan)
+indices_clear(struct indices *indices)
 {
-    uint64_t reference = 0;
-    for (size_t i = 0; i < plan->entry_count; i++) {
-        // Little-endian: the low bytes come first, whatever the size.
-        output_append(output, (struct slice){(const unsigned char *)&reference,
-                                             plan->header.reference_size});
-        struct record_shape shape;
-        shape_record(&shape, &plan->entries[i], reference);
-        reference += shape.size;
+    memory_release(indices->references);
+    memory_release(indices->hashes);
+}
+
+static bool
+indices_allocate(struct indices *indices, const struct snapshot_plan *plan)
+{
+    size_t count = plan->entry_count;
+    bool has_hash = (plan->header.flags & SNAPSHOT_FLAG_HASH_INDEX) != 0;
+    *indices = (struct indices){
+        .references = memory_allocate_array(count, sizeof(uint64_t)),
+        .hashes =
+            has_hash ? memory_allocate_array(count, sizeof(uint64_t)) : NULL,
+    };
+    return indices->references != NULL
+           && (!has_hash || indices->hashes != NULL);
+}
+
+static inline void
+prefetch_bytes(struct slice bytes)
+{
+    __builtin_prefetch(bytes.bytes);
+    if (bytes.size > 64) {
+        __builtin_prefetch(bytes.bytes + 64);
     }
-    output_align(output);
 }
 
 static void
-write_records(struct output *output, const struct snapshot_plan *plan)
+write_records(struct output *output, const struct snapshot_plan *plan,
+              struct indices *indices)
 {
+    uint64_t start = output_position(output);
     for (size_t i = 0; i < plan->entry_count; i++) {
         const struct entry *entry = &plan->entries[i];
+        if (i + AHEAD < plan->entry_count) {
+            prefetch_bytes(entry[AHEAD].key);
+            prefetch_bytes(entry[AHEAD].value.bytes);
+        }
         struct record_shape shape;
-        shape_record(&shape, entry, output_position(output));
+        uint64_t position = output_position(output);
+        shape_record(&shape, entry, position);
+        indices->references[i] = position - start;
+        if (indices->hashes != NULL) {
+            indices->hashes[i] = hash_bytes(entry->key.bytes, entry->key.size,
+                                            plan->header.hash_seed);
+        }
         output_append(output, (struct slice){shape.head, shape.head_size});
         output_append(output, entry->key);
         output_append_zeros(output, shape.padding);
         output_append(output, entry->value.bytes);
     }
     output_align(output);
+}
+
+static void
+write_sorted_index(struct output *output, const struct snapshot_plan *plan,
+                   const struct indices *indices)
+{
+    for (size_t i = 0; i < plan->entry_count; i++) {
+        // Little-endian: the low bytes come first, whatever the size.
+        output_append(
+            output,
+            (struct slice){(const unsigned char *)&indices->references[i],
+                           plan->header.reference_size});
+    }
+    output_align(output);
+}
+
+/* Seeds are tried in turn. One of the first spreads any keys but those that
+ * somebody made to collide under all of them; such a snapshot does without. */
+enum { SEED_LIMIT = 16 };
+
+static bool
+fill_buckets(unsigned char *buckets, struct snapshot_plan *plan,
+             struct indices *indices)
+{
+    uint64_t size = plan->header.hash_index.size;
+    bool is_wide = plan->header.reference_size == 8;
+    for (;;) {
+        memset(buckets, 0, size);
+        if (hash_index_build(buckets, size / BUCKET_SIZE, is_wide,
+                             indices->hashes, indices->references,
+                             plan->entry_count))
+        {
+            return true;
+        }
+        plan->header.hash_seed += 1;
+        if (plan->header.hash_seed == SEED_LIMIT) {
+            return false;
+        }
+        for (size_t i = 0; i < plan->entry_count; i++) {
+            struct slice key = plan->entries[i].key;
+            indices->hashes[i] =
+                hash_bytes(key.bytes, key.size, plan->header.hash_seed);
+        }
+    }
+}
+
+static enum status
+write_hash_index(struct output *output, struct snapshot_plan *plan,
+                 struct indices *indices)
+{
+    uint64_t size = plan->header.hash_index.size;
+    unsigned char *buckets = memory_allocate(size);
+    if (buckets == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    if (!fill_buckets(buckets, plan, indices)) {
+        // The room is reserved; it stays empty.
+        memset(buckets, 0, size);
+        plan->header.flags &= ~SNAPSHOT_FLAG_HASH_INDEX;
+        plan->header.hash_index = (struct snapshot_region){0, 0};
+        plan->header.hash_seed = 0;
+    }
+    output_append(output, (struct slice){buckets, size});
+    memory_release(buckets);
+    return STATUS_OK;
+}
+
+static enum status
+write_regions(struct output *output, struct snapshot_plan *plan)
+{
+    struct indices indices;
+    enum status status = STATUS_NO_MEMORY;
+    if (indices_allocate(&indices, plan)) {
+        write_records(output, plan, &indices);
+        write_sorted_index(output, plan, &indices);
+        status = indices.hashes != NULL
+                     ? write_hash_index(output, plan, &indices)
+                     : STATUS_OK;
+        output_flush(output);
+    }
+    indices_clear(&indices);
+    return status != STATUS_OK ? status : output->status;
 }
 
 enum status
@@ -235,12 +379,10 @@ snapshot_write(struct snapshot_plan *plan, const struct snapshot_sink *sink)
     if (output.buffer == NULL) {
         return STATUS_NO_MEMORY;
     }
-    write_sorted_index(&output, plan);
-    write_records(&output, plan);
-    output_flush(&output);
+    enum status status = write_regions(&output, plan);
     memory_release(output.buffer);
-    if (output.status != STATUS_OK) {
-        return output.status;
+    if (status != STATUS_OK) {
+        return status;
     }
     plan->header.content_checksum = output.checksum;
     snapshot_header_seal(&plan->header);

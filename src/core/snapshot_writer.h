@@ -17,6 +17,17 @@
 #include "core/snapshot_format.h"
 #include "core/status.h"
 
+enum snapshot_index {
+    INDEX_HASH,  // exact keys by hash, everything else by order
+    INDEX_TREE,  // everything by order: 7 bytes less for each entry
+};
+
+struct snapshot_options {
+    struct slice label;  // copied
+    enum snapshot_index index;
+    bool is_wide;  // 8-byte references even where 4 bytes would do
+};
+
 struct snapshot_plan {
     const struct entry *entries;  // borrowed, in strictly ascending order
     size_t entry_count;
@@ -31,15 +42,14 @@ struct snapshot_sink {
     void *context;
 };
 
-/* Fills the plan. `label` is copied: STATUS_LABEL_TOO_LONG above 256 bytes.
- * `wide` asks for 8-byte references even where 4 bytes would do. O(n), reads
- * no byte of the keys and values. */
+/* Fills the plan. STATUS_LABEL_TOO_LONG above 256 bytes, STATUS_TOO_LARGE.
+ * O(n), reads no byte of the keys and values. */
 enum status
 snapshot_plan(struct snapshot_plan *plan, const struct entry *entries,
-              size_t entry_count, struct slice label, bool wide);
+              size_t entry_count, const struct snapshot_options *options);
 
-/* Writes everything, the header last, and fills plan->header.content_checksum.
- * STATUS_NO_MEMORY or what the sink answered. O(n). */
+/* Writes everything, the header last, and fills what of it was not known
+ * before. STATUS_NO_MEMORY or what the sink answered. O(n). */
 enum status
 snapshot_write(struct snapshot_plan *plan, const struct snapshot_sink *sink);
 

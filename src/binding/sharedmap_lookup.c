@@ -1,0 +1,301 @@
+/* binding/sharedmap_lookup.c
+ *
+ * In Python this file would be:
+ *
+ *     class sharedmap:  # continued
+ *         def __getitem__(self, key_or_slice): ...
+ *         def __contains__(self, key): ...
+ *         def get(self, key, default=None): ...
+ *         def get_many(self, keys, default=None): ...  # -> list
+ *
+ * The base type can do the first three. Here they are again for the case that
+ * counts, an exact str and a value without a decoder, with nothing in between:
+ *
+ *     str --> cache of values --> UTF-8 --> hash --> bucket --> record --> value
+ *                  |                                                        |
+ *                  +---------------------- answer <-------------------------+
+ *
+ * Everything else goes to the base type. So does what fails, which then says
+ * why.
+ *
+ * Not here: the base type; see mapping_type.c.
+ */
+#include "binding/arguments.h"
+#include "binding/errors.h"
+#include "binding/sharedmap_type.h"
+#include "binding/text.h"
+#include "binding/value.h"
+
+/* ---- a snapshot for the length of one lookup ---------------------------- */
+
+/* Borrowed under the GIL, which nothing here releases, a new reference without
+ * one. NULL when the base type has to see to it. */
+static inline SnapshotObject *
+begin(SharedMapObject *self)
+{
+#ifdef Py_GIL_DISABLED
+    SnapshotObject *snapshot = sharedmap_peek(self);
+#else
+    SnapshotObject *snapshot = self->snapshot;
+#endif
+    if (snapshot != NULL && self->is_following
+        && (segment_is_superseded(&snapshot->segment) || self->is_lost))
+    {
+#ifdef Py_GIL_DISABLED
+        Py_DECREF(snapshot);
+#endif
+        return NULL;
+    }
+    return snapshot;
+}
+
+static inline void
+end(SnapshotObject *snapshot)
+{
+#ifdef Py_GIL_DISABLED
+    Py_DECREF(snapshot);
+#else
+    (void)snapshot;
+#endif
+}
+
+static inline PyObject *
+cached(SnapshotObject *snapshot, PyObject *key)
+{
+#ifdef Py_GIL_DISABLED
+    return NULL;
+#else
+    return value_cache_get(&snapshot->cache, key);
+#endif
+}
+
+static inline void
+keep(SnapshotObject *snapshot, PyObject *key, PyObject *value)
+{
+#ifndef Py_GIL_DISABLED
+    value_cache_put(&snapshot->cache, key, value);
+#endif
+}
+
+/* ---- one key ------------------------------------------------------------ */
+
+/* UNSETTLED leaves the question, and any exception, to the base type. */
+enum outcome { SETTLED, ABSENT, UNSETTLED };
+
+/* Fills a new reference to the value if SETTLED. */
+static inline enum outcome
+lookup(SharedMapObject *self, PyObject *key, PyObject **value)
+{
+    struct entry entry;
+    struct text text;
+    bool is_found;
+    if (!PyUnicode_CheckExact(key)) {
+        return UNSETTLED;
+    }
+    SnapshotObject *snapshot = begin(self);
+    if (snapshot == NULL) {
+        return UNSETTLED;
+    }
+    enum outcome outcome = SETTLED;
+    *value = cached(snapshot, key);
+    if (*value != NULL) {
+        goto done;
+    }
+    outcome = UNSETTLED;
+    if (text_encode(&text, key) < 0) {
+        PyErr_Clear();
+        goto done;
+    }
+    if (snapshot_find(&snapshot->view, text.slice, &entry, &is_found)
+        == STATUS_OK)
+    {
+        if (!is_found) {
+            outcome = ABSENT;
+        }
+        else if (entry.value.type != VALUE_ENCODED) {
+            *value = value_unpack(self->base.state, &entry.value);
+            if (*value != NULL) {
+                outcome = SETTLED;
+                keep(snapshot, key, *value);
+            }
+            else {
+                PyErr_Clear();
+            }
+        }
+    }
+    text_clear(&text);
+done:
+    end(snapshot);
+    return outcome;
+}
+
+PyObject *
+sharedmap_mp_subscript(PyObject *self, PyObject *key)
+{
+    PyObject *value;
+    switch (lookup((SharedMapObject *)self, key, &value)) {
+    case SETTLED:
+        return value;
+    case ABSENT:
+        PyErr_SetObject(PyExc_KeyError, key);
+        return NULL;
+    case UNSETTLED:
+        break;
+    }
+    return mapping_mp_subscript(self, key);
+}
+
+PyObject *
+sharedmap_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                 PyObject *keyword_names)
+{
+    PyObject *key, *fallback, *value;
+    if (arguments_key_default("get", args, count, keyword_names, &key,
+                              &fallback)
+        < 0)
+    {
+        return NULL;
+    }
+    switch (lookup((SharedMapObject *)self, key, &value)) {
+    case SETTLED:
+        return value;
+    case ABSENT:
+        return Py_NewRef(fallback);
+    case UNSETTLED:
+        break;
+    }
+    return mapping_py_get(self, args, count, keyword_names);
+}
+
+/* ---- many keys ---------------------------------------------------------- */
+
+/* How many keys are under way at the same time: enough to fill the time that
+ * memory takes, few enough that what arrived is still there. */
+enum { GROUP = 32 };
+
+/* One key on its way. */
+struct errand {
+    struct snapshot_probe probe;
+    struct text text;
+};
+
+/* Looks up the keys [first, first + count) of the sequence and puts the answers
+ * into the list. -1 with an exception. */
+static int
+run_group(SnapshotObject *snapshot, struct errand *errands,
+          PyObject *const *keys, Py_ssize_t count, PyObject *fallback,
+          PyObject **answers)
+{
+    const struct snapshot *view = &snapshot->view;
+    Py_ssize_t encoded = 0, answered = 0;
+    int result = -1;
+    for (; encoded < count; encoded++) {
+        struct errand *errand = &errands[encoded];
+        if (text_encode_key(&errand->text, keys[encoded]) < 0) {
+            goto done;
+        }
+        errand->probe.key = errand->text.slice;
+        snapshot_probe_bucket(view, &errand->probe);
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        snapshot_probe_record(view, &errands[i].probe);
+    }
+    for (; answered < count; answered++) {
+        struct entry entry;
+        struct item item;
+        bool is_found;
+        enum status status = snapshot_probe_find(
+            view, &errands[answered].probe, &entry, &is_found);
+        if (status != STATUS_OK) {
+            raise_status(snapshot->state, status, NULL);
+            goto done;
+        }
+        if (!is_found) {
+            answers[answered] = Py_NewRef(fallback);
+            continue;
+        }
+        if (entry.value.type != VALUE_ENCODED) {
+            answers[answered] = value_unpack(snapshot->state, &entry.value);
+        }
+        else if (item_take(&item, snapshot->state, &entry, ITEM_VALUE,
+                           snapshot->decode)
+                 == 0)
+        {
+            answers[answered] = item_finish(&item);
+        }
+        if (answers[answered] == NULL) {
+            goto done;
+        }
+    }
+    result = 0;
+done:
+    for (Py_ssize_t i = 0; i < encoded; i++) {
+        text_clear(&errands[i].text);
+    }
+    return result;
+}
+
+/* A new list of the answers to a list or tuple of keys. */
+static PyObject *
+look_up_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
+{
+    Py_ssize_t count = PySequence_Fast_GET_SIZE(keys);
+    PyObject *answers = PyList_New(count);
+    struct errand *errands = PyMem_Malloc(GROUP * sizeof(*errands));
+    if (answers == NULL || errands == NULL) {
+        PyErr_NoMemory();
+        goto fail;
+    }
+    for (Py_ssize_t first = 0; first < count; first += GROUP) {
+        Py_ssize_t size = count - first < GROUP ? count - first : GROUP;
+        if (run_group(snapshot, errands, PySequence_Fast_ITEMS(keys) + first,
+                      size, fallback, &PyList_GET_ITEM(answers, first))
+            < 0)
+        {
+            goto fail;
+        }
+    }
+    PyMem_Free(errands);
+    return answers;
+
+fail:
+    PyMem_Free(errands);
+    Py_XDECREF(answers);
+    return NULL;
+}
+
+/* A list or tuple of the keys that nobody changes meanwhile: a copy, if a
+ * decoder or another thread could. */
+static PyObject *
+hold_keys(PyObject *keys, const SnapshotObject *snapshot)
+{
+#ifndef Py_GIL_DISABLED
+    if (snapshot->decode == NULL) {
+        return PySequence_Fast(keys, "keys must be iterable");
+    }
+#endif
+    return PySequence_Tuple(keys);
+}
+
+PyObject *
+sharedmap_py_get_many(PyObject *object, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"keys", "default", NULL};
+    PyObject *given, *fallback = Py_None, *answers = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|O:get_many", names,
+                                     &given, &fallback))
+    {
+        return NULL;
+    }
+    SnapshotObject *snapshot = sharedmap_acquire((SharedMapObject *)object);
+    if (snapshot == NULL) {
+        return NULL;
+    }
+    PyObject *keys = hold_keys(given, snapshot);
+    if (keys != NULL) {
+        answers = look_up_all(snapshot, keys, fallback);
+        Py_DECREF(keys);
+    }
+    Py_DECREF(snapshot);
+    return answers;
+}

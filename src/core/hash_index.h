@@ -1,0 +1,51 @@
+/* core/hash_index.h
+ *
+ * The hash index as it is built and as it is probed. What a bucket looks like
+ * is in snapshot_format.h.
+ */
+#ifndef SHAREDMAP_CORE_HASH_INDEX_H
+#define SHAREDMAP_CORE_HASH_INDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/load.h"
+#include "core/snapshot_format.h"
+
+/* How many buckets for so many entries: enough that few are full. */
+uint64_t
+hash_index_bucket_count(uint64_t entry_count, bool is_wide);
+
+/* Fills buckets that are all zero. False when some entry would be out of every
+ * reach: then the hashes want another seed. O(n). */
+bool
+hash_index_build(unsigned char *buckets, uint64_t bucket_count, bool is_wide,
+                 const uint64_t *hashes, const uint64_t *references,
+                 size_t count);
+
+static inline uint64_t
+hash_index_home(uint64_t hash, uint64_t bucket_count)
+{
+    __extension__ typedef unsigned __int128 product_t;
+    return (uint64_t)((product_t)hash * bucket_count >> 64);
+}
+
+static inline uint8_t
+hash_index_fingerprint(uint64_t hash)
+{
+    uint8_t fingerprint = (uint8_t)hash;
+    return fingerprint != 0 ? fingerprint : 1;
+}
+
+/* The high bit of each byte of `word` that equals the fingerprint. Above the
+ * lowest of them there may be one too many; whoever asks compares keys. */
+static inline uint64_t
+hash_index_equal_bytes(uint64_t word, uint8_t fingerprint)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t difference = word ^ ones * fingerprint;
+    return (difference - ones) & ~difference & ones << 7;
+}
+
+#endif
