@@ -1,10 +1,10 @@
 /* binding/batch.c
  *
- *     key, value --> entry --borrows--> the objects themselves (held)
- *                          --borrows--> copies in the arena
+ *     key, value --> entry --borrows--> copies in the arena, side by side
+ *                          --borrows--> large objects themselves (held)
  *
- * ASCII text and bytes are used where they are. Everything else exists only
- * for a moment in the form that the core wants, and is copied.
+ * Copying costs less than it spares: objects lie anywhere in memory, and to
+ * hold them would mean to touch each of them twice more.
  *
  * Not here: sorting; see core/sort.c.
  */
@@ -52,13 +52,16 @@ batch_grow(struct batch *batch)
     return 0;
 }
 
-/* Makes sure that the bytes stay: by holding `object`, to which they belong,
- * or by a copy if it is NULL. */
+/* What is larger than this is not copied if it can be held. */
+enum { LARGEST_COPY = 4096 };
+
+/* Makes sure that the bytes stay. `owner` is the object that they belong to,
+ * NULL if they exist only for the moment. */
 static int
-batch_keep(struct batch *batch, struct slice *bytes, PyObject *object)
+batch_keep(struct batch *batch, struct slice *bytes, PyObject *owner)
 {
-    if (object != NULL) {
-        return PyList_Append(batch->held, object);
+    if (owner != NULL && bytes->size > LARGEST_COPY) {
+        return PyList_Append(batch->held, owner);
     }
     enum status status = arena_keep(&batch->arena, bytes);
     if (status != STATUS_OK) {

@@ -59,16 +59,6 @@ end(SnapshotObject *snapshot)
 #endif
 }
 
-static inline PyObject *
-cached(SnapshotObject *snapshot, PyObject *key)
-{
-#ifdef Py_GIL_DISABLED
-    return NULL;
-#else
-    return value_cache_get(&snapshot->cache, key);
-#endif
-}
-
 static inline void
 keep(SnapshotObject *snapshot, PyObject *key, PyObject *value)
 {
@@ -82,13 +72,14 @@ keep(SnapshotObject *snapshot, PyObject *key, PyObject *value)
 /* UNSETTLED leaves the question, and any exception, to the base type. */
 enum outcome { SETTLED, ABSENT, UNSETTLED };
 
-/* Fills a new reference to the value if SETTLED. */
-static inline enum outcome
-lookup(SharedMapObject *self, PyObject *key, PyObject **value)
+/* Looks into the snapshot; fills a new reference to the value if SETTLED. */
+static enum outcome
+look_up(SharedMapObject *self, PyObject *key, PyObject **value)
 {
     struct entry entry;
     struct text text;
     bool is_found;
+    enum outcome outcome = UNSETTLED;
     if (!PyUnicode_CheckExact(key)) {
         return UNSETTLED;
     }
@@ -96,12 +87,6 @@ lookup(SharedMapObject *self, PyObject *key, PyObject **value)
     if (snapshot == NULL) {
         return UNSETTLED;
     }
-    enum outcome outcome = SETTLED;
-    *value = cached(snapshot, key);
-    if (*value != NULL) {
-        goto done;
-    }
-    outcome = UNSETTLED;
     if (text_encode(&text, key) < 0) {
         PyErr_Clear();
         goto done;
@@ -113,7 +98,7 @@ lookup(SharedMapObject *self, PyObject *key, PyObject **value)
             outcome = ABSENT;
         }
         else if (entry.value.type != VALUE_ENCODED) {
-            *value = value_unpack(self->base.state, &entry.value);
+            *value = value_unpack(snapshot->state, &entry.value);
             if (*value != NULL) {
                 outcome = SETTLED;
                 keep(snapshot, key, *value);
@@ -129,11 +114,25 @@ done:
     return outcome;
 }
 
-PyObject *
-sharedmap_mp_subscript(PyObject *self, PyObject *key)
+/* A new reference from the cache, or NULL without an exception. */
+static inline PyObject *
+recall(SharedMapObject *self, PyObject *key)
+{
+#ifdef Py_GIL_DISABLED
+    return NULL;
+#else
+    SnapshotObject *snapshot = PyUnicode_CheckExact(key) ? begin(self) : NULL;
+    return snapshot != NULL ? value_cache_get(&snapshot->cache, key) : NULL;
+#endif
+}
+
+/* What is not in the cache is looked up out of line: a hit must not pay for
+ * the frame of a search. */
+static Py_NO_INLINE PyObject *
+subscript_uncached(PyObject *self, PyObject *key)
 {
     PyObject *value;
-    switch (lookup((SharedMapObject *)self, key, &value)) {
+    switch (look_up((SharedMapObject *)self, key, &value)) {
     case SETTLED:
         return value;
     case ABSENT:
@@ -143,6 +142,13 @@ sharedmap_mp_subscript(PyObject *self, PyObject *key)
         break;
     }
     return mapping_mp_subscript(self, key);
+}
+
+PyObject *
+sharedmap_mp_subscript(PyObject *self, PyObject *key)
+{
+    PyObject *value = recall((SharedMapObject *)self, key);
+    return value != NULL ? value : subscript_uncached(self, key);
 }
 
 PyObject *
@@ -156,7 +162,11 @@ sharedmap_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
     {
         return NULL;
     }
-    switch (lookup((SharedMapObject *)self, key, &value)) {
+    value = recall((SharedMapObject *)self, key);
+    if (value != NULL) {
+        return value;
+    }
+    switch (look_up((SharedMapObject *)self, key, &value)) {
     case SETTLED:
         return value;
     case ABSENT:

@@ -1,5 +1,8 @@
 /* binding/value_cache.c
  *
+ *     slots   | key, value | key, value | ...     where the hash leads
+ *     seen    | byte of a hash | ...              of the key seen there last
+ *
  * Not here: who asks; see sharedmap_lookup.c.
  */
 #include "binding/value_cache.h"
@@ -19,25 +22,32 @@ is_worth_keeping(PyObject *value)
     return PyLong_CheckExact(value) || PyFloat_CheckExact(value);
 }
 
+static bool
+allocate(struct value_cache *cache)
+{
+    cache->slots = PyMem_Calloc(VALUE_CACHE_SLOTS, sizeof(*cache->slots) + 1);
+    if (cache->slots == NULL) {
+        return false;
+    }
+    cache->seen = (unsigned char *)(cache->slots + VALUE_CACHE_SLOTS);
+    return true;
+}
+
 void
 value_cache_put(struct value_cache *cache, PyObject *key, PyObject *value)
 {
     Py_hash_t hash = value_cache_hash(key);
-    if (hash == -1) {
+    if (hash == -1 || (cache->slots == NULL && !allocate(cache))) {
         return;
     }
-    if (cache->slots == NULL) {
-        cache->slots = PyMem_Calloc(VALUE_CACHE_SLOTS, sizeof(*cache->slots));
-        if (cache->slots == NULL) {
-            return;
-        }
-    }
-    struct value_cache_slot *slot = value_cache_slot(cache, hash);
-    if (slot->hash != hash) {
-        slot->hash = hash;
+    size_t index = value_cache_index(hash);
+    unsigned char tag = (unsigned char)((size_t)hash / VALUE_CACHE_SLOTS);
+    if (cache->seen[index] != tag) {
+        cache->seen[index] = tag;
         return;
     }
     if (is_worth_keeping(value)) {
+        struct value_cache_slot *slot = &cache->slots[index];
         Py_XSETREF(slot->key, Py_NewRef(key));
         Py_XSETREF(slot->value, Py_NewRef(value));
     }
@@ -54,5 +64,5 @@ value_cache_clear(struct value_cache *cache)
         Py_XDECREF(cache->slots[i].value);
     }
     PyMem_Free(cache->slots);
-    cache->slots = NULL;
+    *cache = (struct value_cache){.slots = NULL};
 }

@@ -1,6 +1,6 @@
 /* binding/value_cache.h
  *
- * A few values that were looked up more than once lately, as the objects that
+ * Some values that were looked up more than once lately, as the objects that
  * they were returned as: for programs that ask for the same keys again and
  * again.
  *
@@ -15,17 +15,17 @@
 #include "binding/state.h"
 
 struct value_cache_slot {
-    Py_hash_t hash;   // of the key that was seen here last
     PyObject *key;    // owned exact str; NULL when free
     PyObject *value;  // owned
 };
 
+enum { VALUE_CACHE_SLOTS = 4096 };
+
 /* Empty when all zero. */
 struct value_cache {
     struct value_cache_slot *slots;  // owned; NULL until the first is needed
+    unsigned char *seen;             // owned; behind the slots
 };
-
-enum { VALUE_CACHE_SLOTS = 1024 };
 
 /* The hash that the str has computed already, -1 if it has not. A key that
  * nobody ever hashed is hardly one that is asked for again. */
@@ -35,27 +35,21 @@ value_cache_hash(PyObject *key)
     return ((PyASCIIObject *)key)->hash;
 }
 
-static inline struct value_cache_slot *
-value_cache_slot(const struct value_cache *cache, Py_hash_t hash)
+static inline size_t
+value_cache_index(Py_hash_t hash)
 {
-    return &cache->slots[(size_t)hash % VALUE_CACHE_SLOTS];
+    return (size_t)hash % VALUE_CACHE_SLOTS;
 }
 
-/* Whether the str in the slot is equal to the key, which has the hash. */
+/* Whether two str with the same hash are equal. */
 static inline bool
-value_cache_slot_is(const struct value_cache_slot *slot, PyObject *key,
-                    Py_hash_t hash)
+value_cache_equal(PyObject *left, PyObject *right)
 {
-    if (slot->key == key) {
-        return true;
-    }
-    return slot->hash == hash && slot->key != NULL
-           && value_cache_hash(slot->key) == hash
-           && PyUnicode_GET_LENGTH(slot->key) == PyUnicode_GET_LENGTH(key)
-           && PyUnicode_KIND(slot->key) == PyUnicode_KIND(key)
-           && memcmp(PyUnicode_DATA(slot->key), PyUnicode_DATA(key),
-                     (size_t)PyUnicode_GET_LENGTH(key)
-                         * (size_t)PyUnicode_KIND(key))
+    return PyUnicode_GET_LENGTH(left) == PyUnicode_GET_LENGTH(right)
+           && PyUnicode_KIND(left) == PyUnicode_KIND(right)
+           && memcmp(PyUnicode_DATA(left), PyUnicode_DATA(right),
+                     (size_t)PyUnicode_GET_LENGTH(left)
+                         * (size_t)PyUnicode_KIND(left))
                   == 0;
 }
 
@@ -67,12 +61,18 @@ value_cache_get(const struct value_cache *cache, PyObject *key)
     if (hash == -1 || cache->slots == NULL) {
         return NULL;
     }
-    const struct value_cache_slot *slot = value_cache_slot(cache, hash);
-    return value_cache_slot_is(slot, key, hash) ? Py_NewRef(slot->value)
-                                                : NULL;
+    const struct value_cache_slot *slot =
+        &cache->slots[value_cache_index(hash)];
+    if (slot->key == key
+        || (slot->key != NULL && value_cache_hash(slot->key) == hash
+            && value_cache_equal(slot->key, key)))
+    {
+        return Py_NewRef(slot->value);
+    }
+    return NULL;
 }
 
-/* Keeps the value if its key was the last one seen in its slot, so that keys
+/* Keeps the value if its key was the last one seen at its place, so that keys
  * that come once do not push out those that come often. Never fails. */
 void
 value_cache_put(struct value_cache *cache, PyObject *key, PyObject *value);

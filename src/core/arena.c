@@ -14,7 +14,7 @@ struct arena_chunk {
     unsigned char bytes[];
 };
 
-enum { CHUNK_SIZE = 65536 - sizeof(struct arena_chunk) };
+enum { CHUNK_SIZE = (1 << 20) - sizeof(struct arena_chunk) };
 
 enum status
 arena_keep(struct arena *arena, struct slice *bytes)

@@ -139,6 +139,18 @@ read_record(const struct snapshot *view, uint64_t offset, struct entry *entry)
         return STATUS_BAD_VALUE;
     }
     entry->value.type = (enum value_type)type;
+    if (key_code < RECORD_KEY_SIZE_ESCAPE
+        && value_code < RECORD_VALUE_SIZE_ESCAPE
+        && !value_type_is_aligned(entry->value.type))
+    {
+        // The common case: everything is said by the head.
+        if (cursor.left < key_code + value_code) {
+            return STATUS_BAD_RECORD;
+        }
+        entry->key = (struct slice){cursor.at, key_code};
+        entry->value.bytes = (struct slice){cursor.at + key_code, value_code};
+        return STATUS_OK;
+    }
     if (!take_size(&cursor, key_code, RECORD_KEY_SIZE_ESCAPE, &key_size)
         || !take_size(&cursor, value_code, RECORD_VALUE_SIZE_ESCAPE,
                       &value_size)

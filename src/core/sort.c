@@ -1,21 +1,56 @@
 /* core/sort.c
  *
- * A merge sort, because it is stable: of equal keys, which one came last
- * decides, as it does in a dict.
+ * A sort of strings that looks at eight bytes of each key at a time. The bytes
+ * are kept beside the entry's number as one number, so that comparing two keys
+ * is comparing two numbers that lie in the array itself:
  *
- *     runs of RUN entries, sorted by insertion
- *     merged in pairs from one array to the other, back and forth
+ *     piece                 index
+ *     | 'u' 's' 'e' 'r' ... | 17 |   ->  entries[17]
+ *
+ * The order of the pieces is the order of the bytes, because the first byte is
+ * loaded highest. Many items are sorted by radix, a byte a pass and only those
+ * bytes that differ; few by quicksort; very few by insertion. Items with equal
+ * pieces go on with the next eight bytes: so what keys have in common is read
+ * once, which is what paths and URLs want.
+ *
+ *     depth 0    | < | < |  equal pieces  | < | < |
+ *     depth 8            | < | equal  | < |
+ *     depth 16               | < | <  |
+ *
+ * Of several ranges that want sorting the largest is gone on with, the others
+ * are recursed into: so the recursion is logarithmic, whatever the keys.
+ *
+ * Behind its end a key goes on with zeros; keys that differ only there are
+ * told apart by their sizes. Of equal keys the one with the higher index goes
+ * last: it came last.
  *
  * Not here: who gathers the entries; see binding/batch.c.
  */
 #include "core/sort.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "core/memory.h"
 
-enum { RUN = 8 };
+enum {
+    PIECE_SIZE = 8,
+    FEW = 12,     // up to here insertion
+    MANY = 1024,  // from here on radix
+};
+
+struct item {
+    uint64_t piece;  // of the key, at the depth that is being sorted
+    size_t index;    // of the entry
+};
+
+struct sorting {
+    const struct entry *entries;
+    struct item *items;
+    struct item *spare;  // as many
+    bool has_equal;      // two keys turned out to be equal
+};
 
 static bool
 is_ascending(const struct entry *entries, size_t count)
@@ -28,35 +63,296 @@ is_ascending(const struct entry *entries, size_t count)
     return true;
 }
 
-static void
-sort_run(struct entry *entries, size_t count)
+/* ---- pieces ------------------------------------------------------------- */
+
+static inline uint64_t
+piece_at(struct slice key, size_t depth)
 {
-    for (size_t i = 1; i < count; i++) {
-        struct entry entry = entries[i];
+    uint64_t piece = 0;
+    if (depth + PIECE_SIZE <= key.size) {
+        memcpy(&piece, key.bytes + depth, PIECE_SIZE);
+    }
+    else if (depth < key.size) {
+        memcpy(&piece, key.bytes + depth, key.size - depth);
+    }
+    return __builtin_bswap64(piece);
+}
+
+static void
+load_pieces(struct sorting *sorting, size_t low, size_t high, size_t depth)
+{
+    // The entry is asked for first, then the bytes that it points to.
+    enum { AHEAD = 16 };
+    const struct entry *entries = sorting->entries;
+    struct item *items = sorting->items;
+    for (size_t i = low; i < high; i++) {
+        if (i + 2 * AHEAD < high) {
+            __builtin_prefetch(&entries[items[i + 2 * AHEAD].index]);
+            __builtin_prefetch(entries[items[i + AHEAD].index].key.bytes
+                               + depth);
+        }
+        items[i].piece = piece_at(entries[items[i].index].key, depth);
+    }
+}
+
+/* Two items of keys that agree before `depth`. */
+static bool
+is_before(struct sorting *sorting, const struct item *left,
+          const struct item *right, size_t depth)
+{
+    if (left->piece != right->piece) {
+        return left->piece < right->piece;
+    }
+    struct slice left_key = sorting->entries[left->index].key;
+    struct slice right_key = sorting->entries[right->index].key;
+    // Both have at least `depth` bytes, or they would be equal so far.
+    size_t skip =
+        left_key.size < right_key.size ? left_key.size : right_key.size;
+    skip = skip < depth ? skip : depth;
+    left_key.bytes += skip;
+    left_key.size -= skip;
+    right_key.bytes += skip;
+    right_key.size -= skip;
+    int order = slice_compare(left_key, right_key);
+    if (order == 0) {
+        sorting->has_equal = true;
+        return left->index < right->index;
+    }
+    return order < 0;
+}
+
+/* ---- very few ------------------------------------------------------------ */
+
+static inline void
+swap(struct item *left, struct item *right)
+{
+    struct item item = *left;
+    *left = *right;
+    *right = item;
+}
+
+static void
+insertion_sort(struct sorting *sorting, size_t low, size_t high, size_t depth)
+{
+    struct item *items = sorting->items;
+    for (size_t i = low + 1; i < high; i++) {
+        struct item item = items[i];
         size_t at = i;
-        while (at > 0 && slice_compare(entries[at - 1].key, entry.key) > 0) {
-            entries[at] = entries[at - 1];
+        while (at > low && is_before(sorting, &item, &items[at - 1], depth)) {
+            items[at] = items[at - 1];
             at -= 1;
         }
-        entries[at] = entry;
+        items[at] = item;
     }
 }
 
-/* Merges from[0, middle) and from[middle, count) into `to`. Of equal keys the
- * left one goes first, as it stood first. */
+/* ---- equal or unlucky ----------------------------------------------------- */
+
+/* For items that quicksort cannot tell apart, or cannot divide. */
 static void
-merge(struct entry *to, const struct entry *from, size_t middle, size_t count)
+heap_sort(struct sorting *sorting, size_t low, size_t high, size_t depth)
 {
-    size_t left = 0, right = middle;
-    while (left < middle && right < count) {
-        bool takes_right = slice_compare(from[left].key, from[right].key) > 0;
-        *to++ = from[takes_right ? right++ : left++];
+    struct item *heap = sorting->items + low;
+    size_t start = (high - low) / 2;
+    size_t end = high - low;
+    while (end > 1) {
+        if (start > 0) {
+            start -= 1;
+        }
+        else {
+            end -= 1;
+            swap(&heap[0], &heap[end]);
+        }
+        // Let the item at `start` sink to its place below `end`.
+        for (size_t root = start, child; (child = 2 * root + 1) < end;
+             root = child)
+        {
+            if (child + 1 < end
+                && is_before(sorting, &heap[child], &heap[child + 1], depth))
+            {
+                child += 1;
+            }
+            if (!is_before(sorting, &heap[root], &heap[child], depth)) {
+                break;
+            }
+            swap(&heap[root], &heap[child]);
+        }
     }
-    memcpy(to, from + left, (middle - left) * sizeof(*to));
-    to += middle - left;
-    memcpy(to, from + right, (count - right) * sizeof(*to));
 }
 
+/* ---- by pieces ------------------------------------------------------------ */
+
+/* Items that still have to be sorted, by all bytes from `depth` on. */
+struct range {
+    size_t low;
+    size_t high;
+    size_t depth;
+};
+
+/* From a range of items with equal pieces to the range of those whose keys go
+ * on, with their next pieces loaded. Keys that end within the piece come
+ * first; they are equal, up to zeros at the end, and sorted here. */
+static struct range
+next_pieces(struct sorting *sorting, struct range range)
+{
+    struct item *items = sorting->items;
+    size_t depth = range.depth + PIECE_SIZE;
+    size_t longer = range.low;
+    for (size_t i = range.low; i < range.high; i++) {
+        if (sorting->entries[items[i].index].key.size <= depth) {
+            swap(&items[i], &items[longer++]);
+        }
+    }
+    heap_sort(sorting, range.low, longer, range.depth);
+    load_pieces(sorting, longer, range.high, depth);
+    return (struct range){longer, range.high, depth};
+}
+
+static void
+sort_range(struct sorting *sorting, struct range range);
+
+/* Sorts the smaller of two ranges and answers with the larger. */
+static struct range
+sort_smaller(struct sorting *sorting, struct range left, struct range right)
+{
+    bool left_is_smaller = left.high - left.low < right.high - right.low;
+    sort_range(sorting, left_is_smaller ? left : right);
+    return left_is_smaller ? right : left;
+}
+
+static uint64_t
+median(uint64_t a, uint64_t b, uint64_t c)
+{
+    uint64_t low = a < b ? a : b;
+    uint64_t high = a < b ? b : a;
+    return c < low ? low : c > high ? high : c;
+}
+
+/* Three ways: below the pivot, equal to it, above. Answers with the largest
+ * range that is left; the two others are sorted. */
+static struct range
+quicksort_step(struct sorting *sorting, struct range range)
+{
+    struct item *items = sorting->items;
+    size_t middle = range.low + (range.high - range.low) / 2;
+    uint64_t pivot = median(items[range.low].piece, items[middle].piece,
+                            items[range.high - 1].piece);
+    size_t equal = range.low, above = range.high;
+    // [low, equal) below, [equal, at) equal, [at, above) unknown.
+    for (size_t at = range.low; at < above;) {
+        if (items[at].piece < pivot) {
+            swap(&items[at++], &items[equal++]);
+        }
+        else if (items[at].piece > pivot) {
+            swap(&items[at], &items[--above]);
+        }
+        else {
+            at += 1;
+        }
+    }
+    struct range outer =
+        sort_smaller(sorting, (struct range){range.low, equal, range.depth},
+                     (struct range){above, range.high, range.depth});
+    struct range inner =
+        next_pieces(sorting, (struct range){equal, above, range.depth});
+    return sort_smaller(sorting, outer, inner);
+}
+
+/* Sorts the items of a range by their pieces, from the lowest byte to the
+ * highest; each pass keeps what the ones before it did. */
+static void
+radix_sort(struct sorting *sorting, struct range range)
+{
+    size_t counts[PIECE_SIZE][256] = {{0}};
+    size_t count = range.high - range.low;
+    struct item *from = sorting->items + range.low;
+    struct item *to = sorting->spare + range.low;
+    for (size_t i = 0; i < count; i++) {
+        for (unsigned byte = 0; byte < PIECE_SIZE; byte++) {
+            counts[byte][from[i].piece >> 8 * byte & 0xFF] += 1;
+        }
+    }
+    for (unsigned byte = 0; byte < PIECE_SIZE; byte++) {
+        size_t *starts = counts[byte];
+        if (starts[from[0].piece >> 8 * byte & 0xFF] == count) {
+            continue;  // the same in all of them
+        }
+        size_t start = 0;
+        for (unsigned value = 0; value < 256; value++) {
+            size_t next = start + starts[value];
+            starts[value] = start;
+            start = next;
+        }
+        for (size_t i = 0; i < count; i++) {
+            to[starts[from[i].piece >> 8 * byte & 0xFF]++] = from[i];
+        }
+        struct item *swapped = from;
+        from = to;
+        to = swapped;
+    }
+    if (from != sorting->items + range.low) {
+        memcpy(to, from, count * sizeof(*to));
+    }
+}
+
+/* Radix, then what has equal pieces goes on with the next ones. Answers with
+ * the largest range that is left; all others are sorted. */
+static struct range
+radix_step(struct sorting *sorting, struct range range)
+{
+    const struct item *items = sorting->items;
+    struct range largest = {range.low, range.low, range.depth};
+    radix_sort(sorting, range);
+    for (size_t low = range.low, high; low < range.high; low = high) {
+        high = low + 1;
+        while (high < range.high && items[high].piece == items[low].piece) {
+            high += 1;
+        }
+        if (high - low > 1) {
+            largest = sort_smaller(
+                sorting,
+                next_pieces(sorting, (struct range){low, high, range.depth}),
+                largest);
+        }
+    }
+    return largest;
+}
+
+static void
+sort_range(struct sorting *sorting, struct range range)
+{
+    // Quicksort halves a range now and then; if it does not, it is unlucky.
+    unsigned patience = 64;
+    while (range.high - range.low > FEW) {
+        size_t before = range.high - range.low;
+        size_t depth = range.depth;
+        range = before >= MANY ? radix_step(sorting, range)
+                               : quicksort_step(sorting, range);
+        bool is_slow =
+            range.depth == depth && range.high - range.low > before / 8 * 7;
+        if (is_slow && --patience == 0) {
+            heap_sort(sorting, range.low, range.high, range.depth);
+            return;
+        }
+    }
+    insertion_sort(sorting, range.low, range.high, range.depth);
+}
+
+/* Puts the entries into `sorted` in the order of the items. */
+static void
+gather(struct sorting *sorting, size_t count, struct entry *sorted)
+{
+    enum { AHEAD = 16 };
+    for (size_t i = 0; i < count; i++) {
+        if (i + AHEAD < count) {
+            __builtin_prefetch(
+                &sorting->entries[sorting->items[i + AHEAD].index]);
+        }
+        sorted[i] = sorting->entries[sorting->items[i].index];
+    }
+}
+
+/* In place; compares neighbours. */
 static size_t
 drop_all_but_last(struct entry *entries, size_t count)
 {
@@ -77,28 +373,28 @@ sort_entries(struct entry *entries, size_t *count)
     if (is_ascending(entries, *count)) {
         return STATUS_OK;
     }
-    struct entry *spare = memory_allocate_array(*count, sizeof(*spare));
-    if (spare == NULL) {
-        return STATUS_NO_MEMORY;
-    }
-    for (size_t at = 0; at < *count; at += RUN) {
-        sort_run(entries + at, *count - at < RUN ? *count - at : RUN);
-    }
-    struct entry *from = entries, *to = spare;
-    for (size_t width = RUN; width < *count; width *= 2) {
-        for (size_t at = 0; at < *count; at += 2 * width) {
-            size_t left = *count - at;
-            merge(to + at, from + at, left < width ? left : width,
-                  left < 2 * width ? left : 2 * width);
+    struct sorting sorting = {
+        .entries = entries,
+        .items = memory_allocate_array(*count, sizeof(struct item)),
+        .spare = memory_allocate_array(*count, sizeof(struct item)),
+    };
+    struct entry *sorted = memory_allocate_array(*count, sizeof(*sorted));
+    enum status status = STATUS_NO_MEMORY;
+    if (sorting.items != NULL && sorting.spare != NULL && sorted != NULL) {
+        for (size_t i = 0; i < *count; i++) {
+            sorting.items[i] = (struct item){piece_at(entries[i].key, 0), i};
         }
-        struct entry *swap = from;
-        from = to;
-        to = swap;
+        sort_range(&sorting, (struct range){0, *count, 0});
+        gather(&sorting, *count, sorted);
+        memcpy(entries, sorted, *count * sizeof(*entries));
+        // Neighbours in the result were compared on the way there.
+        if (sorting.has_equal) {
+            *count = drop_all_but_last(entries, *count);
+        }
+        status = STATUS_OK;
     }
-    if (from != entries) {
-        memcpy(entries, from, *count * sizeof(*entries));
-    }
-    memory_release(spare);
-    *count = drop_all_but_last(entries, *count);
-    return STATUS_OK;
+    memory_release(sorted);
+    memory_release(sorting.spare);
+    memory_release(sorting.items);
+    return status;
 }
