@@ -13,25 +13,15 @@
  * once for a side and its opposite. In the pictures the side is the left, red
  * nodes are in (brackets), and ? stands for either colour.
  *
- * A node and its key are one allocation. A value up to VALUE_ROOM bytes lies
- * behind the key; a longer one is an allocation of its own:
- *
- *     | struct rbtree_node | key bytes | room for a short value |
- *            value ----------------------^
- *            value ---> | a long value |
- *
- * A node therefore stays where it is when its value is replaced, and who
- * stands on it while walking does not fall.
- *
- * Not here: locks and Python. Callers keep writers away from everyone else.
+ * Not here: what a node holds (rbtree_node.c); locks and Python. Callers keep
+ * writers away from everyone else.
  */
 #include "core/rbtree.h"
 
 #include <assert.h>
 
 #include "core/memory.h"
-
-enum side { LEFT = 0, RIGHT = 1 };
+#include "core/rbtree_node.h"
 
 static inline enum side
 opposite(enum side side)
@@ -39,123 +29,12 @@ opposite(enum side side)
     return side == LEFT ? RIGHT : LEFT;
 }
 
-struct rbtree_node {
-    struct rbtree_node *parent;  // NULL for the root
-    struct rbtree_node *child[2];
-    unsigned char *value;  // into bytes[], or owned
-    size_t value_size;
-    size_t key_size;
-    uint32_t value_room;  // behind the key
-    uint8_t value_type;
-    bool is_red;
-    unsigned char bytes[];
-};
-
 struct rbtree {
     struct rbtree_node *root;
     size_t count;
     size_t memory;
     uint64_t version;
 };
-
-/* Short values are replaced in place, and what a node wastes when a long
- * value becomes a short one stays below this many bytes. */
-enum { VALUE_ROOM = 256 };
-
-/* ---- nodes -------------------------------------------------------------- */
-
-static inline struct slice
-node_key(const struct rbtree_node *node)
-{
-    return (struct slice){node->bytes, node->key_size};
-}
-
-static inline unsigned char *
-node_room(struct rbtree_node *node)
-{
-    return node->bytes + node->key_size;
-}
-
-/* The room begins inside the allocation of the node, even if it has no bytes,
- * so no other allocation can be where it is. */
-_Static_assert(offsetof(struct rbtree_node, bytes)
-                   < sizeof(struct rbtree_node),
-               "the allocation is longer than what lies before the room");
-
-static bool
-owns_value(struct rbtree_node *node)
-{
-    return node->value != node_room(node);
-}
-
-static size_t
-node_memory(struct rbtree_node *node)
-{
-    return sizeof(*node) + node->key_size + node->value_room
-           + (owns_value(node) ? node->value_size : 0);
-}
-
-static void
-node_destroy(struct rbtree_node *node)
-{
-    if (owns_value(node)) {
-        memory_release(node->value);
-    }
-    memory_release(node);
-}
-
-/* On STATUS_NO_MEMORY the node keeps the value that it had. */
-static enum status
-node_set_value(struct rbtree_node *node, struct value value)
-{
-    unsigned char *place = node_room(node);
-    if (value.bytes.size > node->value_room) {
-        place = memory_allocate(value.bytes.size);
-        if (place == NULL) {
-            return STATUS_NO_MEMORY;
-        }
-    }
-    // The new bytes may be the old ones: a tree may be updated from itself.
-    if (value.bytes.size > 0) {
-        memmove(place, value.bytes.bytes, value.bytes.size);
-    }
-    if (owns_value(node)) {
-        memory_release(node->value);
-    }
-    node->value = place;
-    node->value_size = value.bytes.size;
-    node->value_type = (uint8_t)value.type;
-    return STATUS_OK;
-}
-
-static enum status
-node_create(struct rbtree_node **created, struct slice key, struct value value)
-{
-    size_t room = value.bytes.size <= VALUE_ROOM ? value.bytes.size : 0;
-    size_t size;
-    if (__builtin_add_overflow(sizeof(struct rbtree_node) + room, key.size,
-                               &size))
-    {
-        return STATUS_NO_MEMORY;
-    }
-    struct rbtree_node *node = memory_allocate(size);
-    if (node == NULL) {
-        return STATUS_NO_MEMORY;
-    }
-    node->parent = node->child[LEFT] = node->child[RIGHT] = NULL;
-    node->is_red = true;
-    node->key_size = key.size;
-    node->value_room = (uint32_t)room;
-    node->value = node->bytes + key.size;
-    slice_copy(node->bytes, key);
-    enum status status = node_set_value(node, value);
-    if (status != STATUS_OK) {
-        memory_release(node);
-        return status;
-    }
-    *created = node;
-    return STATUS_OK;
-}
 
 /* ---- shape -------------------------------------------------------------- */
 
@@ -277,18 +156,18 @@ rbtree_put(struct rbtree *tree, struct slice key, struct value value)
     struct rbtree_node *node = tree->root;
     enum side side = LEFT;
     while (node != NULL) {
-        int order = slice_compare(key, node_key(node));
+        int order = slice_compare(key, rbtree_node_key(node));
         if (order == 0) {
-            tree->memory -= node_memory(node);
-            enum status status = node_set_value(node, value);
-            tree->memory += node_memory(node);
+            tree->memory -= rbtree_node_memory(node);
+            enum status status = rbtree_node_set_value(node, value);
+            tree->memory += rbtree_node_memory(node);
             return status;
         }
         parent = node;
         side = order < 0 ? LEFT : RIGHT;
         node = node->child[side];
     }
-    enum status status = node_create(&node, key, value);
+    enum status status = rbtree_node_create(&node, key, value);
     if (status != STATUS_OK) {
         return status;
     }
@@ -301,7 +180,7 @@ rbtree_put(struct rbtree *tree, struct slice key, struct value value)
     }
     repair_after_insertion(tree, node);
     tree->count += 1;
-    tree->memory += node_memory(node);
+    tree->memory += rbtree_node_memory(node);
     tree->version += 1;
     return STATUS_OK;
 }
@@ -323,14 +202,14 @@ build_subtree(struct rbtree *tree, const struct entry *entries, size_t count,
     }
     size_t middle = count / 2;
     enum status status =
-        node_create(top, entries[middle].key, entries[middle].value);
+        rbtree_node_create(top, entries[middle].key, entries[middle].value);
     if (status != STATUS_OK) {
         return status;
     }
     struct rbtree_node *node = *top;
     node->parent = parent;
     node->is_red = levels == 0;
-    tree->memory += node_memory(node);
+    tree->memory += rbtree_node_memory(node);
     status = build_subtree(tree, entries, middle, levels - 1, node,
                            &node->child[LEFT]);
     if (status != STATUS_OK) {
@@ -503,9 +382,9 @@ rbtree_remove(struct rbtree *tree, struct slice key)
     }
     unlink_node(tree, node);
     tree->count -= 1;
-    tree->memory -= node_memory(node);
+    tree->memory -= rbtree_node_memory(node);
     tree->version += 1;
-    node_destroy(node);
+    rbtree_node_destroy(node);
     return true;
 }
 
@@ -516,7 +395,7 @@ rbtree_find(const struct rbtree *tree, struct slice key)
 {
     const struct rbtree_node *node = tree->root;
     while (node != NULL) {
-        int order = slice_compare(key, node_key(node));
+        int order = slice_compare(key, rbtree_node_key(node));
         if (order == 0) {
             return node;
         }
@@ -531,7 +410,7 @@ rbtree_seek(const struct rbtree *tree, struct slice key)
     const struct rbtree_node *node = tree->root;
     const struct rbtree_node *best = NULL;
     while (node != NULL) {
-        if (slice_compare(node_key(node), key) < 0) {
+        if (slice_compare(rbtree_node_key(node), key) < 0) {
             node = node->child[RIGHT];
         }
         else {
@@ -548,7 +427,7 @@ rbtree_seek_back(const struct rbtree *tree, struct slice key)
     const struct rbtree_node *node = tree->root;
     const struct rbtree_node *best = NULL;
     while (node != NULL) {
-        if (slice_compare(node_key(node), key) > 0) {
+        if (slice_compare(rbtree_node_key(node), key) > 0) {
             node = node->child[LEFT];
         }
         else {
@@ -610,7 +489,7 @@ struct entry
 rbtree_entry(const struct rbtree_node *node)
 {
     return (struct entry){
-        .key = node_key(node),
+        .key = rbtree_node_key(node),
         .value = {.bytes = {node->value, node->value_size},
                   .type = (enum value_type)node->value_type},
     };
@@ -657,7 +536,7 @@ rbtree_clear(struct rbtree *tree)
             if (parent != NULL) {
                 parent->child[side_of(node)] = NULL;
             }
-            node_destroy(node);
+            rbtree_node_destroy(node);
             node = parent;
         }
     }
@@ -738,7 +617,7 @@ rbtree_check(const struct rbtree *tree)
     const struct rbtree_node *node = rbtree_first(tree);
     const struct rbtree_node *next;
     for (; node != NULL && (next = rbtree_next(node)) != NULL; node = next) {
-        if (slice_compare(node_key(node), node_key(next)) >= 0) {
+        if (slice_compare(rbtree_node_key(node), rbtree_node_key(next)) >= 0) {
             return "two keys are not in order";
         }
     }
