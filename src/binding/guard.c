@@ -1,78 +1,41 @@
 /* binding/guard.c
  *
  * Publishing takes long, so it releases the GIL, and a fork can happen in the
- * middle of it. Guards that are held for publishing are therefore listed, for
- * the child to free them:
- *
- *     publishing -> | guard | -> | guard | -> NULL
+ * middle of it. A guard that is held for publishing listens for that.
  *
  * Not here: what the guard is held for; see rbtree_publish.c.
  */
 #include "binding/guard.h"
 
-#include <pthread.h>
-
-static pthread_mutex_t list_mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t handlers_once = PTHREAD_ONCE_INIT;
-static struct guard *publishing;  // guarded by list_mutex
-
+/* The thread that published is not in the child, and the old lock is lost with
+ * it. */
 static void
-before_fork(void)
+free_in_child(struct fork_listener *listener)
 {
-    pthread_mutex_lock(&list_mutex);
-}
-
-static void
-after_fork_in_parent(void)
-{
-    pthread_mutex_unlock(&list_mutex);
-}
-
-static void
-after_fork_in_child(void)
-{
-    for (struct guard *guard = publishing; guard != NULL;
-         guard = guard->next_publishing)
-    {
-        // The old lock is lost with the thread that held it.
+    struct guard *guard = (struct guard *)listener;
 #ifdef Py_GIL_DISABLED
-        guard->mutex = (PyMutex){0};
+    guard->mutex = (PyMutex){0};
 #else
-        guard->publish_lock = PyThread_allocate_lock();
-        guard->is_publishing = false;
+    guard->publish_lock = PyThread_allocate_lock();
+    guard->is_publishing = false;
 #endif
-    }
-    publishing = NULL;
-    pthread_mutex_unlock(&list_mutex);
 }
 
 static void
-install_handlers(void)
+begin_listening(struct guard *guard)
 {
-    (void)pthread_atfork(before_fork, after_fork_in_parent,
-                         after_fork_in_child);
+    guard->listener.in_child = free_in_child;
+    fork_list_lock();
+    fork_list_add(&guard->listener);
+    fork_list_unlock();
 }
 
 static void
-list_add(struct guard *guard)
+end_listening(struct guard *guard)
 {
-    pthread_once(&handlers_once, install_handlers);
-    pthread_mutex_lock(&list_mutex);
-    guard->next_publishing = publishing;
-    publishing = guard;
-    pthread_mutex_unlock(&list_mutex);
-}
-
-static void
-list_remove(struct guard *guard)
-{
-    pthread_mutex_lock(&list_mutex);
-    struct guard **link = &publishing;
-    while (*link != guard) {
-        link = &(*link)->next_publishing;
-    }
-    *link = guard->next_publishing;
-    pthread_mutex_unlock(&list_mutex);
+    fork_list_lock();
+    (void)fork_list_remove(&guard->listener);
+    fork_list_unlock();
 }
 
 #ifdef Py_GIL_DISABLED
@@ -94,13 +57,13 @@ void
 guard_begin_publish(struct guard *guard)
 {
     PyMutex_Lock(&guard->mutex);
-    list_add(guard);
+    begin_listening(guard);
 }
 
 void
 guard_end_publish(struct guard *guard)
 {
-    list_remove(guard);
+    end_listening(guard);
     PyMutex_Unlock(&guard->mutex);
 }
 
@@ -141,13 +104,13 @@ guard_begin_publish(struct guard *guard)
     PyThread_acquire_lock(guard->publish_lock, WAIT_LOCK);
     Py_END_ALLOW_THREADS
     guard->is_publishing = true;
-    list_add(guard);
+    begin_listening(guard);
 }
 
 void
 guard_end_publish(struct guard *guard)
 {
-    list_remove(guard);
+    end_listening(guard);
     guard->is_publishing = false;
     PyThread_release_lock(guard->publish_lock);
 }

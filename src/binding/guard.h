@@ -25,14 +25,16 @@
 
 #include <stdbool.h>
 
+#include "core/fork_list.h"
+
 struct guard {
+    struct fork_listener listener;  // first; listed while publishing
 #ifdef Py_GIL_DISABLED
     PyMutex mutex;
 #else
     PyThread_type_lock publish_lock;  // owned
     bool is_publishing;               // guarded by the GIL
 #endif
-    struct guard *next_publishing;
 };
 
 /* -1 with MemoryError. */

@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/fork_list.h"
 #include "core/slice.h"
 #include "core/snapshot_format.h"
 #include "core/status.h"
@@ -140,8 +141,8 @@ segment_clock(void);
 
 /* An open file that a forked child closes; part of others. */
 struct unforked {
-    int descriptor;  // owned; -1 when closed
-    struct unforked *next;
+    struct fork_listener listener;  // first
+    int descriptor;                 // owned; -1 when closed
 };
 
 struct draft {
@@ -208,7 +209,7 @@ struct holder {
     uint64_t inode;
     unsigned mode;
     uint64_t generation;  // 0 when it is no snapshot
-    void *header;         // owned mapping to write; NULL when no snapshot
+    void *header;         // owned mapping to write; NULL if nobody reads it
 };
 
 #define HOLDER_EMPTY ((struct holder){.file.descriptor = -1})

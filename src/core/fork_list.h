@@ -1,0 +1,37 @@
+/* core/fork_list.h
+ *
+ * Who wants to know that a child was forked.
+ *
+ * A child has a copy of everything, but only of the one thread that forked:
+ * what other threads were in the middle of stays as it was, for ever. Whoever
+ * holds something that must not stay so is on this list meanwhile, and puts it
+ * right in the child before fork() returns there.
+ */
+#ifndef SHAREDMAP_CORE_FORK_LIST_H
+#define SHAREDMAP_CORE_FORK_LIST_H
+
+#include <stdbool.h>
+
+struct fork_listener {
+    // Called in the child, which has one thread, with the list locked; the
+    // listener is no longer on the list.
+    void (*in_child)(struct fork_listener *listener);
+    struct fork_listener *next;
+};
+
+/* Holds off forks, and everybody else who locks the list: for a few
+ * instructions or a system call that is as short. */
+void
+fork_list_lock(void);
+void
+fork_list_unlock(void);
+
+/* Between lock and unlock. The listener must not move while it is listed. */
+void
+fork_list_add(struct fork_listener *listener);
+
+/* Between lock and unlock. False if it is not listed: then this is a child. */
+bool
+fork_list_remove(struct fork_listener *listener);
+
+#endif
