@@ -127,12 +127,17 @@ holder_map_header(struct holder *holder)
     {
         return STATUS_OK;
     }
+    holder->generation = header.generation;
+    // Who else may write to it could cut it short under our feet; and nobody
+    // reads it, so there is nobody to tell.
+    if ((holder->mode & (S_IWGRP | S_IWOTH)) != 0) {
+        return STATUS_OK;
+    }
     void *bytes = mmap(NULL, sizeof(header), PROT_READ | PROT_WRITE,
                        MAP_SHARED, descriptor, 0);
     if (bytes == MAP_FAILED) {
         return STATUS_SYSTEM;
     }
-    holder->generation = header.generation;
     holder->header = bytes;
     return STATUS_OK;
 }
