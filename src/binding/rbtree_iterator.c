@@ -3,7 +3,8 @@
  * In Python this file would be:
  *
  *     class rbtree_iterator(Iterator):
- *         def __next__(self): ...  # RuntimeError if the tree changed
+ *         def __next__(self): ...         # RuntimeError if the tree changed
+ *         def __length_hint__(self): ...  # of a range: not known
  *
  * The iterator owns a reference to the tree and stands on the node that comes
  * next. Nodes do not move, so replacing a value is harmless; when one came or
@@ -20,6 +21,7 @@ typedef struct {
     const struct rbtree_node *next;  // NULL at the end
     const struct rbtree_node *stop;  // the first that is not ours
     uint64_t version;                // of the tree when we began
+    size_t left;                     // 0 if not known
     enum item_kind kind;
     enum direction direction;
 } RBTreeIteratorObject;
@@ -41,12 +43,13 @@ rbtree_iterator_create(RBTreeObject *tree, enum item_kind kind,
 
 void
 rbtree_iterator_start(PyObject *object, const struct rbtree_node *next,
-                      const struct rbtree_node *stop)
+                      const struct rbtree_node *stop, size_t count)
 {
     RBTreeIteratorObject *self = (RBTreeIteratorObject *)object;
     self->next = next != stop ? next : NULL;
     self->stop = stop;
     self->version = rbtree_version(self->tree->tree);
+    self->left = count;
 }
 
 static int
@@ -82,6 +85,7 @@ take_next(RBTreeIteratorObject *self, struct item *item)
                                          ? rbtree_next(self->next)
                                          : rbtree_previous(self->next);
     self->next = next != self->stop ? next : NULL;
+    self->left -= self->left > 0;
     return ANSWER_YES;
 }
 
@@ -109,11 +113,27 @@ rbtree_iterator_tp_iternext(PyObject *object)
     return answer == ANSWER_YES ? item_finish(&item) : NULL;
 }
 
+static PyObject *
+rbtree_iterator_py_length_hint(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    RBTreeIteratorObject *self = (RBTreeIteratorObject *)object;
+    guard_begin_read(&self->tree->guard);
+    size_t left = self->left;
+    guard_end_read(&self->tree->guard);
+    return PyLong_FromSize_t(left);
+}
+
+static PyMethodDef rbtree_iterator_methods[] = {
+    {"__length_hint__", rbtree_iterator_py_length_hint, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyType_Slot rbtree_iterator_slots[] = {
     {Py_tp_dealloc, rbtree_iterator_tp_dealloc},
     {Py_tp_traverse, rbtree_iterator_tp_traverse},
     {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, rbtree_iterator_tp_iternext},
+    {Py_tp_methods, rbtree_iterator_methods},
     {0, NULL},
 };
 

@@ -182,12 +182,14 @@ range_iterate(PyObject *self, enum item_kind kind, enum direction direction)
     guard_begin_read(&span.tree->guard);
     const struct rbtree_node *first = span_first(&span);
     const struct rbtree_node *end = span_end(&span);
+    bool is_whole = !span.has_low && !span.has_high;
+    size_t count = is_whole ? rbtree_count(span.tree->tree) : 0;
     if (direction == FORWARD) {
-        rbtree_iterator_start(iterator, first, end);
+        rbtree_iterator_start(iterator, first, end, count);
     }
     else {
         rbtree_iterator_start(iterator, node_before(&span, end),
-                              node_before(&span, first));
+                              node_before(&span, first), count);
     }
     guard_end_read(&span.tree->guard);
     return iterator;

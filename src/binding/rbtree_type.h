@@ -39,10 +39,11 @@ rbtree_iterator_create(RBTreeObject *tree, enum item_kind kind,
                        enum direction direction);
 
 /* Makes it go from `next`, in its direction, up to but without `stop`; either
- * may be NULL. Call under the guard. */
+ * may be NULL. `count` is how many that are, 0 if not known. Call under the
+ * guard. */
 void
 rbtree_iterator_start(PyObject *iterator, const struct rbtree_node *next,
-                      const struct rbtree_node *stop);
+                      const struct rbtree_node *stop, size_t count);
 
 /* share, save, dump, remove, pickling; see rbtree_publish.c. */
 PyObject *
