@@ -29,7 +29,7 @@ raise_with_name(PyObject *type, const char *message, PyObject *name)
         PyErr_SetString(type, message);
     }
     else {
-        PyErr_Format(type, "%s: %R", message, name);
+        PyErr_Format(type, "%s: %.200R", message, name);
     }
     return NULL;
 }
@@ -95,10 +95,20 @@ PyObject *
 raise_no_space(PyObject *name, uint64_t needed, uint64_t available)
 {
     char message[256];
-    PyOS_snprintf(message, sizeof(message),
-                  "the snapshot needs %llu bytes and %llu are free; "
-                  "enlarge /dev/shm (containers: --shm-size) or remove maps",
-                  (unsigned long long)needed, (unsigned long long)available);
+    if (needed <= available) {
+        PyOS_snprintf(message, sizeof(message),
+                      "the snapshot's %llu bytes would fit, but the file "
+                      "system has no room for one more file",
+                      (unsigned long long)needed);
+    }
+    else {
+        PyOS_snprintf(message, sizeof(message),
+                      "the snapshot needs %llu bytes and %llu are free; "
+                      "enlarge /dev/shm (containers: --shm-size), remove "
+                      "maps, or save(path) to a disk instead",
+                      (unsigned long long)needed,
+                      (unsigned long long)available);
+    }
     return raise_os_error(ENOSPC, message, name);
 }
 

@@ -26,7 +26,6 @@
  *
  * Not here: the word that is looked at; see core/segment_wait.c.
  */
-#include <errno.h>
 #include <math.h>
 
 #include "binding/errors.h"
