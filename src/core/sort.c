@@ -368,13 +368,13 @@ drop_all_but_last(struct entry *entries, size_t count)
 }
 
 enum status
-sort_entries(struct entry *entries, size_t *count)
+sort_entries(struct entry **entries, size_t *count)
 {
-    if (is_ascending(entries, *count)) {
+    if (is_ascending(*entries, *count)) {
         return STATUS_OK;
     }
     struct sorting sorting = {
-        .entries = entries,
+        .entries = *entries,
         .items = memory_allocate_array(*count, sizeof(struct item)),
         .spare = memory_allocate_array(*count, sizeof(struct item)),
     };
@@ -382,15 +382,18 @@ sort_entries(struct entry *entries, size_t *count)
     enum status status = STATUS_NO_MEMORY;
     if (sorting.items != NULL && sorting.spare != NULL && sorted != NULL) {
         for (size_t i = 0; i < *count; i++) {
-            sorting.items[i] = (struct item){piece_at(entries[i].key, 0), i};
+            sorting.items[i] =
+                (struct item){piece_at((*entries)[i].key, 0), i};
         }
         sort_range(&sorting, (struct range){0, *count, 0});
         gather(&sorting, *count, sorted);
-        memcpy(entries, sorted, *count * sizeof(*entries));
         // Neighbours in the result were compared on the way there.
         if (sorting.has_equal) {
-            *count = drop_all_but_last(entries, *count);
+            *count = drop_all_but_last(sorted, *count);
         }
+        memory_release(*entries);
+        *entries = sorted;
+        sorted = NULL;
         status = STATUS_OK;
     }
     memory_release(sorted);

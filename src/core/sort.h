@@ -10,10 +10,11 @@
 #include "core/entry.h"
 #include "core/status.h"
 
-/* Sorts the entries in place and drops all but the last of those with equal
- * keys; `count` becomes how many are left. On STATUS_NO_MEMORY the entries are
- * as they were. O(n log n) comparisons, O(n) if they are in order already. */
+/* Sorts the entries, an array of memory_allocate(), and drops all but the last
+ * of those with equal keys; `count` becomes how many are left, and the array
+ * may become another one. On STATUS_NO_MEMORY nothing has changed. O(n log n),
+ * O(n) if they are in order already. */
 enum status
-sort_entries(struct entry *entries, size_t *count);
+sort_entries(struct entry **entries, size_t *count);
 
 #endif
