@@ -183,95 +183,136 @@ sharedmap_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
  * memory takes, few enough that what arrived is still there. */
 enum { GROUP = 32 };
 
-/* One key on its way. */
-struct errand {
-    struct snapshot_probe probe;
-    struct text text;
-};
+/* A new reference to the answer for one key; NULL with an exception. `probe`
+ * is NULL when the key is not ASCII and was not sent ahead. */
+static PyObject *
+answer_one(SnapshotObject *snapshot, PyObject *key,
+           const struct snapshot_probe *probe, PyObject *fallback)
+{
+    struct text text = {.heap = NULL};
+    struct snapshot_probe late;
+    struct entry entry;
+    struct item item;
+    bool is_found;
+    if (probe == NULL) {
+        if (text_encode_key(&text, key) < 0) {
+            return NULL;
+        }
+        late.key = text.slice;
+        snapshot_probe_bucket(&snapshot->view, &late);
+        probe = &late;
+    }
+    enum status status =
+        snapshot_probe_find(&snapshot->view, probe, &entry, &is_found);
+    text_clear(&text);
+    if (status != STATUS_OK) {
+        return raise_status(snapshot->state, status, NULL);
+    }
+    if (!is_found) {
+        return Py_NewRef(fallback);
+    }
+    if (entry.value.type != VALUE_ENCODED) {
+        return value_unpack(snapshot->state, &entry.value);
+    }
+    return item_take(&item, snapshot->state, &entry, ITEM_VALUE,
+                     snapshot->decode)
+                   < 0
+               ? NULL
+               : item_finish(&item);
+}
 
-/* Looks up the keys [first, first + count) of the sequence and puts the answers
- * into the list. -1 with an exception. */
+/* A snapshot of this size is in the cache anyhow; there sending keys ahead only
+ * costs. */
+enum { SMALL_SNAPSHOT = 1 << 20 };
+
+/* The same as run_group(), one key after the other. */
 static int
-run_group(SnapshotObject *snapshot, struct errand *errands,
-          PyObject *const *keys, Py_ssize_t count, PyObject *fallback,
-          PyObject **answers)
+run_in_turn(SnapshotObject *snapshot, PyObject *const *keys, Py_ssize_t count,
+            PyObject *fallback, PyObject **answers)
+{
+    for (Py_ssize_t i = 0; i < count; i++) {
+        answers[i] = answer_one(snapshot, keys[i], NULL, fallback);
+        if (answers[i] == NULL) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Looks up `count` keys, GROUP at most, and puts the answers where they belong.
+ * -1 with an exception. */
+static int
+run_group(SnapshotObject *snapshot, PyObject *const *keys, Py_ssize_t count,
+          PyObject *fallback, PyObject **answers)
 {
     const struct snapshot *view = &snapshot->view;
-    Py_ssize_t encoded = 0, answered = 0;
-    int result = -1;
-    for (; encoded < count; encoded++) {
-        struct errand *errand = &errands[encoded];
-        if (text_encode_key(&errand->text, keys[encoded]) < 0) {
-            goto done;
+    struct snapshot_probe probes[GROUP];
+    bool is_ahead[GROUP];
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *key = keys[i];
+        is_ahead[i] =
+            PyUnicode_CheckExact(key) && PyUnicode_IS_COMPACT_ASCII(key);
+        if (is_ahead[i]) {
+            probes[i].key = (struct slice){PyUnicode_1BYTE_DATA(key),
+                                           (size_t)PyUnicode_GET_LENGTH(key)};
+            snapshot_probe_bucket(view, &probes[i]);
         }
-        errand->probe.key = errand->text.slice;
-        snapshot_probe_bucket(view, &errand->probe);
     }
     for (Py_ssize_t i = 0; i < count; i++) {
-        snapshot_probe_record(view, &errands[i].probe);
-    }
-    for (; answered < count; answered++) {
-        struct entry entry;
-        struct item item;
-        bool is_found;
-        enum status status = snapshot_probe_find(
-            view, &errands[answered].probe, &entry, &is_found);
-        if (status != STATUS_OK) {
-            raise_status(snapshot->state, status, NULL);
-            goto done;
-        }
-        if (!is_found) {
-            answers[answered] = Py_NewRef(fallback);
-            continue;
-        }
-        if (entry.value.type != VALUE_ENCODED) {
-            answers[answered] = value_unpack(snapshot->state, &entry.value);
-        }
-        else if (item_take(&item, snapshot->state, &entry, ITEM_VALUE,
-                           snapshot->decode)
-                 == 0)
-        {
-            answers[answered] = item_finish(&item);
-        }
-        if (answers[answered] == NULL) {
-            goto done;
+        if (is_ahead[i]) {
+            snapshot_probe_record(view, &probes[i]);
         }
     }
-    result = 0;
-done:
-    for (Py_ssize_t i = 0; i < encoded; i++) {
-        text_clear(&errands[i].text);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        answers[i] = answer_one(snapshot, keys[i],
+                                is_ahead[i] ? &probes[i] : NULL, fallback);
+        if (answers[i] == NULL) {
+            return -1;
+        }
     }
-    return result;
+    return 0;
+}
+
+/* Asks for the keys themselves: who made them long ago finds them anywhere in
+ * memory. */
+static void
+prefetch_keys(PyObject *const *keys, Py_ssize_t count)
+{
+    for (Py_ssize_t i = 0; i < count; i++) {
+        __builtin_prefetch(keys[i]);
+        __builtin_prefetch((const char *)keys[i] + 64);
+    }
 }
 
 /* A new list of the answers to a list or tuple of keys. */
 static PyObject *
 look_up_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
 {
+    PyObject *const *items = PySequence_Fast_ITEMS(keys);
     Py_ssize_t count = PySequence_Fast_GET_SIZE(keys);
     PyObject *answers = PyList_New(count);
-    struct errand *errands = PyMem_Malloc(GROUP * sizeof(*errands));
-    if (answers == NULL || errands == NULL) {
-        PyErr_NoMemory();
-        goto fail;
+    if (answers == NULL) {
+        return NULL;
     }
-    for (Py_ssize_t first = 0; first < count; first += GROUP) {
-        Py_ssize_t size = count - first < GROUP ? count - first : GROUP;
-        if (run_group(snapshot, errands, PySequence_Fast_ITEMS(keys) + first,
-                      size, fallback, &PyList_GET_ITEM(answers, first))
-            < 0)
-        {
-            goto fail;
-        }
+    int result = 0;
+    if (snapshot->view.header.total_size <= SMALL_SNAPSHOT) {
+        result = run_in_turn(snapshot, items, count, fallback,
+                             PySequence_Fast_ITEMS(answers));
+        count = 0;
     }
-    PyMem_Free(errands);
+    prefetch_keys(items, count < GROUP ? count : GROUP);
+    for (Py_ssize_t first = 0; result == 0 && first < count; first += GROUP) {
+        Py_ssize_t left = count - first;
+        Py_ssize_t size = left < GROUP ? left : GROUP;
+        prefetch_keys(items + first + size,
+                      left - size < GROUP ? left - size : GROUP);
+        result = run_group(snapshot, items + first, size, fallback,
+                           PySequence_Fast_ITEMS(answers) + first);
+    }
+    if (result < 0) {
+        Py_CLEAR(answers);
+    }
     return answers;
-
-fail:
-    PyMem_Free(errands);
-    Py_XDECREF(answers);
-    return NULL;
 }
 
 /* A list or tuple of the keys that nobody changes meanwhile: a copy, if a
