@@ -114,15 +114,26 @@ done:
     return outcome;
 }
 
-/* A new reference from the cache, or NULL without an exception. */
+/* A new reference to the value of an exact str, from the cache; NULL without an
+ * exception when it is not there. */
 static inline PyObject *
-recall(SharedMapObject *self, PyObject *key)
+recall(SnapshotObject *snapshot, PyObject *key)
+{
+#ifdef Py_GIL_DISABLED
+    return NULL;
+#else
+    return value_cache_get(&snapshot->cache, key);
+#endif
+}
+
+static inline PyObject *
+recall_by_handle(SharedMapObject *self, PyObject *key)
 {
 #ifdef Py_GIL_DISABLED
     return NULL;
 #else
     SnapshotObject *snapshot = PyUnicode_CheckExact(key) ? begin(self) : NULL;
-    return snapshot != NULL ? value_cache_get(&snapshot->cache, key) : NULL;
+    return snapshot != NULL ? recall(snapshot, key) : NULL;
 #endif
 }
 
@@ -147,7 +158,7 @@ subscript_uncached(PyObject *self, PyObject *key)
 PyObject *
 sharedmap_mp_subscript(PyObject *self, PyObject *key)
 {
-    PyObject *value = recall((SharedMapObject *)self, key);
+    PyObject *value = recall_by_handle((SharedMapObject *)self, key);
     return value != NULL ? value : subscript_uncached(self, key);
 }
 
@@ -162,7 +173,7 @@ sharedmap_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
     {
         return NULL;
     }
-    value = recall((SharedMapObject *)self, key);
+    value = recall_by_handle((SharedMapObject *)self, key);
     if (value != NULL) {
         return value;
     }
@@ -212,7 +223,11 @@ answer_one(SnapshotObject *snapshot, PyObject *key,
         return Py_NewRef(fallback);
     }
     if (entry.value.type != VALUE_ENCODED) {
-        return value_unpack(snapshot->state, &entry.value);
+        PyObject *value = value_unpack(snapshot->state, &entry.value);
+        if (value != NULL && PyUnicode_CheckExact(key)) {
+            keep(snapshot, key, value);
+        }
+        return value;
     }
     return item_take(&item, snapshot->state, &entry, ITEM_VALUE,
                      snapshot->decode)
@@ -221,26 +236,8 @@ answer_one(SnapshotObject *snapshot, PyObject *key,
                : item_finish(&item);
 }
 
-/* A snapshot of this size is in the cache anyhow; there sending keys ahead only
- * costs. */
-enum { SMALL_SNAPSHOT = 1 << 20 };
-
-/* The same as run_group(), one key after the other. */
-static int
-run_in_turn(SnapshotObject *snapshot, PyObject *const *keys, Py_ssize_t count,
-            PyObject *fallback, PyObject **answers)
-{
-    for (Py_ssize_t i = 0; i < count; i++) {
-        answers[i] = answer_one(snapshot, keys[i], NULL, fallback);
-        if (answers[i] == NULL) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-/* Looks up `count` keys, GROUP at most, and puts the answers where they belong.
- * -1 with an exception. */
+/* Looks up `count` keys, GROUP at most, and puts the answers where they belong,
+ * in places that are NULL. -1 with an exception. */
 static int
 run_group(SnapshotObject *snapshot, PyObject *const *keys, Py_ssize_t count,
           PyObject *fallback, PyObject **answers)
@@ -250,12 +247,16 @@ run_group(SnapshotObject *snapshot, PyObject *const *keys, Py_ssize_t count,
     bool is_ahead[GROUP];
     for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *key = keys[i];
-        is_ahead[i] =
-            PyUnicode_CheckExact(key) && PyUnicode_IS_COMPACT_ASCII(key);
-        if (is_ahead[i]) {
+        is_ahead[i] = false;
+        if (!PyUnicode_CheckExact(key)) {
+            continue;
+        }
+        answers[i] = recall(snapshot, key);
+        if (answers[i] == NULL && PyUnicode_IS_COMPACT_ASCII(key)) {
             probes[i].key = (struct slice){PyUnicode_1BYTE_DATA(key),
                                            (size_t)PyUnicode_GET_LENGTH(key)};
             snapshot_probe_bucket(view, &probes[i]);
+            is_ahead[i] = true;
         }
     }
     for (Py_ssize_t i = 0; i < count; i++) {
@@ -264,8 +265,10 @@ run_group(SnapshotObject *snapshot, PyObject *const *keys, Py_ssize_t count,
         }
     }
     for (Py_ssize_t i = 0; i < count; i++) {
-        answers[i] = answer_one(snapshot, keys[i],
-                                is_ahead[i] ? &probes[i] : NULL, fallback);
+        if (answers[i] == NULL) {
+            answers[i] = answer_one(snapshot, keys[i],
+                                    is_ahead[i] ? &probes[i] : NULL, fallback);
+        }
         if (answers[i] == NULL) {
             return -1;
         }
@@ -295,11 +298,6 @@ look_up_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
         return NULL;
     }
     int result = 0;
-    if (snapshot->view.header.total_size <= SMALL_SNAPSHOT) {
-        result = run_in_turn(snapshot, items, count, fallback,
-                             PySequence_Fast_ITEMS(answers));
-        count = 0;
-    }
     prefetch_keys(items, count < GROUP ? count : GROUP);
     for (Py_ssize_t first = 0; result == 0 && first < count; first += GROUP) {
         Py_ssize_t left = count - first;
