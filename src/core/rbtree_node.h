@@ -16,10 +16,11 @@
 enum side { LEFT = 0, RIGHT = 1 };
 
 struct rbtree_node {
-    struct rbtree_node *parent;  // NULL for the root
-    struct rbtree_node *child[2];
     unsigned char *value;  // into bytes[], or owned
     size_t value_size;
+    struct rbtree_node *parent;  // NULL for the root
+    // What a search reads lies together, up to the beginning of the key.
+    struct rbtree_node *child[2];
     size_t key_size;
     uint32_t value_room;  // behind the key
     uint8_t value_type;
