@@ -3,7 +3,7 @@
  * In Python this file would be:
  *
  *     def share(mapping, name, force=False, *, mode=0o600, expect=None,
- *               index="hash", encode=None): ...
+ *               index="hash", huge_pages=False, encode=None): ...
  *     def update(name, changes, remove=(), *, encode=None): ...
  *     def remove(name): ...
  *     def names(): ...
@@ -24,19 +24,20 @@
 static PyObject *
 module_py_share(PyObject *module, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"mapping", "name",  "force",  "mode",
-                            "expect",  "index", "encode", NULL};
+    static char *names[] = {"mapping",    "name",   "force",
+                            "mode",       "expect", "index",
+                            "huge_pages", "encode", NULL};
     struct state *state = PyModule_GetState(module);
     struct target target = {.terms.mode = PUBLISHING_DEFAULT_MODE};
     struct name name;
     struct batch batch;
     PyObject *mapping, *hook = NULL, *encode, *result = NULL;
-    int force = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|p$O&O&O&O:share",
-                                     names, &mapping, &target.object, &force,
-                                     publishing_mode, &target.terms.mode,
-                                     publishing_expect, &target.terms,
-                                     publishing_index, &target.index, &hook)
+    int force = 0, huge_pages = 0;
+    if (!PyArg_ParseTupleAndKeywords(
+            args, keywords, "OO|p$O&O&O&pO:share", names, &mapping,
+            &target.object, &force, publishing_mode, &target.terms.mode,
+            publishing_expect, &target.terms, publishing_index, &target.index,
+            &huge_pages, &hook)
         || value_parse_hook("encode", hook, &encode) < 0)
     {
         return NULL;
@@ -51,6 +52,7 @@ module_py_share(PyObject *module, PyObject *args, PyObject *keywords)
         target.path = name.path;
         target.label = name.text.slice;
         target.terms.force = force != 0;
+        target.terms.huge_pages = huge_pages != 0;
         Py_BEGIN_ALLOW_THREADS
         status = publishing_run(&target, batch.entries, batch.count);
         Py_END_ALLOW_THREADS

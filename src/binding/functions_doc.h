@@ -60,7 +60,7 @@ static const char module_update_doc[] =
 
 static const char module_share_doc[] =
     "share($module, /, mapping, name, force=False, *, mode=0o600,\n"
-    "      expect=None, index='hash', encode=None)\n"
+    "      expect=None, index='hash', huge_pages=False, encode=None)\n"
     "--\n"
     "\n"
     "Publish a mapping, or pairs, under the name without building a tree.\n"

@@ -4,7 +4,7 @@
  *
  *     class rbtree:  # continued
  *         def share(self, name, force=False, *, mode=0o600, expect=None,
- *                   index="hash"): ...
+ *                   index="hash", huge_pages=False): ...
  *         def save(self, path, force=False, *, mode=0o600, index="hash"): ...
  *         def dump(self, name="", *, index="hash"): ...
  *         @classmethod
@@ -62,14 +62,15 @@ publish(RBTreeObject *self, struct target *target)
 PyObject *
 rbtree_py_share(PyObject *object, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"name", "force", "mode", "expect", "index", NULL};
+    static char *names[] = {"name",  "force",      "mode", "expect",
+                            "index", "huge_pages", NULL};
     RBTreeObject *self = (RBTreeObject *)object;
     struct target target = {.terms.mode = PUBLISHING_DEFAULT_MODE};
-    int force = 0;
+    int force = 0, huge_pages = 0;
     if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "O|p$O&O&O&:share", names, &target.object, &force,
+            args, keywords, "O|p$O&O&O&p:share", names, &target.object, &force,
             publishing_mode, &target.terms.mode, publishing_expect,
-            &target.terms, publishing_index, &target.index))
+            &target.terms, publishing_index, &target.index, &huge_pages))
     {
         return NULL;
     }
@@ -79,6 +80,7 @@ rbtree_py_share(PyObject *object, PyObject *args, PyObject *keywords)
         target.path = name.path;
         target.label = name.text.slice;
         target.terms.force = force != 0;
+        target.terms.huge_pages = huge_pages != 0;
         result = publish(self, &target);
     }
     name_clear(&name);

@@ -60,6 +60,9 @@ publish_to_segment(struct snapshot_plan *plan, const char *path,
     }
     struct snapshot_sink sink = {write_to_draft, &draft};
     status = snapshot_write(plan, &sink);
+    if (status == STATUS_OK && terms->huge_pages) {
+        draft_use_huge_pages(&draft, plan->header.total_size);
+    }
     if (status == STATUS_OK) {
         status = draft_publish(&draft, path, terms, &plan->header);
     }

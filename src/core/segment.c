@@ -81,6 +81,41 @@ check_file(const struct stat *file, struct segment_rules rules)
     return STATUS_OK;
 }
 
+/* Larger pages can only be used where file and memory are aligned alike. */
+static const uint64_t HUGE_PAGE = UINT64_C(2) << 20;
+
+void *
+system_map(int descriptor, uint64_t size)
+{
+    if (size < HUGE_PAGE) {
+        return mmap(NULL, size, PROT_READ, MAP_SHARED, descriptor, 0);
+    }
+    // Reserve more than enough, map the file at the right place in it, and
+    // give the rest back:   | rest | file ......... | rest |
+    uint64_t reserved = size + HUGE_PAGE;
+    char *start = mmap(NULL, reserved, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED) {
+        return MAP_FAILED;
+    }
+    char *aligned = start + (-(uintptr_t)start & (HUGE_PAGE - 1));
+    void *bytes =
+        mmap(aligned, size, PROT_READ, MAP_SHARED | MAP_FIXED, descriptor, 0);
+    if (bytes == MAP_FAILED) {
+        munmap(start, reserved);
+        return MAP_FAILED;
+    }
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    char *end = aligned + ((size + page - 1) & ~(page - 1));
+    if (aligned > start) {
+        munmap(start, (size_t)(aligned - start));
+    }
+    if (end < start + reserved) {
+        munmap(end, (size_t)(start + reserved - end));
+    }
+    return bytes;
+}
+
 /* Maps an open file whose header can be believed, as far as a header can. */
 static enum status
 map_file(struct segment *segment, int descriptor, const struct stat *file)
@@ -94,7 +129,7 @@ map_file(struct segment *segment, int descriptor, const struct stat *file)
     if (status != STATUS_OK) {
         return status;
     }
-    void *bytes = mmap(NULL, size, PROT_READ, MAP_SHARED, descriptor, 0);
+    void *bytes = system_map(descriptor, size);
     if (bytes == MAP_FAILED) {
         return STATUS_SYSTEM;
     }

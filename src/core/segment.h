@@ -154,6 +154,7 @@ struct draft {
 
 struct draft_terms {
     unsigned mode;      // permission bits; the umask has no say
+    bool huge_pages;    // gather the pages into huge ones, if the system can
     bool force;         // replace whoever holds the name
     bool is_durable;    // a file: on the disk before anybody can open it
     bool has_expected;  // replace only the generation `expected`; implies
@@ -173,6 +174,12 @@ draft_create(struct draft *draft, const char *path, uint64_t size,
 enum status
 draft_write(struct draft *draft, uint64_t offset, const void *bytes,
             size_t size);
+
+/* Asks the system to keep what was written in huge pages, for all who will map
+ * it. A system that cannot leaves everything as it is. Takes time in the order
+ * of writing. */
+void
+draft_use_huge_pages(struct draft *draft, uint64_t size);
 
 /* Gives the draft the name: under `force` in place of the present holder,
  * whose readers learn that they are superseded, otherwise only if the name is

@@ -15,6 +15,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -147,6 +148,21 @@ draft_write(struct draft *draft, uint64_t offset, const void *bytes,
         size -= (size_t)written;
     }
     return STATUS_OK;
+}
+
+// Since Linux 6.1; older headers do not know it, older systems refuse it.
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+void
+draft_use_huge_pages(struct draft *draft, uint64_t size)
+{
+    void *bytes = system_map(draft->file.descriptor, size);
+    if (bytes != MAP_FAILED) {
+        (void)madvise(bytes, size, MADV_COLLAPSE);
+        munmap(bytes, size);
+    }
 }
 
 void

@@ -50,6 +50,11 @@ system_open_failure(void);
 enum status
 system_open(const char *path, int flags, int *descriptor);
 
+/* Maps a file to read, aligned for huge pages if it is large enough for one.
+ * MAP_FAILED with errno. */
+void *
+system_map(int descriptor, uint64_t size);
+
 /* Leaves errno alone. */
 void
 system_close(int descriptor);
