@@ -43,9 +43,9 @@ def character_name(character):
     name = unicodedata.name(character, None)
     # The database of Pythons before 3.12 knows these characters, but not their names, which the
     # standard derives from their numbers.
-    if name is None and "\U00017000" <= character < "\U00018D80":
-        if unicodedata.category(character) == "Lo":
-            name = f"TANGUT IDEOGRAPH-{ord(character):X}"
+    is_tangut = "\U00017000" <= character < "\U00018D80"
+    if name is None and is_tangut and unicodedata.category(character) == "Lo":
+        name = f"TANGUT IDEOGRAPH-{ord(character):X}"
     return name
 
 

@@ -27,10 +27,10 @@ hash_index_bucket_count(uint64_t entry_count, bool is_wide)
 }
 
 struct shape {
-    unsigned slots;
-    unsigned reach;
-    unsigned references;
-    unsigned reference_size;
+    size_t slots;
+    size_t reach;
+    size_t references;
+    size_t reference_size;
 };
 
 static const struct shape NARROW = {NARROW_SLOTS, NARROW_REACH,
@@ -42,7 +42,7 @@ static bool
 put(unsigned char *bucket, struct shape shape, uint8_t fingerprint,
     uint64_t reference)
 {
-    for (unsigned slot = 0; slot < shape.slots; slot++) {
+    for (size_t slot = 0; slot < shape.slots; slot++) {
         if (bucket[slot] == 0) {
             bucket[slot] = fingerprint;
             memcpy(bucket + shape.references + slot * shape.reference_size,

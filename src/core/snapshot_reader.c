@@ -267,23 +267,23 @@ match_bucket(const unsigned char *bucket, bool is_wide, uint8_t fingerprint)
 }
 
 /* The lowest slot of the matches, which are not empty, leaving it out. */
-static inline unsigned
+static inline size_t
 take_slot(struct matches *matches)
 {
-    unsigned slot;
+    size_t slot;
     if (matches->low != 0) {
-        slot = (unsigned)__builtin_ctzll(matches->low) / 8;
+        slot = (size_t)__builtin_ctzll(matches->low) / 8;
         matches->low &= matches->low - 1;
     }
     else {
-        slot = 8 + (unsigned)__builtin_ctzll(matches->high) / 8;
+        slot = 8 + (size_t)__builtin_ctzll(matches->high) / 8;
         matches->high &= matches->high - 1;
     }
     return slot;
 }
 
 static inline uint64_t
-slot_reference(const unsigned char *bucket, bool is_wide, unsigned slot)
+slot_reference(const unsigned char *bucket, bool is_wide, size_t slot)
 {
     return is_wide ? load_u64(bucket + WIDE_REFERENCES + slot * 8)
                    : load_u32(bucket + NARROW_REFERENCES + slot * 4);
@@ -300,7 +300,7 @@ find_in_bucket(const struct snapshot *view, const unsigned char *bucket,
         match_bucket(bucket, is_wide, hash_index_fingerprint(probe->hash));
     while ((matches.low | matches.high) != 0) {
         uint64_t offset;
-        unsigned slot = take_slot(&matches);
+        size_t slot = take_slot(&matches);
         enum status status =
             resolve(view, slot_reference(bucket, is_wide, slot), &offset);
         if (status == STATUS_OK) {

@@ -82,13 +82,13 @@ static void
 load_pieces(struct sorting *sorting, size_t low, size_t high, size_t depth)
 {
     // The entry is asked for first, then the bytes that it points to.
-    enum { AHEAD = 16 };
+    const size_t ahead = 16;
     const struct entry *entries = sorting->entries;
     struct item *items = sorting->items;
     for (size_t i = low; i < high; i++) {
-        if (i + 2 * AHEAD < high) {
-            __builtin_prefetch(&entries[items[i + 2 * AHEAD].index]);
-            __builtin_prefetch(entries[items[i + AHEAD].index].key.bytes
+        if (i + 2 * ahead < high) {
+            __builtin_prefetch(&entries[items[i + 2 * ahead].index]);
+            __builtin_prefetch(entries[items[i + ahead].index].key.bytes
                                + depth);
         }
         items[i].piece = piece_at(entries[items[i].index].key, depth);
@@ -342,11 +342,11 @@ sort_range(struct sorting *sorting, struct range range)
 static void
 gather(struct sorting *sorting, size_t count, struct entry *sorted)
 {
-    enum { AHEAD = 16 };
+    const size_t ahead = 16;
     for (size_t i = 0; i < count; i++) {
-        if (i + AHEAD < count) {
+        if (i + ahead < count) {
             __builtin_prefetch(
-                &sorting->entries[sorting->items[i + AHEAD].index]);
+                &sorting->entries[sorting->items[i + ahead].index]);
         }
         sorted[i] = sorting->entries[sorting->items[i].index];
     }
