@@ -20,8 +20,11 @@
 int
 batch_init(struct batch *batch, struct state *state, PyObject *encode)
 {
-    *batch = (struct batch){.state = state, .encode = encode};
-    batch->held = PyList_New(0);
+    *batch = (struct batch){
+        .state = state,
+        .encode = Py_XNewRef(encode),
+        .held = PyList_New(0),
+    };
     return batch->held != NULL ? 0 : -1;
 }
 
@@ -31,6 +34,7 @@ batch_clear(struct batch *batch)
     memory_release(batch->entries);
     arena_clear(&batch->arena);
     Py_CLEAR(batch->held);
+    Py_CLEAR(batch->encode);
     batch->entries = NULL;
 }
 

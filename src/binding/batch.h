@@ -14,7 +14,7 @@
 
 struct batch {
     struct state *state;    // borrowed
-    PyObject *encode;       // borrowed; NULL without an encoder
+    PyObject *encode;       // owned; NULL without an encoder
     struct entry *entries;  // owned
     size_t count;
     size_t capacity;
