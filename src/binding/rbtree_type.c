@@ -521,13 +521,23 @@ rbtree_nb_inplace_or(PyObject *self, PyObject *other)
     return Py_NewRef(self);
 }
 
+/* Whether the object is a tree: all that is known of two operands is that one
+ * of them is. */
+static bool
+is_tree(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    while (type != NULL && type->tp_dealloc != rbtree_tp_dealloc) {
+        type = type->tp_base;
+    }
+    return type != NULL;
+}
+
 /* tree | mapping and mapping | tree: either side may be ours. */
 static PyObject *
 rbtree_nb_or(PyObject *left, PyObject *right)
 {
-    PyTypeObject *left_type = Py_TYPE(left);
-    bool left_is_tree = left_type->tp_as_number != NULL
-                        && left_type->tp_as_number->nb_or == rbtree_nb_or;
+    bool left_is_tree = is_tree(left);
     RBTreeObject *tree = (RBTreeObject *)(left_is_tree ? left : right);
     int is_mapping =
         mapping_check_any(tree->base.state, left_is_tree ? right : left);
