@@ -5,7 +5,7 @@
  *     home          home + 1        home + 2
  *     | full |  --> | full |  -->   | room |      reach of home = 2
  *
- * With 9.2 entries for 12 slots about 3 in 100 leave home, and hardly one gets
+ * With 9.2 entries for 12 slots about 4 in 100 leave home and 1 in 100 gets
  * further than the next bucket. That is 7 bytes of index for an entry.
  *
  * The buckets of entries that follow each other have nothing to do with each

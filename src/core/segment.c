@@ -264,7 +264,15 @@ holder_map(const struct holder *holder, struct segment *segment)
     if (fstat(holder->file.descriptor, &file) < 0) {
         return STATUS_SYSTEM;
     }
-    return map_file(segment, holder->file.descriptor, &file);
+    enum status status = map_file(segment, holder->file.descriptor, &file);
+    // A copy of the mapping in a forked child would keep the lock.
+    if (status == STATUS_OK
+        && madvise((void *)segment->bytes, segment->size, MADV_DONTFORK) < 0)
+    {
+        segment_close(segment);
+        status = STATUS_SYSTEM;
+    }
+    return status;
 }
 
 enum status

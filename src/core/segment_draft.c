@@ -168,9 +168,13 @@ draft_use_huge_pages(struct draft *draft, uint64_t size)
 void
 draft_close(struct draft *draft)
 {
+    // In a forked child the file is closed, and its name is the parent's.
+    bool is_ours = draft->file.descriptor >= 0;
     unforked_close(&draft->file);
     if (draft->temporary != NULL) {
-        system_unlink(draft->temporary);
+        if (is_ours) {
+            system_unlink(draft->temporary);
+        }
         memory_release(draft->temporary);
         draft->temporary = NULL;
     }

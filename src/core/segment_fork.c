@@ -12,7 +12,9 @@
  * segment_publish.c).
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 
 #include "core/segment.h"
 #include "core/segment_system.h"
@@ -38,6 +40,22 @@ unforked_open(struct unforked *file, const char *path, int flags)
     }
     fork_list_unlock();
     return is_open;
+}
+
+void *
+unforked_map(const struct unforked *file, size_t size, int protection)
+{
+    fork_list_lock();
+    void *bytes =
+        mmap(NULL, size, protection, MAP_SHARED, file->descriptor, 0);
+    if (bytes != MAP_FAILED && madvise(bytes, size, MADV_DONTFORK) < 0) {
+        int saved_errno = errno;
+        munmap(bytes, size);
+        errno = saved_errno;
+        bytes = MAP_FAILED;
+    }
+    fork_list_unlock();
+    return bytes != MAP_FAILED ? bytes : NULL;
 }
 
 void

@@ -102,8 +102,10 @@ system_decode_name(const char *file_name, unsigned char name[256],
             *to++ = (unsigned char)*from;
         }
     }
+    // Nothing is a name that could not be encoded to this very file name.
+    char path[SEGMENT_PATH_SIZE];
     *size = (size_t)(to - name);
-    return *size > 0;
+    return segment_path((struct slice){name, *size}, path) == STATUS_OK;
 }
 
 /* ---- the names that are taken --------------------------------------------- */

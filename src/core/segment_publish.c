@@ -74,10 +74,11 @@ patience_wait(struct patience *patience)
 void
 holder_close(struct holder *holder)
 {
-    if (holder->header != NULL) {
+    // A forked child has neither the file nor the mapping.
+    if (holder->file.descriptor >= 0 && holder->header != NULL) {
         munmap(holder->header, sizeof(struct snapshot_header));
-        holder->header = NULL;
     }
+    holder->header = NULL;
     if (holder->file.descriptor >= 0) {
         // A copy of the descriptor, on its way through a child's exec(), would
         // keep the lock a little longer.
@@ -117,8 +118,7 @@ static enum status
 holder_map_header(struct holder *holder)
 {
     struct snapshot_header header;
-    int descriptor = holder->file.descriptor;
-    enum status status = system_read_header(descriptor, &header);
+    enum status status = system_read_header(holder->file.descriptor, &header);
     if (status == STATUS_SYSTEM) {
         return status;
     }
@@ -133,9 +133,9 @@ holder_map_header(struct holder *holder)
     if ((holder->mode & (S_IWGRP | S_IWOTH)) != 0) {
         return STATUS_OK;
     }
-    void *bytes = mmap(NULL, sizeof(header), PROT_READ | PROT_WRITE,
-                       MAP_SHARED, descriptor, 0);
-    if (bytes == MAP_FAILED) {
+    void *bytes =
+        unforked_map(&holder->file, sizeof(header), PROT_READ | PROT_WRITE);
+    if (bytes == NULL) {
         return STATUS_SYSTEM;
     }
     holder->header = bytes;

@@ -31,6 +31,11 @@ system_decode_name(const char *file_name, unsigned char name[256],
 bool
 unforked_open(struct unforked *file, const char *path, int flags);
 
+/* Maps an open file; a forked child has no copy of the mapping, which would
+ * keep the file, and so its lock, as a descriptor does. NULL with errno. */
+void *
+unforked_map(const struct unforked *file, size_t size, int protection);
+
 /* Accepts one that is not open. Leaves errno alone. */
 void
 unforked_close(struct unforked *file);

@@ -420,12 +420,16 @@ value_fits_its_type(const struct value *value)
     return false;
 }
 
-/* Whether the hash index leads from the key to the same record. */
+/* Whether the hash index, if there is one, leads from the key to the same
+ * record. */
 static enum status
 verify_hash_index(const struct snapshot *view, const struct entry *entry)
 {
     struct entry found;
     bool is_found;
+    if (view->buckets == NULL) {
+        return STATUS_OK;
+    }
     enum status status = snapshot_find(view, entry->key, &found, &is_found);
     if (status == STATUS_OK
         && (!is_found || found.key.bytes != entry->key.bytes))
@@ -433,6 +437,24 @@ verify_hash_index(const struct snapshot *view, const struct entry *entry)
         return STATUS_BAD_HASH_INDEX;
     }
     return status;
+}
+
+/* Whether the hash index leads to nothing else: it has as many slots in use as
+ * there are entries. */
+static enum status
+verify_slot_count(const struct snapshot *view)
+{
+    size_t slots = view->reference_size == 8 ? WIDE_SLOTS : NARROW_SLOTS;
+    uint64_t used = 0;
+    for (uint64_t at = 0; at < view->bucket_count; at++) {
+        const unsigned char *bucket = view->buckets + at * BUCKET_SIZE;
+        for (size_t slot = 0; slot < slots; slot++) {
+            used += load_u8(bucket + slot) != 0;
+        }
+    }
+    return view->buckets == NULL || used == view->entry_count
+               ? STATUS_OK
+               : STATUS_BAD_HASH_INDEX;
 }
 
 static enum status
@@ -485,5 +507,8 @@ enum status
 snapshot_verify(const struct snapshot *view)
 {
     enum status status = snapshot_verify_checksum(view);
-    return status == STATUS_OK ? verify_entries(view) : status;
+    if (status == STATUS_OK) {
+        status = verify_entries(view);
+    }
+    return status == STATUS_OK ? verify_slot_count(view) : status;
 }

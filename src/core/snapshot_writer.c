@@ -339,14 +339,14 @@ write_hash_index(struct output *output, struct snapshot_plan *plan,
     if (buckets == NULL) {
         return STATUS_NO_MEMORY;
     }
-    if (!fill_buckets(buckets, plan, indices)) {
-        // The room is reserved; it stays empty.
-        memset(buckets, 0, size);
+    if (fill_buckets(buckets, plan, indices)) {
+        output_append(output, (struct slice){buckets, size});
+    }
+    else {
         plan->header.flags &= ~SNAPSHOT_FLAG_HASH_INDEX;
         plan->header.hash_index = (struct snapshot_region){0, 0};
         plan->header.hash_seed = 0;
     }
-    output_append(output, (struct slice){buckets, size});
     memory_release(buckets);
     return STATUS_OK;
 }
@@ -362,6 +362,12 @@ write_regions(struct output *output, struct snapshot_plan *plan)
         status = indices.hashes != NULL
                      ? write_hash_index(output, plan, &indices)
                      : STATUS_OK;
+        // Room that was planned for a hash index and stays empty.
+        while (status == STATUS_OK
+               && output_position(output) < plan->header.total_size)
+        {
+            output_append_zeros(output, SNAPSHOT_ALIGNMENT);
+        }
         output_flush(output);
     }
     indices_clear(&indices);

@@ -109,10 +109,12 @@ is_before(struct sorting *sorting, const struct item *left,
     size_t skip =
         left_key.size < right_key.size ? left_key.size : right_key.size;
     skip = skip < depth ? skip : depth;
-    left_key.bytes += skip;
-    left_key.size -= skip;
-    right_key.bytes += skip;
-    right_key.size -= skip;
+    if (skip > 0) {  // an empty key may be NULL, which cannot be moved
+        left_key.bytes += skip;
+        left_key.size -= skip;
+        right_key.bytes += skip;
+        right_key.size -= skip;
+    }
     int order = slice_compare(left_key, right_key);
     if (order == 0) {
         sorting->has_equal = true;
