@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/check.h"
@@ -102,25 +103,60 @@ stat_of(const char *path)
 
 /* ---- maps of one entry -------------------------------------------------- */
 
+static const struct draft_terms UNFORCED = {.mode = 0600};
+static const struct draft_terms FORCED = {.mode = 0600, .force = true};
+static const struct draft_terms DURABLE = {
+    .mode = 0600, .force = true, .is_durable = true};
+
 /* Publishes "number" -> its digits. */
 static inline enum status
-publish_number(const char *path, bool force, unsigned mode, int number)
+publish_number_on(const char *path, const struct draft_terms *terms,
+                  int number)
 {
     char digits[16];
     int size = snprintf(digits, sizeof(digits), "%d", number);
     struct slice value = {(unsigned char *)digits, (size_t)size};
     struct entry entry = {SLICE("number"), {value, VALUE_STR}};
     struct snapshot_plan plan;
-    CHECK_STATUS(publish_plan(&plan, &entry, 1, SLICE("label")), STATUS_OK);
-    return publish_to_segment(&plan, path, force, mode);
+    struct snapshot_options options = {.label = SLICE("label")};
+    CHECK_STATUS(publish_plan(&plan, &entry, 1, &options), STATUS_OK);
+    return publish_to_segment(&plan, path, terms);
 }
+
+static inline enum status
+publish_number(const char *path, bool force, unsigned mode, int number)
+{
+    struct draft_terms terms = {.mode = mode, .force = force};
+    return publish_number_on(path, &terms, number);
+}
+
+/* Publishes without asking for memory, as the child of a fork must: another
+ * thread may have held malloc's lock at that moment. glibc copes with that,
+ * the address sanitizer does not. */
+static inline enum status
+publish_image(const char *path, const struct draft_terms *terms,
+              const struct image *image)
+{
+    struct draft draft;
+    struct snapshot_header header = *image_header(image);
+    enum status status = draft_create(&draft, path, image->size, terms);
+    if (status == STATUS_OK) {
+        status = draft_write(&draft, 0, image->bytes, image->size);
+    }
+    if (status == STATUS_OK) {
+        status = draft_publish(&draft, path, terms, &header);
+    }
+    draft_close(&draft);
+    return status;
+}
+
+static const struct segment_rules STRICT = {.follows_links = false};
 
 static inline struct segment
 open_segment(const char *path)
 {
     struct segment segment = SEGMENT_EMPTY;
-    CHECK_STATUS(segment_open(&segment, path, (struct segment_trust){0}),
-                 STATUS_OK);
+    CHECK_STATUS(segment_open(&segment, path, STRICT, NULL), STATUS_OK);
     return segment;
 }
 
@@ -129,8 +165,7 @@ static inline enum status
 status_of_open(const char *path)
 {
     struct segment segment = SEGMENT_EMPTY;
-    enum status status =
-        segment_open(&segment, path, (struct segment_trust){0});
+    enum status status = segment_open(&segment, path, STRICT, NULL);
     CHECK_EQUAL(segment.bytes != NULL, status == STATUS_OK);
     segment_close(&segment);
     return status;
@@ -170,6 +205,22 @@ check_published(const char *path, int number, uint64_t generation)
     segment_close(&segment);
 }
 
+/* ---- time --------------------------------------------------------------- */
+
+static inline double
+now(void)
+{
+    return (double)segment_clock() / 1e9;
+}
+
+static inline void
+nap(long milliseconds)
+{
+    struct timespec pause = {.tv_nsec = milliseconds * 1000000};
+    while (nanosleep(&pause, &pause) < 0) {
+    }
+}
+
 /* ---- other processes ---------------------------------------------------- */
 
 /* 0 in the child, which must leave by _exit(). */
@@ -196,6 +247,37 @@ end_of_child(pid_t child)
     } while (waited < 0 && errno == EINTR);
     CHECK_EQUAL(waited, child);
     return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* A process that takes the lock on the path and keeps it until it dies. */
+static inline pid_t
+start_locker(const char *path, int flags, short type)
+{
+    int ready[2];
+    char byte;
+    CHECK_EQUAL(pipe(ready), 0);
+    pid_t locker = start_child();
+    if (locker == 0) {
+        struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
+        int descriptor = open(path, flags);
+        CHECK(descriptor >= 0);
+        CHECK_EQUAL(fcntl(descriptor, F_OFD_SETLK, &lock), 0);
+        CHECK_EQUAL(write(ready[1], "", 1), 1);
+        for (;;) {
+            pause();
+        }
+    }
+    CHECK_EQUAL(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    close(ready[1]);
+    return locker;
+}
+
+static inline void
+kill_child(pid_t child)
+{
+    kill(child, SIGKILL);
+    CHECK_EQUAL(end_of_child(child), 1000 + SIGKILL);
 }
 
 #endif

@@ -28,7 +28,7 @@ def hash_bytes(data, seed=0):
         return int.from_bytes(data[start : start + size], "little")
 
     size = len(data)
-    state = seed ^ fold(seed ^ K[0], K[1])
+    state = seed ^ K[0]
     at = 0
     if size > 64:
         chains = [state, state ^ K[2], state ^ K[3], state ^ K[4]]

@@ -10,9 +10,11 @@
 #include "core/check.h"
 #include "core/entry.h"
 #include "core/hash.h"
+#include "core/memory.h"
 #include "core/snapshot_format.h"
 #include "core/snapshot_header.h"
 #include "core/snapshot_writer.h"
+#include "core/sort.h"
 
 #define SLICE(literal) \
     ((struct slice){(const unsigned char *)(literal), sizeof(literal) - 1})
@@ -53,6 +55,26 @@ image_header(const struct image *image)
 }
 
 /* ---- written by the writer ---------------------------------------------- */
+
+/* Every kind of snapshot that the writer makes of the same entries. */
+static const struct snapshot_options flavours[] = {
+    {.index = INDEX_TREE},
+    {.index = INDEX_TREE, .is_wide = true},
+    {.index = INDEX_HASH},
+    {.index = INDEX_HASH, .is_wide = true},
+};
+
+enum { FLAVOUR_COUNT = sizeof(flavours) / sizeof(flavours[0]) };
+
+#define TREE (&flavours[0])
+#define HASH (&flavours[2])
+
+/* Of the first kind, with a label. */
+static inline struct snapshot_options
+labelled(struct slice label)
+{
+    return (struct snapshot_options){.index = INDEX_TREE, .label = label};
+}
 
 /* Where a writer's pieces go, and whether they come as promised. */
 struct collector {
@@ -97,10 +119,10 @@ image_of_plan(struct snapshot_plan *plan)
 
 static inline struct image
 image_of_entries(const struct entry *entries, size_t entry_count,
-                 struct slice label, bool wide)
+                 const struct snapshot_options *options)
 {
     struct snapshot_plan plan;
-    CHECK_STATUS(snapshot_plan(&plan, entries, entry_count, label, wide),
+    CHECK_STATUS(snapshot_plan(&plan, entries, entry_count, options),
                  STATUS_OK);
     return image_of_plan(&plan);
 }
@@ -133,7 +155,8 @@ round_up(size_t size)
     return (size + 63) / 64 * 64;
 }
 
-/* Any records under any references. */
+/* Any records under any references. The index comes before the records, which
+ * is not what the writer does: a reader must not mind. */
 static inline struct image
 image_by_hand(struct slice records, const uint64_t *references,
               size_t entry_count, uint8_t reference_size,
@@ -182,6 +205,19 @@ fill_samples(struct entry entries[SAMPLE_COUNT])
         {SLICE("\xE7\xBA\xA2"), {SLICE("\x01"), VALUE_BOOL}},
     };
     memcpy(entries, samples, sizeof(samples));
+}
+
+/* sort_entries() for an array that is not from memory_allocate(). */
+static inline enum status
+sort_array(struct entry *entries, size_t *count)
+{
+    struct entry *sorted = memory_allocate_array(*count, sizeof(*sorted));
+    CHECK(sorted != NULL);
+    memcpy(sorted, entries, *count * sizeof(*entries));
+    enum status status = sort_entries(&sorted, count);
+    memcpy(entries, sorted, *count * sizeof(*entries));
+    memory_release(sorted);
+    return status;
 }
 
 /* Keys "0000", "0010", "0020", ... with room between them. */

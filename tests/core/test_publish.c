@@ -31,8 +31,9 @@ check_holds(const void *bytes, size_t size, const struct entry *entries,
 static void
 plan_samples(struct snapshot_plan *plan, struct entry entries[SAMPLE_COUNT])
 {
+    struct snapshot_options options = {.label = SLICE("label")};
     fill_samples(entries);
-    CHECK_STATUS(publish_plan(plan, entries, SAMPLE_COUNT, SLICE("label")),
+    CHECK_STATUS(publish_plan(plan, entries, SAMPLE_COUNT, &options),
                  STATUS_OK);
 }
 
@@ -77,7 +78,7 @@ test_segment_holds_what_memory_holds(void)
     struct entry entries[SAMPLE_COUNT];
     struct snapshot_plan plan;
     plan_samples(&plan, entries);
-    CHECK_STATUS(publish_to_segment(&plan, path, false, 0600), STATUS_OK);
+    CHECK_STATUS(publish_to_segment(&plan, path, &UNFORCED), STATUS_OK);
     CHECK_EQUAL(plan.header.generation, 1);
     struct segment segment = open_segment(path);
     CHECK_EQUAL(segment.size, plan.header.total_size);
@@ -99,7 +100,7 @@ test_plan_learns_its_generation(void)
     for (uint64_t generation = 1; generation <= 5; generation++) {
         struct snapshot_plan plan;
         plan_samples(&plan, entries);
-        CHECK_STATUS(publish_to_segment(&plan, path, true, 0600), STATUS_OK);
+        CHECK_STATUS(publish_to_segment(&plan, path, &FORCED), STATUS_OK);
         CHECK_EQUAL(plan.header.generation, generation);
     }
     CHECK_STATUS(segment_remove(path), STATUS_OK);
@@ -109,14 +110,15 @@ static void
 test_empty_map_is_published_and_opened(void)
 {
     const char *path = scratch_path("map");
-    struct snapshot_plan plan;
-    CHECK_STATUS(publish_plan(&plan, NULL, 0, SLICE("")), STATUS_OK);
-    CHECK_EQUAL(plan.header.total_size, 512);
-    CHECK_STATUS(publish_to_segment(&plan, path, false, 0600), STATUS_OK);
-    struct segment segment = open_segment(path);
-    check_holds(segment.bytes, segment.size, NULL, 0);
-    segment_close(&segment);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    for (int i = 0; i < FLAVOUR_COUNT; i++) {
+        struct snapshot_plan plan;
+        CHECK_STATUS(publish_plan(&plan, NULL, 0, &flavours[i]), STATUS_OK);
+        CHECK_STATUS(publish_to_segment(&plan, path, &UNFORCED), STATUS_OK);
+        struct segment segment = open_segment(path);
+        check_holds(segment.bytes, segment.size, NULL, 0);
+        segment_close(&segment);
+        CHECK_STATUS(segment_remove(path), STATUS_OK);
+    }
 }
 
 /* Larger than the writer's buffer, so that it comes in several pieces. */
@@ -138,9 +140,8 @@ test_large_map_arrives_whole(void)
                                     {{value + i, 20000}, VALUE_BYTES}};
     }
     struct snapshot_plan plan;
-    CHECK_STATUS(publish_plan(&plan, entries, COUNT, SLICE("large")),
-                 STATUS_OK);
-    CHECK_STATUS(publish_to_segment(&plan, path, false, 0600), STATUS_OK);
+    CHECK_STATUS(publish_plan(&plan, entries, COUNT, HASH), STATUS_OK);
+    CHECK_STATUS(publish_to_segment(&plan, path, &UNFORCED), STATUS_OK);
     struct segment segment = open_segment(path);
     check_holds(segment.bytes, segment.size, entries, COUNT);
     segment_close(&segment);
@@ -175,10 +176,11 @@ static void
 test_label_that_is_too_long_is_refused(void)
 {
     unsigned char label[257] = {0};
+    struct snapshot_options options = labelled((struct slice){label, 256});
     struct snapshot_plan plan;
-    CHECK_STATUS(publish_plan(&plan, NULL, 0, (struct slice){label, 256}),
-                 STATUS_OK);
-    CHECK_STATUS(publish_plan(&plan, NULL, 0, (struct slice){label, 257}),
+    CHECK_STATUS(publish_plan(&plan, NULL, 0, &options), STATUS_OK);
+    options.label.size = 257;
+    CHECK_STATUS(publish_plan(&plan, NULL, 0, &options),
                  STATUS_LABEL_TOO_LONG);
 }
 
@@ -196,7 +198,7 @@ test_without_memory_the_old_map_stays(void)
         for (;; successes++) {
             plan_samples(&plan, entries);
             memory_fail_after(successes, forever);
-            enum status status = publish_to_segment(&plan, path, true, 0600);
+            enum status status = publish_to_segment(&plan, path, &FORCED);
             memory_fail_after(-1, false);
             CHECK_EQUAL(memory_outstanding(), 0);
             CHECK_EQUAL(count_descriptors(), descriptors);

@@ -5,22 +5,25 @@
  * it sees: rbtree.c included, each public name with `own_` before it, beside
  * the tree that all tests are linked with.
  */
-#define rbtree_create   own_rbtree_create
-#define rbtree_destroy  own_rbtree_destroy
-#define rbtree_clear    own_rbtree_clear
-#define rbtree_count    own_rbtree_count
-#define rbtree_version  own_rbtree_version
-#define rbtree_put      own_rbtree_put
-#define rbtree_remove   own_rbtree_remove
-#define rbtree_find     own_rbtree_find
-#define rbtree_seek     own_rbtree_seek
-#define rbtree_first    own_rbtree_first
-#define rbtree_last     own_rbtree_last
-#define rbtree_next     own_rbtree_next
-#define rbtree_previous own_rbtree_previous
-#define rbtree_entry    own_rbtree_entry
-#define rbtree_entries  own_rbtree_entries
-#define rbtree_check    own_rbtree_check
+#define rbtree_create    own_rbtree_create
+#define rbtree_destroy   own_rbtree_destroy
+#define rbtree_clear     own_rbtree_clear
+#define rbtree_count     own_rbtree_count
+#define rbtree_version   own_rbtree_version
+#define rbtree_put       own_rbtree_put
+#define rbtree_remove    own_rbtree_remove
+#define rbtree_find      own_rbtree_find
+#define rbtree_seek      own_rbtree_seek
+#define rbtree_first     own_rbtree_first
+#define rbtree_last      own_rbtree_last
+#define rbtree_next      own_rbtree_next
+#define rbtree_previous  own_rbtree_previous
+#define rbtree_entry     own_rbtree_entry
+#define rbtree_entries   own_rbtree_entries
+#define rbtree_check     own_rbtree_check
+#define rbtree_build     own_rbtree_build
+#define rbtree_seek_back own_rbtree_seek_back
+#define rbtree_memory    own_rbtree_memory
 #include "../../src/core/rbtree.c"
 
 #include "core/check.h"

@@ -171,7 +171,7 @@ static void
 test_open_refuses_snapshots_that_are_cut_or_damaged(void)
 {
     const char *path = scratch_path("map");
-    struct image image = image_of_entries(NULL, 0, SLICE(""), false);
+    struct image image = image_of_entries(NULL, 0, TREE);
     write_file(path, image.bytes, image.size);
     CHECK_STATUS(status_of_open(path), STATUS_OK);
     write_file(path, image.bytes, image.size - 1);
@@ -215,8 +215,8 @@ static enum status
 status_of_open_trusting(const char *path, uint32_t owner)
 {
     struct segment segment = SEGMENT_EMPTY;
-    struct segment_trust trust = {.has_owner = true, .owner = owner};
-    enum status status = segment_open(&segment, path, trust);
+    struct segment_rules rules = {.has_owner = true, .owner = owner};
+    enum status status = segment_open(&segment, path, rules, NULL);
     segment_close(&segment);
     return status;
 }

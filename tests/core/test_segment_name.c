@@ -1,9 +1,14 @@
 /* tests/core/test_segment_name.c
  *
- * Which name lives in which file.
+ * Which name lives in which file, and which names are taken.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "core/check.h"
+#include "core/files.h"
 #include "core/segment.h"
+#include "core/segment_system.h"
 #include "core/snapshots.h"
 
 #define PREFIX "/dev/shm/sharedmap."
@@ -135,15 +140,125 @@ test_different_names_have_different_paths(void)
     }
 }
 
+/* ---- back again --------------------------------------------------------- */
+
+static void
+test_every_name_is_read_back_from_its_file(void)
+{
+    for (unsigned number = 0; number < 1U << 16; number++) {
+        unsigned char bytes[2] = {(unsigned char)(number >> 8),
+                                  (unsigned char)number};
+        unsigned char name[256];
+        char path[SEGMENT_PATH_SIZE];
+        size_t size = 0;
+        if (segment_path((struct slice){bytes, 2}, path) != STATUS_OK) {
+            continue;
+        }
+        CHECK(system_decode_name(path + strlen("/dev/shm/"), name, &size));
+        CHECK_EQUAL(size, 2);
+        CHECK(memcmp(name, bytes, 2) == 0);
+    }
+}
+
+/* A file that no name would get is no map, or one map would have two names. */
+static void
+test_files_of_no_name_are_not_read_back(void)
+{
+    static const char *const files[] = {
+        "",
+        "x",
+        "sharedmap",
+        "sharedmap.",
+        "Sharedmap.x",
+        "xsharedmap.x",
+        "sharedmap.x~",                  // temporary
+        "sharedmap.x~0123456789ABCDEF",  // temporary
+        "sharedmap.%",
+        "sharedmap.%2",
+        "sharedmap.%2f",  // lower case
+        "sharedmap.%G0",
+        "sharedmap.%41",  // need not be encoded
+        "sharedmap.%00",
+        "sharedmap.a%",
+        "sharedmap.a\nb",
+        "sharedmap.a\x7F",
+    };
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        unsigned char name[256];
+        char path[SEGMENT_PATH_SIZE];
+        size_t size = 0;
+        // "%00" cannot be a name: NUL is refused when it is published.
+        bool is_decoded = system_decode_name(files[i], name, &size);
+        CHECK(!is_decoded
+              || segment_path((struct slice){name, size}, path) != STATUS_OK);
+    }
+}
+
+static bool
+is_listed(struct slice name)
+{
+    struct segment_names *names;
+    struct slice next;
+    bool is_found = false;
+    CHECK_STATUS(segment_names_open(&names), STATUS_OK);
+    while (segment_names_next(names, &next)) {
+        CHECK(next.size > 0);
+        CHECK(memchr(next.bytes, '\0', next.size) == NULL);
+        is_found = is_found || slice_equals(next, name);
+    }
+    segment_names_close(names);
+    return is_found;
+}
+
+static void
+test_taken_names_are_listed(void)
+{
+    char text[96], path[SEGMENT_PATH_SIZE], other[SEGMENT_PATH_SIZE + 1];
+    int size = snprintf(text, sizeof(text), "list/%%~\xE7\xBA\xA2%s",
+                        scratch.path + 9);
+    struct slice name = {(unsigned char *)text, (size_t)size};
+    CHECK_STATUS(segment_path(name, path), STATUS_OK);
+    CHECK(!is_listed(name));
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    bool is_taken = is_listed(name);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK(is_taken);
+    CHECK(!is_listed(name));
+
+    // What a killed publisher leaves behind is nobody's name.
+    snprintf(other, sizeof(other), "%s~", path);
+    write_file(other, "x", 1);
+    text[size] = '~';
+    bool is_leftover_listed =
+        is_listed((struct slice){(unsigned char *)text, (size_t)size + 1});
+    CHECK_EQUAL(unlink(other), 0);
+    CHECK(!is_leftover_listed);
+}
+
+static void
+test_names_without_memory_are_an_error(void)
+{
+    struct segment_names *names = NULL;
+    memory_fail_after(0, false);
+    CHECK_STATUS(segment_names_open(&names), STATUS_NO_MEMORY);
+    CHECK(names == NULL);
+    segment_names_close(NULL);
+}
+
 static const struct test tests[] = {
     TEST(test_names_are_encoded_by_the_table),
     TEST(test_names_that_cannot_be_are_refused),
     TEST(test_longest_name_has_228_encoded_bytes),
     TEST(test_different_names_have_different_paths),
+    TEST(test_every_name_is_read_back_from_its_file),
+    TEST(test_files_of_no_name_are_not_read_back),
+    TEST(test_taken_names_are_listed),
+    TEST(test_names_without_memory_are_an_error),
 };
 
 int
 main(int count, char **words)
 {
+    scratch_create();
     return RUN_TESTS(tests, count, words);
 }

@@ -53,6 +53,74 @@ test_compare_looks_at_bytes_not_at_addresses(void)
     CHECK(!slice_equals(SLICE("abc"), (struct slice){copy, 2}));
 }
 
+static int
+compare_byte_by_byte(struct slice left, struct slice right)
+{
+    for (size_t i = 0; i < left.size && i < right.size; i++) {
+        if (left.bytes[i] != right.bytes[i]) {
+            return left.bytes[i] < right.bytes[i] ? -1 : 1;
+        }
+    }
+    return left.size < right.size ? -1 : left.size > right.size;
+}
+
+/* Around every size at which another way of comparing begins. */
+static void
+test_compare_agrees_with_a_look_at_each_byte(void)
+{
+    uint64_t random = 1;
+    for (size_t size = 0; size <= 80; size++) {
+        for (size_t other = size < 9 ? 0 : size - 9; other <= size; other++) {
+            for (int round = 0; round < 60; round++) {
+                unsigned char *left = malloc(size + 1);
+                unsigned char *right = malloc(other + 1);
+                CHECK(left != NULL && right != NULL);
+                struct slice one = {left + 1, size};
+                struct slice two = {right + 1, other};
+                memset(left + 1, 0x80, size);
+                memset(right + 1, 0x80, other);
+                // Two places that differ, or none: the first one counts.
+                for (int i = 0; i < round % 3 && other > 0; i++) {
+                    right[1 + random_below(&random, other)] =
+                        (unsigned char)next_random(&random);
+                }
+                int expected = compare_byte_by_byte(one, two);
+                CHECK_EQUAL(sign(slice_compare(one, two)), expected);
+                CHECK_EQUAL(sign(slice_compare(two, one)), -expected);
+                CHECK_EQUAL(slice_equals(one, two), expected == 0);
+                free(left);
+                free(right);
+            }
+        }
+    }
+}
+
+/* Words of a short comparison overlap; no byte may be left out. */
+static void
+test_equal_slices_differ_in_no_byte(void)
+{
+    for (size_t size = 0; size <= 80; size++) {
+        // Pieces that end with their bytes: the address sanitizer looks on.
+        unsigned char *left = malloc(size + 1);
+        unsigned char *right = malloc(size + 3);
+        CHECK(left != NULL && right != NULL);
+        memset(left, 0x5A, size + 1);
+        memset(right, 0x5A, size + 3);
+        struct slice one = {left + 1, size}, other = {right + 3, size};
+        CHECK(slice_equals(one, other));
+        for (size_t at = 0; at < size; at++) {
+            for (int bit = 0; bit < 8; bit++) {
+                right[3 + at] ^= (unsigned char)(1 << bit);
+                CHECK(!slice_equals(one, other));
+                CHECK(!slice_equals(other, one));
+                right[3 + at] ^= (unsigned char)(1 << bit);
+            }
+        }
+        free(left);
+        free(right);
+    }
+}
+
 static void
 test_empty_slice_may_be_null(void)
 {
@@ -77,6 +145,8 @@ test_copy_takes_exactly_the_bytes(void)
 static const struct test tests[] = {
     TEST(test_compare_orders_by_unsigned_bytes_then_size),
     TEST(test_compare_looks_at_bytes_not_at_addresses),
+    TEST(test_compare_agrees_with_a_look_at_each_byte),
+    TEST(test_equal_slices_differ_in_no_byte),
     TEST(test_empty_slice_may_be_null),
     TEST(test_copy_takes_exactly_the_bytes),
 };

@@ -10,7 +10,8 @@
 
 enum { TOTAL_SIZE = 4096 };
 
-/* 100 entries: sorted index 512 to 912, records 960 to 4000. */
+/* 100 entries: sorted index 512 to 912, records 960 to 4000. The writer puts
+ * them the other way round; to a header check it does not matter. */
 static struct snapshot_header
 sound_header(void)
 {
@@ -233,6 +234,62 @@ test_entry_count_must_match_the_index(void)
     }
 }
 
+/* With a hash index of one bucket in the last line. */
+static struct snapshot_header
+header_with_hash_index(void)
+{
+    struct snapshot_header header = sound_header();
+    header.flags = SNAPSHOT_FLAG_HASH_INDEX;
+    header.hash_index = (struct snapshot_region){4032, 64};
+    return header;
+}
+
+static void
+test_hash_index_is_whole_buckets_inside_of_the_snapshot(void)
+{
+    static const struct {
+        struct snapshot_region region;
+        enum status expected;
+    } cases[] = {
+        {{4032, 64}, STATUS_OK},
+        {{512, 64}, STATUS_OK},  // regions may lie anywhere, even together
+        {{512, 3584}, STATUS_OK},
+        {{0, 0}, STATUS_BAD_REGION},  // absent, but for its flag
+        {{4032, 0}, STATUS_BAD_REGION},
+        {{4096, 0}, STATUS_BAD_REGION},
+        {{4096, 64}, STATUS_BAD_REGION},
+        {{4032, 128}, STATUS_BAD_REGION},
+        {{3968, 63}, STATUS_BAD_REGION},
+        {{3968, 65}, STATUS_BAD_REGION},
+        {{3968, 127}, STATUS_BAD_REGION},
+        {{448, 64}, STATUS_BAD_REGION},  // inside the header
+        {{4000, 64}, STATUS_BAD_REGION},
+        {{UINT64_MAX - 63, 64}, STATUS_BAD_REGION},
+        {{512, UINT64_MAX - 63}, STATUS_BAD_REGION},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct snapshot_header header = header_with_hash_index();
+        header.hash_index = cases[i].region;
+        check_sealed(header, cases[i].expected);
+        header.flags = 0;
+        check_sealed(header,
+                     cases[i].region.offset == 0 && cases[i].region.size == 0
+                         ? STATUS_OK
+                         : STATUS_BAD_REGION);
+    }
+}
+
+/* Any seed: writers may try as many as they like. */
+static void
+test_hash_seed_may_be_any_number(void)
+{
+    for (int bit = 0; bit < 64; bit++) {
+        struct snapshot_header header = header_with_hash_index();
+        header.hash_seed = UINT64_C(1) << bit;
+        check_sealed(header, STATUS_OK);
+    }
+}
+
 static void
 test_index_without_its_flag_is_refused(void)
 {
@@ -309,6 +366,8 @@ static const struct test tests[] = {
     TEST(test_regions_may_fill_the_snapshot_to_the_end),
     TEST(test_smallest_snapshot_is_only_a_header),
     TEST(test_entry_count_must_match_the_index),
+    TEST(test_hash_index_is_whole_buckets_inside_of_the_snapshot),
+    TEST(test_hash_seed_may_be_any_number),
     TEST(test_index_without_its_flag_is_refused),
     TEST(test_reserved_fields_are_ignored),
     TEST(test_seal_changes_the_checksum_only),

@@ -1,8 +1,8 @@
 /* tests/core/test_snapshot_writer.c
  *
  * The writer's bytes, compared with bytes that this file puts together from
- * the words of docs/FORMAT.md, and with a snapshot that was written when the
- * format was new. To write that one again, after a change of the format:
+ * the words of docs/FORMAT.md, and with snapshots that were written when the
+ * format was new. To write those again, after a change of the format:
  *
  *     test_snapshot_writer --write-golden
  */
@@ -14,43 +14,51 @@
 
 /* ---- layout ------------------------------------------------------------- */
 
+/* The room from the end of a region to the next multiple of 64. */
+static size_t
+check_zeros_behind(const struct image *image, struct snapshot_region region)
+{
+    size_t end = region.offset + region.size;
+    for (size_t at = end; at < round_up(end); at++) {
+        CHECK_EQUAL(image->bytes[at], 0);
+    }
+    return round_up(end);
+}
+
 static void
 check_layout(const struct image *image, size_t entry_count,
-             size_t reference_size)
+             const struct snapshot_options *options)
 {
     const struct snapshot_header *header = image_header(image);
-    size_t index_end = 512 + entry_count * reference_size;
+    bool has_hash_index = options->index == INDEX_HASH;
     CHECK(memcmp(header->magic, "\x89SMAP\r\n\x1a", 8) == 0);
     CHECK_EQUAL(header->version, 1);
     CHECK_EQUAL(header->header_size, 512);
     CHECK_EQUAL(header->kind, 1);
-    CHECK_EQUAL(header->flags, 0);
+    CHECK_EQUAL(header->flags, has_hash_index);
     CHECK_EQUAL(header->total_size, image->size);
     CHECK_EQUAL(header->entry_count, entry_count);
-    CHECK_EQUAL(header->reference_size, reference_size);
+    CHECK_EQUAL(header->reference_size, options->is_wide ? 8 : 4);
     CHECK_EQUAL(header->reference_shift, 0);
     CHECK_EQUAL(header->reserved_0, 0);
+    CHECK_EQUAL(header->hash_seed, 0);
     CHECK_EQUAL(header->content_checksum, content_checksum(image));
-    CHECK_EQUAL(header->sorted_index.offset, 512);
-    CHECK_EQUAL(header->sorted_index.size, entry_count * reference_size);
-    CHECK_EQUAL(header->hash_index.offset, 0);
-    CHECK_EQUAL(header->hash_index.size, 0);
+    CHECK_EQUAL(header->records.offset, 512);
+    size_t end = check_zeros_behind(image, header->records);
+    CHECK_EQUAL(header->sorted_index.offset, end);
+    CHECK_EQUAL(header->sorted_index.size,
+                entry_count * header->reference_size);
+    end = check_zeros_behind(image, header->sorted_index);
+    CHECK_EQUAL(header->hash_index.offset, has_hash_index ? end : 0);
+    // 9.2 and 5.3 entries a bucket, and one bucket more.
+    size_t buckets = entry_count * 10 / (options->is_wide ? 53 : 92) + 1;
+    CHECK_EQUAL(header->hash_index.size, has_hash_index ? buckets * 64 : 0);
+    CHECK_EQUAL(image->size, has_hash_index ? end + buckets * 64 : end);
     CHECK_EQUAL(header->order_index.offset, 0);
     CHECK_EQUAL(header->order_index.size, 0);
-    CHECK_EQUAL(header->records.offset, round_up(index_end));
-    CHECK_EQUAL(image->size,
-                round_up(header->records.offset + header->records.size));
     CHECK_EQUAL(header->generation, 0);
     CHECK_EQUAL(header->superseded, 0);
     CHECK_STATUS(snapshot_header_check(header, image->size), STATUS_OK);
-    for (size_t at = index_end; at < header->records.offset; at++) {
-        CHECK_EQUAL(image->bytes[at], 0);
-    }
-    for (size_t at = header->records.offset + header->records.size;
-         at < image->size; at++)
-    {
-        CHECK_EQUAL(image->bytes[at], 0);
-    }
 }
 
 static void
@@ -58,22 +66,25 @@ test_regions_lie_where_the_format_says(void)
 {
     static struct numbered numbered;
     for (size_t count = 0; count <= 100; count++) {
-        for (int wide = 0; wide < 2; wide++) {
+        for (int i = 0; i < FLAVOUR_COUNT; i++) {
             struct image image = image_of_entries(
-                fill_numbered(&numbered, count), count, SLICE(""), wide);
-            check_layout(&image, count, wide ? 8 : 4);
+                fill_numbered(&numbered, count), count, &flavours[i]);
+            check_layout(&image, count, &flavours[i]);
             image_destroy(&image);
         }
     }
 }
 
 static void
-test_empty_map_is_a_header_and_nothing_else(void)
+test_empty_map_is_a_header_and_at_most_one_bucket(void)
 {
-    struct image image = image_of_entries(NULL, 0, SLICE("label"), false);
-    CHECK_EQUAL(image.size, 512);
-    check_layout(&image, 0, 4);
-    image_destroy(&image);
+    for (int i = 0; i < FLAVOUR_COUNT; i++) {
+        struct image image = image_of_entries(NULL, 0, &flavours[i]);
+        CHECK_EQUAL(image.size,
+                    flavours[i].index == INDEX_HASH ? 512 + 64 : 512);
+        check_layout(&image, 0, &flavours[i]);
+        image_destroy(&image);
+    }
 }
 
 /* ---- records ------------------------------------------------------------ */
@@ -149,7 +160,7 @@ test_records_are_laid_out_as_the_format_says_at_all_boundaries(void)
                     {{value, value_sizes[j]}, (enum value_type)type}};
                 size_t size = expected_record(expected, &entry);
                 struct image image =
-                    image_of_entries(&entry, 1, SLICE(""), false);
+                    image_of_entries(&entry, 1, &flavours[j % 4]);
                 const struct snapshot_header *header = image_header(&image);
                 CHECK_EQUAL(header->records.size, size);
                 CHECK(memcmp(image.bytes + header->records.offset, expected,
@@ -175,32 +186,33 @@ test_records_follow_each_other_and_values_are_aligned(void)
                            {{(const unsigned char *)"abcdefghijkl", i % 13},
                             (enum value_type)(i % VALUE_TYPE_COUNT)}};
     }
-    for (int wide = 0; wide < 2; wide++) {
-        struct image image = image_of_entries(entries, 300, SLICE(""), wide);
-        check_layout(&image, 300, wide ? 8 : 4);
+    for (int i = 0; i < FLAVOUR_COUNT; i++) {
+        struct image image = image_of_entries(entries, 300, &flavours[i]);
+        check_layout(&image, 300, &flavours[i]);
         const struct snapshot_header *header = image_header(&image);
         const unsigned char *records = image.bytes + header->records.offset;
+        const unsigned char *index = image.bytes + header->sorted_index.offset;
         size_t at = 0;
-        for (size_t i = 0; i < 300; i++) {
+        for (size_t j = 0; j < 300; j++) {
             uint64_t reference = 0;
-            memcpy(&reference, image.bytes + 512 + i * header->reference_size,
+            memcpy(&reference, index + j * header->reference_size,
                    header->reference_size);
             CHECK_EQUAL(reference, at);
-            CHECK_EQUAL(records[at] & 7, entries[i].value.type);
+            CHECK_EQUAL(records[at] & 7, entries[j].value.type);
             const unsigned char *value =
-                records + at + 2 + entries[i].key.size;
-            CHECK(memcmp(records + at + 2, entries[i].key.bytes,
-                         entries[i].key.size)
+                records + at + 2 + entries[j].key.size;
+            CHECK(memcmp(records + at + 2, entries[j].key.bytes,
+                         entries[j].key.size)
                   == 0);
-            if (entries[i].value.type == VALUE_BYTES
-                || entries[i].value.type == VALUE_ENCODED)
+            if (entries[j].value.type == VALUE_BYTES
+                || entries[j].value.type == VALUE_ENCODED)
             {
                 while ((value - image.bytes) % 8 != 0) {
                     CHECK_EQUAL(*value++, 0);
                 }
             }
-            CHECK(memcmp(value, "abcdefghijkl", i % 13) == 0);
-            at = (size_t)(value - records) + i % 13;
+            CHECK(memcmp(value, "abcdefghijkl", j % 13) == 0);
+            at = (size_t)(value - records) + j % 13;
         }
         CHECK_EQUAL(at, header->records.size);
         image_destroy(&image);
@@ -223,19 +235,24 @@ test_plan_widens_references_beyond_four_gigabytes(void)
     struct snapshot_plan plan;
     // Head 2, size 4, key 3: the records end exactly at 2^32 - 1.
     struct entry entry = claimed_entry(UINT32_MAX - 9);
-    CHECK_STATUS(snapshot_plan(&plan, &entry, 1, SLICE(""), false), STATUS_OK);
+    CHECK_STATUS(snapshot_plan(&plan, &entry, 1, TREE), STATUS_OK);
     CHECK_EQUAL(plan.header.records.size, UINT32_MAX);
     CHECK_EQUAL(plan.header.reference_size, 4);
 
     entry = claimed_entry(UINT32_MAX - 8);
-    CHECK_STATUS(snapshot_plan(&plan, &entry, 1, SLICE(""), false), STATUS_OK);
+    CHECK_STATUS(snapshot_plan(&plan, &entry, 1, TREE), STATUS_OK);
     CHECK_EQUAL(plan.header.records.size, UINT64_C(1) << 32);
     CHECK_EQUAL(plan.header.reference_size, 8);
     CHECK_EQUAL(plan.header.sorted_index.size, 8);
 
+    // The hash index is made for the references that there are.
+    CHECK_STATUS(snapshot_plan(&plan, &entry, 1, HASH), STATUS_OK);
+    CHECK_EQUAL(plan.header.reference_size, 8);
+    CHECK_EQUAL(plan.header.hash_index.size, 64);
+
     // A value of 4 GiB needs its size in eight bytes.
     entry = claimed_entry((size_t)1 << 32);
-    CHECK_STATUS(snapshot_plan(&plan, &entry, 1, SLICE(""), false), STATUS_OK);
+    CHECK_STATUS(snapshot_plan(&plan, &entry, 1, TREE), STATUS_OK);
     CHECK_EQUAL(plan.header.records.size, (UINT64_C(1) << 32) + 2 + 8 + 3);
 }
 
@@ -246,12 +263,9 @@ test_plan_refuses_sizes_that_are_out_of_this_world(void)
     struct entry entries[4] = {
         claimed_entry((size_t)1 << 60), claimed_entry((size_t)1 << 61),
         claimed_entry((size_t)1 << 61), claimed_entry((size_t)1 << 62)};
-    CHECK_STATUS(snapshot_plan(&plan, entries, 2, SLICE(""), false),
-                 STATUS_OK);
-    CHECK_STATUS(snapshot_plan(&plan, entries, 3, SLICE(""), false),
-                 STATUS_TOO_LARGE);
-    CHECK_STATUS(snapshot_plan(&plan, entries + 3, 1, SLICE(""), false),
-                 STATUS_TOO_LARGE);
+    CHECK_STATUS(snapshot_plan(&plan, entries, 2, TREE), STATUS_OK);
+    CHECK_STATUS(snapshot_plan(&plan, entries, 3, TREE), STATUS_TOO_LARGE);
+    CHECK_STATUS(snapshot_plan(&plan, entries + 3, 1, TREE), STATUS_TOO_LARGE);
 }
 
 /* ---- label -------------------------------------------------------------- */
@@ -264,7 +278,8 @@ test_label_may_have_256_bytes_and_no_more(void)
     memset(text, 'x', sizeof(text));
     for (size_t size = 0; size <= 256; size++) {
         struct slice label = {text, size};
-        struct image image = image_of_entries(NULL, 0, label, false);
+        struct snapshot_options options = labelled(label);
+        struct image image = image_of_entries(NULL, 0, &options);
         CHECK_EQUAL(image_header(&image)->label_size, size);
         CHECK(memcmp(image.bytes + 256, text, size) == 0);
         for (size_t at = 256 + size; at < 512; at++) {
@@ -272,11 +287,11 @@ test_label_may_have_256_bytes_and_no_more(void)
         }
         image_destroy(&image);
     }
-    CHECK_STATUS(
-        snapshot_plan(&plan, NULL, 0, (struct slice){text, 257}, false),
-        STATUS_LABEL_TOO_LONG);
-    CHECK_STATUS(snapshot_plan(&plan, NULL, 0, (struct slice){NULL, 0}, false),
-                 STATUS_OK);
+    struct snapshot_options options = labelled((struct slice){text, 257});
+    CHECK_STATUS(snapshot_plan(&plan, NULL, 0, &options),
+                 STATUS_LABEL_TOO_LONG);
+    options.label = (struct slice){NULL, 0};
+    CHECK_STATUS(snapshot_plan(&plan, NULL, 0, &options), STATUS_OK);
 }
 
 /* ---- output ------------------------------------------------------------- */
@@ -305,13 +320,14 @@ big_entries(void)
 static void
 test_large_snapshots_are_written_whole(void)
 {
-    struct image image =
-        image_of_entries(big_entries(), BIG_COUNT, SLICE(""), false);
-    check_layout(&image, BIG_COUNT, 4);
+    struct image image = image_of_entries(big_entries(), BIG_COUNT, HASH);
+    check_layout(&image, BIG_COUNT, HASH);
     const struct entry *entries = big_entries();
     for (size_t i = 0; i < BIG_COUNT; i++) {
         uint32_t reference;
-        memcpy(&reference, image.bytes + 512 + 4 * i, 4);
+        memcpy(&reference,
+               image.bytes + image_header(&image)->sorted_index.offset + 4 * i,
+               4);
         const unsigned char *record =
             image.bytes + image_header(&image)->records.offset + reference;
         size_t head = (size_t)(record - image.bytes) + 2 + 4 + 3;
@@ -327,8 +343,7 @@ test_same_entries_give_the_same_bytes(void)
 {
     struct entry entries[SAMPLE_COUNT];
     fill_samples(entries);
-    struct image first =
-        image_of_entries(entries, SAMPLE_COUNT, SLICE("label"), false);
+    struct image first = image_of_entries(entries, SAMPLE_COUNT, HASH);
 
     // The same bytes elsewhere in memory.
     struct image copies[2 * SAMPLE_COUNT];
@@ -339,8 +354,7 @@ test_same_entries_give_the_same_bytes(void)
             slices[j]->bytes = copies[2 * i + j].bytes;
         }
     }
-    struct image second =
-        image_of_entries(entries, SAMPLE_COUNT, SLICE("label"), false);
+    struct image second = image_of_entries(entries, SAMPLE_COUNT, HASH);
     CHECK_EQUAL(first.size, second.size);
     CHECK(memcmp(first.bytes, second.bytes, first.size) == 0);
     for (size_t i = 0; i < 2 * SAMPLE_COUNT; i++) {
@@ -353,16 +367,37 @@ test_same_entries_give_the_same_bytes(void)
 static void
 test_plan_may_be_written_more_than_once(void)
 {
-    struct snapshot_plan plan;
+    for (int i = 0; i < FLAVOUR_COUNT; i++) {
+        struct snapshot_plan plan;
+        struct entry entries[SAMPLE_COUNT];
+        fill_samples(entries);
+        CHECK_STATUS(snapshot_plan(&plan, entries, SAMPLE_COUNT, &flavours[i]),
+                     STATUS_OK);
+        struct image first = image_of_plan(&plan);
+        struct image second = image_of_plan(&plan);
+        CHECK(memcmp(first.bytes, second.bytes, first.size) == 0);
+        image_destroy(&first);
+        image_destroy(&second);
+    }
+}
+
+/* The index is all that differs: same records, same order of them. */
+static void
+test_both_kinds_of_index_come_with_the_same_records(void)
+{
     struct entry entries[SAMPLE_COUNT];
     fill_samples(entries);
-    CHECK_STATUS(snapshot_plan(&plan, entries, SAMPLE_COUNT, SLICE(""), false),
-                 STATUS_OK);
-    struct image first = image_of_plan(&plan);
-    struct image second = image_of_plan(&plan);
-    CHECK(memcmp(first.bytes, second.bytes, first.size) == 0);
-    image_destroy(&first);
-    image_destroy(&second);
+    for (int i = 0; i < 2; i++) {
+        struct image tree =
+            image_of_entries(entries, SAMPLE_COUNT, &flavours[i]);
+        struct image hash =
+            image_of_entries(entries, SAMPLE_COUNT, &flavours[i + 2]);
+        CHECK_EQUAL(image_header(&hash)->hash_index.offset, tree.size);
+        CHECK(memcmp(tree.bytes + 512, hash.bytes + 512, tree.size - 512)
+              == 0);
+        image_destroy(&tree);
+        image_destroy(&hash);
+    }
 }
 
 /* Takes some pieces, then refuses one and wants to be left alone. */
@@ -383,9 +418,8 @@ static void
 test_sink_that_fails_is_not_called_again(void)
 {
     struct snapshot_plan plan;
-    CHECK_STATUS(
-        snapshot_plan(&plan, big_entries(), BIG_COUNT, SLICE(""), false),
-        STATUS_OK);
+    CHECK_STATUS(snapshot_plan(&plan, big_entries(), BIG_COUNT, TREE),
+                 STATUS_OK);
     struct refuser counter = {.accepted = 1000};
     struct snapshot_sink sink = {refuse, &counter};
     CHECK_STATUS(snapshot_write(&plan, &sink), STATUS_OK);
@@ -399,33 +433,72 @@ test_sink_that_fails_is_not_called_again(void)
     }
 }
 
-static void
-test_write_without_memory_sends_nothing(void)
+static enum status
+count_headers(void *context, uint64_t offset, const void *bytes, size_t size)
 {
-    struct snapshot_plan plan;
-    struct refuser counter = {.accepted = 1000};
-    struct snapshot_sink sink = {refuse, &counter};
-    CHECK_STATUS(
-        snapshot_plan(&plan, big_entries(), BIG_COUNT, SLICE(""), false),
-        STATUS_OK);
-    memory_fail_after(0, false);
-    CHECK_STATUS(snapshot_write(&plan, &sink), STATUS_NO_MEMORY);
-    CHECK_EQUAL(counter.called, 0);
-    CHECK_STATUS(snapshot_write(&plan, &sink), STATUS_OK);
+    *(int *)context += offset == 0;
+    return STATUS_OK;
 }
 
-/* ---- the golden file ---------------------------------------------------- */
+/* How many requests for memory a snapshot needs. */
+static long
+write_with_failures(const struct snapshot_options *options, bool forever)
+{
+    struct entry entries[SAMPLE_COUNT];
+    fill_samples(entries);
+    for (long successes = 0;; successes++) {
+        struct snapshot_plan plan;
+        int headers = 0;
+        struct snapshot_sink sink = {count_headers, &headers};
+        CHECK_STATUS(snapshot_plan(&plan, entries, SAMPLE_COUNT, options),
+                     STATUS_OK);
+        memory_fail_after(successes, forever);
+        enum status status = snapshot_write(&plan, &sink);
+        memory_fail_after(-1, false);
+        CHECK_EQUAL(memory_outstanding(), 0);
+        CHECK_EQUAL(headers, status == STATUS_OK);
+        if (status == STATUS_OK) {
+            return successes;
+        }
+        CHECK_STATUS(status, STATUS_NO_MEMORY);
+        // The plan is as good as before.
+        CHECK_STATUS(snapshot_write(&plan, &sink), STATUS_OK);
+        CHECK_EQUAL(headers, 1);
+    }
+}
+
+static void
+test_write_without_memory_never_sends_the_header(void)
+{
+    for (int forever = 0; forever < 2; forever++) {
+        CHECK_EQUAL(write_with_failures(TREE, forever), 2);
+        CHECK_EQUAL(write_with_failures(HASH, forever), 4);
+    }
+}
+
+/* ---- the golden files --------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    enum snapshot_index index;
+} goldens[] = {
+    {"v1-tree.snapshot", INDEX_TREE},
+    {"v1-hash.snapshot", INDEX_HASH},
+};
+
+enum { GOLDEN_COUNT = sizeof(goldens) / sizeof(goldens[0]) };
 
 /* The example of docs/FORMAT.md. */
 static struct image
-golden_image(void)
+golden_image(enum snapshot_index index)
 {
     struct snapshot_plan plan;
     struct entry entries[SAMPLE_COUNT];
+    struct snapshot_options options = {.label = SLICE("example"),
+                                       .index = index};
     fill_samples(entries);
-    CHECK_STATUS(
-        snapshot_plan(&plan, entries, SAMPLE_COUNT, SLICE("example"), false),
-        STATUS_OK);
+    CHECK_STATUS(snapshot_plan(&plan, entries, SAMPLE_COUNT, &options),
+                 STATUS_OK);
     for (size_t i = 0; i < sizeof(plan.header.unique_id); i++) {
         plan.header.unique_id[i] = (unsigned char)(0xA0 + i);
     }
@@ -434,13 +507,13 @@ golden_image(void)
 
 /* Beside this folder, wherever the test runs. */
 static FILE *
-open_golden(const char *mode)
+open_golden(const char *name, const char *mode)
 {
     char path[4096];
     const char *slash = strrchr(__FILE__, '/');
     int folder_size = slash == NULL ? 0 : (int)(slash + 1 - __FILE__);
-    snprintf(path, sizeof(path), "%.*s../golden/v1-small.snapshot",
-             folder_size, __FILE__);
+    snprintf(path, sizeof(path), "%.*s../golden/%s", folder_size, __FILE__,
+             name);
     FILE *file = fopen(path, mode);
     if (file == NULL) {
         perror(path);
@@ -449,29 +522,31 @@ open_golden(const char *mode)
 }
 
 static void
-test_golden_file_is_what_the_writer_writes(void)
+test_golden_files_are_what_the_writer_writes(void)
 {
-    unsigned char golden[4096];
-    struct image image = golden_image();
-    FILE *file = open_golden("rb");
-    CHECK(file != NULL);
-    size_t size = fread(golden, 1, sizeof(golden), file);
-    fclose(file);
-    CHECK_EQUAL(image.size, size);
-    for (size_t at = 0; at < size; at++) {
-        if (image.bytes[at] != golden[at]) {
-            printf("      at offset %zu\n", at);
+    for (int i = 0; i < GOLDEN_COUNT; i++) {
+        unsigned char golden[4096];
+        struct image image = golden_image(goldens[i].index);
+        FILE *file = open_golden(goldens[i].name, "rb");
+        CHECK(file != NULL);
+        size_t size = fread(golden, 1, sizeof(golden), file);
+        fclose(file);
+        CHECK_EQUAL(image.size, size);
+        for (size_t at = 0; at < size; at++) {
+            if (image.bytes[at] != golden[at]) {
+                printf("      %s, at offset %zu\n", goldens[i].name, at);
+            }
+            CHECK_EQUAL(image.bytes[at], golden[at]);
         }
-        CHECK_EQUAL(image.bytes[at], golden[at]);
+        image_destroy(&image);
     }
-    image_destroy(&image);
 }
 
 static int
-write_golden(void)
+write_golden(const char *name, enum snapshot_index index)
 {
-    struct image image = golden_image();
-    FILE *file = open_golden("wb");
+    struct image image = golden_image(index);
+    FILE *file = open_golden(name, "wb");
     bool is_written =
         file != NULL && fwrite(image.bytes, 1, image.size, file) == image.size;
     is_written = file != NULL && fclose(file) == 0 && is_written;
@@ -479,9 +554,19 @@ write_golden(void)
     return is_written ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+static int
+write_goldens(void)
+{
+    int result = EXIT_SUCCESS;
+    for (int i = 0; i < GOLDEN_COUNT; i++) {
+        result |= write_golden(goldens[i].name, goldens[i].index);
+    }
+    return result;
+}
+
 static const struct test tests[] = {
     TEST(test_regions_lie_where_the_format_says),
-    TEST(test_empty_map_is_a_header_and_nothing_else),
+    TEST(test_empty_map_is_a_header_and_at_most_one_bucket),
     TEST(test_records_are_laid_out_as_the_format_says_at_all_boundaries),
     TEST(test_records_follow_each_other_and_values_are_aligned),
     TEST(test_plan_widens_references_beyond_four_gigabytes),
@@ -490,16 +575,17 @@ static const struct test tests[] = {
     TEST(test_large_snapshots_are_written_whole),
     TEST(test_same_entries_give_the_same_bytes),
     TEST(test_plan_may_be_written_more_than_once),
+    TEST(test_both_kinds_of_index_come_with_the_same_records),
     TEST(test_sink_that_fails_is_not_called_again),
-    TEST(test_write_without_memory_sends_nothing),
-    TEST(test_golden_file_is_what_the_writer_writes),
+    TEST(test_write_without_memory_never_sends_the_header),
+    TEST(test_golden_files_are_what_the_writer_writes),
 };
 
 int
 main(int count, char **words)
 {
     if (count == 2 && strcmp(words[1], "--write-golden") == 0) {
-        return write_golden();
+        return write_goldens();
     }
     return RUN_TESTS(tests, count, words);
 }

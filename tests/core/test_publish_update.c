@@ -1,0 +1,354 @@
+/* tests/core/test_publish_update.c
+ *
+ * Changes to what is published, under the lock: nobody's are lost, and nothing
+ * else changes.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "core/check.h"
+#include "core/files.h"
+#include "core/memory.h"
+#include "core/publish.h"
+
+static struct publish_update
+update_of(const struct entry *puts, size_t put_count,
+          const struct entry *removals, size_t removal_count)
+{
+    return (struct publish_update){
+        .label = SLICE("label"),
+        .changes = {puts, put_count, removals, removal_count},
+    };
+}
+
+static void
+publish_samples(const char *path, const struct snapshot_options *options,
+                unsigned mode)
+{
+    struct entry entries[SAMPLE_COUNT];
+    struct snapshot_plan plan;
+    struct draft_terms terms = {.mode = mode};
+    fill_samples(entries);
+    CHECK_STATUS(publish_plan(&plan, entries, SAMPLE_COUNT, options),
+                 STATUS_OK);
+    CHECK_STATUS(publish_to_segment(&plan, path, &terms), STATUS_OK);
+}
+
+static struct snapshot
+view_of(const struct segment *segment)
+{
+    struct snapshot view;
+    CHECK_STATUS(snapshot_open(&view, segment->bytes, segment->size),
+                 STATUS_OK);
+    CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
+    return view;
+}
+
+static void
+check_value(const struct snapshot *view, struct slice key,
+            const struct value *value)
+{
+    struct entry entry;
+    bool is_found;
+    CHECK_STATUS(snapshot_find(view, key, &entry, &is_found), STATUS_OK);
+    CHECK_EQUAL(is_found, value != NULL);
+    if (value != NULL) {
+        CHECK(slice_equals(entry.value.bytes, value->bytes));
+        CHECK_EQUAL(entry.value.type, value->type);
+    }
+}
+
+static const struct value NEW = {SLICE("new"), VALUE_BYTES};
+
+static void
+test_changes_are_made_and_nothing_else(void)
+{
+    const char *path = scratch_path("map");
+    for (int i = 0; i < FLAVOUR_COUNT; i++) {
+        const struct entry puts[] = {{SLICE("aaa"), NEW}, {SLICE("zzz"), NEW}};
+        const struct entry removals[] = {{.key = SLICE("absent")},
+                                         {.key = SLICE("int")}};
+        struct publish_update update = update_of(puts, 2, removals, 2);
+        publish_samples(path, &flavours[i], 0640);
+        struct segment old = open_segment(path);
+        CHECK_STATUS(publish_update(&update, path), STATUS_OK);
+        CHECK_EQUAL(update.generation, 2);
+        CHECK(segment_is_superseded(&old));
+        segment_close(&old);
+
+        struct segment segment = open_segment(path);
+        struct snapshot view = view_of(&segment);
+        CHECK_EQUAL(view.entry_count, SAMPLE_COUNT);
+        check_value(&view, SLICE("aaa"), &NEW);
+        check_value(&view, SLICE("zzz"), &NEW);
+        check_value(&view, SLICE("int"), NULL);
+        check_value(&view, SLICE(""),
+                    &(struct value){SLICE("the empty key"), VALUE_STR});
+        CHECK_EQUAL(stat_of(path).st_mode & 07777, 0640);
+        CHECK_EQUAL(snapshot_has_hash_index(&view),
+                    flavours[i].index == INDEX_HASH);
+        CHECK_EQUAL(view.header.generation, 2);
+        CHECK_EQUAL(segment.size, update.needed);
+        CHECK(slice_equals(snapshot_label(&view), SLICE("label")));
+        segment_close(&segment);
+        CHECK_EQUAL(scratch_file_count(), 1);
+        CHECK_STATUS(segment_remove(path), STATUS_OK);
+    }
+}
+
+static void
+test_no_changes_are_a_new_generation_all_the_same(void)
+{
+    const char *path = scratch_path("map");
+    publish_samples(path, HASH, 0600);
+    for (uint64_t generation = 2; generation <= 5; generation++) {
+        struct publish_update update = update_of(NULL, 0, NULL, 0);
+        CHECK_STATUS(publish_update(&update, path), STATUS_OK);
+        CHECK_EQUAL(update.generation, generation);
+    }
+    struct segment segment = open_segment(path);
+    struct snapshot view = view_of(&segment);
+    CHECK_EQUAL(view.entry_count, SAMPLE_COUNT);
+    segment_close(&segment);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+static void
+test_map_may_become_empty_and_grow_again(void)
+{
+    const char *path = scratch_path("map");
+    struct entry samples[SAMPLE_COUNT];
+    fill_samples(samples);
+    publish_samples(path, HASH, 0600);
+    struct publish_update update = update_of(NULL, 0, samples, SAMPLE_COUNT);
+    CHECK_STATUS(publish_update(&update, path), STATUS_OK);
+    struct segment segment = open_segment(path);
+    CHECK_EQUAL(view_of(&segment).entry_count, 0);
+    segment_close(&segment);
+    update = update_of(samples, SAMPLE_COUNT, NULL, 0);
+    CHECK_STATUS(publish_update(&update, path), STATUS_OK);
+    segment = open_segment(path);
+    CHECK_EQUAL(view_of(&segment).entry_count, SAMPLE_COUNT);
+    segment_close(&segment);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+/* ---- what cannot be updated --------------------------------------------- */
+
+static void
+test_update_of_an_absent_name_says_so(void)
+{
+    struct publish_update update = update_of(NULL, 0, NULL, 0);
+    CHECK_STATUS(publish_update(&update, scratch_path("map")),
+                 STATUS_NAME_ABSENT);
+    CHECK_EQUAL(scratch_file_count(), 0);
+}
+
+/* What is wrong with the file stays the file's own affair: it is not published
+ * again with a checksum that fits. */
+static void
+check_refused(const char *path, enum status expected)
+{
+    const struct entry put = {SLICE("aaa"), NEW};
+    struct publish_update update = update_of(&put, 1, NULL, 0);
+    struct stat before = stat_of(path);
+    CHECK_STATUS(publish_update(&update, path), expected);
+    CHECK_EQUAL(stat_of(path).st_ino, before.st_ino);
+    CHECK_EQUAL(scratch_file_count(), 1);
+}
+
+static void
+test_damaged_map_is_not_updated(void)
+{
+    const char *path = scratch_path("map");
+    for (int i = 0; i < FLAVOUR_COUNT; i++) {
+        struct entry entries[SAMPLE_COUNT];
+        fill_samples(entries);
+        struct image image =
+            image_of_entries(entries, SAMPLE_COUNT, &flavours[i]);
+        for (size_t at = 0; at < image.size; at++) {
+            bool is_free = (at >= 136 && at < 152) || (at >= 192 && at < 196);
+            if (is_free) {
+                continue;
+            }
+            image.bytes[at] ^= 1;
+            write_file(path, image.bytes, image.size);
+            image.bytes[at] ^= 1;
+            check_refused(path, at < 8     ? STATUS_NOT_A_SNAPSHOT
+                                : at < 12  ? STATUS_OTHER_VERSION
+                                : at < 24  ? STATUS_BAD_HEADER_CHECKSUM
+                                : at < 32  ? STATUS_TRUNCATED
+                                : at < 512 ? STATUS_BAD_HEADER_CHECKSUM
+                                           : STATUS_BAD_CHECKSUM);
+        }
+        image_destroy(&image);
+        CHECK_EQUAL(unlink(path), 0);
+    }
+}
+
+static void
+test_what_is_no_map_is_not_updated(void)
+{
+    const char *path = scratch_path("map");
+    write_file(path, "junk", 4);
+    check_refused(path, STATUS_TRUNCATED);
+    CHECK_EQUAL(unlink(path), 0);
+    CHECK_EQUAL(mkdir(path, 0700), 0);
+    check_refused(path, STATUS_NOT_REGULAR);
+    CHECK_EQUAL(rmdir(path), 0);
+    CHECK_EQUAL(symlink("/nowhere", path), 0);
+    check_refused(path, STATUS_NOT_REGULAR);
+    CHECK_EQUAL(unlink(path), 0);
+}
+
+static void
+test_label_that_is_too_long_changes_nothing(void)
+{
+    static const unsigned char label[257] = {0};
+    const char *path = scratch_path("map");
+    struct publish_update update = update_of(NULL, 0, NULL, 0);
+    update.label = (struct slice){label, sizeof(label)};
+    publish_samples(path, HASH, 0600);
+    CHECK_STATUS(publish_update(&update, path), STATUS_LABEL_TOO_LONG);
+    CHECK_EQUAL(scratch_file_count(), 1);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+static void
+test_update_without_memory_changes_nothing(void)
+{
+    const char *path = scratch_path("map");
+    const struct entry put = {SLICE("aaa"), NEW};
+    for (int forever = 0; forever < 2; forever++) {
+        publish_samples(path, HASH, 0600);
+        struct segment old = open_segment(path);
+        int descriptors = count_descriptors();
+        for (long successes = 0;; successes++) {
+            struct publish_update update = update_of(&put, 1, NULL, 0);
+            memory_fail_after(successes, forever);
+            enum status status = publish_update(&update, path);
+            memory_fail_after(-1, false);
+            CHECK_EQUAL(memory_outstanding(), 0);
+            CHECK_EQUAL(count_descriptors(), descriptors);
+            CHECK_EQUAL(scratch_file_count(), 1);
+            CHECK_EQUAL(segment_is_superseded(&old), status == STATUS_OK);
+            if (status == STATUS_OK) {
+                // The merged entries and the writer's four.
+                CHECK_EQUAL(successes, 5);
+                break;
+            }
+            CHECK_STATUS(status, STATUS_NO_MEMORY);
+        }
+        segment_close(&old);
+        CHECK_STATUS(segment_remove(path), STATUS_OK);
+    }
+}
+
+/* ---- at the same time --------------------------------------------------- */
+
+enum { UPDATERS = 3, UPDATES = 100 };
+
+/* Each process adds keys of its own, removes some of them again, and counts in
+ * one key that it reads from nobody. */
+static void
+keep_updating(const char *path, int updater)
+{
+    for (int i = 0; i < UPDATES; i++) {
+        char key[32], gone[32];
+        int size = snprintf(key, sizeof(key), "%d/%03d", updater, i);
+        int gone_size =
+            snprintf(gone, sizeof(gone), "%d/%03d", updater, i - 1);
+        const struct entry put = {
+            {(unsigned char *)key, (size_t)size},
+            {{(unsigned char *)key, (size_t)size}, VALUE_STR}};
+        const struct entry removal = {
+            .key = {(unsigned char *)gone, (size_t)gone_size}};
+        // Every second one is removed by the next.
+        struct publish_update update =
+            update_of(&put, 1, &removal, (size_t)(i % 2));
+        CHECK_STATUS(publish_update(&update, path), STATUS_OK);
+    }
+}
+
+static void
+test_no_update_of_many_processes_is_lost(void)
+{
+    const char *path = scratch_path("map");
+    pid_t updaters[UPDATERS];
+    struct snapshot_plan plan;
+    CHECK_STATUS(publish_plan(&plan, NULL, 0, HASH), STATUS_OK);
+    CHECK_STATUS(publish_to_segment(&plan, path, &UNFORCED), STATUS_OK);
+    for (int i = 0; i < UPDATERS; i++) {
+        updaters[i] = start_child();
+        if (updaters[i] == 0) {
+            keep_updating(path, i);
+            _exit(0);
+        }
+    }
+    for (int i = 0; i < UPDATERS; i++) {
+        CHECK_EQUAL(end_of_child(updaters[i]), 0);
+    }
+    struct segment segment = open_segment(path);
+    struct snapshot view = view_of(&segment);
+    CHECK_EQUAL(view.header.generation, 1 + UPDATERS * UPDATES);
+    CHECK_EQUAL(view.entry_count, UPDATERS * UPDATES / 2);
+    for (int i = 0; i < UPDATERS * UPDATES; i++) {
+        char key[32];
+        int size =
+            snprintf(key, sizeof(key), "%d/%03d", i / UPDATES, i % UPDATES);
+        struct value value = {{(unsigned char *)key, (size_t)size}, VALUE_STR};
+        check_value(&view, value.bytes, i % 2 == 1 ? &value : NULL);
+    }
+    segment_close(&segment);
+    CHECK_EQUAL(scratch_file_count(), 1);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+/* An updater that is killed leaves the map as it was, and nobody waits. */
+static void
+test_killed_updater_holds_nobody_up(void)
+{
+    const char *path = scratch_path("map");
+    publish_samples(path, HASH, 0600);
+    for (int round = 0; round < 40; round++) {
+        pid_t updater = start_child();
+        if (updater == 0) {
+            const struct entry put = {SLICE("aaa"), NEW};
+            for (;;) {
+                struct publish_update update = update_of(&put, 1, NULL, 0);
+                CHECK_STATUS(publish_update(&update, path), STATUS_OK);
+            }
+        }
+        nap(1 + round % 5);
+        kill_child(updater);
+        struct publish_update update = update_of(NULL, 0, NULL, 0);
+        double start = now();
+        CHECK_STATUS(publish_update(&update, path), STATUS_OK);
+        CHECK(now() - start < 4);
+        CHECK_EQUAL(scratch_file_count(), 1);
+        struct segment segment = open_segment(path);
+        CHECK_EQUAL(view_of(&segment).header.generation, update.generation);
+        segment_close(&segment);
+    }
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+static const struct test tests[] = {
+    TEST(test_changes_are_made_and_nothing_else),
+    TEST(test_no_changes_are_a_new_generation_all_the_same),
+    TEST(test_map_may_become_empty_and_grow_again),
+    TEST(test_update_of_an_absent_name_says_so),
+    TEST(test_damaged_map_is_not_updated),
+    TEST(test_what_is_no_map_is_not_updated),
+    TEST(test_label_that_is_too_long_changes_nothing),
+    TEST(test_update_without_memory_changes_nothing),
+    TEST(test_no_update_of_many_processes_is_lost),
+    TEST(test_killed_updater_holds_nobody_up),
+};
+
+int
+main(int count, char **words)
+{
+    scratch_create();
+    return RUN_TESTS(tests, count, words);
+}

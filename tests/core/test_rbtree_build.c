@@ -1,0 +1,323 @@
+/* tests/core/test_rbtree_build.c
+ *
+ * Trees that are built from sorted entries at once, walking to the nearest key
+ * below, and the count of a tree's memory.
+ */
+#include "core/check.h"
+#include "core/memory.h"
+#include "core/oracle.h"
+#include "core/rbtree.h"
+
+/* ---- building ----------------------------------------------------------- */
+
+enum { BUILD_LIMIT = 5000 };
+
+struct material {
+    unsigned char keys[BUILD_LIMIT][8];
+    struct entry entries[BUILD_LIMIT];
+};
+
+/* Entries 0, 2, 4, ... with values of many sizes. */
+static const struct entry *
+fill_material(struct material *material, size_t count)
+{
+    static const unsigned char bytes[700] = {1, 2, 3};
+    for (size_t i = 0; i < count; i++) {
+        material->entries[i] = (struct entry){
+            .key = number_key(2 * i, material->keys[i]),
+            .value = {{bytes, i * 37 % sizeof(bytes)},
+                      (enum value_type)(i % VALUE_TYPE_COUNT)},
+        };
+    }
+    return material->entries;
+}
+
+static struct material material;
+
+static struct rbtree *
+built_tree(size_t count)
+{
+    struct rbtree *tree = new_tree();
+    const struct entry *entries = fill_material(&material, count);
+    CHECK_STATUS(rbtree_build(tree, entries, count), STATUS_OK);
+    CHECK_EQUAL(rbtree_count(tree), count);
+    check_rules(tree);
+    return tree;
+}
+
+/* What the oracle would hold after putting them one by one. */
+static void
+expect_material(size_t count)
+{
+    oracle_clear();
+    for (size_t i = 0; i < count; i++) {
+        oracle_put(material.entries[i].key, material.entries[i].value);
+    }
+}
+
+static void
+test_trees_of_every_size_are_built(void)
+{
+    for (size_t count = 0; count <= 130; count++) {
+        struct rbtree *tree = built_tree(count);
+        expect_material(count);
+        check_same(tree);
+        end_both(tree);
+    }
+    static const size_t sizes[] = {255,  256,  257,  1023,
+                                   1024, 4095, 4096, 5000};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        rbtree_destroy(built_tree(sizes[i]));
+    }
+}
+
+static void
+test_built_tree_can_be_changed_in_every_place(void)
+{
+    for (size_t count = 0; count <= 70; count++) {
+        for (uint64_t at = 0; at <= 2 * count; at++) {
+            // Even numbers are there, odd ones are not.
+            struct rbtree *tree = built_tree(count);
+            expect_material(count);
+            if (at % 2 == 0) {
+                remove_number(tree, at);
+            }
+            else {
+                put_number(tree, at);
+            }
+            check_rules(tree);
+            check_same(tree);
+            end_both(tree);
+        }
+    }
+}
+
+static void
+test_built_tree_can_be_emptied(void)
+{
+    struct rbtree *tree = built_tree(1000);
+    expect_material(1000);
+    for (uint64_t i = 0; i < 1000; i++) {
+        remove_number(tree, 2 * (i * 77 % 1000));
+        check_rules(tree);
+    }
+    check_is_empty(tree);
+    end_both(tree);
+}
+
+static void
+test_built_tree_owns_copies(void)
+{
+    unsigned char key[] = "key", value[] = "value";
+    struct entry entry = {{key, 3}, {{value, 5}, VALUE_STR}};
+    struct rbtree *tree = new_tree();
+    CHECK_STATUS(rbtree_build(tree, &entry, 1), STATUS_OK);
+    memset(key, 'x', 3);
+    memset(value, 'x', 5);
+    entry = rbtree_entry(rbtree_first(tree));
+    CHECK(slice_equals(entry.key, SLICE("key")));
+    CHECK(slice_equals(entry.value.bytes, SLICE("value")));
+    rbtree_destroy(tree);
+}
+
+static void
+test_tree_that_was_cleared_is_built_like_a_new_one(void)
+{
+    struct rbtree *tree = new_tree();
+    put_number(tree, 7);
+    rbtree_clear(tree);
+    oracle_clear();
+    uint64_t version = rbtree_version(tree);
+    CHECK_STATUS(rbtree_build(tree, fill_material(&material, 20), 20),
+                 STATUS_OK);
+    CHECK(rbtree_version(tree) != version);
+    expect_material(20);
+    check_same(tree);
+    end_both(tree);
+}
+
+static void
+test_build_without_memory_leaves_an_empty_tree(void)
+{
+    const struct entry *entries = fill_material(&material, 40);
+    for (int forever = 0; forever < 2; forever++) {
+        for (long successes = 0;; successes++) {
+            struct rbtree *tree = new_tree();
+            memory_fail_after(successes, forever);
+            enum status status = rbtree_build(tree, entries, 40);
+            memory_fail_after(-1, false);
+            if (status == STATUS_OK) {
+                CHECK(successes >= 40);
+                rbtree_destroy(tree);
+                break;
+            }
+            CHECK_STATUS(status, STATUS_NO_MEMORY);
+            CHECK_EQUAL(memory_outstanding(), 1);
+            check_is_empty(tree);
+            // And it can be used as if nothing had happened.
+            CHECK_STATUS(rbtree_build(tree, entries, 40), STATUS_OK);
+            check_rules(tree);
+            rbtree_destroy(tree);
+        }
+    }
+}
+
+/* ---- backwards ---------------------------------------------------------- */
+
+static void
+test_seek_back_finds_the_nearest_key_below(void)
+{
+    for (size_t count = 0; count <= 100; count++) {
+        struct rbtree *tree = built_tree(count);
+        CHECK(rbtree_seek_back(tree, SLICE("")) == NULL);
+        for (uint64_t number = 0; number < 2 * count + 3; number++) {
+            unsigned char room[8], expected_room[8];
+            const struct rbtree_node *node =
+                rbtree_seek_back(tree, number_key(number, room));
+            CHECK_EQUAL(node != NULL, count > 0);
+            if (node == NULL) {
+                continue;
+            }
+            uint64_t last = 2 * (count - 1);
+            uint64_t expected = number > last ? last : number / 2 * 2;
+            CHECK(slice_equals(rbtree_entry(node).key,
+                               number_key(expected, expected_room)));
+        }
+        rbtree_destroy(tree);
+    }
+}
+
+static void
+test_seek_and_seek_back_meet_at_a_key_and_part_around_a_gap(void)
+{
+    struct rbtree *tree = built_tree(200);
+    unsigned char room[8];
+    for (uint64_t number = 0; number < 400; number++) {
+        struct slice key = number_key(number, room);
+        const struct rbtree_node *below = rbtree_seek_back(tree, key);
+        const struct rbtree_node *above = rbtree_seek(tree, key);
+        if (number % 2 == 0) {
+            CHECK(below == above);
+            CHECK(below == rbtree_find(tree, key));
+        }
+        else {
+            CHECK(below != NULL);
+            CHECK(rbtree_next(below) == above);
+        }
+    }
+    rbtree_destroy(tree);
+}
+
+static void
+test_seek_back_compares_prefixes_like_the_order_of_keys(void)
+{
+    struct rbtree *tree = new_tree();
+    put_both(tree, SLICE("b"), str_value(SLICE("1")));
+    put_both(tree, SLICE("b\0"), str_value(SLICE("2")));
+    put_both(tree, SLICE("ba"), str_value(SLICE("3")));
+    put_both(tree, SLICE("\xFF"), str_value(SLICE("4")));
+    static const struct {
+        const char *sought;
+        char expected;
+    } cases[] = {{"b", '1'}, {"b\x01", '2'}, {"ba", '3'},   {"baa", '3'},
+                 {"c", '3'}, {"\xFE", '3'},  {"\xFF", '4'}, {"\xFF\x01", '4'}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct slice key = {(const unsigned char *)cases[i].sought,
+                            strlen(cases[i].sought)};
+        const struct rbtree_node *node = rbtree_seek_back(tree, key);
+        CHECK(node != NULL);
+        CHECK_EQUAL(rbtree_entry(node).value.bytes.bytes[0],
+                    cases[i].expected);
+    }
+    CHECK(rbtree_seek_back(tree, SLICE("a")) == NULL);
+    CHECK(rbtree_seek_back(tree, SLICE("")) == NULL);
+    end_both(tree);
+}
+
+/* ---- memory ------------------------------------------------------------- */
+
+static void
+put_value_of_size(struct rbtree *tree, struct slice key, size_t size)
+{
+    static const unsigned char bytes[100000] = {1};
+    CHECK_STATUS(rbtree_put(tree, key, str_value((struct slice){bytes, size})),
+                 STATUS_OK);
+}
+
+static void
+test_memory_grows_and_shrinks_with_what_is_kept(void)
+{
+    struct rbtree *tree = new_tree();
+    size_t empty = rbtree_memory(tree);
+    CHECK(empty > 0);
+    put_value_of_size(tree, SLICE("key"), 10);
+    size_t small = rbtree_memory(tree);
+    CHECK(small >= empty + 13);
+    CHECK(small < empty + 13 + 200);
+    put_value_of_size(tree, SLICE("key"), 100000);
+    CHECK(rbtree_memory(tree) >= small + 100000 - 10);
+    put_value_of_size(tree, SLICE("key"), 10);
+    CHECK_EQUAL(rbtree_memory(tree), small);
+    put_value_of_size(tree, SLICE("other"), 5000);
+    CHECK(rbtree_remove(tree, SLICE("other")));
+    CHECK(!rbtree_remove(tree, SLICE("other")));
+    CHECK_EQUAL(rbtree_memory(tree), small);
+    CHECK(rbtree_remove(tree, SLICE("key")));
+    CHECK_EQUAL(rbtree_memory(tree), empty);
+    put_value_of_size(tree, SLICE("key"), 10);
+    rbtree_clear(tree);
+    CHECK_EQUAL(rbtree_memory(tree), empty);
+    rbtree_destroy(tree);
+}
+
+static void
+test_memory_does_not_change_when_there_is_none(void)
+{
+    static const unsigned char bytes[1000] = {1};
+    struct rbtree *tree = new_tree();
+    put_value_of_size(tree, SLICE("key"), 10);
+    size_t before = rbtree_memory(tree);
+    struct value value = str_value((struct slice){bytes, sizeof(bytes)});
+    memory_fail_after(0, true);
+    CHECK_STATUS(rbtree_put(tree, SLICE("key"), value), STATUS_NO_MEMORY);
+    CHECK_STATUS(rbtree_put(tree, SLICE("new"), value), STATUS_NO_MEMORY);
+    memory_fail_after(-1, false);
+    CHECK_EQUAL(rbtree_memory(tree), before);
+    rbtree_destroy(tree);
+}
+
+static void
+test_memory_of_a_built_tree_goes_when_it_is_emptied(void)
+{
+    struct rbtree *tree = new_tree();
+    size_t empty = rbtree_memory(tree);
+    CHECK_STATUS(rbtree_build(tree, fill_material(&material, 100), 100),
+                 STATUS_OK);
+    CHECK(rbtree_memory(tree) > empty + 100 * 8);
+    for (size_t i = 0; i < 100; i++) {
+        CHECK(rbtree_remove(tree, material.entries[i].key));
+    }
+    CHECK_EQUAL(rbtree_memory(tree), empty);
+    rbtree_destroy(tree);
+}
+
+static const struct test tests[] = {
+    TEST(test_trees_of_every_size_are_built),
+    TEST(test_built_tree_can_be_changed_in_every_place),
+    TEST(test_built_tree_can_be_emptied),
+    TEST(test_built_tree_owns_copies),
+    TEST(test_tree_that_was_cleared_is_built_like_a_new_one),
+    TEST(test_build_without_memory_leaves_an_empty_tree),
+    TEST(test_seek_back_finds_the_nearest_key_below),
+    TEST(test_seek_and_seek_back_meet_at_a_key_and_part_around_a_gap),
+    TEST(test_seek_back_compares_prefixes_like_the_order_of_keys),
+    TEST(test_memory_grows_and_shrinks_with_what_is_kept),
+    TEST(test_memory_does_not_change_when_there_is_none),
+    TEST(test_memory_of_a_built_tree_goes_when_it_is_emptied),
+};
+
+int
+main(int count, char **words)
+{
+    return RUN_TESTS(tests, count, words);
+}

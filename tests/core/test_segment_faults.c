@@ -1,0 +1,288 @@
+/* tests/core/test_segment_faults.c
+ *
+ * Publishing and removing on a system that refuses: one call after the other,
+ * or all of a kind. And what of saved files reaches the disk when.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "core/faults.h"
+
+#include "core/check.h"
+#include "core/files.h"
+#include "core/segment.h"
+
+/* ---- file systems without nameless files -------------------------------- */
+
+static void
+test_draft_gets_a_temporary_name_where_there_must_be_one(void)
+{
+    const char *path = scratch_path("map");
+    struct draft draft;
+    faults_reset();
+    faults.has_no_tmpfile = true;
+    CHECK_STATUS(draft_create(&draft, path, 3000000, &UNFORCED), STATUS_OK);
+    CHECK(draft.temporary != NULL);
+    CHECK(strncmp(draft.temporary, path, strlen(path)) == 0);
+    CHECK_EQUAL(draft.temporary[strlen(path)], '~');
+    struct stat file = stat_of(draft.temporary);
+    CHECK_EQUAL(file.st_size, 3000000);
+    CHECK_EQUAL(file.st_mode & 07777, 0600);
+    CHECK(file.st_blocks * 512 >= 3000000);
+    CHECK_EQUAL(scratch_file_count(), 1);
+    draft_close(&draft);
+    CHECK(draft.temporary == NULL);
+    draft_close(&draft);
+    CHECK_EQUAL(scratch_file_count(), 0);
+}
+
+static void
+test_publishing_needs_no_nameless_files(void)
+{
+    const char *path = scratch_path("map");
+    faults_reset();
+    faults.has_no_tmpfile = true;
+    CHECK_STATUS(publish_number_on(path, &UNFORCED, 1), STATUS_OK);
+    CHECK_EQUAL(scratch_file_count(), 1);
+    CHECK_EQUAL(stat_of(path).st_nlink, 1);
+    check_published(path, 1, 1);
+    CHECK_STATUS(publish_number_on(path, &UNFORCED, 2), STATUS_NAME_TAKEN);
+    struct segment old = open_segment(path);
+    CHECK_STATUS(publish_number_on(path, &FORCED, 3), STATUS_OK);
+    CHECK(segment_is_superseded(&old));
+    segment_close(&old);
+    CHECK_STATUS(publish_number_on(path, &DURABLE, 4), STATUS_OK);
+    CHECK_EQUAL(scratch_file_count(), 1);
+    CHECK_EQUAL(stat_of(path).st_nlink, 1);
+    check_published(path, 4, 3);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_EQUAL(scratch_file_count(), 0);
+}
+
+static void
+test_named_draft_without_memory_leaves_nothing(void)
+{
+    struct draft draft;
+    faults_reset();
+    faults.has_no_tmpfile = true;
+    memory_fail_after(0, false);
+    CHECK_STATUS(draft_create(&draft, scratch_path("map"), 64, &UNFORCED),
+                 STATUS_NO_MEMORY);
+    memory_fail_after(-1, false);
+    CHECK_EQUAL(draft.file.descriptor, -1);
+    CHECK_EQUAL(scratch_file_count(), 0);
+    draft_close(&draft);
+}
+
+static void
+test_file_system_without_links_is_an_error_and_leaves_nothing(void)
+{
+    const char *path = scratch_path("map");
+    faults_reset();
+    faults.has_no_tmpfile = faults.has_no_links = true;
+    CHECK_STATUS(publish_number_on(path, &UNFORCED, 1), STATUS_SYSTEM);
+    CHECK_EQUAL(errno, EPERM);
+    CHECK_EQUAL(scratch_file_count(), 0);
+}
+
+/* The child of a fork has nothing of its parent's draft, so closing it there
+ * must not take it away from the parent. */
+static void
+test_named_draft_survives_being_closed_by_a_forked_child(void)
+{
+    const char *path = scratch_path("map");
+    struct draft draft;
+    faults_reset();
+    faults.has_no_tmpfile = true;
+    struct image image = image_of_entries(NULL, 0, TREE);
+    struct snapshot_header header = *image_header(&image);
+    CHECK_STATUS(draft_create(&draft, path, image.size, &UNFORCED), STATUS_OK);
+    CHECK_STATUS(draft_write(&draft, 0, image.bytes, image.size), STATUS_OK);
+    image_destroy(&image);
+    pid_t child = start_child();
+    if (child == 0) {
+        draft_close(&draft);
+        _exit(0);
+    }
+    CHECK_EQUAL(end_of_child(child), 0);
+    CHECK_STATUS(draft_publish(&draft, path, &UNFORCED, &header), STATUS_OK);
+    draft_close(&draft);
+    CHECK_EQUAL(scratch_file_count(), 1);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+/* ---- what reaches the disk when ----------------------------------------- */
+
+/* Only what matters for the order: F file and D directory to the disk, L link,
+ * R rename. */
+static const char *
+order_of_calls(void)
+{
+    static char order[256];
+    size_t size = 0;
+    for (const char *call = faults.calls; *call != '\0'; call++) {
+        if (strchr("FDLR", *call) != NULL) {
+            order[size++] = *call;
+        }
+    }
+    order[size] = '\0';
+    return order;
+}
+
+static void
+test_map_in_memory_is_never_flushed(void)
+{
+    const char *path = scratch_path("map");
+    faults_reset();
+    CHECK_STATUS(publish_number_on(path, &FORCED, 1), STATUS_OK);
+    CHECK_EQUAL(strcmp(order_of_calls(), "L"), 0);
+    faults_reset();
+    CHECK_STATUS(publish_number_on(path, &FORCED, 2), STATUS_OK);
+    CHECK_EQUAL(strcmp(order_of_calls(), "LR"), 0);
+    char expected[512];
+    snprintf(expected, sizeof(expected), "%s~", path);
+    CHECK_EQUAL(strcmp(faults.linked, expected), 0);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+/* The whole file, and then its header, before it can be opened; then what
+ * made it possible to open it. */
+static void
+test_saved_file_is_on_the_disk_before_it_has_its_name(void)
+{
+    static const struct draft_terms first = {.mode = 0600, .is_durable = true};
+    const char *path = scratch_path("map");
+    faults_reset();
+    CHECK_STATUS(publish_number_on(path, &first, 1), STATUS_OK);
+    CHECK_EQUAL(strcmp(order_of_calls(), "FFLD"), 0);
+    faults_reset();
+    CHECK_STATUS(publish_number_on(path, &DURABLE, 2), STATUS_OK);
+    CHECK_EQUAL(strcmp(order_of_calls(), "FFLRD"), 0);
+    check_published(path, 2, 2);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+/* Saved files live among others, and editors keep backups under a tilde. */
+static void
+test_saved_file_leaves_its_neighbours_alone(void)
+{
+    const char *path = scratch_path("map");
+    const char *backup = scratch_path("map~");
+    const char *leftover = scratch_path("map.sharedmap~");
+    write_file(backup, "backup", 6);
+    write_file(leftover, "left", 4);
+    faults_reset();
+    CHECK_STATUS(publish_number_on(path, &DURABLE, 1), STATUS_OK);
+    CHECK_STATUS(publish_number_on(path, &DURABLE, 2), STATUS_OK);
+    CHECK_EQUAL(strcmp(faults.linked, leftover), 0);
+    CHECK_EQUAL(stat_of(backup).st_size, 6);
+    CHECK(!segment_exists(leftover));
+    check_published(path, 2, 2);
+    CHECK_EQUAL(unlink(backup), 0);
+    CHECK_EQUAL(unlink(path), 0);
+}
+
+/* ---- one call after the other ------------------------------------------- */
+
+/* Fails the first, the second, ... call of a publication over map 1, until one
+ * succeeds; answers with the letters of those that failed. */
+static const char *
+fail_each_call(const struct draft_terms *terms, bool has_no_tmpfile)
+{
+    static char failed[256];
+    const char *path = scratch_path("map");
+    for (long left = 0;; left++) {
+        faults_reset();
+        CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+        struct segment old = open_segment(path);
+        int descriptors = count_descriptors();
+        faults.has_no_tmpfile = has_no_tmpfile;
+        faults.left = left;
+        enum status status = publish_number_on(path, terms, 2);
+        int error = errno;
+        char letter = faults.failed;
+        faults_reset();
+        CHECK_EQUAL(count_descriptors(), descriptors);
+        CHECK_EQUAL(memory_outstanding(), 0);
+        CHECK_EQUAL(scratch_file_count(), 1);
+        CHECK_EQUAL(number_in(&old), 1);
+        failed[left] = letter;
+        CHECK_EQUAL(status == STATUS_OK, letter == 0);
+        // With the directory not on the disk the new map has its name
+        // nevertheless.
+        bool is_new =
+            status == STATUS_OK || letter == 'D'
+            || (letter == 'o' && left > 0 && failed[left - 1] == 'R');
+        if (status != STATUS_OK) {
+            CHECK_STATUS(status, STATUS_SYSTEM);
+            CHECK_EQUAL(error, EIO);
+        }
+        CHECK_EQUAL(segment_is_superseded(&old), is_new || letter == 'R');
+        segment_close(&old);
+        struct segment segment = open_segment(path);
+        CHECK_EQUAL(number_in(&segment), is_new ? 2 : 1);
+        segment_close(&segment);
+        CHECK_STATUS(segment_remove(path), STATUS_OK);
+        if (status == STATUS_OK) {
+            return failed;
+        }
+    }
+}
+
+static void
+test_failure_of_any_call_is_an_error_and_the_old_map_stays(void)
+{
+    // Open, reserve, mode, contents, header; the holder, its header; the new
+    // header, link, rename.
+    CHECK_EQUAL(strcmp(fail_each_call(&FORCED, false), "oamwworwLR"), 0);
+    CHECK_EQUAL(strcmp(fail_each_call(&FORCED, true), "oamwworwLR"), 0);
+}
+
+static void
+test_failure_of_any_call_while_saving_is_an_error(void)
+{
+    CHECK_EQUAL(strcmp(fail_each_call(&DURABLE, false), "oamwwForwFLRoD"), 0);
+}
+
+static void
+test_failure_of_any_call_leaves_a_free_name_free(void)
+{
+    const char *path = scratch_path("map");
+    static const char letters[] = "oamwwwL";
+    for (long left = 0;; left++) {
+        faults_reset();
+        faults.left = left;
+        enum status status = publish_number_on(path, &UNFORCED, 1);
+        char letter = faults.failed;
+        faults_reset();
+        CHECK_EQUAL(letter, letters[left]);
+        if (letter == 0) {
+            CHECK_STATUS(status, STATUS_OK);
+            break;
+        }
+        CHECK_STATUS(status, STATUS_SYSTEM);
+        CHECK_EQUAL(scratch_file_count(), 0);
+    }
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+static const struct test tests[] = {
+    TEST(test_draft_gets_a_temporary_name_where_there_must_be_one),
+    TEST(test_publishing_needs_no_nameless_files),
+    TEST(test_named_draft_without_memory_leaves_nothing),
+    TEST(test_file_system_without_links_is_an_error_and_leaves_nothing),
+    TEST(test_named_draft_survives_being_closed_by_a_forked_child),
+    TEST(test_map_in_memory_is_never_flushed),
+    TEST(test_saved_file_is_on_the_disk_before_it_has_its_name),
+    TEST(test_saved_file_leaves_its_neighbours_alone),
+    TEST(test_failure_of_any_call_is_an_error_and_the_old_map_stays),
+    TEST(test_failure_of_any_call_while_saving_is_an_error),
+    TEST(test_failure_of_any_call_leaves_a_free_name_free),
+};
+
+int
+main(int count, char **words)
+{
+    scratch_create();
+    return RUN_TESTS(tests, count, words);
+}

@@ -1,0 +1,258 @@
+/* tests/core/test_segment_holder.c
+ *
+ * The file that has a name, locked: who publishes what depends on it, and who
+ * expects to find a certain generation.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "core/check.h"
+#include "core/files.h"
+#include "core/segment.h"
+
+/* ---- locking ------------------------------------------------------------ */
+
+static void
+test_holder_knows_the_file_that_has_the_name(void)
+{
+    const char *path = scratch_path("map");
+    struct holder holder;
+    CHECK_STATUS(holder_lock(&holder, path), STATUS_NAME_ABSENT);
+    for (uint64_t generation = 1; generation <= 3; generation++) {
+        CHECK_STATUS(publish_number(path, true, 0640, 7), STATUS_OK);
+        struct stat file = stat_of(path);
+        CHECK_STATUS(holder_lock(&holder, path), STATUS_OK);
+        CHECK_EQUAL(holder.generation, generation);
+        CHECK_EQUAL(holder.size, file.st_size);
+        CHECK_EQUAL(holder.device, file.st_dev);
+        CHECK_EQUAL(holder.inode, file.st_ino);
+        CHECK_EQUAL(holder.mode, 0640);
+        CHECK(holder.header != NULL);
+        holder_close(&holder);
+        holder_close(&holder);
+    }
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+static void
+test_holder_that_is_no_snapshot_has_nothing_to_say(void)
+{
+    const char *path = scratch_path("map");
+    struct holder holder;
+    struct segment segment = SEGMENT_EMPTY;
+    write_file(path, "junk", 4);
+    CHECK_STATUS(holder_lock(&holder, path), STATUS_OK);
+    CHECK_EQUAL(holder.generation, 0);
+    CHECK(holder.header == NULL);
+    CHECK_STATUS(holder_map(&holder, &segment), STATUS_TRUNCATED);
+    CHECK(segment.bytes == NULL);
+    holder_close(&holder);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+static void
+test_holder_is_locked_until_it_is_closed(void)
+{
+    const char *path = scratch_path("map");
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct holder holder;
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    int descriptor = open(path, O_RDWR);
+    CHECK(descriptor >= 0);
+    CHECK_STATUS(holder_lock(&holder, path), STATUS_OK);
+    CHECK_EQUAL(fcntl(descriptor, F_OFD_SETLK, &lock), -1);
+    // Whoever only wants to read is not in anybody's way, nor held up.
+    check_published(path, 1, 1);
+    holder_close(&holder);
+    CHECK_EQUAL(fcntl(descriptor, F_OFD_SETLK, &lock), 0);
+    close(descriptor);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+static void
+test_holder_is_mapped_and_replaced(void)
+{
+    const char *path = scratch_path("map");
+    struct holder holder;
+    struct draft draft;
+    struct segment segment = SEGMENT_EMPTY;
+    struct image image = image_of_entries(NULL, 0, HASH);
+    struct snapshot_header header = *image_header(&image);
+    CHECK_STATUS(publish_number(path, false, 0600, 7), STATUS_OK);
+    CHECK_STATUS(holder_lock(&holder, path), STATUS_OK);
+    CHECK_STATUS(holder_map(&holder, &segment), STATUS_OK);
+    CHECK_EQUAL(number_in(&segment), 7);
+
+    CHECK_STATUS(draft_create(&draft, path, image.size, &FORCED), STATUS_OK);
+    CHECK_STATUS(draft_write(&draft, 0, image.bytes, image.size), STATUS_OK);
+    CHECK_STATUS(holder_replace(&holder, &draft, path, &FORCED, &header),
+                 STATUS_OK);
+    CHECK_EQUAL(header.generation, 2);
+    CHECK(segment_is_superseded(&segment));
+    draft_close(&draft);
+    holder_close(&holder);
+    segment_close(&segment);
+
+    segment = open_segment(path);
+    CHECK_EQUAL(segment.size, image.size);
+    CHECK(memcmp(header_in(&segment), &header, sizeof(header)) == 0);
+    segment_close(&segment);
+    image_destroy(&image);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+/* ---- expecting a generation --------------------------------------------- */
+
+static enum status
+publish_expecting(const char *path, uint64_t expected, int number,
+                  uint64_t *generation)
+{
+    struct image image = image_of_entries(NULL, 0, TREE);
+    struct draft_terms terms = {
+        .mode = 0600, .has_expected = true, .expected = expected};
+    struct draft draft;
+    struct snapshot_header header = *image_header(&image);
+    // The number is the label's size: something to tell maps apart by.
+    header.label_size = (uint16_t)number;
+    CHECK_STATUS(draft_create(&draft, path, image.size, &terms), STATUS_OK);
+    CHECK_STATUS(draft_write(&draft, 0, image.bytes, image.size), STATUS_OK);
+    enum status status = draft_publish(&draft, path, &terms, &header);
+    *generation = header.generation;
+    draft_close(&draft);
+    image_destroy(&image);
+    return status;
+}
+
+static void
+check_label_size(const char *path, int number, uint64_t generation)
+{
+    struct segment segment = open_segment(path);
+    CHECK_EQUAL(header_in(&segment)->label_size, number);
+    CHECK_EQUAL(header_in(&segment)->generation, generation);
+    segment_close(&segment);
+}
+
+static void
+test_expected_generation_is_replaced(void)
+{
+    const char *path = scratch_path("map");
+    uint64_t generation;
+    // Nobody is expected, and nobody is there.
+    CHECK_STATUS(publish_expecting(path, 0, 1, &generation), STATUS_OK);
+    CHECK_EQUAL(generation, 1);
+    for (uint64_t expected = 1; expected <= 10; expected++) {
+        CHECK_STATUS(
+            publish_expecting(path, expected, (int)expected, &generation),
+            STATUS_OK);
+        CHECK_EQUAL(generation, expected + 1);
+        check_label_size(path, (int)expected, expected + 1);
+    }
+    CHECK_EQUAL(scratch_file_count(), 1);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+static void
+test_other_generation_is_stale_and_stays(void)
+{
+    static const uint64_t others[] = {0, 1, 2, 4, 5, UINT64_MAX};
+    const char *path = scratch_path("map");
+    uint64_t generation;
+    for (int number = 1; number <= 3; number++) {
+        CHECK_STATUS(publish_number(path, true, 0600, number), STATUS_OK);
+    }
+    struct segment old = open_segment(path);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        CHECK_STATUS(publish_expecting(path, others[i], 9, &generation),
+                     STATUS_STALE);
+        CHECK_EQUAL(generation, 3);  // what was found
+        check_published(path, 3, 3);
+        CHECK(!segment_is_superseded(&old));
+        CHECK_EQUAL(scratch_file_count(), 1);
+    }
+    segment_close(&old);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+static void
+test_somebody_expected_and_nobody_there_is_stale(void)
+{
+    const char *path = scratch_path("map");
+    uint64_t generation = 99;
+    CHECK_STATUS(publish_expecting(path, 1, 1, &generation), STATUS_STALE);
+    CHECK_EQUAL(generation, 0);
+    CHECK_EQUAL(scratch_file_count(), 0);
+}
+
+/* A plan that is refused can be published on the generation that was found. */
+static void
+test_stale_plan_can_be_published_again(void)
+{
+    const char *path = scratch_path("map");
+    struct entry entry = {SLICE("number"), {SLICE("8"), VALUE_STR}};
+    struct snapshot_options options = {.label = SLICE("")};
+    struct draft_terms terms = {.mode = 0600, .has_expected = true};
+    struct snapshot_plan plan;
+    for (int number = 1; number <= 4; number++) {
+        CHECK_STATUS(publish_number(path, true, 0600, number), STATUS_OK);
+    }
+    CHECK_STATUS(publish_plan(&plan, &entry, 1, &options), STATUS_OK);
+    CHECK_STATUS(publish_to_segment(&plan, path, &terms), STATUS_STALE);
+    CHECK_EQUAL(plan.header.generation, 4);
+    terms.expected = plan.header.generation;
+    CHECK_STATUS(publish_to_segment(&plan, path, &terms), STATUS_OK);
+    check_published(path, 8, 5);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+/* Processes that count together: each reads, adds one, and publishes on what
+ * it read. Without the expectation steps would get lost. */
+static void
+test_processes_that_expect_what_they_read_lose_no_step(void)
+{
+    enum { COUNTERS = 3, STEPS = 100 };
+    const char *path = scratch_path("map");
+    pid_t counters[COUNTERS];
+    CHECK_STATUS(publish_number(path, false, 0600, 0), STATUS_OK);
+    for (int i = 0; i < COUNTERS; i++) {
+        counters[i] = start_child();
+        for (int step = 0; counters[i] == 0 && step < STEPS;) {
+            struct segment segment = open_segment(path);
+            struct draft_terms terms = {.mode = 0600,
+                                        .has_expected = true,
+                                        .expected =
+                                            header_in(&segment)->generation};
+            int number = number_in(&segment);
+            segment_close(&segment);
+            enum status status = publish_number_on(path, &terms, number + 1);
+            CHECK(status == STATUS_OK || status == STATUS_STALE);
+            step += status == STATUS_OK;
+        }
+        if (counters[i] == 0) {
+            _exit(0);
+        }
+    }
+    for (int i = 0; i < COUNTERS; i++) {
+        CHECK_EQUAL(end_of_child(counters[i]), 0);
+    }
+    check_published(path, COUNTERS * STEPS, 1 + COUNTERS * STEPS);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+static const struct test tests[] = {
+    TEST(test_holder_knows_the_file_that_has_the_name),
+    TEST(test_holder_that_is_no_snapshot_has_nothing_to_say),
+    TEST(test_holder_is_locked_until_it_is_closed),
+    TEST(test_holder_is_mapped_and_replaced),
+    TEST(test_expected_generation_is_replaced),
+    TEST(test_other_generation_is_stale_and_stays),
+    TEST(test_somebody_expected_and_nobody_there_is_stale),
+    TEST(test_stale_plan_can_be_published_again),
+    TEST(test_processes_that_expect_what_they_read_lose_no_step),
+};
+
+int
+main(int count, char **words)
+{
+    scratch_create();
+    return RUN_TESTS(tests, count, words);
+}
