@@ -287,12 +287,12 @@ prefetch_keys(PyObject *const *keys, Py_ssize_t count)
     }
 }
 
-/* A new list of the answers to a list or tuple of keys. */
+/* A new list of the answers to a tuple of keys. */
 static PyObject *
 look_up_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
 {
     PyObject *const *items = PySequence_Fast_ITEMS(keys);
-    Py_ssize_t count = PySequence_Fast_GET_SIZE(keys);
+    Py_ssize_t count = PyTuple_GET_SIZE(keys);
     PyObject *answers = PyList_New(count);
     if (answers == NULL) {
         return NULL;
@@ -313,19 +313,6 @@ look_up_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
     return answers;
 }
 
-/* A list or tuple of the keys that nobody changes meanwhile: a copy, if a
- * decoder or another thread could. */
-static PyObject *
-hold_keys(PyObject *keys, const SnapshotObject *snapshot)
-{
-#ifndef Py_GIL_DISABLED
-    if (snapshot->decode == NULL) {
-        return PySequence_Fast(keys, "keys must be iterable");
-    }
-#endif
-    return PySequence_Tuple(keys);
-}
-
 PyObject *
 sharedmap_py_get_many(PyObject *object, PyObject *args, PyObject *keywords)
 {
@@ -340,7 +327,9 @@ sharedmap_py_get_many(PyObject *object, PyObject *args, PyObject *keywords)
     if (snapshot == NULL) {
         return NULL;
     }
-    PyObject *keys = hold_keys(given, snapshot);
+    // A tuple of our own: a decoder, another thread, or a finalizer that runs
+    // when the answers are allocated could change a list.
+    PyObject *keys = PySequence_Tuple(given);
     if (keys != NULL) {
         answers = look_up_all(snapshot, keys, fallback);
         Py_DECREF(keys);

@@ -165,6 +165,10 @@ open_file(PyTypeObject *type, PyObject *path, enum source_kind kind,
         if (owner == (unsigned long)-1 && PyErr_Occurred()) {
             return NULL;
         }
+        if (owner >= UINT32_MAX) {
+            PyErr_SetString(PyExc_ValueError, "owner is no uid");
+            return NULL;
+        }
         rules.has_owner = true;
         rules.owner = (uint32_t)owner;
     }
