@@ -153,6 +153,17 @@ rbtree_tp_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
+/* Whether the object is a tree, of whatever subclass. */
+static bool
+is_tree(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    while (type != NULL && type->tp_dealloc != rbtree_tp_dealloc) {
+        type = type->tp_base;
+    }
+    return type != NULL;
+}
+
 /* ---- one entry ---------------------------------------------------------- */
 
 static int
@@ -457,6 +468,12 @@ rbtree_py_fromkeys(PyObject *type, PyObject *const *args, Py_ssize_t count)
     if (tree == NULL) {
         return NULL;
     }
+    if (!is_tree(tree)) {
+        PyErr_Format(PyExc_TypeError, "%.100s() did not make an rbtree",
+                     ((PyTypeObject *)type)->tp_name);
+        Py_DECREF(tree);
+        return NULL;
+    }
     RBTreeObject *self = (RBTreeObject *)tree;
     int result =
         batch_init(&batch, state_of_type((PyTypeObject *)type), self->encode);
@@ -519,18 +536,6 @@ rbtree_nb_inplace_or(PyObject *self, PyObject *other)
         return NULL;
     }
     return Py_NewRef(self);
-}
-
-/* Whether the object is a tree: all that is known of two operands is that one
- * of them is. */
-static bool
-is_tree(PyObject *object)
-{
-    PyTypeObject *type = Py_TYPE(object);
-    while (type != NULL && type->tp_dealloc != rbtree_tp_dealloc) {
-        type = type->tp_base;
-    }
-    return type != NULL;
 }
 
 /* tree | mapping and mapping | tree: either side may be ours. */
