@@ -313,6 +313,31 @@ look_up_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
     return answers;
 }
 
+/* A tuple of our own: a decoder, another thread, or a finalizer that runs when
+ * the answers are allocated could change a list. PySequence_Tuple() itself was
+ * no match for such a finalizer before Python 3.12. */
+static PyObject *
+copy_keys(PyObject *keys)
+{
+#if !defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x030C0000
+    while (PyList_CheckExact(keys)) {
+        Py_ssize_t count = PyList_GET_SIZE(keys);
+        PyObject *copy = PyTuple_New(count);
+        if (copy == NULL) {
+            return NULL;
+        }
+        if (PyList_GET_SIZE(keys) == count) {
+            for (Py_ssize_t i = 0; i < count; i++) {
+                PyTuple_SET_ITEM(copy, i, Py_NewRef(PyList_GET_ITEM(keys, i)));
+            }
+            return copy;
+        }
+        Py_DECREF(copy);
+    }
+#endif
+    return PySequence_Tuple(keys);
+}
+
 PyObject *
 sharedmap_py_get_many(PyObject *object, PyObject *args, PyObject *keywords)
 {
@@ -327,9 +352,7 @@ sharedmap_py_get_many(PyObject *object, PyObject *args, PyObject *keywords)
     if (snapshot == NULL) {
         return NULL;
     }
-    // A tuple of our own: a decoder, another thread, or a finalizer that runs
-    // when the answers are allocated could change a list.
-    PyObject *keys = PySequence_Tuple(given);
+    PyObject *keys = copy_keys(given);
     if (keys != NULL) {
         answers = look_up_all(snapshot, keys, fallback);
         Py_DECREF(keys);
