@@ -22,6 +22,7 @@ typedef struct {
     const struct rbtree_node *stop;  // the first that is not ours
     uint64_t version;                // of the tree when we began
     size_t left;                     // 0 if not known
+    bool is_done;                    // the end was told
     enum item_kind kind;
     enum direction direction;
 } RBTreeIteratorObject;
@@ -98,11 +99,13 @@ rbtree_iterator_tp_iternext(PyObject *object)
     enum answer answer = ANSWER_NO;
     bool has_changed = false;
     guard_begin_read(&tree->guard);
-    if (self->next != NULL) {
+    if (!self->is_done) {
+        // Also behind the last node, as a dict's iterator does.
         has_changed = rbtree_version(tree->tree) != self->version;
-        if (!has_changed) {
+        if (!has_changed && self->next != NULL) {
             answer = take_next(self, &item);
         }
+        self->is_done = !has_changed && answer == ANSWER_NO;
     }
     guard_end_read(&tree->guard);
     if (has_changed) {

@@ -216,7 +216,7 @@ absolute_path(PyObject *path)
     }
     PyObject *module = PyImport_ImportModule("os.path");
     if (module != NULL) {
-        absolute = PyObject_CallMethod(module, "abspath", "O", decoded);
+        absolute = PyObject_CallMethod(module, "abspath", "(O)", decoded);
         Py_DECREF(module);
     }
     Py_DECREF(decoded);
@@ -268,9 +268,9 @@ parse_owner(PyObject *owner)
                             Py_TYPE(owner)->tp_name);
     }
     PyObject *module = PyImport_ImportModule("pwd");
-    PyObject *user = module != NULL
-                         ? PyObject_CallMethod(module, "getpwnam", "O", owner)
-                         : NULL;
+    PyObject *user =
+        module != NULL ? PyObject_CallMethod(module, "getpwnam", "(O)", owner)
+                       : NULL;
     Py_XDECREF(module);
     PyObject *uid =
         user != NULL ? PyObject_GetAttrString(user, "pw_uid") : NULL;

@@ -229,7 +229,7 @@ combine(PyObject *left, PyObject *right, const char *method)
     if (set == NULL) {
         return NULL;
     }
-    PyObject *nothing = PyObject_CallMethod(set, method, "O", right);
+    PyObject *nothing = PyObject_CallMethod(set, method, "(O)", right);
     if (nothing == NULL) {
         Py_DECREF(set);
         return NULL;
