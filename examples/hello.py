@@ -7,7 +7,7 @@ import sharedmap
 NAME = "test:3325"
 
 
-def write():
+def write() -> None:
     tree = sharedmap.rbtree()
     tree.set("aaa", "323")
     tree.set("zb", "1233")
@@ -17,7 +17,7 @@ def write():
     tree.share(NAME, force=True)
 
 
-def read():
+def read() -> None:
     shared = sharedmap.sharedmap(NAME)
     for key in ("aaa", "zb", "tes", "红", "missing"):
         print(f"reader: {key} is", shared.get(key))

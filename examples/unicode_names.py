@@ -13,6 +13,7 @@ page that n processes share with one n-th of it.
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import pickle
@@ -23,8 +24,16 @@ import sys
 import tempfile
 import time
 import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import FrameType
+from typing import Any
 
 import sharedmap
+
+Job = tuple[str, str, str]  # the way, where to find it, the question
+Report = dict[str, Any]  # what a worker says, as JSON
+Row = tuple[str, str, str, str, str]
+Worker = subprocess.Popen[bytes]
 
 # Each worker looks one of them up.
 QUESTIONS = (
@@ -39,17 +48,17 @@ QUESTIONS = (
 )
 
 
-def character_name(character):
+def character_name(character: str) -> str | None:
     name = unicodedata.name(character, None)
     # The database of Pythons before 3.12 knows these characters, but not their names, which the
     # standard derives from their numbers.
-    is_tangut = "\U00017000" <= character < "\U00018D80"
+    is_tangut = "\U00017000" <= character < "\U00018d80"
     if name is None and is_tangut and unicodedata.category(character) == "Lo":
         name = f"TANGUT IDEOGRAPH-{ord(character):X}"
     return name
 
 
-def character_names():
+def character_names() -> dict[str, str]:
     names = {}
     for code_point in range(sys.maxunicode + 1):
         name = character_name(chr(code_point))
@@ -62,7 +71,7 @@ def character_names():
 
 
 @contextlib.contextmanager
-def publish_shared_map(names):
+def publish_shared_map(names: Mapping[str, str]) -> Iterator[tuple[str, int]]:
     with timed("built, one entry at a time,"):
         tree = sharedmap.rbtree()
         for key, value in names.items():
@@ -76,12 +85,12 @@ def publish_shared_map(names):
         sharedmap.rbtree.remove(where)
 
 
-def open_shared_map(where):
+def open_shared_map(where: str) -> Mapping[str, str]:
     return sharedmap.sharedmap(where)
 
 
 @contextlib.contextmanager
-def publish_pickled_dict(names):
+def publish_pickled_dict(names: Mapping[str, str]) -> Iterator[tuple[str, int]]:
     with tempfile.TemporaryDirectory(prefix="unicode-names-", dir="/dev/shm") as folder:
         where = os.path.join(folder, "names.pickle")
         with timed("pickled and written"), open(where, "wb") as file:
@@ -89,13 +98,14 @@ def publish_pickled_dict(names):
         yield where, os.path.getsize(where)
 
 
-def open_pickled_dict(where):
+def open_pickled_dict(where: str) -> Mapping[str, str]:
     with open(where, "rb") as file:
-        return pickle.load(file)
+        names: dict[str, str] = pickle.load(file)
+    return names
 
 
 @contextlib.contextmanager
-def timed(what):
+def timed(what: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     print(f"  {what} in {1000 * (time.perf_counter() - start):,.1f} ms")
@@ -110,7 +120,7 @@ WAYS = {
 # ---- a worker -----------------------------------------------------------------------------------
 
 
-def read(way, where, question):
+def read(way: str, where: str, question: str) -> Iterator[Report]:
     """What a worker does. It stops at each yield until all the others have come as far."""
     yield {"memory before": pss()}
 
@@ -124,13 +134,13 @@ def read(way, where, question):
     yield {"memory after all": pss()}
 
 
-def worker(*job):
+def worker(way: str, where: str, question: str) -> None:
     """Takes one step for each line that it is sent, and ends when no more can come."""
-    for _, report in zip(sys.stdin, read(*job), strict=False):
+    for _, report in zip(sys.stdin, read(way, where, question), strict=False):
         print(json.dumps(report), flush=True)
 
 
-def pss():
+def pss() -> int:
     """The bytes of memory that are this process's fair share."""
     with open("/proc/self/smaps_rollup") as lines:
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
@@ -140,32 +150,43 @@ def pss():
 
 
 @contextlib.contextmanager
-def started(jobs):
+def started(jobs: Iterable[Job]) -> Iterator[list[Worker]]:
     """New interpreters, which inherit nothing; in a session of their own they hear no Ctrl-C."""
     command = [sys.executable, __file__, "worker"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "bufsize": 0}
     processes = []
     try:
         for job in jobs:
-            processes.append(subprocess.Popen([*command, *job], **pipes, start_new_session=True))
+            processes.append(
+                subprocess.Popen(
+                    [*command, *job],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    bufsize=0,
+                    start_new_session=True,
+                )
+            )
         yield processes
     finally:
         for process in processes:
+            assert process.stdin
             process.stdin.close()
         for process in processes:
             process.wait()
+            assert process.stdout
             process.stdout.close()
 
 
-def run_together(jobs):
+def run_together(jobs: Sequence[Job]) -> list[Report]:
     """Lets one worker for each job take its first step, then each its second, and so on.
 
     Gives the reports of each worker, put together.
     """
-    reports = [{} for _ in jobs]
+    reports: list[Report] = [{} for _ in jobs]
     with started(jobs) as processes:
         while "memory after all" not in reports[-1]:
             for process, report in zip(processes, reports, strict=True):
+                assert process.stdin
+                assert process.stdout
                 with contextlib.suppress(BrokenPipeError):
                     process.stdin.write(b"\n")
                 line = process.stdout.readline()
@@ -176,7 +197,7 @@ def run_together(jobs):
     return reports
 
 
-def compare(way, names, workers):
+def compare(way: str, names: Mapping[str, str], workers: int) -> Row:
     """Publishes the names in one way, has them read, and gives a row of the table."""
     print(f"\n{way}")
     with WAYS[way][0](names) as (where, size):
@@ -205,26 +226,26 @@ def compare(way, names, workers):
     )
 
 
-def microseconds(report):
+def microseconds(report: Report) -> str:
     return f"{1e6 * report['seconds to open']:,.0f} µs"
 
 
-def gained(report, when):
+def gained(report: Report, when: str) -> str:
     return mebibytes(report[when] - report["memory before"])
 
 
-def mebibytes(size):
+def mebibytes(size: float) -> str:
     return f"{size / 2**20:.2f} MiB"
 
 
-def print_table(rows):
+def print_table(rows: Sequence[Row]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for title, *cells in rows:
         cells = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
         print("  ".join([title.ljust(widths[0]), *cells]))
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description="Share all character names with some processes.")
     parser.add_argument("--workers", type=int, default=4, metavar="N", help="4 unless given")
     workers = parser.parse_args().workers
@@ -238,14 +259,14 @@ def main():
     print_table([("", "published", "to open", "after 1 look-up", "after reading all"), *rows])
 
 
-def stop(signal_number, frame):
+def stop(signal_number: int, frame: FrameType | None) -> None:
     """Turns the first signal into an exit that cleans up; further ones can not disturb that."""
     catch_signals(signal.SIG_IGN)
     print("\nstopped; cleaning up", file=sys.stderr)
     sys.exit(128 + signal_number)
 
 
-def catch_signals(handler):
+def catch_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, handler)
 
@@ -255,5 +276,6 @@ if __name__ == "__main__":
         worker(*sys.argv[2:])
     else:
         catch_signals(stop)
-        sys.stdout.reconfigure(errors="backslashreplace")
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         main()
