@@ -1,6 +1,7 @@
 """dump(): the bytes that would lie in shared memory, read here without the extension."""
 
 import random
+import struct
 
 import pytest
 from helpers import (
@@ -28,7 +29,13 @@ MIXED = {
     "红": "32是",
     "\ud800": b"\xff",
     "long": "x" * 1000,
+    "int": -(2**100),
+    "float": -0.0,
+    "bool": True,
+    "none": None,
 }
+INDICES = ["hash", "tree"]
+each_index = pytest.mark.parametrize("index", INDICES)
 
 
 def tree_of(entries):
@@ -36,6 +43,15 @@ def tree_of(entries):
     for key, value in entries.items():
         tree[key] = value
     return tree
+
+
+def exact(items):
+    """With types, which tell True from 1, and texts of numbers, which tell -0.0 from 0.0."""
+    return [(key, type(value), repr(value)) for key, value in items]
+
+
+def in_order(entries):
+    return sorted(entries.items(), key=lambda item: item[0])
 
 
 def without_id(data):
@@ -55,13 +71,15 @@ def test_dump_is_of_version_1(tree):
     assert header_field(tree.dump(), 8, "I") == 1
 
 
-def test_dump_has_the_size_that_its_header_says(tree):
-    data = tree.dump()
+@each_index
+def test_dump_has_the_size_that_its_header_says(tree, index):
+    data = tree.dump(index=index)
     assert total_size(data) == len(data)
 
 
-def test_dump_is_a_multiple_of_64_bytes(tree):
-    assert len(tree.dump()) % 64 == 0
+@each_index
+def test_dump_is_a_multiple_of_64_bytes(tree, index):
+    assert len(tree.dump(index=index)) % 64 == 0
 
 
 def test_dump_counts_the_entries(tree):
@@ -74,8 +92,9 @@ def test_dump_was_never_published(tree):
     assert superseded(data) == 0
 
 
-def test_dump_twice_differs_in_the_id_only(tree):
-    first, second = tree.dump(), tree.dump()
+@each_index
+def test_dump_twice_differs_in_the_id_only(tree, index):
+    first, second = tree.dump(index=index), tree.dump(index=index)
     assert without_id(first) == without_id(second)
     assert unique_id(first) != unique_id(second)
 
@@ -111,12 +130,22 @@ def test_dump_after_a_set_has_the_new_value(tree):
     assert dict(read(tree.dump()))["a"] == "2"
 
 
-def test_dump_is_what_share_publishes(tree, name):
-    tree.share(name)
-    with open(segment_path(name), "rb") as file:
-        published = file.read()
-    assert published[512:] == tree.dump()[512:]
-    assert read(published) == sorted(MIXED.items())
+@each_index
+def test_dump_is_what_share_publishes_and_save_writes(tree, name, tmp_path, index):
+    tree.share(name, index=index)
+    tree.save(tmp_path / "map", index=index)
+    dumped = tree.dump(index=index)
+    for path in (segment_path(name), tmp_path / "map"):
+        with open(path, "rb") as file:
+            published = file.read()
+        assert published[512:] == dumped[512:]
+        assert exact(read(published)) == exact(in_order(MIXED))
+
+
+def test_dump_opens_as_a_buffer(tree):
+    shared = sharedmap.sharedmap.frombuffer(tree.dump())
+    assert exact(shared.items()) == exact(in_order(MIXED))
+    assert (shared.name, shared.generation, shared.verify()) == (None, 0, None)
 
 
 def test_dump_opens_as_a_file(tree, name, plant_bytes, other):
@@ -151,39 +180,79 @@ def test_share_labels_the_snapshot_with_the_name(tree, name):
         assert label(file.read()) == name
 
 
-def test_independent_reader_reads_what_was_set(tree):
-    assert read(tree.dump()) == sorted(MIXED.items())
+@each_index
+def test_independent_reader_reads_what_was_set(tree, index):
+    assert exact(read(tree.dump(index=index))) == exact(in_order(MIXED))
 
 
-def golden():
-    return (HERE / "golden" / "v1-small.snapshot").read_bytes()
+@each_index
+def test_independent_reader_reads_what_an_update_published(name, index):
+    sharedmap.share(MIXED, name, index=index)
+    entries = {key: value for key, value in MIXED.items() if key not in ("a", "红")}
+    entries |= {"long": 2**64, "new": b"x" * 100, "\U0010ffff": "last"}
+    changes = {key: entries[key] for key in ("long", "new", "\U0010ffff")}
+    sharedmap.update(name, changes, remove=["a", "红", "nobody"])
+    with open(segment_path(name), "rb") as file:
+        data = file.read()
+    assert exact(read(data)) == exact(in_order(entries))
+    assert data[512:] == tree_of(entries).dump(index=index)[512:]
+    assert (label(data), generation(data)) == (name, 2)
 
 
-def test_independent_reader_reads_the_golden_file():
+GOLDEN = ["v1-hash.snapshot", "v1-tree.snapshot"]
+each_golden = pytest.mark.parametrize("file", GOLDEN)
+
+
+def golden(file):
+    return (HERE / "golden" / file).read_bytes()
+
+
+@each_golden
+def test_independent_reader_reads_the_golden_file(file):
     """So that reader, writer and docs/FORMAT.md, which prints these bytes, stay together."""
-    assert label(golden()) == "example"
-    assert unique_id(golden()) == bytes(range(0xA0, 0xB0))
-    assert read(golden()) == [
-        ("", "the empty key"),
-        ("aaa", "323"),
-        ("bytes", b"\x00\xff\x80"),
-        ("encoded", b"[1, 2]"),
-        ("float", 1.5),
-        ("int", 256),
-        ("none", None),
-        ("红", True),
-    ]
+    assert label(golden(file)) == "example"
+    assert unique_id(golden(file)) == bytes(range(0xA0, 0xB0))
+    assert exact(read(golden(file))) == exact(
+        [
+            ("", "the empty key"),
+            ("aaa", "323"),
+            ("bytes", b"\x00\xff\x80"),
+            ("encoded", b"[1, 2]"),
+            ("float", 1.5),
+            ("int", 256),
+            ("none", None),
+            ("红", True),
+        ]
+    )
 
 
-def test_golden_file_opens_as_a_map(name, plant_bytes):
-    plant_bytes(name, golden())
-    with sharedmap.sharedmap(name) as shared:
-        assert list(shared) == ["", "aaa", "bytes", "encoded", "float", "int", "none", "红"]
-        assert (shared[""], shared["aaa"], shared["bytes"]) == (
-            "the empty key",
-            "323",
-            b"\x00\xff\x80",
-        )
+@each_golden
+def test_golden_file_opens_as_a_map(name, plant_bytes, file):
+    plant_bytes(name, golden(file))
+    entries = {
+        "": "the empty key",
+        "aaa": "323",
+        "bytes": b"\x00\xff\x80",
+        "encoded": [1, 2],
+        "float": 1.5,
+        "int": 256,
+        "none": None,
+        "红": True,
+    }
+    with sharedmap.sharedmap(name, decode=lambda data: [1, 2]) as shared:
+        assert exact(shared.items()) == exact(entries.items())
+        assert exact((key, shared[key]) for key in entries) == exact(entries.items())
+        assert shared.get_many([*entries, "x"]) == [*entries.values(), None]
+        shared.verify()
+
+
+@each_golden
+def test_golden_file_is_what_is_written_today(file):
+    encoded = type("Encoded", (), {})()
+    tree = sharedmap.rbtree(dict(read(golden(file))), encode=lambda value: b"[1, 2]")
+    tree["encoded"] = encoded
+    index = "hash" if file == "v1-hash.snapshot" else "tree"
+    assert without_id(tree.dump("example", index=index)) == without_id(golden(file))
 
 
 # Around each size where the record's head needs another byte for it.
@@ -191,26 +260,52 @@ EDGES = [0, 1, 59, 60, 61, 123, 124, 125, 255, 256, 257, 65_535, 65_536]
 
 
 @pytest.mark.parametrize("key_size", EDGES)
-@pytest.mark.parametrize("value_size", EDGES)
-def test_independent_reader_reads_every_size_code(key_size, value_size, name):
-    entries = {"k" * key_size: b"v" * value_size, "l" * key_size + "s": "v" * value_size}
-    tree = tree_of(entries)
-    assert read(tree.dump()) == sorted(entries.items())
-    tree.share(name)
-    with sharedmap.sharedmap(name) as shared:
-        assert {key: shared[key] for key in shared} == entries
+def test_independent_reader_reads_every_size_code(key_size, name):
+    for value_size in EDGES:
+        entries = {"k" * key_size: b"v" * value_size, "l" * key_size + "s": "v" * value_size}
+        tree = tree_of(entries)
+        assert read(tree.dump()) == sorted(entries.items())
+        tree.share(name, force=True)
+        with sharedmap.sharedmap(name) as shared:
+            assert {key: shared[key] for key in shared} == entries
+            assert shared.get_many(entries) == list(entries.values())
+
+
+@pytest.mark.parametrize("bits", [0, 1, 7, 8, 15, 16, 31, 32, 63, 64, 65, 127, 128, 479, 480, 2047])
+def test_independent_reader_reads_every_size_of_int(bits):
+    numbers = [sign * (2**bits + less) for sign in (1, -1) for less in (-1, 0, 1)]
+    entries = {str(place): number for place, number in enumerate(numbers)}
+    assert exact(read(tree_of(entries).dump())) == exact(entries.items())
+
+
+TEXT = st.text(st.characters(codec=None), max_size=300)
+# Numbers that are none are not even equal to themselves: below.
+FLOATS = st.floats(allow_nan=False)
+VALUES = st.one_of(TEXT, st.binary(max_size=300), st.integers(), FLOATS, st.booleans(), st.none())
 
 
 @settings(deadline=None, max_examples=200)
-@given(
-    st.dictionaries(
-        st.text(st.characters(codec=None), max_size=200),
-        st.one_of(st.text(st.characters(codec=None), max_size=300), st.binary(max_size=300)),
-        max_size=30,
-    )
-)
-def test_independent_reader_reads_any_entries(entries):
-    assert read(tree_of(entries).dump()) == sorted(entries.items())
+@given(entries=st.dictionaries(TEXT, VALUES, max_size=30), index=st.sampled_from(INDICES))
+def test_independent_reader_reads_any_entries(entries, index):
+    data = tree_of(entries).dump(index=index)
+    assert exact(read(data)) == exact(in_order(entries))
+
+
+@pytest.mark.parametrize("bits", [0x7FF8 << 48, 0xFFF8 << 48, 0x7FF8_0000_0000_0123], ids=hex)
+def test_bits_of_a_nan_are_kept(bits):
+    data = struct.pack("<Q", bits)
+    snapshot = tree_of({"nan": struct.unpack("<d", data)[0]}).dump(index="tree")
+    ((key, value),) = read(snapshot)
+    assert (key, struct.pack("<d", value)) == ("nan", data)
+    assert struct.pack("<d", sharedmap.sharedmap.frombuffer(snapshot)["nan"]) == data
+
+
+def test_encoded_values_are_kept_as_they_were_encoded():
+    tree = sharedmap.rbtree({"a": [1, 2], "b": b"native"}, encode=bytes)
+    data = tree.dump()
+    assert read(data) == [("a", b"\x01\x02"), ("b", b"native")]
+    shared = sharedmap.sharedmap.frombuffer(data, decode=list)
+    assert dict(shared) == {"a": [1, 2], "b": b"native"}
 
 
 def test_bytes_values_lie_at_multiples_of_8():

@@ -1,6 +1,9 @@
 """Wrong arguments, one by one: the right exception, and nothing has changed."""
 
+import collections
+import enum
 import errno
+import inspect
 import os
 
 import pytest
@@ -17,8 +20,26 @@ class BytesSubclass(bytes):
     pass
 
 
-# What is no value and never will be without a hook.
+class IntSubclass(int):
+    pass
+
+
+class FloatSubclass(float):
+    pass
+
+
+class Number(enum.IntEnum):
+    ONE = 1
+
+
+class Pair(collections.namedtuple("Pair", "left right")):
+    pass
+
+
+# What is no value without a hook. A subclass is none either: in another process nobody knows it, so
+# it could not come back as what it was.
 NO_VALUES = [
+    1j,
     bytearray(b"x"),
     memoryview(b"x"),
     ["x"],
@@ -26,18 +47,38 @@ NO_VALUES = [
     {"x": "y"},
     {"x"},
     object(),
+    str,
+    Ellipsis,
+    NotImplemented,
     TextSubclass("x"),
     BytesSubclass(b"x"),
-    str,
+    IntSubclass(1),
+    FloatSubclass(1.5),
+    Number.ONE,
+    Pair("x", "y"),
 ]
-# What this version has no value type for yet.
-NOT_YET_VALUES = [1, 2**100, 1.5, True, None, 1j]
+# Of each type that is one, the plain and the odd.
+VALUES = [
+    "",
+    "x",
+    "\ud800\0",
+    b"",
+    b"x\0",
+    0,
+    -1,
+    2**63,
+    -(2**100),
+    0.0,
+    1.5,
+    float("inf"),
+    True,
+    False,
+    None,
+]
 
 NO_KEYS = [b"a", 1, 1.5, None, True, ("a",), ["a"], bytearray(b"a"), object()]
 
-each_value = pytest.mark.parametrize(
-    "value", NO_VALUES + NOT_YET_VALUES, ids=lambda v: type(v).__name__
-)
+each_value = pytest.mark.parametrize("value", NO_VALUES, ids=lambda v: type(v).__name__)
 each_key = pytest.mark.parametrize("key", NO_KEYS, ids=lambda k: type(k).__name__)
 
 
@@ -109,6 +150,24 @@ def test_rbtree_del_with_wrong_key_raises_type_error(tree, key):
 # --- values of a tree -------------------------------------------------------------------------
 
 
+# Each way to put one value, or among others, into a tree.
+PUTS = {
+    "set": lambda tree, key, value: tree.set(key, value),
+    "item assignment": lambda tree, key, value: tree.__setitem__(key, value),
+    "setdefault": lambda tree, key, value: tree.setdefault(key, value),
+    "update with a dict": lambda tree, key, value: tree.update({"b": 1, key: value, "z": 2}),
+    "update with pairs": lambda tree, key, value: tree.update([("b", 1), (key, value)]),
+    "update with a keyword": lambda tree, key, value: tree.update({"b": 1}, **{key: value}),
+    "|=": lambda tree, key, value: tree.__ior__({"b": 1, key: value}),
+    "|": lambda tree, key, value: tree | {"b": 1, key: value},
+    "constructor": lambda tree, key, value: type(tree)({"b": 1, key: value}),
+    "fromkeys": lambda tree, key, value: type(tree).fromkeys(["b", key], value),
+    "share": lambda tree, key, value: sharedmap.share({"b": 1, key: value}, "never published"),
+    "update": lambda tree, key, value: sharedmap.update("never published", {"b": 1, key: value}),
+}
+each_put = pytest.mark.parametrize("put", PUTS.values(), ids=PUTS.keys())
+
+
 @each_value
 def test_rbtree_set_with_wrong_value_raises_type_error(tree, value):
     with pytest.raises(TypeError, match=type(value).__name__):
@@ -126,6 +185,60 @@ def test_rbtree_overwriting_with_wrong_value_keeps_the_old_one(tree, value):
     with pytest.raises(TypeError):
         tree["a"] = value
     assert tree["a"] == "1"
+
+
+@each_put
+def test_wrong_value_raises_type_error_that_names_the_way_out(tree, put):
+    # The tree is as it was, also where right values came before the wrong one.
+    with pytest.raises(TypeError, match=r"not list.*encode=.*decode="):
+        put(tree, "c", ["x"])
+
+
+@pytest.mark.parametrize("key", [b"c", 1, None], ids=repr)
+@pytest.mark.parametrize(
+    "put", [put for how, put in PUTS.items() if how != "update with a keyword"], ids=str
+)
+def test_wrong_key_among_others_raises_type_error_and_changes_nothing(tree, put, key):
+    with pytest.raises(TypeError, match=type(key).__name__):
+        put(tree, key, "x")
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_value_of_a_native_type_is_taken_as_it_is(value):
+    tree = sharedmap.rbtree()
+    tree["a"] = value
+    assert (type(tree["a"]), tree["a"]) == (type(value), value)
+    # In place of every other, too.
+    for other in VALUES:
+        tree["a"] = other
+        assert (type(tree["a"]), tree["a"]) == (type(other), other)
+        tree["a"] = value
+        assert (type(tree["a"]), tree["a"]) == (type(value), value)
+
+
+@each_value
+def test_value_of_another_type_is_taken_with_a_hook(value):
+    kept = []
+
+    def encode(given):
+        kept.append(given)
+        return b"%d" % (len(kept) - 1)
+
+    tree = sharedmap.rbtree(encode=encode, decode=lambda data: kept[int(data)])
+    tree["a"] = value
+    assert tree["a"] is value
+
+
+@pytest.mark.parametrize("hook", ["encode", "decode"])
+@pytest.mark.parametrize("no_function", [1, "bytes", b"x", ()], ids=repr)
+def test_hook_that_cannot_be_called_raises_type_error(shared_name, hook, no_function):
+    with pytest.raises(TypeError, match=hook):
+        sharedmap.rbtree(**{hook: no_function})
+    with pytest.raises(TypeError, match=hook):
+        if hook == "encode":
+            sharedmap.share({}, "never published", encode=no_function)
+        else:
+            sharedmap.sharedmap(shared_name, decode=no_function)
 
 
 # --- keys of a map ----------------------------------------------------------------------------
@@ -147,6 +260,52 @@ def test_sharedmap_item_with_wrong_key_raises_type_error(shared, key):
 def test_sharedmap_in_with_wrong_key_raises_type_error(shared, key):
     with pytest.raises(TypeError, match=type(key).__name__):
         key in shared
+
+
+# What else takes a key, of a tree and of a map.
+KEYED = {
+    "floor": lambda mapping, key: mapping.floor(key),
+    "ceiling": lambda mapping, key: mapping.ceiling(key),
+    "prefix": lambda mapping, key: mapping.prefix(key),
+    "slice from": lambda mapping, key: mapping[key:],
+    "slice to": lambda mapping, key: mapping[:key],
+    "item of a slice": lambda mapping, key: mapping["a":][key],
+    "in a slice": lambda mapping, key: key in mapping["a":],
+}
+KEYED_OF_TREES = {
+    "pop": lambda tree, key: tree.pop(key),
+    "pop with a default": lambda tree, key: tree.pop(key, "x"),
+    "setdefault": lambda tree, key: tree.setdefault(key),
+}
+KEYED_OF_MAPS = {
+    "get_many": lambda shared, key: shared.get_many(["a", key]),
+    "view": lambda shared, key: shared.view(key),
+    "index": lambda shared, key: shared.index(key),
+    "bisect_left": lambda shared, key: shared.bisect_left(key),
+    "bisect_right": lambda shared, key: shared.bisect_right(key),
+}
+EACH_KEYED = [
+    *(("tree", how, call) for how, call in {**KEYED, **KEYED_OF_TREES}.items()),
+    *(("shared", how, call) for how, call in {**KEYED, **KEYED_OF_MAPS}.items()),
+]
+
+
+@pytest.mark.parametrize(
+    ("owner", "call"),
+    [(owner, call) for owner, _, call in EACH_KEYED],
+    ids=[f"{owner}-{how}" for owner, how, _ in EACH_KEYED],
+)
+@pytest.mark.parametrize("key", [b"a", 1, ("a",), object()], ids=lambda key: type(key).__name__)
+def test_call_with_wrong_key_raises_type_error(owner, call, key, request):
+    with pytest.raises(TypeError, match=type(key).__name__):
+        call(request.getfixturevalue(owner), key)
+
+
+@pytest.mark.parametrize("owner", ["tree", "shared"])
+@pytest.mark.parametrize("step", [1, -1, "a"], ids=repr)
+def test_slice_with_a_step_raises_value_error(owner, step, request):
+    with pytest.raises(ValueError, match="step"):
+        request.getfixturevalue(owner)["a":"b":step]
 
 
 # --- number and names of arguments ------------------------------------------------------------
@@ -177,6 +336,49 @@ BAD_TREE_CALLS = {
     "remove with an unknown keyword": lambda tree: tree.remove("a", bogus=1),
     "constructor of a number": lambda tree: sharedmap.rbtree(1),
     "constructor of two": lambda tree: sharedmap.rbtree({}, {}),
+    "constructor of keys only": lambda tree: sharedmap.rbtree([1, 2]),
+    "share with a mode by position": lambda tree: tree.share("a", True, 0o600),
+    "share with a mode that is no number": lambda tree: tree.share("a", mode="rw"),
+    "share with an expectation that is no number": lambda tree: tree.share("a", expect="1"),
+    "save()": lambda tree: tree.save(),
+    "save to a number": lambda tree: tree.save(1.5),
+    "save to None": lambda tree: tree.save(None),
+    "save of four": lambda tree: tree.save("a", True, 0o600, "hash"),
+    "save with an unknown keyword": lambda tree: tree.save("a", bogus=1),
+    "dump with an index by position": lambda tree: tree.dump("a", "hash"),
+    "pop()": lambda tree: tree.pop(),
+    "pop of three": lambda tree: tree.pop("a", "b", "c"),
+    "popitem of a key": lambda tree: tree.popitem("a"),
+    "popitem of two": lambda tree: tree.popitem(0, 1),
+    "setdefault()": lambda tree: tree.setdefault(),
+    "setdefault of three": lambda tree: tree.setdefault("b", "c", "d"),
+    "update of a number": lambda tree: tree.update(1),
+    "update of two": lambda tree: tree.update({}, {}),
+    "clear of one": lambda tree: tree.clear(1),
+    "copy of one": lambda tree: tree.copy(1),
+    "fromkeys()": lambda tree: tree.fromkeys(),
+    "fromkeys of a number": lambda tree: tree.fromkeys(1),
+    "fromkeys of three": lambda tree: tree.fromkeys("ab", 1, 2),
+    "floor()": lambda tree: tree.floor(),
+    "ceiling of two": lambda tree: tree.ceiling("a", "b"),
+    "prefix()": lambda tree: tree.prefix(),
+    "first of one": lambda tree: tree.first("a"),
+    "keys of one": lambda tree: tree.keys("a"),
+    "| with a number": lambda tree: tree | 1,
+    "|= with a number": lambda tree: tree.__ior__(1),
+    "order of two trees": lambda tree: tree < sharedmap.rbtree(),
+    "module's share()": lambda tree: sharedmap.share(),
+    "module's share without a name": lambda tree: sharedmap.share({}),
+    "module's share of a number": lambda tree: sharedmap.share(1, "a"),
+    "module's share under a number": lambda tree: sharedmap.share({}, 1),
+    "module's share with an unknown keyword": lambda tree: sharedmap.share({}, "a", bogus=1),
+    "module's update without changes": lambda tree: sharedmap.update("a"),
+    "module's update of a number": lambda tree: sharedmap.update("a", 1),
+    "module's update that removes a number": lambda tree: sharedmap.update("a", {}, 1),
+    "module's update that removes bytes": lambda tree: sharedmap.update("a", {}, [b"b"]),
+    "module's remove()": lambda tree: sharedmap.remove(),
+    "module's remove of bytes": lambda tree: sharedmap.remove(b"a"),
+    "module's names of one": lambda tree: sharedmap.names("a"),
 }
 
 
@@ -198,6 +400,33 @@ BAD_MAP_CALLS = {
     "constructor of a map": lambda shared: sharedmap.sharedmap(shared),
     "constructor of two": lambda shared: sharedmap.sharedmap("a", "b"),
     "constructor with an unknown keyword": lambda shared: sharedmap.sharedmap("a", bogus=1),
+    "constructor with an owner that is no user": lambda _: sharedmap.sharedmap("a", owner=1.5),
+    "open()": lambda shared: sharedmap.sharedmap.open(),
+    "open of a number": lambda shared: sharedmap.sharedmap.open(1.5),
+    "open of None": lambda shared: sharedmap.sharedmap.open(None),
+    "frombuffer()": lambda shared: sharedmap.sharedmap.frombuffer(),
+    "frombuffer of str": lambda shared: sharedmap.sharedmap.frombuffer("a"),
+    "frombuffer of None": lambda shared: sharedmap.sharedmap.frombuffer(None),
+    "get_many()": lambda shared: shared.get_many(),
+    "get_many of a number": lambda shared: shared.get_many(1),
+    "get_many of None": lambda shared: shared.get_many(None),
+    "get_many of three": lambda shared: shared.get_many([], None, None),
+    "get_many with an unknown keyword": lambda shared: shared.get_many([], bogus=1),
+    "view()": lambda shared: shared.view(),
+    "view of two": lambda shared: shared.view("a", "b"),
+    "index()": lambda shared: shared.index(),
+    "bisect_left()": lambda shared: shared.bisect_left(),
+    "bisect_right of two": lambda shared: shared.bisect_right("a", "b"),
+    "peekitem of a key": lambda shared: shared.peekitem("a"),
+    "peekitem of two": lambda shared: shared.peekitem(0, 1),
+    "first of one": lambda shared: shared.first("a"),
+    "items of one": lambda shared: shared.items("a"),
+    "refresh of one": lambda shared: shared.refresh(1),
+    "snapshot of one": lambda shared: shared.snapshot(1),
+    "verify of one": lambda shared: shared.verify(1),
+    "wait for a str": lambda shared: shared.wait("a"),
+    "| with a dict": lambda shared: shared | {},
+    "order of two maps": lambda shared: shared < shared,
 }
 
 
@@ -313,6 +542,36 @@ def test_iterator_type_cannot_be_called(owner, request):
         iterator_type()
 
 
+# Types that the user meets without having asked for them.
+INTERNAL = {
+    "base of both": lambda tree, shared: type(tree).__base__,
+    "range of a tree": lambda tree, shared: type(tree["a":]),
+    "range of a map": lambda tree, shared: type(shared["a":]),
+    "keys": lambda tree, shared: type(tree.keys()),
+    "values": lambda tree, shared: type(tree.values()),
+    "items": lambda tree, shared: type(tree.items()),
+    "iterator of a tree's items": lambda tree, shared: type(iter(tree.items())),
+    "iterator of a map's items": lambda tree, shared: type(iter(shared.items())),
+    "buffer behind a view": lambda tree, shared: type(shared.view("a").obj),
+}
+
+
+@pytest.mark.parametrize("find", INTERNAL.values(), ids=INTERNAL.keys())
+def test_internal_type_makes_no_empty_object(tree, shared, find):
+    internal = find(tree, shared)
+    with pytest.raises(TypeError):
+        internal()
+    with pytest.raises(TypeError):
+        object.__new__(internal)
+    with pytest.raises(TypeError):
+
+        class Subclass(internal):
+            def __new__(cls):
+                return object.__new__(cls)
+
+        Subclass()
+
+
 @pytest.mark.parametrize("attribute", ["get", "share", "set", "__class__"])
 @pytest.mark.parametrize("type_name", ["rbtree", "sharedmap"])
 def test_type_cannot_be_changed_for_everybody(type_name, attribute):
@@ -320,8 +579,32 @@ def test_type_cannot_be_changed_for_everybody(type_name, attribute):
         setattr(getattr(sharedmap, type_name), attribute, None)
 
 
-def test_method_of_one_type_refuses_the_other(tree, shared):
-    with pytest.raises(TypeError):
-        sharedmap.sharedmap.get(tree, "a")
-    with pytest.raises(TypeError):
-        sharedmap.rbtree.get(shared, "a")
+def methods_of(owner):
+    """What the type itself defines, special methods included, by name."""
+    return {
+        name: method
+        for name, method in vars(owner).items()
+        if inspect.ismethoddescriptor(method) or inspect.isgetsetdescriptor(method)
+    }
+
+
+def is_refused(method, owner):
+    """Whether the method refuses to be one of the owner's, before it looks at arguments."""
+    with pytest.raises(TypeError, match=r"requires a|doesn't apply|needs a type"):
+        method.__get__(owner) if inspect.isgetsetdescriptor(method) else method(owner)
+    return True
+
+
+@pytest.mark.parametrize("name", sorted(methods_of(sharedmap.sharedmap)))
+def test_method_of_a_map_refuses_a_tree(tree, name):
+    assert is_refused(methods_of(sharedmap.sharedmap)[name], tree)
+
+
+@pytest.mark.parametrize("name", sorted(methods_of(sharedmap.rbtree)))
+def test_method_of_a_tree_refuses_a_map(shared, name):
+    assert is_refused(methods_of(sharedmap.rbtree)[name], shared)
+
+
+@pytest.mark.parametrize("name", sorted(methods_of(sharedmap.rbtree.__base__)))
+def test_method_of_both_refuses_a_dict(name):
+    assert is_refused(methods_of(sharedmap.rbtree.__base__)[name], {"a": "1"})

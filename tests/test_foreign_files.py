@@ -9,22 +9,33 @@ import stat
 import struct
 
 import pytest
-from helpers import HEADER_SIZE, generation, segment_path, total_size
+from helpers import (
+    HEADER_SIZE,
+    generation,
+    header_field,
+    read_header,
+    segment_path,
+    superseded,
+    total_size,
+)
+from independent_reader import hash_bytes, seal
 
 import sharedmap
 
 
-def snapshot_bytes():
+def snapshot_bytes(index="hash"):
     tree = sharedmap.rbtree()
     for number in range(20):
         tree[f"key {number}"] = f"value {number}"
         tree[f"bytes {number}"] = b"value %d" % number
     tree["long"] = "x" * 70_000
     tree["k" * 300] = "y" * 200
-    return tree.dump()
+    return tree.dump(index=index)
 
 
 SNAPSHOT = snapshot_bytes()
+# Where what is checked only when it is used stands in there.
+SORTED_INDEX, HASH_INDEX = (header_field(SNAPSHOT, place, "Q") for place in (64, 80))
 
 
 def patched(offset, form, *values):
@@ -159,28 +170,55 @@ def test_undamaged_snapshot_planted_as_a_file_opens(name, plant_bytes):
 # --- damage behind the header, which opening does not look at ---------------------------------
 
 USE_EVERYTHING = """
-def use(m, keys):
+KINDS = (str, bytes, int, float, bool, type(None))
+
+def use(m, keys, thoroughly=True):
     # Each call answers or raises SnapshotError; the values it answers with are sound objects.
     def attempt(call, *kinds):
         try:
             answer = call()
             assert isinstance(answer, kinds), answer
             return repr(answer), answer
-        except sharedmap.SnapshotError:
+        except (sharedmap.SnapshotError, KeyError):
             return None
-        except KeyError:
-            return None
+        except ValueError as error:
+            assert "is not in the map" in str(error)
+        except TypeError as error:
+            # Damage can turn any type into that of an encoded value.
+            assert "give decode=" in str(error)
+        return None
     attempt(lambda: len(m), int)
+    attempt(lambda: list(m.items()), list)
     listed = attempt(lambda: list(m), list)
     for key in keys + (listed[1] if listed else []):
         assert isinstance(key, str)
         hash(key)
-        attempt(lambda: m.get(key), str, bytes, type(None))
-        attempt(lambda: m[key], str, bytes)
+        attempt(lambda: m.get(key), *KINDS)
+        attempt(lambda: m[key], *KINDS)
         attempt(lambda: key in m, bool)
+    attempt(lambda: m.get_many(keys * 10), list)
+    if not thoroughly:
+        return
+    attempt(lambda: list(m.values()), list)
+    attempt(lambda: list(reversed(m)), list)
+    attempt(lambda: m.first(), tuple)
+    attempt(lambda: m.last(), tuple)
+    for key in keys:
+        attempt(lambda: bytes(m.view(key)), bytes)
+        attempt(lambda: m.floor(key), str, type(None))
+        attempt(lambda: m.ceiling(key), str, type(None))
+        attempt(lambda: m.index(key), int)
+        attempt(lambda: m.bisect_right(key), int)
+        attempt(lambda: list(m[key:].items()), list)
+        attempt(lambda: list(m.prefix(key)), list)
+    for place in range(-3, 3):
+        try:
+            attempt(lambda: m.peekitem(place), tuple)
+        except IndexError:
+            pass
 
 def use_damaged(path, name, data, offsets, masks, keys):
-    rejected = 0
+    rejected = noticed = 0
     for offset in offsets:
         for mask in masks:
             damaged = bytearray(data)
@@ -192,61 +230,136 @@ def use_damaged(path, name, data, offsets, masks, keys):
             except sharedmap.SnapshotError:
                 rejected += 1
                 continue
-            use(m, keys)
+            use(m, keys, offset % 16 == mask % 16)
+            try:
+                m.verify()
+            except sharedmap.SnapshotError:
+                noticed += 1
             m.close()
-    return rejected
+    return rejected, noticed
 """
 
+INDICES = ["hash", "tree"]
+each_index = pytest.mark.parametrize("index", INDICES)
 
-@pytest.fixture
-def small_snapshot():
+
+def small_snapshot(index):
     tree = sharedmap.rbtree()
     tree["a"] = "1"
     tree["b" * 130] = b"2" * 70
     tree["c"] = b"333"
     tree["dé"] = "4\ud800" * 30
     tree["e"] = ""
-    return tree.dump()
+    tree["f"] = -(2**100)
+    tree["g"] = 0.5
+    tree["h"] = True
+    tree["i"] = None
+    return tree.dump(index=index)
 
 
+SOME_KEYS = ["a", "b" * 130, "c", "dé", "e", "f", "g", "h", "i", "", "zz"]
+
+
+@each_index
 @pytest.mark.parametrize("mask", [0x01, 0x04, 0x80, 0xFF], ids=hex)
 def test_use_of_a_damaged_snapshot_answers_or_raises_snapshot_error(
-    name, plant_bytes, workers, small_snapshot, mask
+    name, plant_bytes, workers, mask, index
 ):
-    path = plant_bytes(name, small_snapshot)
+    data = small_snapshot(index)
+    path = plant_bytes(name, data)
     worker = workers()
     worker.run(USE_EVERYTHING)
-    rejected = worker.eval(
+    rejected, noticed = worker.eval(
         "use_damaged(path, name, data, range(512, len(data)), [mask], keys)",
         path=path,
         name=name,
-        data=small_snapshot,
+        data=data,
         mask=mask,
-        keys=["a", "b" * 130, "c", "dé", "e", "", "zz"],
+        keys=SOME_KEYS,
     )
-    # Opening is O(1): it does not read that far.
+    # Opening is O(1): it does not read that far. Who wants to know asks for it.
     assert rejected == 0
+    assert noticed == len(data) - 512
 
 
-def test_open_with_any_damaged_header_byte_raises_snapshot_error(
-    name, plant_bytes, workers, small_snapshot
+@each_index
+def test_use_of_a_snapshot_damaged_at_random_answers_or_raises_snapshot_error(
+    name, plant_bytes, workers, index
 ):
+    """In several places at once, so that what one check forgives meets what another does."""
+    data = small_snapshot(index)
+    path = plant_bytes(name, data)
+    worker = workers()
+    worker.run(USE_EVERYTHING)
+    worker.run(
+        """
+import random
+chance = random.Random(index)
+for turn in range(200):
+    damaged = bytearray(data)
+    for _ in range(chance.randrange(1, 40)):
+        damaged[chance.randrange(512, len(data))] = chance.choice((0, 1, 127, 128, 255))
+    with open(path, "wb") as file:
+        file.write(damaged)
+    with sharedmap.sharedmap(name) as m:
+        use(m, keys)
+""",
+        path=path,
+        name=name,
+        data=data,
+        index=index,
+        keys=SOME_KEYS,
+    )
+
+
+@each_index
+def test_update_of_a_damaged_snapshot_raises_snapshot_error_and_publishes_nothing(
+    name, plant_bytes, workers, index
+):
+    """Damage would get a checksum that fits it."""
+    data = small_snapshot(index)
+    path = plant_bytes(name, data)
+    worker = workers()
+    worker.run(
+        """
+for offset in range(512, len(data), 7):
+    damaged = bytearray(data)
+    damaged[offset] ^= 0x55
+    with open(path, "wb") as file:
+        file.write(damaged)
+    for changes in ({}, {"new": 1}):
+        try:
+            sharedmap.update(name, changes)
+        except sharedmap.SnapshotError:
+            pass
+        else:
+            raise AssertionError(offset)
+    with open(path, "rb") as file:
+        assert file.read() == damaged
+""",
+        path=path,
+        name=name,
+        data=data,
+    )
+
+
+@each_index
+def test_open_with_any_damaged_header_byte_raises_snapshot_error(name, plant_bytes, workers, index):
+    data = small_snapshot(index)
     # The unique id is random and the superseded word changes: no checksum holds these.
     free = [*range(136, 152), *range(192, 196)]
     guarded = [offset for offset in range(HEADER_SIZE) if offset not in free]
-    path = plant_bytes(name, small_snapshot)
+    path = plant_bytes(name, data)
     worker = workers()
     worker.run(USE_EVERYTHING)
     damage = "use_damaged(path, name, data, offsets, [0x01, 0x80, 0xFF], [])"
-    known = {"path": path, "name": name, "data": small_snapshot}
-    assert worker.eval(damage, offsets=guarded, **known) == 3 * len(guarded)
-    assert worker.eval(damage, offsets=free, **known) == 0
+    known = {"path": path, "name": name, "data": data}
+    assert worker.eval(damage, offsets=guarded, **known) == (3 * len(guarded), 0)
+    assert worker.eval(damage, offsets=free, **known) == (0, 0)
 
 
 def resealed(data, **changes):
     """The snapshot with changed header fields and the right checksum, as a hostile writer would."""
-    from independent_reader import seal
-
     places = {
         "entry_count": (32, "Q"),
         "reference_size": (40, "B"),
@@ -268,7 +381,7 @@ def resealed(data, **changes):
     for field, value in changes.items():
         offset, form = places[field]
         struct.pack_into("<" + form, data, offset, value)
-    return seal(data)
+    return seal(bytes(data))
 
 
 HOSTILE = {
@@ -292,7 +405,20 @@ HOSTILE = {
     "another header size": {"header_size": 4096},
     "another kind": {"kind": 2},
     "an unknown flag": {"flags": 0x8000_0000},
-    "a hash index beyond the end": {"flags": 1, "hash_offset": 2**40, "hash_size": 64},
+    "the flag of the hash index missing": {"flags": 0},
+    "an unknown flag beside it": {"flags": 3},
+    "a hash index before the header's end": {"hash_offset": 448},
+    "a hash index not aligned": {"hash_offset": HASH_INDEX + 32},
+    "a hash index beyond the end": {"hash_offset": 2**40},
+    "a hash index at the very end": {"hash_offset": len(SNAPSHOT)},
+    "a hash index offset that overflows": {"hash_offset": 2**64 - 64},
+    "a hash index without buckets": {"hash_size": 0},
+    "a hash index of half a bucket": {"hash_size": 32},
+    "a hash index of a bucket and a half": {"hash_size": 96},
+    "a hash index one bucket too long": {"hash_size": len(SNAPSHOT) - HASH_INDEX + 64},
+    "a hash index size that overflows": {"hash_size": 2**64 - 64},
+    "no hash index in spite of the flag": {"hash_offset": 0, "hash_size": 0},
+    "an order index": {"order_offset": 512, "order_size": 64},
     "an order index beyond the end": {"order_offset": 2**40, "order_size": 64},
 }
 
@@ -306,63 +432,310 @@ def test_open_of_a_hostile_header_with_a_right_checksum_raises_snapshot_error(
         other.run("sharedmap.sharedmap(name)", name=name)
 
 
-def test_resealed_snapshot_without_changes_opens(name, plant_bytes):
+@each_index
+def test_resealed_snapshot_without_changes_opens(name, plant_bytes, index):
     """So that the tests above fail for the field and not for the checksum."""
-    plant_bytes(name, resealed(SNAPSHOT))
+    plant_bytes(name, resealed(snapshot_bytes(index)))
     with sharedmap.sharedmap(name) as shared:
         assert len(shared) == 42
+        shared.verify()
 
 
+def test_hash_index_of_a_snapshot_that_has_none_is_refused(name, plant_bytes):
+    data = snapshot_bytes("tree")
+    plant_bytes(name, resealed(data, flags=1))
+    with pytest.raises(sharedmap.SnapshotError):
+        sharedmap.sharedmap(name)
+    plant_bytes(name + "2", resealed(data, hash_offset=512, hash_size=64))
+    with pytest.raises(sharedmap.SnapshotError):
+        sharedmap.sharedmap(name + "2")
+
+
+# Each way to a value, or to all of them.
+LOOKS = {
+    "one after the other": "[m.get(key) for key in m]",
+    "all at once": "list(m.items())",
+    "backwards": "list(reversed(m))",
+    "one by hash": "m['long']",
+    "get": "m.get('long')",
+    "in": "'long' in m",
+    "get_many": "m.get_many(['absent'] * 40 + ['long'])",
+    "last": "m.last()",
+    "place": "m.peekitem(41)",
+    "one by order": "m.index('long')",
+    "view": "m.view('long')",
+    "slice": "list(m['long':].items())",
+    "verify": "m.verify()",
+}
+each_look = pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS.keys())
+
+
+@each_look
 @pytest.mark.parametrize(
     "changes",
     [{"records_size": 0}, {"records_size": 1}, {"records_size": 64}, {"reference_shift": 6}],
     ids=str,
 )
-def test_use_of_a_hostile_snapshot_raises_snapshot_error(name, plant_bytes, workers, changes):
+def test_use_of_a_hostile_snapshot_raises_snapshot_error(name, plant_bytes, other, changes, look):
     plant_bytes(name, resealed(SNAPSHOT, **changes))
-    worker = workers()
-    worker.run("m = sharedmap.sharedmap(name)", name=name)
-    with pytest.raises(sharedmap.SnapshotError):
-        worker.eval("[m[key] for key in m]")
+    other.run("m = sharedmap.sharedmap(name)", name=name)
+    goes_astray = "reference_shift" in changes and look == LOOKS["one by order"]
+    # A search among keys that are none finds nothing.
+    with pytest.raises(ValueError, match="not in" if goes_astray else None) as caught:
+        other.eval(look)
+    assert goes_astray or type(caught.value) is sharedmap.SnapshotError
+    other.run("m.close()")
 
 
 @pytest.mark.parametrize("size", [0, 1, HEADER_SIZE, 4096])
-def test_reference_beyond_the_records_raises_snapshot_error(name, plant_bytes, workers, size):
+def test_reference_beyond_the_records_raises_snapshot_error(name, plant_bytes, other, size):
     records_size = struct.unpack_from("<Q", SNAPSHOT, 120)[0]
-    plant_bytes(name, patched(512, "I", (records_size + size) & 0xFFFFFFFF))
-    worker = workers()
-    worker.run("m = sharedmap.sharedmap(name)", name=name)
-    with pytest.raises(sharedmap.SnapshotError):
-        worker.eval("next(iter(m))")
+    plant_bytes(name, patched(SORTED_INDEX, "I", (records_size + size) & 0xFFFFFFFF))
+    other.run("m = sharedmap.sharedmap(name)", name=name)
+    for look in ("next(iter(m))", "m.first()", "m.index('bytes 0')", "list(m.values())"):
+        with pytest.raises(sharedmap.SnapshotError):
+            other.eval(look)
+    # The hash index has its own.
+    assert other.eval("(m['bytes 0'], m.get_many(['bytes 0']))") == (b"value 0", [b"value 0"])
+    other.run("m.close()")
 
 
-def test_reference_that_overflows_when_shifted_raises_snapshot_error(name, plant_bytes, workers):
+def buckets_patched(form, place, value):
+    """With the same value at the same place of each bucket."""
+    data = bytearray(SNAPSHOT)
+    for bucket in range(HASH_INDEX, len(data), 64):
+        struct.pack_into("<" + form, data, bucket + place, *value)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("reference", [2**32 - 1, 2**31, 80_000])
+def test_reference_of_the_hash_index_beyond_the_records_raises_snapshot_error(
+    name, plant_bytes, other, reference
+):
+    plant_bytes(name, buckets_patched("12I", 16, [reference] * 12))
+    other.run("m = sharedmap.sharedmap(name)", name=name)
+    for look in ("m['key 1']", "m.get('key 1')", "'key 1' in m", "m.get_many(['key 1'])"):
+        with pytest.raises(sharedmap.SnapshotError):
+            other.eval(look)
+    # By order it is still found.
+    assert other.eval("(m.index('key 1'), m[:'key 10':]['key 1'])") == (21, "value 1")
+    other.run("m.close()")
+
+
+@pytest.mark.parametrize("reach", [1, 255])
+def test_search_that_is_sent_through_all_buckets_ends(name, plant_bytes, other, reach):
+    # Every fingerprint is every key's, every bucket is full, and each says: look further.
+    for fingerprint in range(256):
+        full = [fingerprint] * 12 + [reach]
+        plant_bytes(f"{name}.{fingerprint}", buckets_patched("13B", 0, full))
+    other.run(
+        """
+for fingerprint in range(256):
+    with sharedmap.sharedmap(f"{name}.{fingerprint}") as m:
+        for key in values:
+            try:
+                assert m.get(key) in (None, values[key])
+                m.get_many([key, key])
+            except sharedmap.SnapshotError:
+                # A slot that was free leads to the middle of a record.
+                pass
+""",
+        name=name,
+        values={"key 1": "value 1", "long": "x" * 70_000, "absent": None, "": None},
+    )
+
+
+def test_reference_that_overflows_when_shifted_raises_snapshot_error(name, plant_bytes, other):
     # 2**58 units of 64 bytes are 2**64 bytes: cut off to 64 bits that is where the first record is.
     tree = sharedmap.rbtree()
     tree["a"] = "1"
     data = bytearray(tree.dump())
-    struct.pack_into("<Q", data, 512, 2**58)
+    index, buckets = (header_field(data, place, "Q") for place in (64, 80))
+    struct.pack_into("<Q", data, index, 2**58)
+    for bucket in range(buckets, len(data), 64):
+        # With references of 8 bytes there are 7 in a bucket, and the reach before them.
+        struct.pack_into("<8B7Q", data, bucket, *[hash_bytes(b"a") & 255 or 1] * 7, 0, *[2**58] * 7)
     plant_bytes(name, resealed(data, reference_size=8, index_size=8, reference_shift=6))
-    worker = workers()
-    worker.run("m = sharedmap.sharedmap(name)", name=name)
+    other.run("m = sharedmap.sharedmap(name)", name=name)
+    for look in ("list(m)", "m['a']", "m.get_many(['a'])", "m.first()", "m.index('a')"):
+        with pytest.raises(sharedmap.SnapshotError):
+            other.eval(look)
+    other.run("m.close()")
+
+
+def test_wide_references_are_read(name, plant_bytes, other):
+    """So that the test above fails for the shift. No writer needs them below 4 GiB."""
+    tree = sharedmap.rbtree()
+    tree["a"] = "1"
+    data = bytearray(tree.dump())
+    buckets = header_field(data, 80, "Q")
+    struct.pack_into("<8B7Q", data, buckets, hash_bytes(b"a") & 255 or 1, *[0] * 14)
+    plant_bytes(name, resealed(data, reference_size=8, index_size=8))
+    other.run("m = sharedmap.sharedmap(name)", name=name)
+    assert other.eval("(m['a'], m.get_many('ab'), list(m.items()))") == (
+        "1",
+        ["1", None],
+        [("a", "1")],
+    )
+    other.run("m.close()")
+
+
+@pytest.mark.parametrize("look", ["list(m)", "list(m.items())", "m.peekitem(0)", "m.floor('c')"])
+def test_key_that_is_no_utf8_raises_snapshot_error(name, plant_bytes, other, look):
+    plant_bytes(
+        name, SNAPSHOT.replace(b"bytes 0", b"bytes \xff").replace(b"bytes 1", b"bytes \xff")
+    )
+    other.run("m = sharedmap.sharedmap(name)", name=name)
     with pytest.raises(sharedmap.SnapshotError):
-        worker.eval("list(m)")
+        other.eval(look if "floor" not in look else "[m.floor('bytes 10'), m.first()]")
+    other.run("m.close()")
 
 
-def test_key_that_is_no_utf8_raises_snapshot_error(name, plant_bytes, workers):
-    plant_bytes(name, SNAPSHOT.replace(b"bytes 0", b"bytes \xff"))
-    worker = workers()
-    worker.run("m = sharedmap.sharedmap(name)", name=name)
-    with pytest.raises(sharedmap.SnapshotError):
-        worker.eval("list(m)")
-
-
-def test_value_that_is_no_utf8_raises_snapshot_error(name, plant_bytes, workers):
+@pytest.mark.parametrize(
+    "look", ["m['key 7']", "m.get('key 7')", "m.get_many(['key 7'])", "list(m.values())"]
+)
+def test_value_that_is_no_utf8_raises_snapshot_error(name, plant_bytes, other, look):
     plant_bytes(name, SNAPSHOT.replace(b"key 7value 7", b"key 7valu\xc3 7"))
-    worker = workers()
-    worker.run("m = sharedmap.sharedmap(name)", name=name)
+    other.run("m = sharedmap.sharedmap(name)", name=name)
     with pytest.raises(sharedmap.SnapshotError):
-        worker.eval("m['key 7']")
+        other.eval(look)
+    # Nobody has to decode it to see its bytes.
+    assert other.eval("bytes(m.view('key 7'))") == b"valu\xc3 7"
+    other.run("m.close()")
+
+
+# --- forged: wrong, with a checksum that fits -------------------------------------------------
+
+
+def forged(change):
+    """The small snapshot, changed by change(data, head), and all its checksums made anew."""
+    data = bytearray(small_snapshot("hash"))
+
+    def head(key):
+        """Where the record of this key begins, which has no sizes behind its head."""
+        return data.index(key, 512) - 2
+
+    change(data, head)
+    state = 0
+    for at in range(512, len(data), 65536):
+        state = hash_bytes(bytes(data[at : at + 65536]), state)
+    struct.pack_into("<Q", data, 56, state)
+    return seal(bytes(data))
+
+
+def exchange(data, first, second, size):
+    data[first : first + size], data[second : second + size] = (
+        data[second : second + size],
+        data[first : first + size],
+    )
+
+
+def sorted_index(data):
+    return header_field(data, 64, "Q")
+
+
+def hash_index(data):
+    return header_field(data, 80, "Q")
+
+
+def set_head(data, at, kind, value_size):
+    """Another type and value size, with the key's size as it is."""
+    old = struct.unpack_from("<H", data, at)[0]
+    struct.pack_into("<H", data, at, old & ~511 | value_size << 3 | kind)
+
+
+def forge_same_key(data, head):
+    struct.pack_into(
+        "<I", data, sorted_index(data) + 4, header_field(data, sorted_index(data), "I")
+    )
+
+
+def forge_free_slot(data, head):
+    data[hash_index(data)] = 0
+
+
+def forge_byte(key, offset, byte):
+    def change(data, head):
+        data[head(key) + offset] = byte
+
+    return change
+
+
+def forge_value(key, kind, size):
+    return lambda data, head: set_head(data, head(key), kind, size)
+
+
+# What is wrong, and what verify() says of it. The keys are as in small_snapshot().
+FORGED = {
+    "two keys exchanged": (
+        lambda data, head: exchange(data, sorted_index(data), sorted_index(data) + 4, 4),
+        "order",
+    ),
+    "a key twice": (forge_same_key, "order"),
+    "a key that is no UTF-8": (forge_byte(b"\x64\xc3\xa9", 2 + 1, 0xFF), "UTF-8"),
+    "a value that is no UTF-8": (forge_byte(b"a1", 2 + 1, 0xFF), "UTF-8"),
+    "a bool of neither value": (forge_byte(b"h\x01", 2 + 1, 2), "type"),
+    "a bool of no bytes": (forge_value(b"h\x01", 1, 0), "type"),
+    "an int of no bytes": (forge_value(b"a1", 2, 0), "type"),
+    "a float of one byte": (forge_value(b"a1", 3, 1), "type"),
+    "None with a byte": (forge_value(b"a1", 0, 1), "type"),
+    "an unknown type": (forge_value(b"a1", 7, 1), "type|value"),
+    "a record longer than all": (forge_value(b"i", 4, 62), "record"),
+    "a slot of the hash index free": (forge_free_slot, "hash index"),
+    "a slot of the hash index with another fingerprint": (
+        lambda data, head: data.__setitem__(hash_index(data), data[hash_index(data)] % 255 + 1),
+        "hash index",
+    ),
+    "two references of the hash index exchanged": (
+        lambda data, head: exchange(data, hash_index(data) + 16, hash_index(data) + 20, 4),
+        "hash index",
+    ),
+    "a reference beyond the records": (
+        lambda data, head: struct.pack_into("<I", data, sorted_index(data), 2**31),
+        "reference",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "told"), FORGED.values(), ids=FORGED.keys())
+def test_verify_of_a_forged_snapshot_says_what_is_wrong(name, plant_bytes, workers, change, told):
+    path = plant_bytes(name, forged(change))
+    worker = workers()
+    worker.run(USE_EVERYTHING)
+    worker.run("m = sharedmap.sharedmap(name)", name=name)
+    with pytest.raises(sharedmap.SnapshotError, match=told) as caught:
+        worker.run("m.verify()")
+    assert name in str(caught.value)
+    worker.run("use(m, keys)", keys=SOME_KEYS)
+    worker.run("m.close()")
+    # An update either finds it or leaves it; it never breaks what it publishes.
+    with open(path, "rb") as file:
+        before = file.read()
+    try:
+        worker.run("sharedmap.update(name, {'new': 1})")
+    except sharedmap.SnapshotError:
+        with open(path, "rb") as file:
+            assert file.read() == before
+
+
+def test_verify_of_a_snapshot_forged_without_a_change_is_content(name, plant_bytes):
+    """So that the tests above fail for the change and not for a checksum."""
+    plant_bytes(name, forged(lambda data, head: None))
+    with sharedmap.sharedmap(name) as shared:
+        assert shared.verify() is None
+
+
+def test_types_that_a_value_does_not_fit_raise_snapshot_error(name, plant_bytes, other):
+    for number, what in enumerate(
+        ["a bool of no bytes", "an int of no bytes", "a float of one byte", "None with a byte"]
+    ):
+        plant_bytes(f"{name}.{number}", forged(FORGED[what][0]))
+        other.run("m = sharedmap.sharedmap(name)", name=f"{name}.{number}")
+        key = "h" if "bool" in what else "a"
+        for look in ("m[key]", "m.get(key)", "m.get_many([key])", "list(m.values())"):
+            with pytest.raises(sharedmap.SnapshotError):
+                other.eval(look, key=key)
+        other.run("m.close()")
 
 
 # --- files of other kinds ---------------------------------------------------------------------
@@ -468,6 +841,36 @@ def test_open_of_a_file_that_others_may_write_raises_permission_error(name, mode
         sharedmap.sharedmap(name)
     assert caught.value.filename == name
     assert caught.value.errno in (errno.EPERM, errno.EACCES)
+
+
+def test_share_with_force_over_a_file_that_others_may_write_replaces_it_and_writes_nothing(names):
+    # Who can cut a file short while its header is mapped ends the publisher.
+    name = names()
+    sharedmap.share({"a": 1}, name)
+    os.chmod(segment_path(name), 0o666)
+    with open(segment_path(name), "rb", buffering=0) as old:
+        before = old.read()
+        sharedmap.share({"a": 2}, name, force=True)
+        old.seek(0)
+        assert old.read() == before
+    assert superseded(before) == 0
+    assert generation(read_header(name)) == 2
+    assert stat.S_IMODE(os.stat(segment_path(name)).st_mode) == 0o600
+    assert len(names.files()) == 1
+    with sharedmap.sharedmap(name) as shared:
+        assert shared["a"] == 2
+
+
+def test_remove_of_a_file_that_others_may_write_removes_it_and_writes_nothing(names):
+    name = names()
+    sharedmap.share({"a": 1}, name)
+    os.chmod(segment_path(name), 0o666)
+    with open(segment_path(name), "rb", buffering=0) as old:
+        before = old.read()
+        assert sharedmap.remove(name) is True
+        old.seek(0)
+        assert old.read() == before
+    assert names.files() == []
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o604, 0o644, 0o755], ids=oct)

@@ -160,13 +160,41 @@ def test_dump_needs_no_room_in_shm(small):
     assert small.eval(f"len(tree_of({2 * SIZE}).dump())") > 2 * SIZE
 
 
-def test_shm_without_room_for_another_file_raises_enospc(start):
+def test_shm_without_room_for_another_file_raises_enospc_that_says_so(start):
     worker = start("nr_inodes=2")
     worker.run("open('/dev/shm/theirs', 'wb').close()")
-    with pytest.raises(OSError, match="shm-size") as caught:
+    # More memory would not help, so the message does not ask for it.
+    with pytest.raises(OSError, match=r"no room for one more file") as caught:
         worker.run("tree_of(10).share(NAME)")
     assert caught.value.errno == errno.ENOSPC
     assert caught.value.filename == NAME
+    assert "shm-size" not in str(caught.value)
+
+
+def test_update_on_a_full_shm_raises_enospc_and_the_old_map_is_still_served(small):
+    small.run(f"tree_of({SIZE // 2}).share(NAME); opened = sharedmap.sharedmap(NAME)")
+    with pytest.raises(OSError, match="shm-size") as caught:
+        small.run("sharedmap.update(NAME, {'more': 1})")
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == NAME
+    assert small.eval("length()") == SIZE // 2
+    assert small.eval("(opened.stale, opened.refresh(), list(opened))") == (False, False, ["value"])
+    assert len(small.eval("files()")) == 1
+
+
+def test_share_by_the_function_on_a_full_shm_raises_enospc_and_leaves_no_file(small):
+    with pytest.raises(OSError, match="shm-size") as caught:
+        small.run(f"sharedmap.share({{'value': b'x' * {2 * SIZE}}}, NAME)")
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == NAME
+    assert small.eval("(files(), free())") == ([], SIZE)
+
+
+def test_map_too_big_for_a_full_shm_can_be_saved_to_a_disk(small, tmp_path):
+    path = str(tmp_path / "map")
+    small.run(f"big = tree_of({2 * SIZE}); big.save(path)", path=path)
+    with sharedmap.sharedmap.open(path) as shared:
+        assert len(shared["value"]) == 2 * SIZE
 
 
 def test_read_only_shm_raises_os_error_with_the_name(start):

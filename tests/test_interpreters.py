@@ -157,8 +157,13 @@ def test_subinterpreters_work_at_the_same_time(host, names):
             t[str(number)] = name
         t.share(name, force=True)
         t.share(common, force=True)
+        sharedmap.update(common, t)
         with sharedmap.sharedmap(name) as m:
             assert [m[key] for key in m] == [name] * 200
+            assert m.get_many(list(m)) == list(m.values()) == [name] * 200
+            assert len(m["1":"2"]) == 111 and m == t and m.verify() is None
+            assert [m["7"] for _ in range(5)] == [name] * 5
+        assert name in sharedmap.names()
         with sharedmap.sharedmap(common) as m:
             assert len({m[key] for key in m}) == 1
     """

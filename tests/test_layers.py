@@ -16,30 +16,41 @@ if not (SOURCES / "core").is_dir():
 FLOORS = [
     "status",
     "memory",
+    "fork_list",
     "slice",
     "load",
-    "utf8",
+    "arena",
     "entry",
     "hash",
+    "utf8",
+    "sort",
+    "rbtree_node",
     "rbtree",
     "snapshot_format",
     "snapshot_header",
+    "hash_index",
     "snapshot_writer",
     "snapshot_reader",
+    "merge",
     "segment",
     "publish",
 ]
 
 # Floors that could see a lower one but must not: what they must not know of.
+TREE = {"rbtree_node", "rbtree"}
 STRANGERS = {
-    "hash": {"rbtree"},
-    "snapshot_writer": {"rbtree"},
-    "snapshot_reader": {"rbtree", "snapshot_writer"},
-    "segment": {"rbtree", "snapshot_writer", "snapshot_reader"},
-    "publish": {"rbtree", "snapshot_reader"},
+    "sort": {"arena", "hash"},
+    "rbtree": {"arena", "hash", "sort"},
+    "hash_index": {*TREE, "arena", "entry", "slice", "snapshot_header", "sort"},
+    "snapshot_writer": {*TREE, "arena", "sort"},
+    "snapshot_reader": {*TREE, "arena", "snapshot_writer", "sort"},
+    "merge": {*TREE, "arena", "hash_index", "snapshot_writer", "sort"},
+    "segment": {*TREE, "hash_index", "merge", "snapshot_reader", "snapshot_writer", "sort"},
+    "publish": {*TREE, "hash_index", "sort"},
 }
 
-# What the core takes from the language; what it takes from the system is for `segment` alone.
+# What the core takes from the language; what it takes from the system is for `segment` alone, but
+# for the one list of those who want to know of a fork.
 STANDARD_HEADERS = {
     "assert.h",
     "limits.h",
@@ -52,18 +63,33 @@ STANDARD_HEADERS = {
     "string.h",
 }
 
+HEADERS_OF_FORK_LIST = {"pthread.h"}
+CALLS_OF_FORK_LIST = {
+    "pthread_atfork",
+    "pthread_mutex_lock",
+    "pthread_mutex_unlock",
+    "pthread_once",
+}
+
 # The core's floors that Python objects may be made from. Layout and system are behind them.
 SEEN_BY_BINDING = {
+    "arena",
     "entry",
+    "fork_list",
+    "load",
     "memory",
     "publish",
     "rbtree",
     "segment",
     "slice",
     "snapshot_reader",
+    "sort",
     "status",
     "utf8",
 }
+
+# Modules of the standard library that the binding may ask for, when they are first needed.
+IMPORTED_BY_BINDING = {"collections.abc", "os.path", "pwd"}
 
 SYSTEM_CALLS = [
     "access",
@@ -99,7 +125,9 @@ SYSTEM_CALLS = [
     "getrandom",
     "geteuid",
     "getuid",
+    "inotify_add_watch",
     "inotify_init",
+    "inotify_init1",
     "ioctl",
     "kill",
     "link",
@@ -130,6 +158,8 @@ SYSTEM_CALLS = [
     "pthread_atfork",
     "pthread_create",
     "pthread_mutex_lock",
+    "pthread_mutex_unlock",
+    "pthread_once",
     "pwrite",
     "read",
     "readdir",
@@ -173,9 +203,9 @@ SYSTEM_CALLS = [
 
 MOST_LINES = 700
 
-COMMENT_OR_STRING = re.compile(
-    r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL
-)
+COMMENT = r"/\*.*?\*/|//[^\n]*"
+STRING = r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\''
+COMMENT_OR_STRING = re.compile(f"{COMMENT}|{STRING}", re.DOTALL)
 
 
 def c_files(folder):
@@ -222,6 +252,11 @@ def test_core_file_has_a_floor(file):
     assert floor_of(file.name) is not None
 
 
+def test_every_floor_has_a_file():
+    assert {floor_of(file.name) for file in CORE} == set(FLOORS)
+    assert set(FLOORS) >= SEEN_BY_BINDING | set(STRANGERS) | set().union(*STRANGERS.values())
+
+
 @each_core_file
 def test_core_file_includes_only_floors_below(file):
     own = FLOORS.index(floor_of(file.name))
@@ -254,14 +289,16 @@ def test_core_file_never_heard_of_python(file):
 def test_system_headers_are_included_by_segment_only(file):
     if floor_of(file.name) == "segment" and file.suffix == ".c":
         return
-    assert set(other_includes(file)) - STANDARD_HEADERS == set()
+    allowed = HEADERS_OF_FORK_LIST if file.name == "fork_list.c" else set()
+    assert set(other_includes(file)) - STANDARD_HEADERS <= allowed
 
 
 @each_core_file
 def test_system_calls_are_made_by_segment_only(file):
     if floor_of(file.name) == "segment":
         return
-    assert calls(file) & set(SYSTEM_CALLS) == set()
+    allowed = CALLS_OF_FORK_LIST if file.name == "fork_list.c" else set()
+    assert calls(file) & set(SYSTEM_CALLS) <= allowed
 
 
 @each_binding_file
@@ -271,7 +308,7 @@ def test_binding_file_makes_no_system_call(file):
 
 @each_binding_file
 def test_binding_file_includes_no_system_header(file):
-    allowed = STANDARD_HEADERS | {"Python.h", "structmember.h", "errno.h"}
+    allowed = STANDARD_HEADERS | {"Python.h", "structmember.h", "errno.h", "math.h"}
     assert set(other_includes(file)) - allowed == set()
 
 
@@ -292,6 +329,16 @@ def test_binding_file_knows_no_byte_of_the_layout(file):
         )
         == []
     )
+
+
+@each_binding_file
+def test_binding_file_imports_only_what_it_names(file):
+    """Bytes from shared memory must not become code, hence not the name of a module either."""
+    code = re.sub(
+        f"({STRING})|{COMMENT}", lambda found: found[1] or " ", file.read_text(), flags=re.DOTALL
+    )
+    imported = re.findall(r"\bPyImport_\w+\s*\([^)]*\)", code)
+    assert set(imported) <= {f'PyImport_ImportModule("{name}")' for name in IMPORTED_BY_BINDING}
 
 
 @each_file

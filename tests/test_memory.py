@@ -179,14 +179,16 @@ def share_in_vain(_):
 def test_refused_keys_and_values_do_not_grow(measured):
     measured.run("""
 def refused(_):
-    for key, value in (("key", ["x"]), (1, "x"), (b"x" * 1000, "x"), ("é" * 1000, None)):
-        try:
-            t.set(key, value)
-        except TypeError:
-            continue
-        raise AssertionError
+    for key, value in (("key", ["x"]), (1, "x"), (b"x" * 1000, "x"), ("é" * 1000, object())):
+        for call in (t.set, t.setdefault, lambda k, v: t.update([("é" * 1000, 2**9999), (k, v)])):
+            try:
+                call(key, value)
+            except TypeError:
+                continue
+            raise AssertionError
 """)
-    assert measured.eval("growth(30_000, refused)") < SLACK
+    assert measured.eval("growth(10_000, refused)") < SLACK
+    assert measured.eval("len(t)") == 100
 
 
 def test_get_of_a_map_does_not_grow(measured, shared_name):
@@ -194,6 +196,163 @@ def test_get_of_a_map_does_not_grow(measured, shared_name):
     assert (
         measured.eval("growth(20_000, lambda n: m['str'] and m['bytes'] and m.get('no'))") < SLACK
     )
+
+
+def test_get_many_of_a_map_does_not_grow(measured, shared_name):
+    measured.run(
+        """
+m = sharedmap.sharedmap(name)
+keys = ["str", "bytes", "absent", "é" * 1000, *map(str, range(1000))]
+long = ["é" * 1000] * 40
+
+def use(_):
+    assert m.get_many(keys, "x")[2:4] == ["x", "x"]
+    m.get_many(key for key in keys)
+    for wrong in ([*long, 1], [1, *long], 1):
+        try:
+            m.get_many(wrong)
+        except TypeError:
+            continue
+        raise AssertionError
+""",
+        name=shared_name,
+    )
+    assert measured.eval("growth(2_000, use)") < SLACK
+
+
+def test_map_of_more_keys_than_the_cache_holds_does_not_grow(measured, name):
+    """Each key is asked for again and again, by str objects that come and go."""
+    measured.run(
+        """
+big = sharedmap.rbtree({f"key {number}": "x" * 900 for number in range(20_000)})
+big.share(name)
+m = sharedmap.sharedmap(name)
+
+def use(_):
+    for number in range(20_000):
+        for _ in range(2):
+            assert len(m[f"key {number}"]) == 900
+""",
+        name=name,
+    )
+    # What the cache keeps is there after the first round, and gone with the map.
+    assert measured.eval("growth(10, use)") < SLACK
+    measured.run("m.close(); before = resident_bytes(); m = sharedmap.sharedmap(name); use(0)")
+    measured.run("m.close()")
+    assert measured.eval("resident_bytes() - before") < SLACK
+
+
+def test_maps_that_are_looked_up_often_and_replaced_do_not_grow(measured, name):
+    measured.run(
+        """
+keys = [f"key {number}" for number in range(1000)]
+for number in range(2):
+    sharedmap.rbtree({key: "x" * 900 for key in keys}).share(name, force=True)
+m = sharedmap.sharedmap(name)
+f = sharedmap.sharedmap(name, follow=True)
+
+def use(_):
+    sharedmap.update(name, {"another": 1})
+    assert m.refresh()
+    for key in keys:
+        # The third time the value comes from the cache.
+        m[key], m[key], m[key], f[key], f[key], f[key]
+""",
+        name=name,
+    )
+    assert measured.eval("growth(50, use)") < SLACK
+    assert measured.eval("sum('/dev/shm/' in line for line in open('/proc/self/maps'))") <= 2
+
+
+def test_update_does_not_grow(measured, shared_name):
+    measured.run(
+        """
+changes = {"é" * 1000: "é" * 10_000, "number": 2**10_000, "x": b"x" * 10_000}
+
+def use(number):
+    sharedmap.update(name, changes, remove=["nobody", "ü" * 10_000])
+    sharedmap.update(name, {"a": 1}, remove=changes)
+    for wrong in ({"a": object()}, {1: 1}):
+        try:
+            sharedmap.update(name, {**changes, **wrong})
+        except TypeError:
+            continue
+        raise AssertionError
+""",
+        name=shared_name,
+    )
+    assert measured.eval("growth(2_000, use)") < SLACK
+
+
+def test_everything_else_of_a_tree_does_not_grow(measured):
+    """All in one, with so much in each tree that one that stays is seen."""
+    measured.run("""
+import copy, pickle
+t["big"] = "x" * 60_000
+h = sharedmap.rbtree({"a": bytearray(60_000)}, encode=bytes, decode=bytearray)
+long = "é" * 30_000
+
+def use(number):
+    tree = t.copy()
+    assert tree.setdefault(long, "x" * 60_000) and tree.pop(long)
+    assert tree.pop(long, None) is None
+    tree[long] = 2**480_000
+    assert tree.popitem() == (long, 2**480_000)
+    tree.update([(long, b"x" * 60_000)], z=1.5)
+    assert tree.popitem(-1)[0] == long
+    del tree["z"]
+    assert len(tree | {}) == len({} | tree) == len(copy.copy(tree)) == 101
+    tree |= [(long, 1)]
+    assert pickle.loads(pickle.dumps(tree)) == tree
+    assert len(tree["key 1":"key 2"]) == len(list(tree.prefix("key 1"))) == 11
+    assert tree.floor(long + "é") == tree.last()[0] == long and tree.ceiling("ü") is None
+    assert len(tree.keys() & {"key 1", long}) == 2 and len(tree.items() - {(long, 1)}) == 101
+    assert h["a"] == h.copy()["a"] == h.first()[1] == next(iter(h.values()))
+    repr(tree), repr(tree.keys()), list(reversed(tree)), iter(tree), tree.__sizeof__()
+    assert sharedmap.rbtree.fromkeys([long, "a"], "x" * 60_000)
+""")
+    assert measured.eval("growth(200, use)") < SLACK
+
+
+def test_everything_else_of_a_map_does_not_grow(measured, name, tmp_path):
+    measured.run(
+        """
+import pickle
+h = sharedmap.rbtree({"a": bytearray(60_000)}, encode=bytes)
+h.save(path)
+t.update({"text": "x" * 60_000, "bytes": b"x" * 60_000, "number": 2**480_000})
+t.share(name)
+
+def use_encoded(m):
+    with m:
+        assert len(m.view("a")) == 60_000 and m.verify() is None
+        for call in (m.first, m.last, m.peekitem, lambda: m["a"], lambda: m.get_many("a")):
+            try:
+                assert len(list(call())) in (1, 2, 60_000)
+            except TypeError:
+                assert m.name is None
+
+def use(number):
+    use_encoded(sharedmap.sharedmap.open(path, decode=bytearray))
+    use_encoded(sharedmap.sharedmap.frombuffer(h.dump()))
+    h.save(path, force=True)
+    m = sharedmap.sharedmap(name)
+    assert len(m["key 1":"key 2"]) == len(list(m.prefix("key 1"))) == 11
+    assert len(m.keys() & {"key 1", "nobody"}) == 1 and len(m.items() - {("key 1", "x")}) == 103
+    assert m.floor("é") == m.last()[0] and m.ceiling("é") is None
+    assert pickle.loads(pickle.dumps(m)) == m == m.snapshot()
+    assert m.peekitem(m.index("number"))[1] == 2**480_000 and not m.refresh() and not m.wait(0)
+    assert name in sharedmap.names() and not m.stale
+    repr(m), repr(m.items()), list(reversed(m)), iter(m), m.view("text")[:10], m["a":].keys()
+""",
+        name=name,
+        path=str(tmp_path / "map"),
+    )
+    assert measured.eval("growth(200, use)") < SLACK
+    # Whatever looks at a map keeps it mapped, so none of that is left either.
+    assert measured.eval("sum('/dev/shm/' in line for line in open('/proc/self/maps'))") == 0
+    assert measured.eval("sum(path in line for line in open('/proc/self/maps'))") == 0
+    assert measured.eval("len(os.listdir('/proc/self/fd'))") < 20
 
 
 def test_iteration_of_a_map_does_not_grow(measured, shared_name):

@@ -41,8 +41,13 @@ LEGAL = [
 OPERATIONS = {
     "share": lambda name: sharedmap.rbtree().share(name),
     "share with force": lambda name: sharedmap.rbtree().share(name, force=True),
+    "share with an expectation": lambda name: sharedmap.rbtree().share(name, expect=0),
+    "share by the function": lambda name: sharedmap.share({}, name),
+    "update": lambda name: sharedmap.update(name, {}),
     "open": sharedmap.sharedmap,
+    "open that follows": lambda name: sharedmap.sharedmap(name, follow=True),
     "remove": sharedmap.rbtree.remove,
+    "remove by the function": sharedmap.remove,
 }
 
 each_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
@@ -176,9 +181,10 @@ def test_name_of_300_characters_raises_value_error(operation):
 
 
 @each_operation
-def test_name_of_a_mebibyte_raises_value_error(operation):
-    with pytest.raises(ValueError, match="long"):
+def test_name_of_a_mebibyte_raises_value_error_that_can_be_read(operation):
+    with pytest.raises(ValueError, match="long") as caught:
         operation("x" * 2**20)
+    assert len(str(caught.value)) < 1000
 
 
 @each_operation
@@ -220,7 +226,112 @@ def test_any_text_without_nul_is_a_name(names, suffix):
     try:
         tree.share(name)
         assert [SHM + file for file in names.files()] == [segment_path(name)]
+        assert [listed for listed in sharedmap.names() if names.token in listed] == [name]
         with sharedmap.sharedmap(name) as shared:
             assert shared["name"] == name
     finally:
         assert sharedmap.rbtree.remove(name) is True
+
+
+# --- the names that are taken -----------------------------------------------------------------
+
+
+def listed(names):
+    return [name for name in sharedmap.names() if names.token in name]
+
+
+def test_names_lists_what_is_published_and_nothing_else(names):
+    several = [names(template) for template in LEGAL]
+    assert listed(names) == []
+    for name in several:
+        sharedmap.share({}, name)
+    assert listed(names) == sorted(several)
+    for name in several[::2]:
+        sharedmap.remove(name)
+    assert listed(names) == sorted(several[1::2])
+
+
+def test_names_is_a_sorted_list_of_str(names):
+    for template in ("b{}", "a{}", "é{}", "\U0001f600{}", "\uffff{}", "A{}"):
+        sharedmap.share({}, names(template))
+    taken = sharedmap.names()
+    assert type(taken) is list
+    assert {type(name) for name in taken} == {str}
+    assert taken == sorted(taken)
+
+
+def test_names_lists_a_name_once_however_often_it_is_published(name, names):
+    for _ in range(3):
+        sharedmap.share({}, name, force=True)
+    with sharedmap.sharedmap(name):
+        assert listed(names) == [name]
+
+
+def test_every_name_that_is_listed_is_a_name(names):
+    for template in LEGAL:
+        sharedmap.share({"a": template}, names(template))
+    for name in listed(names):
+        sharedmap.sharedmap(name).close()
+        assert sharedmap.remove(name) is True
+    assert listed(names) == []
+
+
+# What lies in the same directory and has a token, but is not what a map's name becomes.
+NO_MAPS = [
+    b"sharedmap.%b~",
+    b"sharedmap.%b~0123456789abcdef",
+    b"sharedmap.a~%b",
+    b"sharedmap.%b%%41",
+    b"sharedmap.%b%%2f",
+    b"sharedmap.%b%%",
+    b"sharedmap.%b%%2",
+    b"sharedmap.%b%%zz",
+    b"sharedmap.%b%%00",
+    b"sharedmap.%b\x01",
+    b"sharedmap.%b\x7f",
+    b"sharedmap.%b\xff",
+    b"sharedmap.%b\xed\xa0",
+    b"sharedmap.%b" + b"x" * 208,
+    b"sharedmap%b",
+    b"Sharedmap.%b",
+    b".sharedmap.%b",
+    b"sem.sharedmap.%b",
+    b"%b",
+]
+
+
+@pytest.mark.parametrize("template", NO_MAPS, ids=repr)
+def test_names_skips_temporary_files_and_those_of_others(names, template):
+    name = names()
+    sharedmap.share({}, name)
+    path = SHM + template % names.token.encode()
+    with open(path, "xb"):
+        pass
+    try:
+        assert listed(names) == [name]
+    finally:
+        os.unlink(path)
+
+
+def test_names_skips_the_temporary_file_of_a_publisher_at_work(name, names, workers):
+    """It is there for a moment only, so this looks often while another process publishes."""
+    sharedmap.share({}, name)
+    publisher = workers()
+    publisher.send(
+        "run",
+        "t = sharedmap.rbtree()\nfor _ in range(3000): t.share(name, force=True)",
+        {"name": name},
+    )
+    seen = set()
+    for _ in range(200):
+        seen.update(listed(names))
+    publisher.answer()
+    assert seen == {name}
+
+
+def test_names_works_in_another_process(names, other):
+    several = [names(template) for template in LEGAL]
+    for name in several:
+        sharedmap.share({}, name)
+    found = other.eval("[n for n in sharedmap.names() if token in n]", token=names.token)
+    assert found == sorted(several)

@@ -1,15 +1,18 @@
 """Two users: neither reads, replaces or removes what the other published, and each is told so.
 
+Not even if one of them is root, who could: it reads what it says it trusts, and leaves the rest.
+
 The other user's process starts as root and then gives that up, since the interpreter may lie where
 other users cannot go.
 """
 
 import errno
 import os
+import pwd
 import stat
 
 import pytest
-from helpers import SHM, generation, read_header, segment_path, superseded
+from helpers import SHM, Worker, generation, read_header, segment_path, superseded
 
 import sharedmap
 
@@ -27,26 +30,30 @@ t["by"] = "another user"
 """
 
 
-@pytest.fixture
-def user(as_root, workers):
-    """user(uid): a process of that user."""
+@pytest.fixture(scope="module")
+def user():
+    """user(uid): the process of that user, one for all tests of this file."""
+    started = {}
 
     def start(uid):
-        worker = workers()
-        worker.run(BECOME)
-        worker.run("become(uid)", uid=uid)
-        return worker
+        if uid not in started:
+            started[uid] = Worker()
+            started[uid].run(BECOME)
+            started[uid].run("become(uid)", uid=uid)
+        return started[uid]
 
-    return start
+    yield start
+    in_order = [worker.close() for worker in started.values()]
+    assert all(in_order)
 
 
 @pytest.fixture
-def nobody(user):
+def nobody(as_root, user):
     return user(NOBODY)
 
 
 @pytest.fixture
-def somebody(user):
+def somebody(as_root, user):
     return user(SOMEBODY)
 
 
@@ -175,20 +182,150 @@ def test_open_map_of_root_is_kept_by_a_reader_who_could_not_open_it_again(nobody
     assert nobody.eval("m['by']") == "root"
 
 
-def test_root_publishing_over_a_users_map_leaves_it_to_the_user(nobody, nobodys_name):
-    tree = sharedmap.rbtree()
-    tree["by"] = "root"
-    tree.share(nobodys_name, force=True)
-    status = os.stat(segment_path(nobodys_name))
-    assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (NOBODY, 0o600)
-    assert generation(read_header(nobodys_name)) == 2
-    assert nobody.eval("sharedmap.sharedmap(name)['by']", name=nobodys_name) == "root"
+# Root too publishes and removes only what is its own: it would hand its data to whoever squats a
+# name, and write into a file that its owner can cut short at any time.
+
+ROOTS_ATTEMPTS = {
+    "share with force": lambda name: tree_of_root().share(name, force=True),
+    "share with an expectation": lambda name: tree_of_root().share(name, expect=1),
+    "share with force and an expectation": lambda name: tree_of_root().share(name, True, expect=1),
+    "share with force by the function": lambda name: sharedmap.share({}, name, force=True),
+    "share with an expectation by the function": lambda name: sharedmap.share({}, name, expect=1),
+    "update": lambda name: sharedmap.update(name, {"by": "root"}),
+    "update of nothing": lambda name: sharedmap.update(name, {}),
+    "remove": sharedmap.rbtree.remove,
+    "remove by the function": sharedmap.remove,
+}
+
+
+def tree_of_root():
+    return sharedmap.rbtree(by="root")
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644, 0o666], ids=oct)
+@pytest.mark.parametrize("attempt", ROOTS_ATTEMPTS.values(), ids=ROOTS_ATTEMPTS.keys())
+def test_root_is_refused_on_another_users_map(names, nobody, nobodys_name, attempt, mode):
+    path = segment_path(nobodys_name)
+    os.chmod(path, mode)
+    before = os.stat(path), read_header(nobodys_name)
+    with pytest.raises(PermissionError) as caught:
+        attempt(nobodys_name)
+    assert is_refused(caught, nobodys_name)
+    after = os.stat(path), read_header(nobodys_name)
+    assert after[1] == before[1]
+    assert (after[0].st_ino, after[0].st_mtime_ns) == (before[0].st_ino, before[0].st_mtime_ns)
+    assert [SHM + file for file in names.files()] == [path]
+    # It is still the user's, to read and to replace.
+    os.chmod(path, 0o600)
+    assert nobody.eval("sharedmap.sharedmap(name)['by']", name=nobodys_name) == "another user"
     assert nobody.eval("t.share(name, force=True)") is True
+    assert generation(read_header(nobodys_name)) == 2
 
 
-def test_root_removes_a_users_map(nobodys_name):
-    assert sharedmap.rbtree.remove(nobodys_name) is True
-    assert not os.path.exists(segment_path(nobodys_name))
+def test_root_is_told_that_another_users_name_is_taken(nobodys_name):
+    with pytest.raises(FileExistsError) as caught:
+        tree_of_root().share(nobodys_name)
+    assert caught.value.filename == nobodys_name
+
+
+def test_root_is_refused_on_another_users_file_that_is_no_map(nobody, name):
+    path = segment_path(name)
+    nobody.run("open(path, 'wb').write(b'junk')", path=path)
+    for attempt in (ROOTS_ATTEMPTS["share with force"], ROOTS_ATTEMPTS["remove"]):
+        with pytest.raises(PermissionError) as caught:
+            attempt(name)
+        assert is_refused(caught, name)
+    with open(path, "rb") as file:
+        assert file.read() == b"junk"
+
+
+def test_root_takes_a_name_that_its_user_removed(nobody, nobodys_name):
+    nobody.run("sharedmap.remove(name)", name=nobodys_name)
+    assert tree_of_root().share(nobodys_name) is True
+    assert os.stat(segment_path(nobodys_name)).st_uid == 0
+
+
+# --- an owner who is trusted ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["uid", "user name"])
+def test_map_of_a_trusted_owner_is_believed(somebody, nobodys_name, how):
+    owner = NOBODY if how == "uid" else pwd.getpwuid(NOBODY).pw_name
+    with sharedmap.sharedmap(nobodys_name, owner=owner) as shared:
+        assert shared["by"] == "another user"
+    os.chmod(segment_path(nobodys_name), 0o644)
+    source = "sharedmap.sharedmap(name, owner=owner)['by']"
+    assert somebody.eval(source, name=nobodys_name, owner=owner) == "another user"
+
+
+def test_own_map_and_that_of_root_are_believed_with_another_owner(nobody, roots_name, names):
+    os.chmod(segment_path(roots_name), 0o644)
+    own = names()
+    nobody.run("t.share(own)", own=own, somebody=SOMEBODY)
+    assert nobody.eval("sharedmap.sharedmap(own, owner=somebody)['by']") == "another user"
+    source = "sharedmap.sharedmap(name, owner=somebody)['by']"
+    assert nobody.eval(source, name=roots_name) == "root"
+
+
+@pytest.mark.parametrize("owner", [SOMEBODY, 1, None], ids=str)
+def test_map_of_somebody_else_than_the_trusted_owner_is_not_believed(nobodys_name, owner):
+    with pytest.raises(PermissionError) as caught:
+        sharedmap.sharedmap(nobodys_name, owner=owner)
+    assert is_refused(caught, nobodys_name)
+
+
+# With the lowest 32 bits alone, the last one would be nobody.
+@pytest.mark.parametrize("owner", [-1, 2**32, 2**100, NOBODY + 2**32], ids=str)
+def test_owner_that_no_user_can_be_raises_an_error(nobodys_name, owner):
+    with pytest.raises((OverflowError, ValueError)):
+        sharedmap.sharedmap(nobodys_name, owner=owner)
+
+
+def test_owner_whose_name_nobody_has_raises_key_error(nobodys_name):
+    with pytest.raises(KeyError, match="nobody has this name"):
+        sharedmap.sharedmap(nobodys_name, owner="nobody has this name")
+
+
+def test_trusted_owner_whose_file_others_may_write_is_not_believed(nobodys_name):
+    os.chmod(segment_path(nobodys_name), 0o666)
+    with pytest.raises(PermissionError) as caught:
+        sharedmap.sharedmap(nobodys_name, owner=NOBODY)
+    assert is_refused(caught, nobodys_name)
+
+
+def test_trusted_owner_does_not_let_others_publish(nobodys_name):
+    sharedmap.sharedmap(nobodys_name, owner=NOBODY).close()
+    with pytest.raises(PermissionError):
+        tree_of_root().share(nobodys_name, force=True)
+
+
+# --- who may read -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o644], ids=oct)
+def test_map_shared_with_a_mode_for_others_is_read_by_others(nobody, somebody, name, mode):
+    nobody.run("t.share(name, mode=mode)", name=name, mode=mode)
+    assert stat.S_IMODE(os.stat(segment_path(name)).st_mode) == mode
+    source = "sharedmap.sharedmap(name, owner=owner)['by']"
+    assert somebody.eval(source, name=name, owner=NOBODY) == "another user"
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640], ids=oct)
+def test_map_shared_with_a_mode_for_few_is_not_read_by_others(nobody, somebody, name, mode):
+    nobody.run("t.share(name, mode=mode)", name=name, mode=mode)
+    with pytest.raises(PermissionError) as caught:
+        somebody.eval("sharedmap.sharedmap(name, owner=owner)", name=name, owner=NOBODY)
+    assert is_refused(caught, name)
+
+
+# --- each his own -----------------------------------------------------------------------------
+
+
+def test_names_of_other_users_are_listed(names, nobody, nobodys_name):
+    own = names()
+    sharedmap.rbtree().share(own)
+    assert {nobodys_name, own} <= set(sharedmap.names())
+    assert {nobodys_name, own} <= set(nobody.eval("sharedmap.names()"))
 
 
 def test_temporary_name_squatted_by_another_user_does_not_stop_the_publisher(

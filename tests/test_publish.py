@@ -1,9 +1,11 @@
 """What share, share with force and remove do to the file, to open maps and to other processes."""
 
+import collections
 import fcntl
 import os
 import stat
 import struct
+import types
 
 import pytest
 from helpers import (
@@ -208,6 +210,155 @@ def test_mode_is_0600_whatever_the_umask(name, other, umask):
     other.run("t.share(name, force=True)")
     assert stat.S_IMODE(os.stat(segment_path(name)).st_mode) == 0o600
     other.run("os.umask(before)")
+
+
+# Each way to publish, as (name, mode) -> True.
+PUBLISHERS = {
+    "method": lambda name, **how: tree_of(a="1").share(name, **how),
+    "function": lambda name, **how: sharedmap.share({"a": "1"}, name, **how),
+}
+each_publisher = pytest.mark.parametrize("publish", PUBLISHERS.values(), ids=PUBLISHERS.keys())
+MODES = [0o600, 0o640, 0o604, 0o644]
+
+
+@each_publisher
+@pytest.mark.parametrize("umask", [0o000, 0o077], ids=oct)
+@pytest.mark.parametrize("mode", MODES, ids=oct)
+def test_mode_is_that_which_was_asked_for_whatever_the_umask(name, publish, mode, umask):
+    before = os.umask(umask)
+    try:
+        publish(name, mode=mode)
+        assert stat.S_IMODE(os.stat(segment_path(name)).st_mode) == mode
+        publish(name, force=True, mode=mode)
+        assert stat.S_IMODE(os.stat(segment_path(name)).st_mode) == mode
+    finally:
+        os.umask(before)
+
+
+@each_publisher
+def test_mode_of_the_replaced_map_does_not_count(name, publish):
+    publish(name, mode=0o644)
+    publish(name, force=True)
+    assert stat.S_IMODE(os.stat(segment_path(name)).st_mode) == 0o600
+
+
+def test_update_keeps_the_mode(name):
+    for mode in MODES:
+        tree_of(a="1").share(name, force=True, mode=mode)
+        sharedmap.update(name, {"b": 2})
+        assert stat.S_IMODE(os.stat(segment_path(name)).st_mode) == mode
+
+
+@each_publisher
+@pytest.mark.parametrize(
+    "mode",
+    [0, 0o400, 0o200, 0o644 | 0o020, 0o602, 0o666, 0o700, 0o601, 0o4600, 0o1600, -1, True, 2**100],
+    ids=lambda mode: oct(mode),
+)
+def test_mode_that_is_dangerous_or_useless_raises_an_error_and_publishes_nothing(
+    names, publish, mode
+):
+    # Who may write to a map can cut it short, and its readers crash.
+    name = names()
+    with pytest.raises((ValueError, OverflowError)):
+        publish(name, mode=mode)
+    assert names.files() == []
+
+
+@each_publisher
+@pytest.mark.parametrize("how", [{"index": "other"}, {"mode": 0o666}, {"expect": -1}], ids=str)
+def test_refused_argument_leaves_what_is_published(name, publish, how):
+    tree_of(a="old").share(name)
+    before = read_header(name)
+    with pytest.raises((ValueError, OverflowError)):
+        publish(name, force=True, **how)
+    assert read_header(name) == before
+
+
+@pytest.mark.parametrize("index", ["hash", "tree"])
+def test_function_publishes_the_same_bytes_as_the_method(names, index):
+    entries = {f"key {number}": number for number in range(300)} | {"é": "x", "": b"y" * 70_000}
+    first, second = names(), names()
+    tree = sharedmap.rbtree(entries)
+    assert tree.share(first, index=index) is True
+    assert sharedmap.share(entries, second, index=index) is True
+    contents = []
+    for name in (first, second):
+        with open(segment_path(name), "rb") as file:
+            contents.append(file.read())
+    assert contents[0][512:] == contents[1][512:] == tree.dump(index=index)[512:]
+
+
+@each_publisher
+@pytest.mark.parametrize("index", ["hash", "tree"])
+def test_huge_pages_change_nothing_but_the_time(name, publish, index):
+    # The system need not have any: it is asked, and does what it likes.
+    contents = []
+    for number, huge_pages in enumerate([False, True, False]):
+        publish(name, force=True, expect=number, index=index, huge_pages=huge_pages)
+        with open(segment_path(name), "rb") as file:
+            contents.append(file.read())
+        status = os.stat(segment_path(name))
+        assert status.st_size == total_size(contents[-1])
+        assert status.st_blocks * 512 >= status.st_size
+        with sharedmap.sharedmap(name) as shared:
+            assert (shared["a"], shared.verify()) == ("1", None)
+    assert contents[0][512:] == contents[1][512:] == contents[2][512:]
+
+
+def test_map_of_several_huge_pages_is_read_as_any_other(name, other):
+    entries = {f"{number:03}": bytes([number]) * 100_000 for number in range(100)}
+    sharedmap.share(entries, name, huge_pages=True)
+    with sharedmap.sharedmap(name) as shared:
+        assert shared == entries
+        shared.verify()
+    assert other.eval("sharedmap.sharedmap(name).verify()", name=name) is None
+    sharedmap.update(name, {"more": 1})
+    with sharedmap.sharedmap(name) as shared:
+        assert shared == entries | {"more": 1}
+
+
+SOURCES = {
+    "dict": lambda entries: entries,
+    "pairs": lambda entries: list(entries.items()),
+    "iterator of lists": lambda entries: iter([list(pair) for pair in entries.items()]),
+    "generator": lambda entries: (pair for pair in entries.items()),
+    "tree": lambda entries: sharedmap.rbtree(entries),
+    "slice of a tree": lambda entries: sharedmap.rbtree(entries)[:],
+    "items of a tree": lambda entries: sharedmap.rbtree(entries).items(),
+    "map": lambda entries: sharedmap.sharedmap.frombuffer(sharedmap.rbtree(entries).dump()),
+    "other mapping": lambda entries: types.MappingProxyType(entries),
+    "subclass of dict": lambda entries: collections.OrderedDict(entries),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES.keys())
+def test_function_publishes_whatever_a_tree_is_made_from(name, source):
+    entries = {"b": "2", "a": 1, "": None, "\ud800": b"3", "é" * 1000: 2.5, "t": True}
+    assert sharedmap.share(source(entries), name) is True
+    with sharedmap.sharedmap(name) as shared:
+        assert list(shared.items()) == sorted(entries.items(), key=lambda item: item[0])
+        shared.verify()
+
+
+def test_function_publishes_the_last_of_equal_keys(name):
+    pairs = [(str(number % 10), number) for number in range(1000)]
+    sharedmap.share(pairs, name)
+    with sharedmap.sharedmap(name) as shared:
+        assert dict(shared) == dict(pairs)
+
+
+def test_function_whose_source_fails_publishes_nothing(names):
+    def failing():
+        yield "a", 1
+        raise ZeroDivisionError
+
+    name = names()
+    with pytest.raises(ZeroDivisionError):
+        sharedmap.share(failing(), name)
+    with pytest.raises(ValueError, match="length 3"):
+        sharedmap.share([("a", 1), ("b", 2, 3)], name)
+    assert names.files() == []
 
 
 def test_file_has_the_size_that_its_header_says(name):

@@ -1,5 +1,8 @@
 """What goes in comes out, in another process, in order: any text, every size, a million."""
 
+import math
+import struct
+
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -13,15 +16,36 @@ CHARACTERS = st.one_of(
     st.sampled_from("\0\x01ab\x7f\x80\xff\u07ff\u0800\ud7ff\ue000\uffff\U00010000\U0010ffff"),
 )
 KEYS = st.text(CHARACTERS, max_size=40)
-VALUES = st.one_of(st.text(CHARACTERS, max_size=100), st.binary(max_size=100))
+VALUES = st.one_of(
+    st.text(CHARACTERS, max_size=100),
+    st.binary(max_size=100),
+    st.integers(),
+    st.integers(-(2**200), 2**200),
+    st.floats(),
+    st.booleans(),
+    st.none(),
+)
+INDICES = st.sampled_from(["hash", "tree"])
 MEBIBYTE = 2**20
 
 READ = """
+import struct
+
+def exact(value):
+    # What tells -0.0 from 0.0 and one NaN from another.
+    return struct.pack("<d", value) if type(value) is float else value
+
 def read(name, absent):
     with sharedmap.sharedmap(name) as m:
-        items = [(key, m[key]) for key in m]
-        assert all(key in m and m.get(key) == value for key, value in items)
-        return items, len(m), [key in m or m.get(key) for key in absent]
+        items = [(key, exact(m[key])) for key in m]
+        keys = [key for key, _ in items]
+        assert all(key in m and exact(m.get(key)) == value for key, value in items)
+        assert items == [(key, exact(value)) for key, value in m.items()]
+        assert [value for _, value in items] == [exact(value) for value in m.get_many(keys)]
+        types = [type(value) for value in m.values()]
+        assert m.get_many(absent) == [None] * len(absent)
+        m.verify()
+        return items, types, len(m), [key in m or m.get(key) for key in absent]
 """
 
 
@@ -31,15 +55,20 @@ def reader(other):
     return other
 
 
-def round_trip(name, reader, entries, absent=()):
+def exact(value):
+    return struct.pack("<d", value) if type(value) is float else value
+
+
+def round_trip(name, reader, entries, absent=(), index="hash"):
     tree = sharedmap.rbtree()
     for key, value in entries.items():
         tree[key] = value
-    tree.share(name, force=True)
-    items, length, found = reader.eval("read(name, absent)", name=name, absent=absent)
+    tree.share(name, force=True, index=index)
+    items, types, length, found = reader.eval("read(name, absent)", name=name, absent=absent)
     # Python orders str by code points, so this is the order of keys that is promised.
-    assert items == sorted(entries.items(), key=lambda item: item[0])
-    assert [type(value) for _, value in items] == [type(entries[key]) for key, _ in items]
+    expected = sorted(entries.items(), key=lambda item: item[0])
+    assert items == [(key, exact(value)) for key, value in expected]
+    assert types == [type(value) for _, value in expected]
     assert length == len(entries)
     assert found == [None] * len(absent)
 
@@ -47,17 +76,27 @@ def round_trip(name, reader, entries, absent=()):
 @settings(
     deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(entries=st.dictionaries(KEYS, VALUES, max_size=30), others=st.lists(KEYS, max_size=10))
-@example(entries={}, others=["", "a"])
-@example(entries={"": ""}, others=["\0"])
-@example(entries={"": b""}, others=["\0"])
-@example(entries={"\0": "", "\0\0": b"", "a\0b": "\0", "a": b"\0"}, others=["", "a\0", "\0\0\0"])
+@given(
+    entries=st.dictionaries(KEYS, VALUES, max_size=30),
+    others=st.lists(KEYS, max_size=10),
+    index=INDICES,
+)
+@example(entries={}, others=["", "a"], index="hash")
+@example(entries={"": ""}, others=["\0"], index="hash")
+@example(entries={"": b""}, others=["\0"], index="tree")
+@example(entries={"a": -0.0, "b": math.nan, "c": -math.inf, "d": 5e-324}, others=[], index="hash")
+@example(
+    entries={"\0": "", "\0\0": b"", "a\0b": "\0", "a": b"\0"},
+    others=["", "a\0", "\0\0\0"],
+    index="hash",
+)
 @example(
     entries={"\ud800": "\udfff", "\udfff": "\ud800", "\ud800\udc00": "\U00010000"},
     others=["\U00010000"],
+    index="tree",
 )
-def test_any_entries_come_back_in_another_process(name, reader, entries, others):
-    round_trip(name, reader, entries, [key for key in others if key not in entries])
+def test_any_entries_come_back_in_another_process(name, reader, entries, others, index):
+    round_trip(name, reader, entries, [key for key in others if key not in entries], index)
 
 
 @settings(
@@ -157,6 +196,11 @@ def check_million(name):
         assert count == 1_000_000
         for number in range(1_000_000):
             assert m[f"key {number:06}"] == f"value {number}"
+        for start in range(0, 1_000_000, 10_000):
+            numbers = range(start, start + 10_000)
+            assert m.get_many(f"key {number:06}" for number in numbers) == [
+                f"value {number}" for number in numbers
+            ]
         assert "key 0000000" not in m and "key 1000000" not in m
     return True
 """

@@ -1,7 +1,9 @@
 """A published map as a mapping: a dict that cannot be changed, in the order of the keys."""
 
+import copy
 import gc
 import os
+import pickle
 
 import pytest
 from helpers import segment_path
@@ -157,6 +159,8 @@ def test_close_twice_is_fine(shared_name):
 USES = {
     "get": lambda shared: shared.get("a"),
     "get of an absent key": lambda shared: shared.get("z", "default"),
+    "get_many": lambda shared: shared.get_many(["a"]),
+    "get_many of nothing": lambda shared: shared.get_many([]),
     "item": lambda shared: shared["a"],
     "item of an absent key": lambda shared: shared["z"],
     "in": lambda shared: "a" in shared,
@@ -164,18 +168,74 @@ USES = {
     "bool": bool,
     "iter": iter,
     "list": list,
+    "reversed": reversed,
+    "keys": lambda shared: shared.keys(),
+    "values": lambda shared: shared.values(),
+    "items": lambda shared: shared.items(),
+    "slice": lambda shared: shared["a":"b"],
+    "prefix": lambda shared: shared.prefix("a"),
+    "floor": lambda shared: shared.floor("a"),
+    "ceiling": lambda shared: shared.ceiling("a"),
+    "first": lambda shared: shared.first(),
+    "last": lambda shared: shared.last(),
+    "peekitem": lambda shared: shared.peekitem(),
+    "index": lambda shared: shared.index("a"),
+    "bisect_left": lambda shared: shared.bisect_left("a"),
+    "bisect_right": lambda shared: shared.bisect_right("a"),
+    "view": lambda shared: shared.view("a"),
+    "==": lambda shared: shared == {},
+    "!=": lambda shared: shared != {},
+    "dict": dict,
+    "stale": lambda shared: shared.stale,
+    "refresh": lambda shared: shared.refresh(),
+    "wait": lambda shared: shared.wait(0),
+    "snapshot": lambda shared: shared.snapshot(),
+    "verify": lambda shared: shared.verify(),
+    "generation": lambda shared: shared.generation,
+    "nbytes": lambda shared: shared.nbytes,
     "with": lambda shared: shared.__enter__(),
+    "copy": copy.copy,
+    "pickle": pickle.dumps,
+    "constructor of a tree": sharedmap.rbtree,
 }
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES.keys())
-def test_use_of_a_closed_map_raises_value_error(shared_name, use):
-    shared = sharedmap.sharedmap(shared_name)
+@pytest.mark.parametrize("follow", [False, True], ids=["pinned", "following"])
+def test_use_of_a_closed_map_raises_value_error(shared_name, use, follow):
+    shared = sharedmap.sharedmap(shared_name, follow=follow)
+    # Looked up so often that the value would come from the cache.
+    for _ in range(3):
+        assert shared["a"] == "1"
     shared.close()
     with pytest.raises(ValueError, match="closed") as caught:
         use(shared)
     # It is the handle that is wrong, not the bytes.
     assert type(caught.value) is ValueError
+
+
+def test_closed_map_still_says_what_it_was(shared_name):
+    shared = sharedmap.sharedmap(shared_name)
+    assert shared.closed is False
+    shared.close()
+    assert shared.closed is True
+    assert shared.name == shared_name
+    assert repr(shared_name) in repr(shared)
+
+
+def test_map_says_where_it_comes_from_and_how_big_it_is(shared, shared_name):
+    assert (shared.name, shared.generation, shared.stale) == (shared_name, 1, False)
+    assert shared.nbytes == os.stat(segment_path(shared_name)).st_size
+
+
+@pytest.mark.parametrize("attribute", ["name", "generation", "nbytes", "stale", "closed"])
+def test_attribute_cannot_be_changed(shared, attribute):
+    before = getattr(shared, attribute)
+    with pytest.raises(AttributeError):
+        setattr(shared, attribute, before)
+    with pytest.raises(AttributeError):
+        delattr(shared, attribute)
+    assert getattr(shared, attribute) == before
 
 
 def test_with_gives_the_map_itself(shared_name):

@@ -66,6 +66,59 @@ def test_two_readers_of_one_map_get_their_own_answers(shared):
     run_together(read_a, read_b)
 
 
+def test_two_threads_that_ask_for_many_and_for_the_same_get_their_own_answers(shared):
+    """The values they ask for again and again may be remembered for both."""
+    keys = [f"{letter}{number}" for letter in "ab" for number in range(1000)]
+    expected = [shared[key] for key in keys]
+
+    def read_many():
+        for _ in range(20):
+            assert shared.get_many(keys) == expected
+            assert shared.get_many(key + "x" for key in keys) == [None] * 2000
+
+    def read_one_by_one(order):
+        for _ in range(20):
+            for place in order:
+                assert shared[keys[place]] == expected[place]
+                assert shared.get(keys[place]) == expected[place]
+
+    run_together(
+        read_many,
+        lambda: read_one_by_one(range(2000)),
+        lambda: read_one_by_one(range(1999, -1, -1)),
+    )
+
+
+def test_two_threads_on_one_map_that_moves_on_never_get_an_older_value(name):
+    sharedmap.share({"number": 0, "again": 0}, name)
+    last = 300
+
+    def publish():
+        for number in range(1, last + 1):
+            sharedmap.update(name, {"number": number, "again": number})
+
+    def read(shared, refresh):
+        seen = 0
+        while seen < last:
+            refresh()
+            before, (again, number) = shared["number"], shared.get_many(["again", "number"])
+            assert seen <= before <= again == number
+            seen = shared.get("number")
+            assert number <= seen
+
+    with (
+        sharedmap.sharedmap(name, follow=True) as following,
+        sharedmap.sharedmap(name) as refreshed,
+    ):
+        run_together(
+            publish,
+            lambda: read(following, lambda: None),
+            lambda: read(following, lambda: None),
+            lambda: read(refreshed, refreshed.refresh),
+            lambda: read(refreshed, refreshed.refresh),
+        )
+
+
 def test_two_iterators_of_one_map_in_two_threads_each_see_all(shared):
     expected = sorted([f"a{n}" for n in range(1000)] + [f"b{n}" for n in range(1000)])
 
@@ -106,6 +159,8 @@ def test_close_while_another_thread_reads_is_an_answer_or_value_error(name):
                 while True:
                     assert shared["a"] == "1"
                     assert list(shared) == ["a"]
+                    assert shared.get_many("ab") == ["1", None]
+                    assert list(shared[:].items()) == [("a", "1")]
             except ValueError as error:
                 assert type(error) is ValueError
 

@@ -1,0 +1,13 @@
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+from ._sharedmap import sharedmap
+
+POLL: float
+
+def watch(
+    name: str,
+    *,
+    decode: Callable[[bytes], Any] | None = None,
+    owner: int | str | None = None,
+) -> AsyncGenerator[sharedmap[Any], None]: ...

@@ -1,0 +1,475 @@
+"""share(), remove() and names(): publishing without a tree."""
+
+import ast
+import collections
+import os
+import re
+import socket
+import stat
+import types
+
+import independent_reader
+import pytest
+from helpers import HEADER_SIZE, SHM, generation, read_header, segment_path, unique_id
+
+import sharedmap
+
+ENTRIES = {"b": 2, "a": "one", "c": b"three"}
+
+
+def content(name):
+    with sharedmap.sharedmap(name) as shared:
+        shared.verify()
+        return dict(shared)
+
+
+# ---- share -------------------------------------------------------------------------------------
+
+
+class HasKeys:
+    def keys(self):
+        return iter(ENTRIES)
+
+    def __getitem__(self, key):
+        return ENTRIES[key]
+
+
+def dump_of(entries):
+    return sharedmap.sharedmap.frombuffer(sharedmap.rbtree(entries).dump())
+
+
+SOURCES = {
+    "dict": ENTRIES,
+    "OrderedDict": collections.OrderedDict(ENTRIES),
+    "UserDict": collections.UserDict(ENTRIES),
+    "mappingproxy": types.MappingProxyType(ENTRIES),
+    "keys and []": HasKeys(),
+    "pairs": list(ENTRIES.items()),
+    "items": ENTRIES.items(),
+    "rbtree": sharedmap.rbtree(ENTRIES),
+    "part of an rbtree": sharedmap.rbtree({**ENTRIES, "x": 1})["a":"d"],
+    "sharedmap": dump_of(ENTRIES),
+    "part of a sharedmap": dump_of({**ENTRIES, "x": 1})["a":"d"],
+    "items of a sharedmap": dump_of(ENTRIES).items(),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES.keys())
+def test_whatever_an_rbtree_is_made_from_can_be_shared(name, source):
+    assert sharedmap.share(source, name) is True
+    assert content(name) == ENTRIES
+    with sharedmap.sharedmap(name) as shared:
+        assert list(shared) == ["a", "b", "c"]
+
+
+def test_iterator_can_be_shared(name):
+    sharedmap.share(((key, value) for key, value in ENTRIES.items()), name)
+    assert content(name) == ENTRIES
+
+
+def test_last_of_equal_keys_is_shared(name):
+    sharedmap.share([("a", 1), ("b", 2), ("a", 3)], name)
+    assert content(name) == {"a": 3, "b": 2}
+
+
+@pytest.mark.parametrize("empty", [{}, [], (), sharedmap.rbtree()])
+def test_empty_mapping_can_be_shared(name, empty):
+    sharedmap.share(empty, name)
+    assert content(name) == {}
+
+
+def test_shared_mapping_is_read_in_another_process(name, other):
+    sharedmap.share(ENTRIES, name)
+    assert other.eval("dict(sharedmap.sharedmap(name))", name=name) == ENTRIES
+
+
+def test_share_publishes_the_bytes_that_the_method_of_a_tree_does(names):
+    entries = {f"key {number * 7919 % 1000}": str(number) for number in range(1000)}
+    by_function, by_method = (names(), names())
+    # The name is written into the file, so it has to be equally long and is cut out below.
+    assert len(by_function) == len(by_method)
+    sharedmap.share(entries, by_function, index="tree")
+    sharedmap.rbtree(entries).share(by_method, index="tree")
+    files = []
+    for name in (by_function, by_method):
+        with open(segment_path(name), "rb") as file:
+            files.append(file.read())
+    assert files[0][HEADER_SIZE:] == files[1][HEADER_SIZE:]
+    assert files[0][:128] == files[1][:128]
+    assert unique_id(files[0]) != unique_id(files[1])
+    assert independent_reader.read(files[0]) == sorted(entries.items())
+    assert independent_reader.label(files[0]) == by_function
+
+
+def test_share_takes_the_mapping_as_it_is_and_leaves_it_so(name):
+    source = dict(ENTRIES)
+    sharedmap.share(source, name)
+    assert source == ENTRIES
+    source["a"] = "changed later"
+    assert content(name) == ENTRIES
+
+
+def test_share_of_an_existing_name_raises_file_exists_error_with_the_name(name):
+    sharedmap.share(ENTRIES, name)
+    with pytest.raises(FileExistsError) as caught:
+        sharedmap.share({}, name)
+    assert caught.value.filename == name
+    assert content(name) == ENTRIES
+
+
+@pytest.mark.parametrize("force", [True, 1, "yes"])
+def test_share_with_force_replaces(name, force):
+    sharedmap.share(ENTRIES, name)
+    assert sharedmap.share({"x": 1}, name, force=force) is True
+    assert sharedmap.share({"x": 1}, name, force) is True
+    assert content(name) == {"x": 1}
+    assert generation(read_header(name)) == 3
+
+
+def test_share_of_a_map_under_its_own_name_replaces_it(name):
+    sharedmap.share(ENTRIES, name)
+    shared = sharedmap.sharedmap(name)
+    sharedmap.share(shared, name, force=True)
+    sharedmap.share(shared["b":], name, force=True)
+    assert content(name) == {"b": 2, "c": b"three"}
+    assert shared == ENTRIES
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o604, 0o644])
+def test_mode_of_the_file_is_what_was_asked_for(name, mode):
+    sharedmap.share(ENTRIES, name, mode=mode)
+    assert stat.S_IMODE(os.stat(segment_path(name)).st_mode) == mode
+    assert content(name) == ENTRIES
+
+
+def test_mode_is_0600_unless_asked_for(name):
+    sharedmap.share(ENTRIES, name)
+    assert stat.S_IMODE(os.stat(segment_path(name)).st_mode) == 0o600
+
+
+@pytest.mark.parametrize("mode", [0, 0o400, 0o666, 0o620, 0o700, 0o4600, -1, 2**40])
+def test_mode_that_lets_others_write_raises_value_error(names, name, mode):
+    for share in (
+        lambda: sharedmap.share(ENTRIES, name, mode=mode),
+        lambda: sharedmap.rbtree(ENTRIES).share(name, mode=mode),
+    ):
+        with pytest.raises(ValueError, match="mode must be"):
+            share()
+    assert names.files() == []
+
+
+def test_arguments_may_be_keywords(name):
+    sharedmap.share(mapping=ENTRIES, name=name, force=True, mode=0o600)
+    assert content(name) == ENTRIES
+
+
+WRONG_CALLS = {
+    "nothing": lambda name: sharedmap.share(),
+    "no name": lambda name: sharedmap.share(ENTRIES),
+    "no mapping": lambda name: sharedmap.share(name=name),
+    "mode by position": lambda name: sharedmap.share(ENTRIES, name, False, 0o600),
+    "unknown keyword": lambda name: sharedmap.share(ENTRIES, name, bogus=1),
+    "name that is no str": lambda name: sharedmap.share(ENTRIES, 1),
+    "name that is bytes": lambda name: sharedmap.share(ENTRIES, name.encode()),
+    "mode that is no int": lambda name: sharedmap.share(ENTRIES, name, mode="600"),
+    "mapping that is none": lambda name: sharedmap.share(1, name),
+    "None": lambda name: sharedmap.share(None, name),
+    "key that is no str": lambda name: sharedmap.share({1: 1}, name),
+    "value that is not native": lambda name: sharedmap.share({"a": []}, name),
+    "encode that cannot be called": lambda name: sharedmap.share({"a": []}, name, encode=1),
+    "decode": lambda name: sharedmap.share({"a": 1}, name, decode=bytes),
+    "expect that is no int": lambda name: sharedmap.share(ENTRIES, name, expect="1"),
+}
+
+
+@pytest.mark.parametrize("call", WRONG_CALLS.values(), ids=WRONG_CALLS.keys())
+def test_wrong_call_of_share_raises_type_error_and_publishes_nothing(names, name, call):
+    with pytest.raises(TypeError):
+        call(name)
+    assert names.files() == []
+
+
+@pytest.mark.parametrize("index", ["hash", "tree"])
+def test_index_of_either_kind_gives_the_same_answers(name, index):
+    sharedmap.share(ENTRIES, name, index=index)
+    assert content(name) == ENTRIES
+    with sharedmap.sharedmap(name) as shared:
+        assert [shared.get(key) for key in ("a", "b", "c", "", "x")] == [
+            "one",
+            2,
+            b"three",
+            None,
+            None,
+        ]
+
+
+@pytest.mark.parametrize("index", ["", "Hash", None, 1, b"hash"])
+def test_index_of_another_kind_raises_value_error(names, name, index):
+    with pytest.raises(ValueError, match="index must be"):
+        sharedmap.share(ENTRIES, name, index=index)
+    assert names.files() == []
+
+
+def test_encoder_is_asked_for_values_that_are_not_native(name):
+    asked = []
+
+    def encode(value):
+        asked.append(value)
+        return repr(value).encode()
+
+    sharedmap.share({"a": [1], "b": 2, "c": {3}}, name, encode=encode)
+    assert asked == [[1], {3}]
+    with sharedmap.sharedmap(name, decode=lambda data: ast.literal_eval(data.decode())) as shared:
+        assert shared == {"a": [1], "b": 2, "c": {3}}
+
+
+def test_exception_in_the_encoder_passes_and_publishes_nothing(names, name):
+    with pytest.raises(ZeroDivisionError):
+        sharedmap.share({"a": [1]}, name, encode=lambda value: 1 / 0)
+    with pytest.raises(TypeError, match="encode must return bytes, not str"):
+        sharedmap.share({"a": [1]}, name, encode=repr)
+    assert names.files() == []
+
+
+@pytest.mark.parametrize("wrong", ["", "a\0b", "n" * 300])
+def test_name_that_cannot_be_one_raises_value_error(wrong):
+    with pytest.raises(ValueError, match="name"):
+        sharedmap.share(ENTRIES, wrong)
+    with pytest.raises(ValueError, match="name"):
+        sharedmap.remove(wrong)
+
+
+def test_share_with_a_wrong_name_does_not_read_the_mapping():
+    def pairs():
+        raise AssertionError("nobody should ask")
+        yield
+
+    with pytest.raises(ValueError, match="name"):
+        sharedmap.share(pairs(), "")
+
+
+def test_exception_of_the_mapping_passes_and_publishes_nothing(names, name):
+    def pairs():
+        yield "a", 1
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        sharedmap.share(pairs(), name)
+    assert names.files() == []
+
+
+def test_mapping_may_publish_while_it_is_read(names):
+    first, second = names(), names()
+
+    def pairs():
+        sharedmap.share({"inner": 1}, second)
+        yield "outer", 1
+
+    sharedmap.share(pairs(), first)
+    assert (content(first), content(second)) == ({"outer": 1}, {"inner": 1})
+
+
+# ---- remove ------------------------------------------------------------------------------------
+
+
+def test_remove_frees_the_name_and_says_whether_there_was_one(names, name):
+    sharedmap.share(ENTRIES, name)
+    assert sharedmap.remove(name) is True
+    assert names.files() == []
+    assert sharedmap.remove(name) is False
+    with pytest.raises(FileNotFoundError):
+        sharedmap.sharedmap(name)
+
+
+def test_remove_in_another_process_frees_the_name(name, other):
+    sharedmap.share(ENTRIES, name)
+    assert other.eval("sharedmap.remove(name)", name=name) is True
+    assert sharedmap.remove(name) is False
+
+
+def test_open_map_answers_after_remove(name):
+    sharedmap.share(ENTRIES, name)
+    shared = sharedmap.sharedmap(name)
+    sharedmap.remove(name)
+    assert shared == ENTRIES
+
+
+def test_remove_and_the_method_of_a_tree_are_the_same(name):
+    sharedmap.share(ENTRIES, name)
+    assert sharedmap.rbtree.remove(name) is True
+    sharedmap.rbtree(ENTRIES).share(name)
+    assert sharedmap.remove(name) is True
+
+
+@pytest.mark.parametrize("wrong", [1, None, b"a", ["a"]], ids=lambda w: type(w).__name__)
+def test_remove_of_what_is_no_str_raises_type_error(wrong):
+    with pytest.raises(TypeError):
+        sharedmap.remove(wrong)
+
+
+def test_remove_takes_one_argument_without_a_name(name):
+    for call in (
+        lambda: sharedmap.remove(),
+        lambda: sharedmap.remove(name, name),
+        lambda: sharedmap.remove(name=name),
+    ):
+        with pytest.raises(TypeError):
+            call()
+
+
+def test_remove_of_what_is_no_file_of_ours_raises_snapshot_error(name, plant):
+    plant(name, os.mkdir)
+    with pytest.raises(sharedmap.SnapshotError, match=re.escape(name)):
+        sharedmap.remove(name)
+
+
+# ---- names -------------------------------------------------------------------------------------
+
+
+def own(names):
+    """The names that this test has published, among all there are on this machine."""
+    return [name for name in sharedmap.names() if names.token in name]
+
+
+def test_names_lists_what_is_published(names):
+    assert own(names) == []
+    made = [names() for _ in range(3)]
+    for name in made:
+        sharedmap.share(ENTRIES, name)
+    assert own(names) == sorted(made)
+
+
+def test_names_is_a_sorted_list_of_str(names):
+    for template in ("z{}", "a{}", "红{}", "A{}"):
+        sharedmap.share({}, names(template))
+    found = sharedmap.names()
+    assert type(found) is list
+    assert {type(name) for name in found} == {str}
+    assert found == sorted(found)
+    assert len(own(names)) == 4
+
+
+def test_names_of_another_process_are_listed(names, other):
+    name = names()
+    other.run("sharedmap.share({}, name)", name=name)
+    assert own(names) == [name]
+
+
+def test_removed_name_is_not_listed(names):
+    name = names()
+    sharedmap.share({}, name)
+    sharedmap.remove(name)
+    assert own(names) == []
+
+
+def test_replaced_name_is_listed_once(names):
+    name = names()
+    for _ in range(3):
+        sharedmap.share({}, name, force=True)
+    assert own(names) == [name]
+
+
+SPECIAL = [
+    "{}/slash",
+    "{}%percent",
+    "{}~",
+    "{}\n\x7f",
+    "{} ",
+    "红{}",
+    "{}\udc80",
+    "{}%2F",
+    ".{}",
+    "{}.",
+]
+
+
+def test_special_names_come_back_as_they_were_given(names):
+    made = [names(template) for template in SPECIAL]
+    for name in made:
+        sharedmap.share({"name": name}, name)
+    assert own(names) == sorted(made)
+    for name in own(names):
+        assert content(name) == {"name": name}
+
+
+def test_every_listed_name_of_ours_can_be_opened_and_removed(names):
+    for template in SPECIAL:
+        sharedmap.share({}, names(template))
+    for name in own(names):
+        assert sharedmap.sharedmap(name) == {}
+        assert sharedmap.remove(name) is True
+    assert own(names) == []
+
+
+def test_files_that_are_no_names_are_not_listed(names, plant_bytes):
+    """What publishers have at work, what could not come from a name, what is not ours at all."""
+    token = names.token
+    files = [
+        f"sharedmap.{token}~",
+        f"sharedmap.{token}~0123456789abcdef",
+        f"sharedmap.{token}%",
+        f"sharedmap.{token}%2",
+        f"sharedmap.{token}%2f",
+        f"sharedmap.{token}%41",
+        f"sharedmap.{token}%GG",
+        f"sharedmap.{token}\n",
+        f"sharedmap{token}",
+        f"xsharedmap.{token}",
+        f"{token}",
+    ]
+    paths = [SHM + file.encode() for file in files]
+    paths.append(SHM + b"sharedmap." + token.encode() + b"\xff\xfe")
+    for path in paths:
+        with open(path, "xb"):
+            pass
+    try:
+        assert own(names) == []
+    finally:
+        for path in paths:
+            os.unlink(path)
+
+
+def test_names_are_listed_whatever_is_behind_them(names, plant, plant_bytes):
+    """Who is allowed to open what, and what is a snapshot, is found out by opening."""
+    broken, folder, nothing = names(), names(), names()
+    plant_bytes(broken, b"no snapshot")
+    plant(folder, os.mkdir)
+    plant(nothing, lambda path: os.symlink(b"nowhere", path))
+    assert own(names) == sorted([broken, folder, nothing])
+
+
+def test_names_of_other_users_are_listed(names, as_root, workers):
+    name = names()
+    worker = workers()
+    worker.run("os.setgroups([]); os.setresgid(*[65534] * 3); os.setresuid(*[65534] * 3)")
+    worker.run("sharedmap.share({}, name)", name=name)
+    assert own(names) == [name]
+    with pytest.raises(PermissionError):
+        sharedmap.sharedmap(name)
+    # Nobody else could.
+    assert worker.eval("sharedmap.remove(name)")
+
+
+def test_names_takes_no_argument():
+    with pytest.raises(TypeError):
+        sharedmap.names("")
+
+
+def test_names_leaves_no_descriptor_open(names):
+    sharedmap.share({}, names())
+    before = os.listdir("/proc/self/fd")
+    for _ in range(10):
+        sharedmap.names()
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_socket_of_another_program_does_not_get_in_the_way(names, plant):
+    def bind(path):
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(path)
+
+    name = names()
+    plant(name, bind)
+    assert own(names) == [name]
+    with pytest.raises(sharedmap.SnapshotError, match="not a regular file"):
+        sharedmap.sharedmap(name)
