@@ -378,7 +378,10 @@ mapping_tp_richcompare(PyObject *self, PyObject *other, int operation)
     if (is_mapping == 0) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    int result = equals(self, other);
+    // One snapshot for all of it, even if the handle follows.
+    PyObject *pinned = methods_of(self)->pin(self);
+    int result = pinned != NULL ? equals(pinned, other) : -1;
+    Py_XDECREF(pinned);
     if (result < 0) {
         return NULL;
     }

@@ -322,6 +322,10 @@ holder_replace(struct holder *holder, struct draft *draft, const char *path,
 {
     char temporary[TEMPORARY_PATH_SIZE];
     enum status status = check_expected(holder->generation, terms, header);
+    if (status == STATUS_OK && terms->has_expected && terms->expected == 0) {
+        // Nobody was expected, and somebody is here, if with no snapshot.
+        return STATUS_NAME_TAKEN;
+    }
     if (status != STATUS_OK) {
         return status;
     }
