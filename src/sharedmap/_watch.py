@@ -18,8 +18,8 @@ POLL = 0.05
 class _Hub:
     """What one loop has: the descriptor, and who is interested in which name."""
 
-    def __init__(self, loop):
-        self.loop = loop
+    def __init__(self):
+        self.loop = None  # while somebody watches: the hub must not keep the loop alive
         self.events = {}  # name -> the asyncio.Event of each watcher
         self.descriptor = None
         self.timer = None
@@ -40,6 +40,7 @@ class _Hub:
                 self.stop()
 
     def start(self):
+        self.loop = asyncio.get_running_loop()
         try:
             self.descriptor = _sharedmap._watch_open()
         except OSError:
@@ -55,6 +56,7 @@ class _Hub:
             self.loop.remove_reader(self.descriptor)
             _sharedmap._watch_close(self.descriptor)
             self.descriptor = None
+        self.loop = None
 
     def read(self):
         names = _sharedmap._watch_read(self.descriptor)
@@ -98,7 +100,7 @@ async def watch(name, *, decode=None, owner=None):
     loop = asyncio.get_running_loop()
     hub = _hubs.get(loop)
     if hub is None:
-        hub = _hubs[loop] = _Hub(loop)
+        hub = _hubs[loop] = _Hub()
     current = None
     with hub.interest(name) as event:
         while True:
