@@ -1,0 +1,535 @@
+/* tests/faults/kill_everywhere.c
+ *
+ * Kills a publisher after every single machine instruction, and looks at what
+ * is left. What happens between two instructions happens inside the system,
+ * which does each call wholly or not at all; so there are no other moments.
+ *
+ *     for each operation, for each n:
+ *
+ *         a new directory with the old map, somebody has it open
+ *         a child begins the operation, and is killed after n instructions
+ *         who opens now     gets all of the old map, or all of the new one
+ *         who had it open   has the old map, and knows if there is a new one
+ *         the next share, update and remove succeed; no file stays;
+ *         nobody who has a map open stays on it without knowing
+ *
+ * A second table is for two at a time: the first stands after n instructions,
+ * the second runs as far as it can, then the first is killed, or goes on.
+ * What comes out must be what some order of the two would give.
+ *
+ *         first    ... n |             | killed, or goes on
+ *         second         | runs ... until it ends or sleeps for the lock | ...
+ *
+ * Exits with a failure if there was one. mutants.py makes cores with a step
+ * of the protocol in the wrong place; with each of them there must be one.
+ *
+ * Not here: single steps (stepper.c); what is there before and what must hold
+ * after (scene.c).
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <getopt.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "faults/maps.h"
+#include "faults/scene.h"
+#include "faults/stepper.h"
+
+/* ---- what is killed ----------------------------------------------------- */
+
+#define NEW  {"new a", "new b", "new c", "new d"}
+#define HIS  {"his a", "his b", "", "", "his e"}
+#define MINE {"", "my b", "", "my d"}
+
+static const struct action SHARE_FREE = {SHARE, .values = NEW};
+static const struct action SHARE_FORCE = {SHARE, .force = true, .values = NEW};
+static const struct action SHARE_EXPECT = {SHARE, .has_expected = true,
+                                           .expected = 1, .values = NEW};
+static const struct action SAVE_FREE = {SHARE, .is_durable = true,
+                                        .values = NEW};
+static const struct action SAVE_FORCE = {SHARE, .is_durable = true,
+                                         .force = true, .values = NEW};
+static const struct action CHANGE = {UPDATE, .values = MINE,
+                                     .leaves_out = {[2] = true}};
+static const struct action TAKE_AWAY = {.kind = REMOVE};
+
+static const struct {
+    const char *name;
+    const struct action *action;
+    enum before before;
+} killed[] = {
+    {"first share", &SHARE_FREE, NOTHING},
+    {"first share, force", &SHARE_FORCE, NOTHING},
+    {"share over a map", &SHARE_FORCE, A_MAP},
+    {"share over a map, expect", &SHARE_EXPECT, A_MAP},
+    {"share over a leftover", &SHARE_FORCE, A_LEFTOVER},
+    {"first save", &SAVE_FREE, NOTHING},
+    {"save over a map", &SAVE_FORCE, A_MAP},
+    {"update", &CHANGE, A_MAP},
+    {"update over a leftover", &CHANGE, A_LEFTOVER},
+    {"remove", &TAKE_AWAY, A_MAP},
+    {"remove with a leftover", &TAKE_AWAY, A_LEFTOVER},
+};
+
+/* What the second of two does. */
+static const struct action HIS_SHARE = {SHARE, .force = true, .values = HIS};
+static const struct action HIS_EXPECT = {SHARE, .has_expected = true,
+                                         .expected = 1, .values = HIS};
+static const struct action HIS_CHANGE = {
+    UPDATE, .values = {"his a", "", "", "", "his e"}};
+
+static const struct {
+    const char *name;
+    const struct action *first;
+    const struct action *second;
+    enum before before;
+} raced[] = {
+    {"first share | first share", &SHARE_FORCE, &HIS_SHARE, NOTHING},
+    {"share | share", &SHARE_FORCE, &HIS_SHARE, A_MAP},
+    {"share | update", &SHARE_FORCE, &HIS_CHANGE, A_MAP},
+    {"share | remove", &SHARE_FORCE, &TAKE_AWAY, A_MAP},
+    {"expect | expect", &SHARE_EXPECT, &HIS_EXPECT, A_MAP},
+    {"update | update", &CHANGE, &HIS_CHANGE, A_MAP},
+    {"update | share", &CHANGE, &HIS_SHARE, A_MAP},
+    {"update | remove", &CHANGE, &TAKE_AWAY, A_MAP},
+    {"remove | share", &TAKE_AWAY, &HIS_SHARE, A_MAP},
+    {"remove | update", &TAKE_AWAY, &HIS_CHANGE, A_MAP},
+    {"remove | remove", &TAKE_AWAY, &TAKE_AWAY, A_MAP},
+};
+
+/* ---- options and tables ------------------------------------------------- */
+
+static struct {
+    size_t stride;       // of the first table
+    size_t race_stride;  // of the second
+    const char *only;    // a part of the names to take; NULL for all
+    bool stops_early;    // at the first failure
+    int most_complaints;
+} options = {.stride = 1, .race_stride = 1, .most_complaints = 5};
+
+/* One row of a table. */
+struct tally {
+    const char *name;
+    size_t points;
+    size_t old;       // who opened found the map that was there
+    size_t new;       // ... the map that the killed one published
+    size_t absent;    // ... nothing
+    size_t early;     // readers are told already, but nothing is new yet
+    size_t leftover;  // there is a file too many, until the next publisher
+    size_t waited;    // the second had to wait for the lock
+    size_t failures;
+    size_t drifts;
+};
+
+static void
+complain(struct tally *tally, size_t n, const char *how, const char *what)
+{
+    tally->failures += 1;
+    if (tally->failures <= (size_t)options.most_complaints) {
+        printf("  %s, first %s after %zu instructions: %s\n", tally->name, how,
+               n, what);
+    }
+}
+
+static struct tally all = {.name = "all"};
+
+/* Adds a row to what there is in all. */
+static void
+add(const struct tally *tally)
+{
+    all.points += tally->points;
+    all.failures += tally->failures;
+    all.drifts += tally->drifts;
+}
+
+static bool
+is_over(const struct tally *tally)
+{
+    return options.stops_early && all.failures + tally->failures > 0;
+}
+
+/* ---- one point ---------------------------------------------------------- */
+
+static struct recording recording;
+
+static int
+run_action(void *action)
+{
+    return (int)action_run(action, scene_path());
+}
+
+static struct work
+work_of(const struct action *action)
+{
+    return (struct work){run_action, (void *)action};
+}
+
+/* Fills the recording, after some runs in which this process and its libraries
+ * come to whatever they find out once only. */
+static bool
+record(const struct action *action, enum before before)
+{
+    struct work work = work_of(action);
+    bool is_complete = true;
+    for (int i = 0; i < 4 && is_complete; i++) {
+        struct scene scene;
+        int code;
+        scene_begin(&scene, before);
+        if (i < 3) {
+            code = freely_finish(freely_start(&work));
+            is_complete = code == STATUS_OK;
+        }
+        else {
+            is_complete = stepper_record(&work, &recording);
+        }
+        (void)scene_check_aftermath(&scene);
+        scene_end(&scene);
+    }
+    return is_complete;
+}
+
+/* A fresh scene, and a child that stands after n instructions. */
+static pid_t
+begin_point(struct scene *scene, enum before before,
+            const struct action *action, size_t n)
+{
+    struct work work = work_of(action);
+    pid_t child = 0;
+    for (int attempt = 0; attempt < 3 && child == 0; attempt++) {
+        if (attempt > 0) {
+            scene_end(scene);
+        }
+        scene_begin(scene, before);
+        child = stepper_run_to(&work, &recording, n, attempt);
+    }
+    if (child == 0) {
+        fprintf(stderr, "kill_everywhere: a signal stopped the child\n");
+        exit(EXIT_FAILURE);
+    }
+    return child;
+}
+
+/* From the last instruction to none at all: the steps that can go wrong are
+ * the late ones. False when there is nothing before n. */
+static bool
+go_back(size_t *n, size_t stride)
+{
+    if (*n == 0) {
+        return false;
+    }
+    *n -= *n < stride ? *n : stride;
+    return true;
+}
+
+/* ---- killed ------------------------------------------------------------- */
+
+static void
+count_outcome(struct tally *tally, const struct model *before,
+              const struct model *found)
+{
+    tally->old += found->generation > 0 && model_equals(found, before);
+    tally->new += found->generation > 0 && !model_equals(found, before);
+    tally->absent += found->generation == 0;
+}
+
+static const char *
+check_killed(struct scene *scene, const struct action *action,
+             struct tally *tally)
+{
+    struct model before = scene->model, after = before, found;
+    (void)model_apply(&after, action);
+    const char *complaint = scene_open(scene, &found);
+    if (complaint != NULL) {
+        return complaint;
+    }
+    count_outcome(tally, &before, &found);
+    if (!model_equals(&found, &before) && !model_equals(&found, &after)) {
+        return "who opens gets neither the old map nor the new one";
+    }
+    scene->model = found;
+    tally->early += model_equals(&found, &before) && before.generation > 0
+                    && reader_is_told(&scene->readers[0]);
+    size_t files = scene_count_files(), wanted = found.generation > 0;
+    tally->leftover += files > wanted;
+    if (files > wanted + 1) {
+        return "more than one file is left behind";
+    }
+    complaint = scene_check_readers(scene);
+    return complaint != NULL ? complaint : scene_check_aftermath(scene);
+}
+
+static struct tally
+kill_everywhere(const char *name, const struct action *action,
+                enum before before)
+{
+    struct tally tally = {.name = name};
+    if (!record(action, before)) {
+        complain(&tally, 0, "ended", "it does not even run to its end");
+        return tally;
+    }
+    size_t n = recording.count;
+    while (!is_over(&tally)) {
+        struct scene scene;
+        stepper_kill(begin_point(&scene, before, action, n));
+        const char *complaint = check_killed(&scene, action, &tally);
+        if (complaint != NULL) {
+            complain(&tally, n, "killed", complaint);
+        }
+        scene_end(&scene);
+        tally.points += 1;
+        if (!go_back(&n, options.stride)) {
+            break;
+        }
+    }
+    tally.drifts = recording.drifts;
+    return tally;
+}
+
+/* ---- two at a time ------------------------------------------------------ */
+
+/* What the two answered, and where it led. */
+struct result {
+    enum status first;  // STATUS_OK when it was killed
+    enum status second;
+    struct model model;
+};
+
+static bool
+result_equals(const struct result *left, const struct result *right)
+{
+    return left->first == right->first && left->second == right->second
+           && model_equals(&left->model, &right->model);
+}
+
+/* Whether one after the other could have led to the result. A killed one may
+ * have done all or nothing, and answers nobody. */
+static bool
+is_serial(const struct model *before, const struct action *first,
+          const struct action *second, bool is_killed,
+          const struct result *result)
+{
+    struct result forward = {.model = *before}, backward = {.model = *before},
+                  alone = {.model = *before};
+    forward.first = model_apply(&forward.model, first);
+    forward.second = model_apply(&forward.model, second);
+    backward.second = model_apply(&backward.model, second);
+    backward.first = model_apply(&backward.model, first);
+    alone.second = model_apply(&alone.model, second);
+    if (is_killed) {
+        forward.first = backward.first = STATUS_OK;
+    }
+    return result_equals(result, &forward) || result_equals(result, &backward)
+           || (is_killed && result_equals(result, &alone));
+}
+
+/* One point: lets both end and looks at what comes out. */
+static const char *
+run_race(struct scene *scene, pid_t standing, const struct action *first,
+         const struct action *second, bool is_killed, struct tally *tally)
+{
+    struct model before = scene->model, found;
+    struct work work = work_of(second);
+    struct result result = {.first = STATUS_OK};
+    int code;
+    pid_t running = freely_start(&work);
+    bool has_ended = freely_wait(running, &code);
+    tally->waited += !has_ended;
+    // Who opens in the middle must not be forgotten either.
+    const char *complaint = scene_open(scene, &found);
+    if (is_killed) {
+        stepper_kill(standing);
+    }
+    else {
+        result.first = (enum status)stepper_finish(standing);
+    }
+    if (!has_ended) {
+        code = freely_finish(running);
+    }
+    result.second = (enum status)code;
+    if (complaint == NULL) {
+        complaint = scene_open(scene, &result.model);
+    }
+    if (complaint != NULL) {
+        return complaint;
+    }
+    if (!is_serial(&before, first, second, is_killed, &result)) {
+        return "no order of the two leads to this";
+    }
+    if (scene_count_files() != (result.model.generation > 0)) {
+        return "a file is left";
+    }
+    scene->model = result.model;
+    complaint = scene_check_readers(scene);
+    return complaint != NULL ? complaint : scene_check_aftermath(scene);
+}
+
+static struct tally
+race_everywhere(const char *name, const struct action *first,
+                const struct action *second, enum before before)
+{
+    struct tally tally = {.name = name};
+    if (!record(first, before)) {
+        complain(&tally, 0, "ended", "it does not even run to its end");
+        return tally;
+    }
+    size_t n = recording.count;
+    while (!is_over(&tally)) {
+        for (int is_killed = 0; is_killed < 2; is_killed++) {
+            struct scene scene;
+            pid_t standing = begin_point(&scene, before, first, n);
+            const char *complaint =
+                run_race(&scene, standing, first, second, is_killed, &tally);
+            if (complaint != NULL) {
+                complain(&tally, n, is_killed ? "killed" : "standing",
+                         complaint);
+            }
+            scene_end(&scene);
+            tally.points += 1;
+        }
+        if (!go_back(&n, options.race_stride)) {
+            break;
+        }
+    }
+    tally.drifts = recording.drifts;
+    return tally;
+}
+
+/* ---- the program -------------------------------------------------------- */
+
+static void
+parse_options(int count, char **words)
+{
+    static const struct option known[] = {
+        {"stride", required_argument, NULL, 's'},
+        {"race-stride", required_argument, NULL, 'r'},
+        {"only", required_argument, NULL, 'o'},
+        {"directory", required_argument, NULL, 'd'},
+        {"stop-early", no_argument, NULL, 'e'},
+        {0},
+    };
+    const char *parent = "/dev/shm";
+    int option;
+    while ((option = getopt_long(count, words, "", known, NULL)) != -1) {
+        switch (option) {
+        case 's':
+            options.stride = strtoul(optarg, NULL, 10);
+            break;
+        case 'r':
+            options.race_stride = strtoul(optarg, NULL, 10);
+            break;
+        case 'o':
+            options.only = optarg;
+            break;
+        case 'd':
+            parent = optarg;
+            break;
+        case 'e':
+            options.stops_early = true;
+            break;
+        default:
+            options.stride = 0;
+            break;
+        }
+    }
+    if (options.stride == 0 || options.race_stride == 0 || optind < count) {
+        fprintf(stderr,
+                "usage: %s [--stride N] [--race-stride N] [--stop-early]\n"
+                "       [--only PART-OF-A-NAME] [--directory DIRECTORY]\n",
+                words[0]);
+        exit(2);
+    }
+    scene_create_directory(parent);
+}
+
+static bool
+is_selected(const char *name)
+{
+    return options.only == NULL || strstr(name, options.only) != NULL;
+}
+
+/* Both live on one processor: then a step is a switch and not a wake-up. */
+static void
+stay_on_one_processor(void)
+{
+    cpu_set_t allowed, one;
+    if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0) {
+        return;
+    }
+    for (size_t i = 0; i < CPU_SETSIZE; i++) {
+        if (CPU_ISSET(i, &allowed)) {
+            CPU_ZERO(&one);
+            CPU_SET(i, &one);
+            (void)sched_setaffinity(0, sizeof(one), &one);
+            return;
+        }
+    }
+}
+
+static double
+seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static void
+print_kills(void)
+{
+    printf("%-27s%7s%7s%7s%8s%7s%10s%10s\n", "killed", "points", "old", "new",
+           "absent", "early", "leftover", "failures");
+    for (size_t i = 0; i < sizeof(killed) / sizeof(killed[0]); i++) {
+        if (!is_selected(killed[i].name) || is_over(&all)) {
+            continue;
+        }
+        struct tally tally = kill_everywhere(killed[i].name, killed[i].action,
+                                             killed[i].before);
+        printf("%-27s%7zu%7zu%7zu%8zu%7zu%10zu%10zu\n", tally.name,
+               tally.points, tally.old, tally.new, tally.absent, tally.early,
+               tally.leftover, tally.failures);
+        fflush(stdout);
+        add(&tally);
+    }
+}
+
+static void
+print_races(void)
+{
+    printf("\n%-27s%7s%22s%27s\n", "first | second", "points",
+           "second had to wait", "failures");
+    for (size_t i = 0; i < sizeof(raced) / sizeof(raced[0]); i++) {
+        if (!is_selected(raced[i].name) || is_over(&all)) {
+            continue;
+        }
+        struct tally tally = race_everywhere(raced[i].name, raced[i].first,
+                                             raced[i].second, raced[i].before);
+        printf("%-27s%7zu%22zu%27zu\n", tally.name, tally.points, tally.waited,
+               tally.failures);
+        fflush(stdout);
+        add(&tally);
+    }
+}
+
+int
+main(int count, char **words)
+{
+    double start = seconds();
+    if (!stepper_is_possible()) {
+        printf("SKIPPED: only x86-64 can be single-stepped here.\n");
+        return EXIT_SUCCESS;
+    }
+    parse_options(count, words);
+    stay_on_one_processor();
+    print_kills();
+    print_races();
+    printf("\n%zu points, %zu failures, %.0f s; %zu runs took another way "
+           "than the one that was recorded\n",
+           all.points, all.failures, seconds() - start, all.drifts);
+    return all.failures == 0 && all.points > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

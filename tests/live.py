@@ -1,0 +1,132 @@
+"""What the tests of live updates share: places to publish in, and doing by hand what goes wrong."""
+
+import os
+import pathlib
+import platform
+import struct
+import time
+
+from helpers import HANG, segment_path, superseded
+
+import sharedmap
+
+# Of the system calls that a process can be asleep in, by their numbers.
+FUTEX = {"x86_64": "202", "aarch64": "98"}.get(platform.machine())
+NANOSLEEP = {"x86_64": ("35", "230"), "aarch64": ("101", "115")}.get(platform.machine())
+
+
+class Shm:
+    """A name in shared memory."""
+
+    def __init__(self, name):
+        self.name = name
+        self.path = os.fsdecode(segment_path(name))
+
+    def publish(self, entries):
+        sharedmap.share(entries, self.name, force=True)
+
+    def open(self, **options):
+        return sharedmap.sharedmap(self.name, **options)
+
+    def remove(self):
+        assert sharedmap.remove(self.name) is True
+
+    # What another process runs to do the same.
+    open_source = "sharedmap.sharedmap(name, follow=follow)"
+    publish_source = "sharedmap.share(entries, name, force=True)"
+
+
+class Saved:
+    """A path that maps are saved to."""
+
+    def __init__(self, path):
+        self.name = self.path = os.fspath(path)
+
+    def publish(self, entries):
+        sharedmap.rbtree(entries).save(self.path, force=True)
+
+    def open(self, **options):
+        return sharedmap.sharedmap.open(self.path, **options)
+
+    def remove(self):
+        os.unlink(self.path)
+
+    open_source = "sharedmap.sharedmap.open(name, follow=follow)"
+    publish_source = "sharedmap.rbtree(entries).save(name, force=True)"
+
+
+def wait_until(is_true, what):
+    """Waits for what another process or thread does; a hang is a failure, not the end of all."""
+    deadline = time.monotonic() + HANG
+    while not is_true():
+        assert time.monotonic() < deadline, f"{what}: not so after {HANG} seconds"
+        time.sleep(0.001)
+
+
+def system_call(process, thread=None):
+    """The number of the system call that a thread is asleep in, as text; "" if in none."""
+    where = pathlib.Path(f"/proc/{process}/task/{thread or process}/syscall")
+    try:
+        return where.read_text().split()[0]
+    except (FileNotFoundError, ProcessLookupError, IndexError):
+        return ""
+
+
+def wait_until_asleep(process, thread=None):
+    """Waits until the thread sleeps on a word, as wait() does."""
+    wait_until(lambda: system_call(process, thread) == FUTEX, "asleep on a word")
+
+
+def wait_until_waiting_for_a_lock(process):
+    wait_until(lambda: system_call(process) in NANOSLEEP, "asleep between two attempts")
+
+
+def has_answered(worker, seconds):
+    """Whether another process answers within that time: for those that must not."""
+    return worker._answers.poll(seconds)
+
+
+def mark_superseded(path):
+    """What a publisher does just before the rename; nobody is woken."""
+    with open(path, "r+b", buffering=0) as file:
+        assert superseded(file.read(512)) == 0
+        os.pwrite(file.fileno(), struct.pack("<I", 1), 192)
+
+
+def put_in_place(path, data, mode=0o600):
+    """Other bytes under the same path at one stroke, as a publisher's rename does it."""
+    beside = f"{path}.beside"
+    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(data)
+    os.rename(beside, path)
+
+
+def published_by_hand(place, data, mode=0o600):
+    """Publishes bytes of which the library would have made something better."""
+    mark_superseded(place.path)
+    put_in_place(place.path, data, mode)
+
+
+def damaged(data):
+    """A snapshot whose header says that its checksum is wrong."""
+    data = bytearray(data)
+    data[32] ^= 1
+    return bytes(data)
+
+
+def mappings_of(path):
+    """How many mappings of files that had this path, or have it, this process has."""
+    with open("/proc/self/maps") as maps:
+        return sum(os.fspath(path) in line for line in maps)
+
+
+def descriptors():
+    """What this process has open, number -> what it leads to."""
+    found = {}
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found[int(number)] = os.readlink(f"/proc/self/fd/{number}")
+        except FileNotFoundError:
+            pass  # the one that listed the others
+    return found
