@@ -26,7 +26,7 @@ CHECKS   := -*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserv
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help demo test test-core test-python lint format warnings analyse sanitize dist clean
+.PHONY: help demo test test-core test-python faults lint format warnings analyse sanitize dist clean
 
 help:
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -71,10 +71,11 @@ $(VENV)/.lint: pyproject.toml | $(BIN)/python
 
 # ---- look at the sources ----------------------------------------------------------------------
 
-lint: $(VENV)/.lint  ## ruff, clang-format and mypy; changes nothing
+lint: $(VENV)/.lint $(VENV)/.test  ## ruff, clang-format, mypy, pyright and stubtest; changes nothing
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
-	$(if $(wildcard src/sharedmap/*.pyi),$(BIN)/mypy)
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_stubs.py
 
 format: $(VENV)/.lint  ## lay out all sources as `make lint` wants them
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .

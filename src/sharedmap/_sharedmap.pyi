@@ -9,10 +9,20 @@ from collections.abc import ItemsView as _ItemsView
 from collections.abc import KeysView as _KeysView
 from collections.abc import ValuesView as _ValuesView
 from types import GenericAlias
-from typing import Any, ClassVar, Final, Literal, SupportsIndex, final, overload, type_check_only
+from typing import (
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    SupportsIndex,
+    TypeAlias,
+    final,
+    overload,
+    type_check_only,
+)
 
 from _typeshed import ReadableBuffer, StrOrBytesPath, SupportsKeysAndGetItem
-from typing_extensions import Self, TypeAlias, TypeVar, disjoint_base
+from typing_extensions import Self, TypeVar, disjoint_base
 
 _T = TypeVar("_T")
 _V = TypeVar("_V", default=Any)
