@@ -10,21 +10,26 @@ nothing changes that costs about as much as looking into a dict of its own.
 import argparse
 import multiprocessing
 import os
+from collections.abc import Mapping
+from queue import Queue
+from typing import Any
 
 import sharedmap
 
 NAME = f"example:settings:{os.getpid()}"  # a real service has one fixed name
 
 FIRST = {"greeting": "Hello", "limit": 100, "open": True}
-CHANGES = [
+CHANGES: list[dict[str, int | str]] = [
     {"limit": 20},
     {"greeting": "Good evening", "limit": 50},
     {"maintenance": "at midnight"},
 ]
 SECONDS = 30  # longer than anything here takes: nobody waits for ever
 
+Answers = Queue[tuple[int, int, str]]  # generation, worker, what it said
 
-def serve(request, settings):
+
+def serve(request: int, settings: Mapping[str, Any]) -> str:
     """What a worker is there for. One request sees one version of the settings, whatever comes."""
     answer = f"{settings['greeting']}, request {request}! You may ask {settings['limit']} times"
     if "maintenance" in settings:
@@ -32,7 +37,7 @@ def serve(request, settings):
     return answer
 
 
-def work(name, number, answers):
+def work(name: str, number: int, answers: Answers) -> None:
     request = 0
     with sharedmap.sharedmap(name, follow=True) as settings:
         while settings["open"]:
@@ -43,9 +48,9 @@ def work(name, number, answers):
             settings.wait(SECONDS)
 
 
-def collect(answers, generation, workers):
+def collect(answers: Answers, generation: int, workers: int) -> None:
     """Waits until each worker has answered with these settings; prints what they said."""
-    found = {}
+    found: dict[int, str] = {}
     while len(found) < workers:
         used, number, answer = answers.get(timeout=SECONDS)
         if used == generation:
@@ -54,9 +59,9 @@ def collect(answers, generation, workers):
         print(f"  worker {number}: {answer}")
 
 
-def run(workers):
+def run(workers: int) -> bool:
     context = multiprocessing.get_context("spawn")  # nothing is inherited; fork works as well
-    answers = context.Queue()
+    answers: Any = context.Queue()
     sharedmap.share(FIRST, NAME)
     processes = [
         context.Process(target=work, args=(NAME, number, answers)) for number in range(workers)
@@ -76,7 +81,7 @@ def run(workers):
     return all(process.exitcode == 0 for process in processes)
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--workers", type=int, default=3)
     options = parser.parse_args()

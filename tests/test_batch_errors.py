@@ -406,18 +406,22 @@ def test_fromkeys_of_a_subclass_makes_one():
     assert list(tree.items()) == [("a", 1), ("b", 1)]
 
 
-def test_fromkeys_of_a_class_that_makes_something_else_fills_that():
+@pytest.mark.parametrize(
+    "made", [{}, None, 1, sharedmap.rbtree()[:]], ids=lambda m: type(m).__name__
+)
+def test_fromkeys_of_a_class_that_makes_no_tree_raises_type_error(made):
     class Other(sharedmap.rbtree):
         def __new__(cls):
-            return {"there": "before"}
+            return made
 
-    assert Other.fromkeys("ab", 1) == {"there": "before", "a": 1, "b": 1}
-
-
-def test_fromkeys_of_a_class_that_makes_what_takes_no_items_raises_type_error():
-    class Other(sharedmap.rbtree):
-        def __new__(cls):
-            return 1
-
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="did not make an rbtree"):
         Other.fromkeys("ab", 1)
+
+
+def test_exception_in_the_constructor_of_a_class_passes_through_fromkeys():
+    class Failing(sharedmap.rbtree):
+        def __init__(self):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Failing.fromkeys("ab", 1)

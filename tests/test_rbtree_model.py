@@ -246,7 +246,7 @@ def test_tree_answers_like_a_dict_that_is_sorted():
     run_state_machine_as_test(
         TreeMachine,
         settings=settings(
-            max_examples=200,
+            max_examples=120,
             stateful_step_count=40,
             deadline=None,
             print_blob=True,

@@ -245,7 +245,7 @@ def test_map_answers_like_the_dict_it_was_made_from(name, tmp_path):
     run_state_machine_as_test(
         lambda: MapMachine(place),
         settings=settings(
-            max_examples=150,
+            max_examples=100,
             stateful_step_count=40,
             deadline=None,
             print_blob=True,

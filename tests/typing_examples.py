@@ -216,6 +216,8 @@ def publishing(name: str) -> None:
     assert_type(sharedmap.share({"a": b"12345678"}, name, force=True), Literal[True])
     assert_type(sharedmap.share([("a", 1)], name, True, mode=0o600), Literal[True])
     assert_type(sharedmap.share(tree, name, True), Literal[True])
+    mixed = {"a": 1, "b": "2", "c": None}
+    assert_type(sharedmap.share(mixed, name, True, huge_pages=True), Literal[True])
     assert_type(sharedmap.share({"a": [1]}, name, True, encode=pickle.dumps), Literal[True])
     now = sharedmap.sharedmap(name).generation
     assert_type(sharedmap.share({"a": 1}, name, expect=now, index="tree"), Literal[True])
@@ -300,8 +302,8 @@ def wrong_openings(name: str, shared: sharedmap.sharedmap[int]) -> None:
     sharedmap.sharedmap(name, owner=1.5)  # type: ignore[arg-type]  # pyright: ignore
     sharedmap.rbtree().dump(index="none")  # type: ignore[arg-type]  # pyright: ignore
     sharedmap.sharedmap.frombuffer("text")  # type: ignore[arg-type]  # pyright: ignore
-    sharedmap.share({"a": object()}, name)  # type: ignore[arg-type]  # pyright: ignore
-    sharedmap.update(name, {"a": object()})  # type: ignore[arg-type]  # pyright: ignore
+    sharedmap.share({1: "a"}, name)  # type: ignore[arg-type]  # pyright: ignore
+    sharedmap.update(name, {1: "a"})  # type: ignore[arg-type]  # pyright: ignore
     sharedmap.update(name, {}, [1])  # type: ignore[list-item]  # pyright: ignore
     shared["a"] = 1  # type: ignore[index]  # pyright: ignore
     shared.name = "other"  # type: ignore[misc]  # pyright: ignore

@@ -2,7 +2,8 @@
 #
 # The parameter of a map is the type of its values, and Any unless given: rbtree[int] says that
 # all values are int. Any and not the union of what can be stored, because whoever reads a map
-# knows what is in it, and would have to take the union apart at every use.
+# knows what is in it, and would have to take the union apart at every use. Nor do share() and
+# update() insist on it: checkers see a dict of int and str as one of object.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from collections.abc import ItemsView as _ItemsView
@@ -28,8 +29,6 @@ _T = TypeVar("_T")
 _V = TypeVar("_V", default=Any)
 _V_co = TypeVar("_V_co", covariant=True, default=Any)
 
-# What can be stored without the hooks.
-_Value: TypeAlias = str | bytes | int | float | bool | None
 _Encode: TypeAlias = Callable[[Any], bytes]
 _Decode: TypeAlias = Callable[[bytes], Any]
 # Who is trusted to publish: a uid, or the name of a user.
@@ -45,19 +44,6 @@ class StaleError(RuntimeError):
     expected: int
     found: int
 
-@overload
-def share(
-    mapping: SupportsKeysAndGetItem[str, _Value] | Iterable[tuple[str, _Value]],
-    name: str,
-    force: bool = False,
-    *,
-    mode: int = 0o600,
-    expect: int | None = None,
-    index: _Index = "hash",
-    huge_pages: bool = False,
-    encode: None = None,
-) -> Literal[True]: ...
-@overload
 def share(
     mapping: SupportsKeysAndGetItem[str, object] | Iterable[tuple[str, object]],
     name: str,
@@ -67,23 +53,14 @@ def share(
     expect: int | None = None,
     index: _Index = "hash",
     huge_pages: bool = False,
-    encode: _Encode,
+    encode: _Encode | None = None,
 ) -> Literal[True]: ...
-@overload
-def update(
-    name: str,
-    changes: SupportsKeysAndGetItem[str, _Value] | Iterable[tuple[str, _Value]],
-    remove: Iterable[str] = (),
-    *,
-    encode: None = None,
-) -> int: ...
-@overload
 def update(
     name: str,
     changes: SupportsKeysAndGetItem[str, object] | Iterable[tuple[str, object]],
     remove: Iterable[str] = (),
     *,
-    encode: _Encode,
+    encode: _Encode | None = None,
 ) -> int: ...
 def remove(name: str, /) -> bool: ...
 def names() -> list[str]: ...
