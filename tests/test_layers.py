@@ -89,7 +89,7 @@ SEEN_BY_BINDING = {
 }
 
 # Modules of the standard library that the binding may ask for, when they are first needed.
-IMPORTED_BY_BINDING = {"collections.abc", "os.path", "pwd"}
+IMPORTED_BY_BINDING = {"collections.abc", "os", "pwd"}
 
 SYSTEM_CALLS = [
     "access",

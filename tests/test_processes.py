@@ -228,6 +228,32 @@ def test_forked_child_uses_the_tree_that_a_thread_of_its_parent_is_publishing(na
         thread.join()
 
 
+def test_forked_child_uses_the_tree_that_threads_of_its_parent_publish_in_turn(name):
+    """One of them has just begun to wait for the other, or has just been let in."""
+    tree = sharedmap.rbtree({str(number): "x" for number in range(10)})
+    stop = threading.Event()
+
+    def publish_without_pause():
+        while not stop.is_set():
+            tree.share(name, force=True)
+
+    def use_tree():
+        signal.alarm(10)
+        tree["child"] = "x"
+        tree.dump()
+        return len(tree) == 11
+
+    threads = [threading.Thread(target=publish_without_pause) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert all(in_child(use_tree) == 0 for _ in range(200))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
 def test_forked_child_does_not_hold_the_memory_of_a_half_written_map(name):
     """A child forked while a thread publishes gets no descriptor of the file without a name."""
     tree = sharedmap.rbtree()

@@ -92,7 +92,8 @@ raise_status(struct state *state, enum status status, PyObject *name)
 }
 
 PyObject *
-raise_no_space(PyObject *name, uint64_t needed, uint64_t available)
+raise_no_space(PyObject *name, uint64_t needed, uint64_t available,
+               bool is_file)
 {
     char message[256];
     if (needed <= available) {
@@ -100,6 +101,12 @@ raise_no_space(PyObject *name, uint64_t needed, uint64_t available)
                       "the snapshot's %llu bytes would fit, but the file "
                       "system has no room for one more file",
                       (unsigned long long)needed);
+    }
+    else if (is_file) {
+        PyOS_snprintf(message, sizeof(message),
+                      "the snapshot needs %llu bytes and %llu are free",
+                      (unsigned long long)needed,
+                      (unsigned long long)available);
     }
     else {
         PyOS_snprintf(message, sizeof(message),

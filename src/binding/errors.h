@@ -16,7 +16,8 @@ raise_status(struct state *state, enum status status, PyObject *name);
 
 /* OSError(ENOSPC) with what was needed, what there was, and what to do. */
 PyObject *
-raise_no_space(PyObject *name, uint64_t needed, uint64_t available);
+raise_no_space(PyObject *name, uint64_t needed, uint64_t available,
+               bool is_file);
 
 /* StaleError with both generations; 0 stands for none. */
 PyObject *

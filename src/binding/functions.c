@@ -125,7 +125,8 @@ run_update(struct state *state, PyObject *object, const struct batch *puts,
             result = PyLong_FromUnsignedLongLong(update.generation);
         }
         else if (status == STATUS_NO_SPACE) {
-            raise_no_space(object, update.needed, segment_space(name.path));
+            raise_no_space(object, update.needed, segment_space(name.path),
+                           false);
         }
         else {
             raise_status(state, status, object);

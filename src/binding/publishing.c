@@ -34,7 +34,8 @@ publishing_result(struct state *state, const struct target *target,
     }
     if (status == STATUS_NO_SPACE) {
         return raise_no_space(target->object, target->needed,
-                              segment_space(target->path));
+                              segment_space(target->path),
+                              target->terms.is_durable);
     }
     if (status == STATUS_STALE) {
         return raise_stale(state, target->object, target->terms.expected,

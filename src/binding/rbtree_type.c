@@ -232,7 +232,8 @@ rbtree_py_set(PyObject *self, PyObject *const *args, Py_ssize_t count)
     Py_RETURN_TRUE;
 }
 
-/* Under the guard: takes the node's entry and removes it. */
+/* Under the guard: takes the node's entry and removes it, unless its value
+ * still wants the decoder. */
 static enum answer
 take_node(RBTreeObject *self, const struct rbtree_node *node,
           enum item_kind kind, struct item *item)
@@ -244,8 +245,26 @@ take_node(RBTreeObject *self, const struct rbtree_node *node,
     if (item_take(item, self->base.state, &entry, kind, self->decode) < 0) {
         return ANSWER_FAILED;
     }
-    rbtree_remove(self->tree, entry.key);
+    if (!item->is_encoded) {
+        rbtree_remove(self->tree, entry.key);
+    }
     return ANSWER_YES;
+}
+
+/* The value or pair that was taken. One that wanted the decoder is removed
+ * only now: what cannot be decoded is not lost. */
+static PyObject *
+finish_taking(RBTreeObject *self, struct item *item, PyObject *key)
+{
+    bool was_encoded = item->is_encoded;
+    PyObject *taken_key = Py_NewRef(key != NULL ? key : item->key);
+    PyObject *result = item_finish(item);
+    if (result != NULL && was_encoded && delete_key(self, taken_key) < 0) {
+        // Another thread was faster; then nothing is left to remove.
+        PyErr_Clear();
+    }
+    Py_DECREF(taken_key);
+    return result;
 }
 
 static PyObject *
@@ -275,7 +294,7 @@ rbtree_py_pop(PyObject *object, PyObject *const *args, Py_ssize_t count)
         }
         PyErr_SetObject(PyExc_KeyError, args[0]);
     }
-    return answer == ANSWER_YES ? item_finish(&item) : NULL;
+    return answer == ANSWER_YES ? finish_taking(self, &item, args[0]) : NULL;
 }
 
 /* Under the guard: the node at an index that counts from the end if it is
@@ -324,7 +343,7 @@ rbtree_py_popitem(PyObject *object, PyObject *args, PyObject *keywords)
                         is_empty ? "popitem(): rbtree is empty"
                                  : "popitem(): index out of range");
     }
-    return answer == ANSWER_YES ? item_finish(&item) : NULL;
+    return answer == ANSWER_YES ? finish_taking(self, &item, NULL) : NULL;
 }
 
 static PyObject *

@@ -214,11 +214,19 @@ absolute_path(PyObject *path)
     if (!PyUnicode_FSDecoder(path, &decoded)) {
         return NULL;
     }
-    PyObject *module = PyImport_ImportModule("os.path");
-    if (module != NULL) {
-        absolute = PyObject_CallMethod(module, "abspath", "(O)", decoded);
-        Py_DECREF(module);
+    // Not abspath(): it takes "link/.." for nothing.
+    PyObject *module = PyImport_ImportModule("os");
+    PyObject *folder =
+        module != NULL ? PyObject_CallMethod(module, "getcwd", NULL) : NULL;
+    PyObject *path_module =
+        folder != NULL ? PyObject_GetAttrString(module, "path") : NULL;
+    if (path_module != NULL) {
+        absolute =
+            PyObject_CallMethod(path_module, "join", "OO", folder, decoded);
     }
+    Py_XDECREF(path_module);
+    Py_XDECREF(folder);
+    Py_XDECREF(module);
     Py_DECREF(decoded);
     return absolute;
 }
@@ -241,7 +249,8 @@ open_buffer(PyTypeObject *type, PyObject *data, const struct options *options)
 {
     SnapshotObject *snapshot =
         snapshot_open_buffer(state_of_type(type), data, options->decode);
-    return snapshot != NULL ? create(type, snapshot, SOURCE_BUFFER, data)
+    // The snapshot holds the buffer; the handle would hold it beyond close().
+    return snapshot != NULL ? create(type, snapshot, SOURCE_BUFFER, Py_None)
                             : NULL;
 }
 
@@ -364,10 +373,18 @@ sharedmap_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
     owner = self->rules.has_owner ? PyLong_FromUnsignedLong(self->rules.owner)
                                   : Py_NewRef(Py_None);
     if (reopen != NULL && source != NULL && owner != NULL) {
-        result = Py_BuildValue(
-            "O(iOOOO)", reopen, (int)self->source_kind, source,
-            self->is_following ? Py_True : Py_False,
-            snapshot->decode != NULL ? snapshot->decode : Py_None, owner);
+        // What a subclass in Python keeps besides.
+        PyObject *dict = PyObject_GetAttrString(object, "__dict__");
+        if (dict == NULL) {
+            PyErr_Clear();
+            dict = Py_NewRef(Py_None);
+        }
+        result = Py_BuildValue("O(iOOOO)O", reopen, (int)self->source_kind,
+                               source, self->is_following ? Py_True : Py_False,
+                               snapshot->decode != NULL ? snapshot->decode
+                                                        : Py_None,
+                               owner, dict);
+        Py_DECREF(dict);
     }
     Py_XDECREF(owner);
     Py_XDECREF(source);

@@ -110,13 +110,14 @@ items_view_sq_contains(PyObject *object, PyObject *pair)
     {
         return 0;
     }
+    // Asked for first: a KeyError of the decoder is not a missing key.
+    int contains = PySequence_Contains(mapping, PyTuple_GET_ITEM(pair, 0));
+    if (contains <= 0) {
+        return contains;
+    }
     PyObject *value = PyObject_GetItem(mapping, PyTuple_GET_ITEM(pair, 0));
     if (value == NULL) {
-        if (!PyErr_ExceptionMatches(PyExc_KeyError)) {
-            return -1;
-        }
-        PyErr_Clear();
-        return 0;
+        return -1;
     }
     int result =
         PyObject_RichCompareBool(value, PyTuple_GET_ITEM(pair, 1), Py_EQ);

@@ -17,6 +17,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -237,6 +239,22 @@ segment_space(const char *path)
         return 0;
     }
     return (uint64_t)space.f_bavail * space.f_frsize;
+}
+
+void
+system_temporary_path(const char *path, const char *mark,
+                      char temporary[TEMPORARY_PATH_SIZE])
+{
+    const char *slash = strrchr(path, '/');
+    size_t folder = slash != NULL ? (size_t)(slash + 1 - path) : 0;
+    size_t name = strlen(path + folder);
+    size_t room = NAME_MAX - strlen(mark);
+    // A name that is as long as a name can be gives way to the mark.
+    if (name > room) {
+        name = room;
+    }
+    snprintf(temporary, TEMPORARY_PATH_SIZE, "%.*s%s", (int)(folder + name),
+             path, mark);
 }
 
 bool

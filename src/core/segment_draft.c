@@ -60,8 +60,9 @@ system_random_path(const char *path, char temporary[TEMPORARY_PATH_SIZE])
     enum status status = segment_unique_id(id);
     if (status == STATUS_OK) {
         memcpy(&digits, id, sizeof(digits));
-        snprintf(temporary, TEMPORARY_PATH_SIZE, "%s~%016" PRIx64, path,
-                 digits);
+        char mark[1 + 16 + 1];
+        snprintf(mark, sizeof(mark), "~%016" PRIx64, digits);
+        system_temporary_path(path, mark, temporary);
     }
     return status;
 }

@@ -266,8 +266,8 @@ link_temporary(struct draft *draft, const char *path,
                char temporary[TEMPORARY_PATH_SIZE])
 {
     // Nobody but us has names with a tilde; saved files live among others.
-    snprintf(temporary, TEMPORARY_PATH_SIZE, "%s%s", path,
-             terms->is_durable ? ".sharedmap~" : "~");
+    system_temporary_path(path, terms->is_durable ? ".sharedmap~" : "~",
+                          temporary);
     unlink(temporary);
     if (system_link_draft(draft, temporary)) {
         return STATUS_OK;
@@ -409,7 +409,7 @@ segment_remove(const char *path)
     if (status != STATUS_OK) {
         return status;
     }
-    snprintf(temporary, sizeof(temporary), "%s~", path);
+    system_temporary_path(path, "~", temporary);
     unlink(temporary);
     holder_mark_superseded(&holder);
     if (unlink(path) < 0) {

@@ -68,6 +68,11 @@ system_close(int descriptor);
 void
 system_unlink(const char *path);
 
+/* Fills the path with a mark at the end of its name. */
+void
+system_temporary_path(const char *path, const char *mark,
+                      char temporary[TEMPORARY_PATH_SIZE]);
+
 /* Fills a temporary name for the path that nobody can guess. STATUS_SYSTEM. */
 enum status
 system_random_path(const char *path, char temporary[TEMPORARY_PATH_SIZE]);
