@@ -89,13 +89,16 @@ analyse:  ## clang-tidy: follow every path through the core and the binding
 	clang-tidy --quiet --warnings-as-errors='*' --checks='$(CHECKS)' \
 	    $(wildcard src/core/*.c src/binding/*.c) -- $(C_RELEASE)
 
+# What reads bytes and builds objects; what starts many processes takes too long with these.
+SANITIZED := $(addprefix tests/test_,rbtree.py sharedmap.py errors.py foreign_files.py dump.py get_many.py)
+
 # gcc's runtimes go before Python; one leak report per interpreter would drown all others.
 sanitize: export UBSAN_OPTIONS = halt_on_error=1:print_stacktrace=1
 sanitize:  ## all tests again, with gcc's address and undefined-behaviour sanitizers
 	$(MAKE) test-core CC=gcc CORE_BUILD=build/sanitize CORE_SANITIZE='-fsanitize=address,undefined -fno-omit-frame-pointer'
 	CC=gcc SHAREDMAP_DEBUG=1 SHAREDMAP_SANITIZE=address,undefined $(MAKE) VENV=.venvs/sanitize .venvs/sanitize/.test
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so.6)" \
-	    ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc .venvs/sanitize/bin/pytest -m 'not slow' $(PYTEST_ARGS)
+	    ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc .venvs/sanitize/bin/pytest -m 'not slow' $(SANITIZED) $(PYTEST_ARGS)
 
 # ---- hand it out --------------------------------------------------------------------------------
 

@@ -139,7 +139,7 @@ recall_by_handle(SharedMapObject *self, PyObject *key)
 
 /* What is not in the cache is looked up out of line: a hit must not pay for
  * the frame of a search. */
-static Py_NO_INLINE PyObject *
+static __attribute__((noinline)) PyObject *
 subscript_uncached(PyObject *self, PyObject *key)
 {
     PyObject *value;
