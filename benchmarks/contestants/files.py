@@ -1,0 +1,255 @@
+"""Peers that publish a file which readers map: LMDB, cdb, MARISA, SQLite."""
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from .. import prepare
+from .base import Contestant
+
+IPC_RMID = 0
+NO_ORDER = {"prefix": "keeps no order"}
+
+
+ENOUGH = 250_000  # random ones of 1 M keys lie on practically all pages
+
+
+class Lmdb(Contestant):
+    """A B+ tree; values are read in one transaction that stays open."""
+
+    name = "lmdb"
+    title = "py-lmdb, transaction reused"
+    modules = ("lmdb",)
+    distributions = ("lmdb",)
+    largest = 1_000_000_000
+    hit = "get(k.encode()).decode()"
+    miss = "get(k.encode())"
+    many = "[get(k.encode()).decode() for k in q]"  # getmulti() takes a third longer
+    scan = "[(k.decode(), v.decode()) for k, v in cursor()]"
+    prefix = "scan_prefix(k.encode())"
+    walk = "sum(1 for _ in cursor())"
+
+    def start(self) -> None:
+        import lmdb
+
+        self.lmdb = lmdb
+
+    imports = start
+
+    def publish(self, data: dict[str, str]) -> None:
+        self.replace_file(lambda path: self.write(path, data))
+
+    def write(self, path: str, data: dict[str, str]) -> None:
+        """All in one transaction and in key order, which is the fastest way."""
+        pairs = sorted((key.encode(), value.encode()) for key, value in data.items())
+        room = 2**24 + 4 * sum(len(key) + len(value) + 32 for key, value in pairs)
+        options = {"map_size": room, "subdir": False, "lock": False, "sync": False}
+        with self.lmdb.open(path, **options) as store, store.begin(write=True) as change:
+            change.cursor().putmulti(pairs, append=True)
+
+    def open(self) -> dict[str, Any]:
+        store = self.lmdb.open(str(self.path), subdir=False, readonly=True, lock=False)
+        reading = store.begin()
+        cursor = reading.cursor()
+
+        def scan_prefix(prefix: bytes) -> list[tuple[str, str]]:
+            found = []
+            if cursor.set_range(prefix):
+                for key, value in cursor:
+                    if not key.startswith(prefix):
+                        break
+                    found.append((key.decode(), value.decode()))
+            return found
+
+        return {
+            "store": store,
+            "get": reading.get,
+            "cursor": reading.cursor,
+            "scan_prefix": scan_prefix,
+        }
+
+    def close(self, names: dict[str, Any]) -> None:
+        names["store"].close()
+        names.clear()
+
+
+class TinyCdb(Contestant):
+    """Debian's libcdb through the binding in cdb_binding.c."""
+
+    name = "tinycdb"
+    title = "tinycdb, C binding"
+    largest = 40_000_000  # a cdb ends at 4 GiB
+    why_largest = "a cdb holds up to 4 GiB"
+    scan = "m.items()"
+    why = NO_ORDER
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return prepare.build_cdb()
+
+    @classmethod
+    def versions(cls) -> dict[str, str]:
+        return {"libcdb": prepare.cdb_version()}
+
+    def start(self) -> None:
+        sys.path.insert(0, str(prepare.cdb_folder()))
+        import cdb_binding
+
+        self.cdb = cdb_binding
+
+    imports = start
+
+    def publish(self, data: dict[str, str]) -> None:
+        self.replace_file(lambda path: self.cdb.write(path, data))
+
+    def open(self) -> dict[str, Any]:
+        m = self.cdb.Reader(str(self.path))
+        return {"m": m, "get": m.get}
+
+
+class Marisa(Contestant):
+    """A trie that stores shared prefixes and suffixes once."""
+
+    name = "marisa-trie"
+    title = "marisa_trie.BytesTrie, mapped"
+    modules = ("marisa_trie",)
+    distributions = ("marisa-trie",)
+    quick = False
+    enough = ENOUGH
+    hit = "m[k][0].decode()"
+    many = "[m[k][0].decode() for k in q]"
+    scan = "[(k, v.decode()) for k, v in m.items()]"
+    prefix = "[(key, v.decode()) for key, v in m.items(k)]"
+
+    def start(self) -> None:
+        import marisa_trie
+
+        self.trie = marisa_trie.BytesTrie
+
+    imports = start
+
+    def publish(self, data: dict[str, str]) -> None:
+        trie = self.trie((key, value.encode()) for key, value in data.items())
+        self.replace_file(trie.save)
+
+    def open(self) -> dict[str, Any]:
+        m = self.trie()
+        m.mmap(str(self.path))
+        return {"m": m}
+
+
+class Sqlite(Contestant):
+    """One table WITHOUT ROWID, mapped, opened as immutable."""
+
+    name = "sqlite3"
+    title = "sqlite3, mmap, immutable"
+    modules = ("sqlite3",)
+    quick = False
+    enough = ENOUGH
+    hit = "execute(one, (k,)).fetchone()[0]"
+    miss = "execute(one, (k,)).fetchone()"
+    many = "list(map(dict(execute(some, q)).get, q))"
+    scan = "execute('select k, v from t order by k').fetchall()"
+    prefix = "execute(between, (k, k + last)).fetchall()"
+    walk = "sum(1 for _ in execute('select k, v from t'))"
+
+    @classmethod
+    def versions(cls) -> dict[str, str]:
+        import sqlite3
+
+        return {"sqlite": sqlite3.sqlite_version}
+
+    def start(self) -> None:
+        import sqlite3
+
+        self.connect = sqlite3.connect
+
+    imports = start
+
+    def publish(self, data: dict[str, str]) -> None:
+        self.replace_file(lambda path: self.write(path, data))
+
+    def write(self, path: str, data: dict[str, str]) -> None:
+        connection = self.connect(path)
+        connection.execute("pragma journal_mode = off")
+        connection.execute("pragma synchronous = off")
+        connection.execute("create table t (k text primary key, v text) without rowid")
+        connection.executemany("insert into t values (?, ?)", sorted(data.items()))
+        connection.commit()
+        connection.close()
+
+    def open(self) -> dict[str, Any]:
+        connection = self.connect(f"file:{self.path}?immutable=1&mode=ro", uri=True)
+        connection.execute(f"pragma mmap_size = {2 * os.path.getsize(self.path)}")
+        marks = ", ".join("?" * 1000)
+        return {
+            "connection": connection,
+            "execute": connection.cursor().execute,
+            "one": "select v from t where k = ?",
+            "some": f"select k, v from t where k in ({marks})",
+            "between": "select k, v from t where k >= ? and k < ? order by k",
+            "last": chr(sys.maxunicode),
+        }
+
+    def close(self, names: dict[str, Any]) -> None:
+        names["connection"].close()
+        names.clear()
+
+
+class Ancestor(Contestant):
+    """sharedmap 1.0.6 in C++; it has the same module name, so it lives in a folder of its own."""
+
+    name = "ancestor"
+    title = "sharedmap 1.0.6 (C++)"
+    largest = 1_000_000
+    enough = ENOUGH
+    hit = "get(k)"
+    miss = "get(k)"
+    scan = None
+    why = {"scan": "can not iterate", "prefix": "has no range queries"}  # noqa: RUF012
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return prepare.install_ancestor()
+
+    @classmethod
+    def versions(cls) -> dict[str, str]:
+        return {"sharedmap (C++)": prepare.ANCESTOR.partition("==")[2]}
+
+    def start(self) -> None:
+        sys.path.insert(0, str(prepare.ancestor_folder()))
+        import sharedmap
+
+        self.module = sharedmap
+
+    imports = start
+
+    def publish(self, data: dict[str, str]) -> None:
+        tree = self.module.rbtree()
+        put = tree.set
+        for key, value in data.items():
+            put(key, value)
+        self.remove()
+        before = set(segments())
+        tree.share(self.place)
+        self.written = {n: size for n, size in segments().items() if n not in before}
+
+    def published_bytes(self) -> int:
+        return sum(self.written.values())
+
+    def open(self) -> dict[str, Any]:
+        return {"get": self.module.sharedmap(self.place).get}
+
+    def remove(self) -> None:
+        """By number: the ancestor's own remove() does not find the segment with number 0."""
+        for number in getattr(self, "written", {}):
+            ctypes.CDLL(None).shmctl(number, IPC_RMID, None)
+        self.written = {}
+
+
+def segments() -> dict[int, int]:
+    """Number and size of each System V segment."""
+    lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+    return {int(fields[1]): int(fields[3]) for fields in map(str.split, lines)}

@@ -1,0 +1,148 @@
+"""Results as SVG."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("svg")
+from matplotlib import pyplot
+from matplotlib.ticker import FuncFormatter
+
+from .results import FACTORS, OPERATIONS, TITLES, Key, Results, size_title
+
+STYLE = {
+    "svg.fonttype": "none",  # text stays text: smaller, and readers can search it
+    "svg.hashsalt": "sharedmap",
+    "font.size": 9,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "white",
+}
+COLORS = {
+    name: pyplot.get_cmap("tab20")(index % 20)
+    for index, name in enumerate(name for name in TITLES if name != "dict")
+}
+COLORS["dict"] = "black"
+RATIOS = ("hit", "miss", "many", "hot-same", "scan")
+HIGHEST = 30  # servers take hundreds of times as long; they would flatten all other lines
+BARS = ("publish", "insert", "overhead", "pss", "rate-2", "open")
+
+
+def draw(results: Results, folder: Path) -> dict[str, str]:
+    """Draws what there is; gives file names and titles."""
+    pictures = {}
+    with pyplot.rc_context(STYLE):
+        for operation in RATIOS:
+            if figure := ratios(results, operation):
+                title = f"{OPERATIONS[operation].title}: ratio to the dict"
+                pictures[save(figure, folder, operation)] = title
+        for operation in BARS:
+            if figure := bars(results, operation):
+                about = OPERATIONS[operation]
+                pictures[save(figure, folder, operation)] = f"{about.title}, {about.unit}"
+    return pictures
+
+
+def save(figure: Any, folder: Path, operation: str) -> str:
+    name = f"{operation}.svg"
+    figure.savefig(folder / name, metadata={"Date": None, "Creator": None}, bbox_inches="tight")
+    pyplot.close(figure)
+    text = folder.joinpath(name).read_text("utf-8")
+    lines = [line.rstrip() for line in text.splitlines()]
+    folder.joinpath(name).write_text("\n".join(lines) + "\n", "utf-8")
+    return name
+
+
+def ratios(results: Results, operation: str) -> Any:
+    """Ratio to the dict by size, one panel for each shape."""
+    lines: dict[str, dict[str, dict[int, float]]] = {}
+    for key in results.series:
+        if key.operation == operation and key.contestant != "dict":
+            ratio = results.ratio(key)
+            if ratio is not None:
+                lines.setdefault(key.shape, {}).setdefault(key.contestant, {})[key.size] = ratio
+    if not lines:
+        return None
+    panels = sorted(lines)
+    figure, axes = pyplot.subplots(
+        1, len(panels), figsize=(2.8 * len(panels) + 1, 3.6), sharey=True, squeeze=False
+    )
+    for axis, shape in zip(axes[0], panels, strict=True):
+        axis.axhline(1, color="black", linewidth=1)
+        for name in TITLES:
+            if points := lines[shape].get(name):
+                sizes = sorted(points)
+                width = 2.2 if name.startswith("sharedmap") else 1.1
+                axis.plot(
+                    sizes,
+                    [points[size] for size in sizes],
+                    marker="o",
+                    markersize=3.5,
+                    linewidth=width,
+                    color=COLORS[name],
+                    label=TITLES[name],
+                )
+        sizes = sorted({size for points in lines[shape].values() for size in points})
+        axis.set(xscale="log", yscale="log", title=f"shape {shape}")
+        axis.set_xticks(sizes, [size_title(size) for size in sizes])
+        axis.minorticks_off()
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    lowest = min(min(points.values()) for panel in lines.values() for points in panel.values())
+    axes[0][0].set_ylim(min(0.5, lowest) / 1.3, HIGHEST)
+    axes[0][0].set_ylabel("ratio to dict; below 1 is faster")
+    handles = {
+        label: handle
+        for axis in axes[0]
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        handles.values(), handles.keys(), loc="upper center", bbox_to_anchor=(0.5, 0), ncols=4
+    )
+    figure.suptitle(f"{OPERATIONS[operation].title} (above {HIGHEST}: see the tables)")
+    figure.tight_layout()
+    return figure
+
+
+def bars(results: Results, operation: str) -> Any:
+    """Each contestant at the largest size that most have been measured at, by shape."""
+    about = OPERATIONS[operation]
+    keys = [key for key in results.series if key.operation == operation]
+    keys = [key for key in keys if key.size <= 1_000_000]
+    if not keys:
+        return None
+    size = max(key.size for key in keys)
+    keys = [key for key in keys if key.size == size]
+    names = [name for name in TITLES if any(key.contestant == name for key in keys)]
+    shapes = sorted({key.shape for key in keys})
+    medians = {key: FACTORS[about.unit] * results.series[key].quartiles()[1] for key in keys}
+    low, high = min(medians.values()), max(medians.values())
+    is_wide = low > 0 and high > 30 * low  # on a logarithmic axis a bar's length means nothing
+    figure, axis = pyplot.subplots(figsize=(8, 0.6 + 0.36 * len(names)))
+    height = 0.8 / len(shapes)
+    for number, shape in enumerate(shapes):
+        for row, name in enumerate(names):
+            value = medians.get(Key(name, shape, size, operation))
+            if value is None:
+                continue
+            shade = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd")[number % 4]
+            label = f"shape {shape}" if shape not in axis.get_legend_handles_labels()[1] else None
+            place = row + (number + 0.5) * height - 0.4
+            if is_wide:
+                axis.plot(value, place, "o", markersize=4, color=shade, label=label)
+            else:
+                axis.barh(place, value, height, color=shade, label=label)
+    axis.set_yticks(range(len(names)), [TITLES[name] for name in names])
+    axis.invert_yaxis()
+    if is_wide:
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_xlabel(f"{about.unit}; {about.better} is better")
+    axis.set_title(f"{about.title}, {size_title(size)} entries")
+    handles, labels = axis.get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    if len(unique) > 1:
+        axis.legend(unique.values(), unique.keys(), loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure

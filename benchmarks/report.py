@@ -1,0 +1,202 @@
+"""Results as Markdown: index.md with the marks and plots, tables.md with all figures."""
+
+from pathlib import Path
+
+from . import marks, plots
+from .results import FACTORS, OPERATIONS, TITLES, Key, Results, Series, quartiles, size_title
+from .shapes import TITLES as SHAPES
+
+HEAD = """# Benchmarks
+
+All figures on these pages come from one command, which compares everything in the same run:
+
+    {commands}
+
+Each contestant reads in a process of its own. They take turns, in a new order for each repeat, all
+with the same questions: fresh `str` objects in random order, made outside the timed part. A figure
+is the median over the repeats; what stands in square brackets are the first and third quartile.
+A ratio is the median of the ratios to the dict **in the same repeat**: on a machine that has other
+work as well it tells more than the times. The dict is a plain dict in the reader's own process,
+unpickled there, as a worker process would get it.
+
+| shape | keys | raw bytes per entry |
+|---|---|---|
+{shapes}
+
+Values are 32 characters.
+"""
+
+
+def write(results: Results, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    results.save(folder / "results.json")
+    pictures = plots.draw(results, folder)
+    folder.joinpath("index.md").write_text(index(results, pictures), "utf-8")
+    folder.joinpath("tables.md").write_text(tables(results), "utf-8")
+
+
+def shapes_of(results: Results) -> list[str]:
+    return sorted({key.shape for key in results.series})
+
+
+def sizes_of(results: Results) -> list[int]:
+    return sorted({key.size for key in results.series})
+
+
+# ---- index.md ---------------------------------------------------------------------------------
+
+
+def index(results: Results, pictures: dict[str, str]) -> str:
+    shapes = shapes_of(results)
+    rows = []
+    for shape in shapes:
+        facts = [results.facts.get(f"{shape} {size}") for size in sizes_of(results)]
+        raw = ", ".join(f"{fact['raw bytes per entry']:.1f}" for fact in facts if fact)
+        rows.append(f"| {shape} | {SHAPES[shape]} | {raw} |")
+    commands = "\n    ".join(dict.fromkeys(run["command"] for run in results.runs))
+    parts = [
+        HEAD.format(commands=commands, shapes="\n".join(rows)),
+        names_note(results),
+        "## Marks\n",
+        "What this package has set out to reach. **Bold** is more than that; – was not measured "
+        "in these runs or does not exist for that shape. What is compared is described above each "
+        "of the [tables](tables.md).\n",
+        marks.markdown(results, shapes) + "\n",
+        "## Plots\n",
+        *(f"![{title}]({name})\n" for name, title in pictures.items()),
+        "## All figures\n",
+        "[tables.md](tables.md) has a table for each operation, "
+        "[results.json](results.json) every sample.\n",
+        "## Where, when and with what\n",
+        machine(results),
+        "## Who is missing where\n",
+        missing(results),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def names_note(results: Results) -> str:
+    for size in sizes_of(results):
+        facts = results.facts.get(f"U {size}")
+        if facts and facts["entries"] != size:
+            return (
+                f"Under {size_title(size)}, shape U holds all {facts['entries']:,} names that "
+                "there are.\n"
+            )
+    return ""
+
+
+def machine(results: Results) -> str:
+    lines = []
+    for number, run in enumerate(results.runs, 1):
+        if len(results.runs) > 1:
+            lines.append(f"Run {number}:\n")
+        for name in ("date", "command", "processor", "cores", "memory", "kernel", "C library"):
+            lines.append(f"- {name}: {run[name]}")
+        lines.append(f"- compiler of CPython: {run['compiler']}")
+        lines.append(f"- transparent huge pages: {run['huge pages']}")
+        versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+        lines.append(f"- versions: {versions}")
+        lines.append(
+            f"- load average before and after: {run['load before']} and {run['load after']}; "
+            f"took {run['seconds'] / 60:.1f} minutes, {run['repeats']} repeats\n"
+        )
+    lines.append("Spread: " + spread(results) + "\n")
+    return "\n".join(lines)
+
+
+def spread(results: Results) -> str:
+    """How much the ratios of repeats differ, over all series of several repeats."""
+    widths = []
+    for key in results.series:
+        ratios = results.ratios(key)
+        if len(ratios) >= 3 and key.contestant != "dict":
+            first, middle, third = quartiles(ratios)
+            widths.append((third - first) / middle)
+    if not widths:
+        return "no series has three repeats."
+    _, middle, third = quartiles(widths)
+    return (
+        f"half of all ratios to the dict have an interquartile range below {middle:.0%} of "
+        f"their median, three quarters of them below {third:.0%}."
+    )
+
+
+def missing(results: Results) -> str:
+    """One line for each contestant and reason."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for found in results.missing:
+        where = places.setdefault((found["contestant"], found["reason"]), [])
+        if found["where"] and found["where"] not in where:
+            where.append(found["where"])
+    if not places:
+        return "Nobody.\n"
+    lines = []
+    for (name, reason), where in places.items():
+        scope = f" ({'; '.join(where)})" if where else ""
+        lines.append(f"- {TITLES.get(name, name)}{scope}: {reason}")
+    return "\n".join(lines) + "\n"
+
+
+# ---- tables.md --------------------------------------------------------------------------------
+
+
+def tables(results: Results) -> str:
+    parts = [
+        "# Benchmarks: all figures\n",
+        "Median [first quartile–third quartile] × median ratio to the dict in the same repeats. "
+        "What was measured where and how is in [index.md](index.md).\n",
+    ]
+    for name in OPERATIONS:
+        if any(key.operation == name for key in results.series):
+            parts += [table(results, name)]
+    return "\n".join(parts)
+
+
+def table(results: Results, operation: str) -> str:
+    about = OPERATIONS[operation]
+    keys = [key for key in results.series if key.operation == operation]
+    sizes = sorted({key.size for key in keys})
+    lines = [
+        f"## {about.title}\n",
+        f"{about.text} In {about.unit}; {about.better} is better.\n",
+        f"| shape | contestant | {' | '.join(map(size_title, sizes))} |",
+        f"|---|---|{'---|' * len(sizes)}",
+    ]
+    for shape in sorted({key.shape for key in keys}):
+        for contestant in TITLES:
+            cells = [cell(results, Key(contestant, shape, size, operation)) for size in sizes]
+            if any(cells):
+                row = " | ".join(text or "–" for text in cells)
+                lines.append(f"| {shape} | {TITLES[contestant]} | {row} |")
+    return "\n".join(lines) + "\n"
+
+
+def cell(results: Results, key: Key) -> str:
+    series = results.series.get(key)
+    if series is None:
+        return ""
+    text = figures(series, OPERATIONS[key.operation].unit)
+    ratio = results.ratio(key)
+    if ratio is None or key.operation == "overhead" or (key.contestant == "dict" and ratio == 1):
+        return text
+    return f"{text} × {multiple(ratio)}"
+
+
+def multiple(ratio: float) -> str:
+    if ratio < 0.001:
+        return "<0.001"
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"
+
+
+def figures(series: Series, unit: str) -> str:
+    first, middle, third = (number(FACTORS[unit] * value) for value in series.quartiles())
+    if len(series.samples) < 2:
+        return middle
+    return f"{middle} [{first}–{third}]"
+
+
+def number(value: float) -> str:
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
