@@ -247,7 +247,7 @@ def test_forked_child_uses_the_tree_that_threads_of_its_parent_publish_in_turn(n
     for thread in threads:
         thread.start()
     try:
-        assert all(in_child(use_tree) == 0 for _ in range(200))
+        assert all(in_child(use_tree) == 0 for _ in range(150))
     finally:
         stop.set()
         for thread in threads:

@@ -1,128 +1,99 @@
 /* binding/guard.c
  *
- * Publishing takes long, so it releases the GIL, and a fork can happen in the
- * middle of it. A guard that is held for publishing listens for that.
+ * Publishing takes long, so it releases the GIL, and a fork can happen at any
+ * moment of it, also between taking the lock and saying so. Therefore a guard
+ * remembers how many forks lie behind the process that used it last.
  *
  * Not here: what the guard is held for; see rbtree_publish.c.
  */
 #include "binding/guard.h"
 
-/* The thread that published is not in the child, and the old lock is lost with
- * it. */
-static void
-free_in_child(struct fork_listener *listener)
-{
-    struct guard *guard = (struct guard *)listener;
-#ifdef Py_GIL_DISABLED
-    guard->mutex = (PyMutex){0};
-#else
-    guard->publish_lock = PyThread_allocate_lock();
-    guard->is_publishing = false;
-#endif
-}
-
-static void
-begin_listening(struct guard *guard)
-{
-    guard->listener.in_child = free_in_child;
-    fork_list_lock();
-    fork_list_add(&guard->listener);
-    fork_list_unlock();
-}
-
-static void
-end_listening(struct guard *guard)
-{
-    fork_list_lock();
-    (void)fork_list_remove(&guard->listener);
-    fork_list_unlock();
-}
-
 #ifdef Py_GIL_DISABLED
 
-int
-guard_init(struct guard *guard)
+/* The threads of a child may get here at the same time; one of them renews the
+ * mutex while the others wait for the few instructions that it takes. */
+void
+guard_renew(struct guard *guard)
 {
-    guard->mutex = (PyMutex){0};
-    return 0;
+    const uint64_t now = fork_list_generation();
+    uint64_t seen = atomic_load(&guard->generation);
+    while (seen != now) {
+        if (seen != GUARD_IS_RENEWED
+            && atomic_compare_exchange_strong(&guard->generation, &seen,
+                                              GUARD_IS_RENEWED))
+        {
+            guard->mutex = (PyMutex){0};
+            atomic_store(&guard->generation, now);
+            return;
+        }
+        seen = atomic_load(&guard->generation);
+    }
 }
 
 void
-guard_clear(struct guard *guard)
+guard_init(struct guard *guard)
 {
-    (void)guard;
+    guard->mutex = (PyMutex){0};
+    atomic_init(&guard->generation, fork_list_generation());
 }
 
 void
 guard_begin_publish(struct guard *guard)
 {
-    PyMutex_Lock(&guard->mutex);
-    begin_listening(guard);
+    guard_lock(guard);
 }
 
 void
 guard_end_publish(struct guard *guard)
 {
-    end_listening(guard);
-    PyMutex_Unlock(&guard->mutex);
-}
-
-void
-guard_wait_for_publisher(struct guard *guard)
-{
-    PyMutex_Lock(&guard->mutex);
     PyMutex_Unlock(&guard->mutex);
 }
 
 #else
 
-int
+void
 guard_init(struct guard *guard)
 {
+    guard->generation = fork_list_generation();
+    guard->publishing = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     guard->is_publishing = false;
-    guard->publish_lock = PyThread_allocate_lock();
-    if (guard->publish_lock == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    return 0;
 }
 
-void
-guard_clear(struct guard *guard)
+/* With the GIL, so nobody else does. */
+static void
+renew_in_child(struct guard *guard)
 {
-    if (guard->publish_lock != NULL) {
-        PyThread_free_lock(guard->publish_lock);
-        guard->publish_lock = NULL;
+    if (guard->generation != fork_list_generation()) {
+        guard_init(guard);
     }
 }
 
 void
 guard_begin_publish(struct guard *guard)
 {
+    renew_in_child(guard);
     Py_BEGIN_ALLOW_THREADS
-    PyThread_acquire_lock(guard->publish_lock, WAIT_LOCK);
+    pthread_mutex_lock(&guard->publishing);
     Py_END_ALLOW_THREADS
     guard->is_publishing = true;
-    begin_listening(guard);
 }
 
 void
 guard_end_publish(struct guard *guard)
 {
-    end_listening(guard);
     guard->is_publishing = false;
-    PyThread_release_lock(guard->publish_lock);
+    pthread_mutex_unlock(&guard->publishing);
 }
 
 void
 guard_wait_for_publisher(struct guard *guard)
 {
+    renew_in_child(guard);
     // The next publisher may be quicker than we are: look again.
     while (guard->is_publishing) {
         Py_BEGIN_ALLOW_THREADS
-        PyThread_acquire_lock(guard->publish_lock, WAIT_LOCK);
-        PyThread_release_lock(guard->publish_lock);
+        pthread_mutex_lock(&guard->publishing);
+        pthread_mutex_unlock(&guard->publishing);
         Py_END_ALLOW_THREADS
     }
 }

@@ -15,7 +15,7 @@
  *
  * A child that is forked while a thread of its parent publishes has the tree,
  * whole, and nobody who would ever end the publishing: there the guard is
- * free again.
+ * free again, which the first who wants it there makes true.
  */
 #ifndef SHAREDMAP_BINDING_GUARD_H
 #define SHAREDMAP_BINDING_GUARD_H
@@ -23,27 +23,54 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "core/fork_list.h"
 
-struct guard {
-    struct fork_listener listener;  // first; listed while publishing
 #ifdef Py_GIL_DISABLED
+
+struct guard {
     PyMutex mutex;
-#else
-    PyThread_type_lock publish_lock;  // owned
-    bool is_publishing;               // guarded by the GIL
-#endif
+    // What fork_list_generation() said when the mutex was made.
+    _Atomic uint64_t generation;
 };
 
-/* -1 with MemoryError. */
-int
-guard_init(struct guard *guard);
+#define GUARD_IS_RENEWED UINT64_MAX
 
-/* Accepts what is all zero. */
 void
-guard_clear(struct guard *guard);
+guard_renew(struct guard *guard);
+
+static inline void
+guard_lock(struct guard *guard)
+{
+    if (atomic_load_explicit(&guard->generation, memory_order_acquire)
+        != fork_list_generation())
+    {
+        guard_renew(guard);
+    }
+    PyMutex_Lock(&guard->mutex);
+}
+
+#else
+
+struct guard {
+    pthread_mutex_t publishing;  // waited for without the GIL
+    bool is_publishing;          // guarded by the GIL
+    // What fork_list_generation() said when the mutex was made.
+    uint64_t generation;
+};
+
+/* Waits until nobody publishes. */
+void
+guard_wait_for_publisher(struct guard *guard);
+
+#endif
+
+void
+guard_init(struct guard *guard);
 
 void
 guard_begin_publish(struct guard *guard);
@@ -51,15 +78,11 @@ guard_begin_publish(struct guard *guard);
 void
 guard_end_publish(struct guard *guard);
 
-/* Waits until nobody publishes. */
-void
-guard_wait_for_publisher(struct guard *guard);
-
 static inline void
 guard_begin_read(struct guard *guard)
 {
 #ifdef Py_GIL_DISABLED
-    PyMutex_Lock(&guard->mutex);
+    guard_lock(guard);
 #else
     (void)guard;
 #endif
@@ -79,7 +102,7 @@ static inline void
 guard_begin_change(struct guard *guard)
 {
 #ifdef Py_GIL_DISABLED
-    PyMutex_Lock(&guard->mutex);
+    guard_lock(guard);
 #else
     if (guard->is_publishing) {
         guard_wait_for_publisher(guard);

@@ -53,10 +53,7 @@ rbtree_create_object(PyTypeObject *type, PyObject *encode, PyObject *decode)
     self->base.methods = &rbtree_mapping_methods;
     self->encode = Py_XNewRef(encode);
     self->decode = Py_XNewRef(decode);
-    if (guard_init(&self->guard) < 0) {
-        Py_DECREF(self);
-        return NULL;
-    }
+    guard_init(&self->guard);
     enum status status = rbtree_create(&self->tree);
     if (status != STATUS_OK) {
         Py_DECREF(self);
@@ -148,7 +145,6 @@ rbtree_tp_dealloc(PyObject *object)
     }
     (void)rbtree_tp_clear(object);
     rbtree_destroy(self->tree);
-    guard_clear(&self->guard);
     type->tp_free(self);
     Py_DECREF(type);
 }

@@ -5,7 +5,7 @@
  * fork() takes the lock before and gives it back after, in parent and child;
  * so the list is whole in both.
  *
- * Not here: what the listeners do; see segment_fork.c and binding/guard.c.
+ * Not here: what the listeners do; see segment_fork.c.
  */
 #include "core/fork_list.h"
 
@@ -15,6 +15,7 @@
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t handlers_once = PTHREAD_ONCE_INIT;
 static struct fork_listener *listeners;  // guarded by the mutex
+static uint64_t generation;  // changes only where there is one thread
 
 static void
 before_fork(void)
@@ -31,6 +32,7 @@ after_fork_in_parent(void)
 static void
 after_fork_in_child(void)
 {
+    generation += 1;
     while (listeners != NULL) {
         struct fork_listener *listener = listeners;
         listeners = listener->next;
@@ -46,6 +48,13 @@ install_handlers(void)
     // as long as it lives, but nothing is lost.
     (void)pthread_atfork(before_fork, after_fork_in_parent,
                          after_fork_in_child);
+}
+
+uint64_t
+fork_list_generation(void)
+{
+    pthread_once(&handlers_once, install_handlers);
+    return generation;
 }
 
 void

@@ -11,6 +11,7 @@
 #define SHAREDMAP_CORE_FORK_LIST_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct fork_listener {
     // Called in the child, which has one thread, with the list locked; the
@@ -18,6 +19,11 @@ struct fork_listener {
     void (*in_child)(struct fork_listener *listener);
     struct fork_listener *next;
 };
+
+/* How many forks lie between the process that used the list first and this
+ * one: who remembers another number looks at something of a parent's. */
+uint64_t
+fork_list_generation(void);
 
 /* Holds off forks, and everybody else who locks the list: for a few
  * instructions or a system call that is as short. */
