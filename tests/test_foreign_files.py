@@ -861,6 +861,19 @@ def test_share_with_force_over_a_file_that_others_may_write_replaces_it_and_writ
         assert shared["a"] == 2
 
 
+def test_update_of_a_file_that_others_may_write_raises_permission_error(names):
+    # It would take over what anybody may have written, and map a file that can be cut short.
+    name = names()
+    sharedmap.share({"a": 1}, name)
+    os.chmod(segment_path(name), 0o666)
+    before = read_header(name)
+    with pytest.raises(PermissionError) as caught:
+        sharedmap.update(name, {"b": 2})
+    assert caught.value.filename == name
+    assert read_header(name) == before
+    assert len(names.files()) == 1
+
+
 def test_remove_of_a_file_that_others_may_write_removes_it_and_writes_nothing(names):
     name = names()
     sharedmap.share({"a": 1}, name)

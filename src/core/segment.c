@@ -25,6 +25,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "core/fork_list.h"
 #include "core/segment_system.h"
 #include "core/snapshot_header.h"
 
@@ -282,14 +283,21 @@ holder_map(const struct holder *holder, struct segment *segment)
     if (fstat(holder->file.descriptor, &file) < 0) {
         return STATUS_SYSTEM;
     }
+    // Who may write to it could cut it short while it is mapped.
+    if ((file.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+        return STATUS_OTHERS_MAY_WRITE;
+    }
+    // A copy of the mapping in a forked child would keep the lock; so no fork
+    // may come in between.
+    fork_list_lock();
     enum status status = map_file(segment, holder->file.descriptor, &file);
-    // A copy of the mapping in a forked child would keep the lock.
     if (status == STATUS_OK
         && madvise((void *)segment->bytes, segment->size, MADV_DONTFORK) < 0)
     {
         segment_close(segment);
         status = STATUS_SYSTEM;
     }
+    fork_list_unlock();
     return status;
 }
 
