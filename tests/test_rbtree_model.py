@@ -176,7 +176,7 @@ class TreeMachine(ReadingMachine):
         self.dict |= entries
 
     # Not from few: the tests would mostly be of trees with nothing in them.
-    @precondition(lambda self: len(self.dict) > 12)
+    @precondition(lambda self: not 0 < len(self.dict) < 12)
     @rule()
     def clear(self):
         assert self.tree.clear() is None

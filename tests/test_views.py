@@ -246,6 +246,24 @@ def test_what_leaves_the_keys_alone_does_not_disturb_an_iteration(kind, no_chang
     assert len(list(elements)) == 2
 
 
+@pytest.mark.parametrize(
+    "no_change",
+    [
+        lambda mapping: mapping.update(),
+        lambda mapping: mapping.update({}),
+        lambda mapping: mapping.update([]),
+        lambda mapping: mapping.__ior__({}),
+        lambda mapping: mapping.clear(),
+        lambda mapping: mapping.pop("a", None),
+    ],
+)
+def test_nothing_done_to_an_empty_tree_does_not_disturb_an_iteration(no_change):
+    for mapping in (tree_of({}), {}):
+        keys = iter(mapping)
+        no_change(mapping)
+        assert list(keys) == []
+
+
 @each_view
 def test_view_of_a_map_outlives_its_close(kind):
     shared = map_of(ENTRIES)

@@ -244,7 +244,7 @@ rbtree_build(struct rbtree *tree, const struct entry *entries, size_t count)
         return status;
     }
     tree->count = count;
-    tree->version += 1;
+    tree->version += count > 0;
     return STATUS_OK;
 }
 
@@ -532,6 +532,7 @@ rbtree_create(struct rbtree **created)
 void
 rbtree_clear(struct rbtree *tree)
 {
+    const bool had_entries = tree->count > 0;
     // Children first, without a stack: climb by the parent links.
     struct rbtree_node *node = tree->root;
     while (node != NULL) {
@@ -553,7 +554,8 @@ rbtree_clear(struct rbtree *tree)
     tree->root = NULL;
     tree->count = 0;
     tree->memory = 0;
-    tree->version += 1;
+    // Who walks what was empty before has missed nothing.
+    tree->version += had_entries;
 }
 
 void
