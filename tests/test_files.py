@@ -685,7 +685,7 @@ def test_full_file_system_raises_enospc_and_leaves_what_was_there(as_root, worke
                 force=force,
             )
         assert caught.value.errno == errno.ENOSPC
-        assert caught.value.filename == path if force else path + "2"
+        assert caught.value.filename == (path if force else path + "2")
         # It is not /dev/shm that is full.
         assert "/dev/shm" not in str(caught.value)
     assert worker.eval("os.listdir(os.path.dirname(path))") == ["fruit.map"]

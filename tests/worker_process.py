@@ -7,6 +7,7 @@ Started as a program of its own, it has nothing from the test process but the pi
 
 import contextlib
 import os
+import signal
 import traceback
 from multiprocessing.connection import Connection
 
@@ -14,6 +15,8 @@ import sharedmap
 
 
 def main():
+    # A shell starts what runs in the background with this signal ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     requests = Connection(os.dup(0), writable=False)
     answers = Connection(os.dup(1), readable=False)
     # Whatever a test prints must not get between the answers.
