@@ -38,9 +38,16 @@ guard_init(struct guard *guard)
 }
 
 void
+guard_clear(struct guard *guard)
+{
+    (void)guard;
+}
+
+int
 guard_begin_publish(struct guard *guard)
 {
     guard_lock(guard);
+    return 0;
 }
 
 void
@@ -54,12 +61,13 @@ guard_end_publish(struct guard *guard)
 void
 guard_init(struct guard *guard)
 {
-    guard->generation = fork_list_generation();
-    guard->publishing = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    guard->lock = NULL;
     guard->is_publishing = false;
+    guard->generation = fork_list_generation();
 }
 
-/* With the GIL, so nobody else does. */
+/* In a child nobody will ever release what a thread of the parent may have
+ * locked; that lock is lost with the thread. */
 static void
 renew_in_child(struct guard *guard)
 {
@@ -69,20 +77,38 @@ renew_in_child(struct guard *guard)
 }
 
 void
+guard_clear(struct guard *guard)
+{
+    renew_in_child(guard);
+    if (guard->lock != NULL) {
+        PyThread_free_lock(guard->lock);
+        guard->lock = NULL;
+    }
+}
+
+int
 guard_begin_publish(struct guard *guard)
 {
     renew_in_child(guard);
+    if (guard->lock == NULL) {
+        guard->lock = PyThread_allocate_lock();
+    }
+    if (guard->lock == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
     Py_BEGIN_ALLOW_THREADS
-    pthread_mutex_lock(&guard->publishing);
+    PyThread_acquire_lock(guard->lock, WAIT_LOCK);
     Py_END_ALLOW_THREADS
     guard->is_publishing = true;
+    return 0;
 }
 
 void
 guard_end_publish(struct guard *guard)
 {
     guard->is_publishing = false;
-    pthread_mutex_unlock(&guard->publishing);
+    PyThread_release_lock(guard->lock);
 }
 
 void
@@ -92,8 +118,8 @@ guard_wait_for_publisher(struct guard *guard)
     // The next publisher may be quicker than we are: look again.
     while (guard->is_publishing) {
         Py_BEGIN_ALLOW_THREADS
-        pthread_mutex_lock(&guard->publishing);
-        pthread_mutex_unlock(&guard->publishing);
+        PyThread_acquire_lock(guard->lock, WAIT_LOCK);
+        PyThread_release_lock(guard->lock);
         Py_END_ALLOW_THREADS
     }
 }

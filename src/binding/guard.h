@@ -23,7 +23,6 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -57,9 +56,9 @@ guard_lock(struct guard *guard)
 #else
 
 struct guard {
-    pthread_mutex_t publishing;  // waited for without the GIL
-    bool is_publishing;          // guarded by the GIL
-    // What fork_list_generation() said when the mutex was made.
+    PyThread_type_lock lock;  // owned; NULL until somebody publishes
+    bool is_publishing;       // guarded by the GIL, as all of this
+    // What fork_list_generation() said when the lock was made.
     uint64_t generation;
 };
 
@@ -72,7 +71,12 @@ guard_wait_for_publisher(struct guard *guard);
 void
 guard_init(struct guard *guard);
 
+/* Accepts what is all zero. */
 void
+guard_clear(struct guard *guard);
+
+/* -1 with MemoryError. */
+int
 guard_begin_publish(struct guard *guard);
 
 void

@@ -46,7 +46,9 @@ publish(RBTreeObject *self, struct target *target)
     struct entry *entries = NULL;
     size_t count;
     enum status status;
-    guard_begin_publish(&self->guard);
+    if (guard_begin_publish(&self->guard) < 0) {
+        return NULL;
+    }
     Py_BEGIN_ALLOW_THREADS
     status = gather(self->tree, &entries, &count);
     if (status == STATUS_OK) {
@@ -150,7 +152,10 @@ dump(RBTreeObject *self, PyObject *name, enum snapshot_index index)
         return NULL;
     }
     struct snapshot_options options = {.label = label.slice, .index = index};
-    guard_begin_publish(&self->guard);
+    if (guard_begin_publish(&self->guard) < 0) {
+        text_clear(&label);
+        return NULL;
+    }
     enum status status = gather(self->tree, &entries, &count);
     if (status == STATUS_OK) {
         bytes = dump_entries(entries, count, &options, &status);

@@ -145,6 +145,7 @@ rbtree_tp_dealloc(PyObject *object)
     }
     (void)rbtree_tp_clear(object);
     rbtree_destroy(self->tree);
+    guard_clear(&self->guard);
     type->tp_free(self);
     Py_DECREF(type);
 }
