@@ -14,13 +14,26 @@ struct arena_chunk {
     unsigned char bytes[];
 };
 
-enum { CHUNK_SIZE = (1 << 20) - sizeof(struct arena_chunk) };
+/* Each chunk is twice as large as the one before, so that few entries cost
+ * little and many come in large pages. */
+enum { SMALLEST = 1 << 14, LARGEST = 1 << 24 };
+
+static size_t
+next_size(const struct arena *arena)
+{
+    size_t size = SMALLEST;
+    if (arena->newest != NULL) {
+        size = 2 * (arena->newest->size + sizeof(struct arena_chunk));
+    }
+    return (size < LARGEST ? size : LARGEST) - sizeof(struct arena_chunk);
+}
 
 enum status
 arena_keep(struct arena *arena, struct slice *bytes)
 {
     if (bytes->size > arena->room || arena->newest == NULL) {
-        size_t size = bytes->size > CHUNK_SIZE ? bytes->size : CHUNK_SIZE;
+        size_t size = next_size(arena);
+        size = bytes->size > size ? bytes->size : size;
         struct arena_chunk *chunk = NULL;
         if (size <= SIZE_MAX - sizeof(*chunk)) {
             chunk = memory_allocate(sizeof(*chunk) + size);

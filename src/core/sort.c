@@ -8,10 +8,10 @@
  *     | 'u' 's' 'e' 'r' ... | 17 |   ->  entries[17]
  *
  * The order of the pieces is the order of the bytes, because the first byte is
- * loaded highest. Many items are sorted by radix, a byte a pass and only those
- * bytes that differ; few by quicksort; very few by insertion. Items with equal
- * pieces go on with the next eight bytes: so what keys have in common is read
- * once, which is what paths and URLs want.
+ * loaded highest. Many items are sorted by radix, by the highest bits in which
+ * their pieces differ; few by quicksort; very few by insertion. Items with
+ * equal pieces go on with the next eight bytes: so what keys have in common is
+ * read once, which is what paths and URLs want.
  *
  *     depth 0    | < | < |  equal pieces  | < | < |
  *     depth 8            | < | equal  | < |
@@ -36,8 +36,10 @@
 
 enum {
     PIECE_SIZE = 8,
-    FEW = 12,     // up to here insertion
-    MANY = 1024,  // from here on radix
+    FEW = 12,        // up to here insertion
+    MANY = 512,      // from here on radix
+    DIGIT_BITS = 8,  // as many places to write to as the first cache holds
+    PASSES = 5,
 };
 
 struct item {
@@ -48,9 +50,16 @@ struct item {
 struct sorting {
     const struct entry *entries;
     struct item *items;
-    struct item *spare;  // as many
+    struct item *spare;  // as many; borrowed from what will be the result
     bool has_equal;      // two keys turned out to be equal
+    size_t starts[1 << DIGIT_BITS];  // of the items with each digit
 };
+
+static inline struct slice
+item_key(const struct sorting *sorting, const struct item *item)
+{
+    return sorting->entries[item->index].key;
+}
 
 static bool
 is_ascending(const struct entry *entries, size_t count)
@@ -78,21 +87,29 @@ piece_at(struct slice key, size_t depth)
     return __builtin_bswap64(piece);
 }
 
-static void
-load_pieces(struct sorting *sorting, size_t low, size_t high, size_t depth)
+/* For a walk over items: their entries are asked for first, then the bytes
+ * that those point to. */
+static inline void
+prefetch_key(const struct sorting *sorting, size_t i, size_t high,
+             size_t depth)
 {
-    // The entry is asked for first, then the bytes that it points to.
     const size_t ahead = 16;
-    const struct entry *entries = sorting->entries;
-    struct item *items = sorting->items;
-    for (size_t i = low; i < high; i++) {
-        if (i + 2 * ahead < high) {
-            __builtin_prefetch(&entries[items[i + 2 * ahead].index]);
-            __builtin_prefetch(entries[items[i + ahead].index].key.bytes
-                               + depth);
-        }
-        items[i].piece = piece_at(entries[items[i].index].key, depth);
+    const struct item *items = sorting->items;
+    if (i + 2 * ahead < high) {
+        __builtin_prefetch(&sorting->entries[items[i + 2 * ahead].index]);
+        __builtin_prefetch(item_key(sorting, &items[i + ahead]).bytes + depth);
     }
+}
+
+/* The bits in which any two of the pieces differ. */
+static uint64_t
+differing_bits(const struct item *items, size_t count)
+{
+    uint64_t differing = 0;
+    for (size_t i = 1; i < count; i++) {
+        differing |= items[i].piece ^ items[0].piece;
+    }
+    return differing;
 }
 
 /* Two items of keys that agree before `depth`. */
@@ -103,8 +120,8 @@ is_before(struct sorting *sorting, const struct item *left,
     if (left->piece != right->piece) {
         return left->piece < right->piece;
     }
-    struct slice left_key = sorting->entries[left->index].key;
-    struct slice right_key = sorting->entries[right->index].key;
+    struct slice left_key = item_key(sorting, left);
+    struct slice right_key = item_key(sorting, right);
     // Both have at least `depth` bytes, or they would be equal so far.
     size_t skip =
         left_key.size < right_key.size ? left_key.size : right_key.size;
@@ -201,12 +218,16 @@ next_pieces(struct sorting *sorting, struct range range)
     size_t depth = range.depth + PIECE_SIZE;
     size_t longer = range.low;
     for (size_t i = range.low; i < range.high; i++) {
-        if (sorting->entries[items[i].index].key.size <= depth) {
+        prefetch_key(sorting, i, range.high, depth);
+        struct slice key = item_key(sorting, &items[i]);
+        if (key.size <= depth) {
             swap(&items[i], &items[longer++]);
+        }
+        else {
+            items[i].piece = piece_at(key, depth);
         }
     }
     heap_sort(sorting, range.low, longer, range.depth);
-    load_pieces(sorting, longer, range.high, depth);
     return (struct range){longer, range.high, depth};
 }
 
@@ -260,61 +281,108 @@ quicksort_step(struct sorting *sorting, struct range range)
     return sort_smaller(sorting, outer, inner);
 }
 
-/* Sorts the items of a range by their pieces, from the lowest byte to the
- * highest; each pass keeps what the ones before it did. */
-static void
-radix_sort(struct sorting *sorting, struct range range)
+/* Moves the bits in which the pieces differ together, which leaves their order
+ * as it is: ASCII letters need 5 bits of 8, digits 4. Of each byte all bits
+ * below its highest differing one stay. Returns how many bits remain. */
+static unsigned
+pack_pieces(struct item *items, size_t count, uint64_t differing)
 {
-    size_t counts[PIECE_SIZE][256] = {{0}};
-    size_t count = range.high - range.low;
-    struct item *from = sorting->items + range.low;
-    struct item *to = sorting->spare + range.low;
+    struct {
+        unsigned shift;
+        unsigned bits;
+    } part[PIECE_SIZE];
+    unsigned parts = 0, total = 0;
+    for (unsigned byte = PIECE_SIZE; byte-- > 0;) {
+        unsigned in_byte = differing >> 8 * byte & 0xFF;
+        if (in_byte != 0) {
+            part[parts].shift = 8 * byte;
+            part[parts].bits = 32 - (unsigned)__builtin_clz(in_byte);
+            total += part[parts].bits;
+            parts += 1;
+        }
+    }
     for (size_t i = 0; i < count; i++) {
-        for (unsigned byte = 0; byte < PIECE_SIZE; byte++) {
-            counts[byte][from[i].piece >> 8 * byte & 0xFF] += 1;
+        uint64_t packed = 0;
+        for (unsigned k = 0; k < parts; k++) {
+            uint64_t mask = (UINT64_C(1) << part[k].bits) - 1;
+            packed = packed << part[k].bits
+                     | (items[i].piece >> part[k].shift & mask);
         }
+        items[i].piece = packed;
     }
-    for (unsigned byte = 0; byte < PIECE_SIZE; byte++) {
-        size_t *starts = counts[byte];
-        if (starts[from[0].piece >> 8 * byte & 0xFF] == count) {
-            continue;  // the same in all of them
-        }
-        size_t start = 0;
-        for (unsigned value = 0; value < 256; value++) {
-            size_t next = start + starts[value];
-            starts[value] = start;
-            start = next;
-        }
-        for (size_t i = 0; i < count; i++) {
-            to[starts[from[i].piece >> 8 * byte & 0xFF]++] = from[i];
-        }
-        struct item *swapped = from;
-        from = to;
-        to = swapped;
+    return total;
+}
+
+/* Sorts items by some bits of their pieces; those that agree in them keep
+ * their order. */
+static void
+deal(struct sorting *sorting, const struct item *items, struct item *dealt,
+     size_t count, unsigned shift, unsigned bits)
+{
+    size_t *starts = sorting->starts;
+    const uint64_t mask = (UINT64_C(1) << bits) - 1;
+    memset(starts, 0, sizeof(*starts) << bits);
+    for (size_t i = 0; i < count; i++) {
+        starts[items[i].piece >> shift & mask] += 1;
     }
-    if (from != sorting->items + range.low) {
-        memcpy(to, from, count * sizeof(*to));
+    size_t start = 0;
+    for (size_t value = 0; value <= mask; value++) {
+        size_t next = start + starts[value];
+        starts[value] = start;
+        start = next;
+    }
+    for (size_t i = 0; i < count; i++) {
+        dealt[starts[items[i].piece >> shift & mask]++] = items[i];
     }
 }
 
-/* Radix, then what has equal pieces goes on with the next ones. Answers with
- * the largest range that is left; all others are sorted. */
+/* Sorts by the highest bits that differ, as many as will tell most items from
+ * each other, the lower of them first. Returns how many bits are left. */
+static unsigned
+radix_sort(struct sorting *sorting, struct range range, uint64_t differing)
+{
+    struct item *items = sorting->items + range.low;
+    struct item *spare = sorting->spare + range.low;
+    size_t count = range.high - range.low;
+    unsigned total = pack_pieces(items, count, differing);
+    unsigned left =
+        total > PASSES * DIGIT_BITS ? total - PASSES * DIGIT_BITS : 0;
+    for (unsigned shift = left; shift < total; shift += DIGIT_BITS) {
+        unsigned bits =
+            total - shift < DIGIT_BITS ? total - shift : DIGIT_BITS;
+        deal(sorting, items, spare, count, shift, bits);
+        struct item *swapped = items;
+        items = spare;
+        spare = swapped;
+    }
+    if (items != sorting->items + range.low) {
+        memcpy(spare, items, count * sizeof(*items));
+    }
+    return left;
+}
+
+/* Answers with the largest range that is left; all others are sorted. */
 static struct range
 radix_step(struct sorting *sorting, struct range range)
 {
     const struct item *items = sorting->items;
+    uint64_t differing =
+        differing_bits(items + range.low, range.high - range.low);
+    if (differing == 0) {
+        return next_pieces(sorting, range);
+    }
+    unsigned left = radix_sort(sorting, range, differing);
     struct range largest = {range.low, range.low, range.depth};
-    radix_sort(sorting, range);
     for (size_t low = range.low, high; low < range.high; low = high) {
         high = low + 1;
-        while (high < range.high && items[high].piece == items[low].piece) {
+        while (high < range.high
+               && items[high].piece >> left == items[low].piece >> left)
+        {
             high += 1;
         }
         if (high - low > 1) {
             largest = sort_smaller(
-                sorting,
-                next_pieces(sorting, (struct range){low, high, range.depth}),
-                largest);
+                sorting, (struct range){low, high, range.depth}, largest);
         }
     }
     return largest;
@@ -328,10 +396,12 @@ sort_range(struct sorting *sorting, struct range range)
     while (range.high - range.low > FEW) {
         size_t before = range.high - range.low;
         size_t depth = range.depth;
-        range = before >= MANY ? radix_step(sorting, range)
-                               : quicksort_step(sorting, range);
-        bool is_slow =
-            range.depth == depth && range.high - range.low > before / 8 * 7;
+        bool is_many = before >= MANY;
+        range = is_many ? radix_step(sorting, range)
+                        : quicksort_step(sorting, range);
+        // Radix gets on by some bits each time, whatever they are.
+        bool is_slow = !is_many && range.depth == depth
+                       && range.high - range.low > before / 8 * 7;
         if (is_slow && --patience == 0) {
             heap_sort(sorting, range.low, range.high, range.depth);
             return;
@@ -369,20 +439,23 @@ drop_all_but_last(struct entry *entries, size_t count)
     return kept;
 }
 
+_Static_assert(sizeof(struct item) <= sizeof(struct entry),
+               "the result has room for the spare items");
+
 enum status
 sort_entries(struct entry **entries, size_t *count)
 {
     if (is_ascending(*entries, *count)) {
         return STATUS_OK;
     }
+    struct entry *sorted = memory_allocate_array(*count, sizeof(*sorted));
     struct sorting sorting = {
         .entries = *entries,
         .items = memory_allocate_array(*count, sizeof(struct item)),
-        .spare = memory_allocate_array(*count, sizeof(struct item)),
+        .spare = (struct item *)sorted,
     };
-    struct entry *sorted = memory_allocate_array(*count, sizeof(*sorted));
     enum status status = STATUS_NO_MEMORY;
-    if (sorting.items != NULL && sorting.spare != NULL && sorted != NULL) {
+    if (sorting.items != NULL && sorted != NULL) {
         for (size_t i = 0; i < *count; i++) {
             sorting.items[i] =
                 (struct item){piece_at((*entries)[i].key, 0), i};
@@ -399,7 +472,6 @@ sort_entries(struct entry **entries, size_t *count)
         status = STATUS_OK;
     }
     memory_release(sorted);
-    memory_release(sorting.spare);
     memory_release(sorting.items);
     return status;
 }

@@ -73,11 +73,17 @@ static void
 test_small_copies_share_their_memory(void)
 {
     struct arena arena = {0};
-    for (int i = 0; i < 6000; i++) {
+    for (int i = 0; i < 1600; i++) {
         struct slice slice = SLICE("0123456789");
         CHECK_STATUS(arena_keep(&arena, &slice), STATUS_OK);
     }
     CHECK_EQUAL(memory_outstanding(), 1);
+    // Later ones in ever larger pieces of memory.
+    for (int i = 0; i < 1000000; i++) {
+        struct slice slice = SLICE("0123456789");
+        CHECK_STATUS(arena_keep(&arena, &slice), STATUS_OK);
+    }
+    CHECK(memory_outstanding() < 12);
     arena_clear(&arena);
 }
 

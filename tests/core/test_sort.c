@@ -311,7 +311,7 @@ test_sort_without_memory_changes_nothing(void)
     struct entry *address = entries;
     memcpy(before, entries, sizeof(before));
     for (int forever = 0; forever < 2; forever++) {
-        for (long successes = 0; successes < 3; successes++) {
+        for (long successes = 0; successes < 2; successes++) {
             size_t count = 1000;
             memory_fail_after(successes, forever);
             CHECK_STATUS(sort_entries(&entries, &count), STATUS_NO_MEMORY);
