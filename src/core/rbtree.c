@@ -32,8 +32,8 @@ opposite(enum side side)
 struct rbtree {
     struct rbtree_node *root;
     size_t count;
-    size_t memory;
     uint64_t version;
+    struct node_memory memory;
 };
 
 /* ---- shape -------------------------------------------------------------- */
@@ -167,16 +167,13 @@ rbtree_put(struct rbtree *tree, struct slice key, struct value value)
         prefetch_children(node);
         int order = slice_compare(key, rbtree_node_key(node));
         if (order == 0) {
-            tree->memory -= rbtree_node_memory(node);
-            enum status status = rbtree_node_set_value(node, value);
-            tree->memory += rbtree_node_memory(node);
-            return status;
+            return rbtree_node_set_value(&tree->memory, node, value);
         }
         parent = node;
         side = order < 0 ? LEFT : RIGHT;
         node = node->child[side];
     }
-    enum status status = rbtree_node_create(&node, key, value);
+    enum status status = rbtree_node_create(&tree->memory, &node, key, value);
     if (status != STATUS_OK) {
         return status;
     }
@@ -189,7 +186,6 @@ rbtree_put(struct rbtree *tree, struct slice key, struct value value)
     }
     repair_after_insertion(tree, node);
     tree->count += 1;
-    tree->memory += rbtree_node_memory(node);
     tree->version += 1;
     return STATUS_OK;
 }
@@ -210,15 +206,14 @@ build_subtree(struct rbtree *tree, const struct entry *entries, size_t count,
         return STATUS_OK;
     }
     size_t middle = count / 2;
-    enum status status =
-        rbtree_node_create(top, entries[middle].key, entries[middle].value);
+    enum status status = rbtree_node_create(
+        &tree->memory, top, entries[middle].key, entries[middle].value);
     if (status != STATUS_OK) {
         return status;
     }
     struct rbtree_node *node = *top;
     node->parent = parent;
     node->is_red = levels == 0;
-    tree->memory += rbtree_node_memory(node);
     status = build_subtree(tree, entries, middle, levels - 1, node,
                            &node->child[LEFT]);
     if (status != STATUS_OK) {
@@ -391,9 +386,8 @@ rbtree_remove(struct rbtree *tree, struct slice key)
     }
     unlink_node(tree, node);
     tree->count -= 1;
-    tree->memory -= rbtree_node_memory(node);
     tree->version += 1;
-    rbtree_node_destroy(node);
+    rbtree_node_destroy(&tree->memory, node);
     return true;
 }
 
@@ -500,8 +494,7 @@ rbtree_entry(const struct rbtree_node *node)
 {
     return (struct entry){
         .key = rbtree_node_key(node),
-        .value = {.bytes = {node->value, node->value_size},
-                  .type = (enum value_type)node->value_type},
+        .value = rbtree_node_value(node),
     };
 }
 
@@ -534,7 +527,9 @@ rbtree_clear(struct rbtree *tree)
 {
     const bool had_entries = tree->count > 0;
     // Children first, without a stack: climb by the parent links.
-    struct rbtree_node *node = tree->root;
+    // If no node has anything of its own there is nobody to visit.
+    struct rbtree_node *node =
+        tree->memory.allocations > 0 ? tree->root : NULL;
     while (node != NULL) {
         if (node->child[LEFT] != NULL) {
             node = node->child[LEFT];
@@ -547,13 +542,14 @@ rbtree_clear(struct rbtree *tree)
             if (parent != NULL) {
                 parent->child[side_of(node)] = NULL;
             }
-            rbtree_node_destroy(node);
+            rbtree_node_destroy(&tree->memory, node);
             node = parent;
         }
     }
+    slab_clear(&tree->memory.slab);
+    tree->memory.bytes = 0;
     tree->root = NULL;
     tree->count = 0;
-    tree->memory = 0;
     // Who walks what was empty before has missed nothing.
     tree->version += had_entries;
 }
@@ -576,7 +572,7 @@ rbtree_count(const struct rbtree *tree)
 size_t
 rbtree_memory(const struct rbtree *tree)
 {
-    return sizeof(*tree) + tree->memory;
+    return sizeof(*tree) + tree->memory.bytes;
 }
 
 uint64_t

@@ -1,11 +1,13 @@
 /* core/rbtree_node.c
  *
- * A node and its key are one allocation. A value up to VALUE_ROOM bytes lies
- * behind the key; a longer one is an allocation of its own:
+ * A node, its key and a short value are one piece of memory, which is whole
+ * cache lines; so a value has some room to grow. A value that does not fit is
+ * an allocation of its own, and its address is where the value would be:
  *
- *     | struct rbtree_node | key bytes | room for a short value |
- *            value ----------------------^
- *            value ---> | a long value |
+ *     | struct rbtree_node | key bytes | value bytes ... room |
+ *     | struct rbtree_node | key bytes | address | ...   room |
+ *                                           |
+ *                                           +-> | a long value |
  *
  * A node therefore stays where it is when its value is replaced, and who
  * stands on it while walking does not fall.
@@ -14,95 +16,149 @@
  */
 #include "core/rbtree_node.h"
 
+#include <string.h>
+
 #include "core/memory.h"
 
 /* Short values are replaced in place, and what a node wastes when a long
  * value becomes a short one stays below this many bytes. */
-enum { VALUE_ROOM = 256 };
+enum { LARGEST_INSIDE = 256 };
 
-static inline unsigned char *
-node_room(struct rbtree_node *node)
+_Static_assert(offsetof(struct rbtree_node, child) == SLAB_SKEW,
+               "what a search reads begins a cache line");
+
+/* Not even a key without a byte is as long as the address space. */
+static const size_t LARGEST_KEY = (UINT64_C(1) << 48) - 1;
+
+static size_t
+node_size(const struct rbtree_node *node)
 {
-    return node->bytes + node->key_size;
+    return node->lines > 0 ? node->lines * (size_t)SLAB_LINE
+                           : sizeof(*node) + node->key_size + sizeof(void *);
 }
 
-/* The room begins inside the allocation of the node, even if it has no bytes,
- * so no other allocation can be where it is. */
-_Static_assert(offsetof(struct rbtree_node, bytes)
-                   < sizeof(struct rbtree_node),
-               "the allocation is longer than what lies before the room");
-
-static bool
-owns_value(struct rbtree_node *node)
+/* How many bytes of a value there is room for. */
+static size_t
+node_room(const struct rbtree_node *node)
 {
-    return node->value != node_room(node);
+    return node_size(node) - sizeof(*node) - node->key_size;
 }
 
-size_t
-rbtree_node_memory(struct rbtree_node *node)
+static unsigned char *
+long_value(const struct rbtree_node *node)
 {
-    return sizeof(*node) + node->key_size + node->value_room
-           + (owns_value(node) ? node->value_size : 0);
+    unsigned char *address;
+    memcpy(&address, node->bytes + node->key_size, sizeof(address));
+    return address;
 }
 
-void
-rbtree_node_destroy(struct rbtree_node *node)
+struct value
+rbtree_node_value(const struct rbtree_node *node)
 {
-    if (owns_value(node)) {
-        memory_release(node->value);
-    }
-    memory_release(node);
+    const unsigned char *bytes =
+        node->has_long_value ? long_value(node) : node->bytes + node->key_size;
+    return (struct value){
+        .bytes = {bytes, node->value_size},
+        .type = (enum value_type)node->value_type,
+    };
+}
+
+static void
+release_long_value(struct node_memory *memory, unsigned char *bytes,
+                   size_t size)
+{
+    memory_release(bytes);
+    memory->allocations -= 1;
+    memory->bytes -= size;
 }
 
 enum status
-rbtree_node_set_value(struct rbtree_node *node, struct value value)
+rbtree_node_set_value(struct node_memory *memory, struct rbtree_node *node,
+                      struct value value)
 {
-    unsigned char *place = node_room(node);
-    if (value.bytes.size > node->value_room) {
-        place = memory_allocate(value.bytes.size);
-        if (place == NULL) {
+    unsigned char *place = node->bytes + node->key_size;
+    unsigned char *old = node->has_long_value ? long_value(node) : NULL;
+    size_t old_size = node->value_size;
+    size_t size = value.bytes.size;
+    bool is_long = size > node_room(node);
+    // The new bytes may be the old ones: a tree may be updated from itself.
+    if (is_long) {
+        unsigned char *bytes = memory_allocate(size);
+        if (bytes == NULL) {
             return STATUS_NO_MEMORY;
         }
+        memory->allocations += 1;
+        memory->bytes += size;
+        memcpy(bytes, value.bytes.bytes, size);
+        memcpy(place, &bytes, sizeof(bytes));
     }
-    // The new bytes may be the old ones: a tree may be updated from itself.
-    if (value.bytes.size > 0) {
-        memmove(place, value.bytes.bytes, value.bytes.size);
+    else if (size > 0) {
+        memmove(place, value.bytes.bytes, size);
     }
-    if (owns_value(node)) {
-        memory_release(node->value);
+    if (old != NULL) {
+        release_long_value(memory, old, old_size);
     }
-    node->value = place;
-    node->value_size = value.bytes.size;
-    node->value_type = (uint8_t)value.type;
+    node->value_size = size;
+    node->value_type = (unsigned)value.type & 7;
+    node->has_long_value = is_long;
     return STATUS_OK;
 }
 
-enum status
-rbtree_node_create(struct rbtree_node **created, struct slice key,
-                   struct value value)
+/* How many lines a node takes; 0 if it is too long for whole lines. */
+static size_t
+choose_lines(size_t key_size, size_t value_size)
 {
-    size_t room = value.bytes.size <= VALUE_ROOM ? value.bytes.size : 0;
-    size_t size;
-    if (__builtin_add_overflow(sizeof(struct rbtree_node) + room, key.size,
-                               &size))
-    {
+    // The address of a long value must fit in any case.
+    size_t room = value_size > LARGEST_INSIDE || value_size < sizeof(void *)
+                      ? sizeof(void *)
+                      : value_size;
+    size_t size = sizeof(struct rbtree_node) + key_size + room;
+    size_t lines = (size + SLAB_LINE - 1) / SLAB_LINE;
+    return lines <= SLAB_LARGEST_LINES ? lines : 0;
+}
+
+enum status
+rbtree_node_create(struct node_memory *memory, struct rbtree_node **created,
+                   struct slice key, struct value value)
+{
+    if (key.size > LARGEST_KEY) {
         return STATUS_NO_MEMORY;
     }
-    struct rbtree_node *node = memory_allocate(size);
+    size_t lines = choose_lines(key.size, value.bytes.size);
+    struct rbtree_node *node =
+        lines > 0 ? slab_take(&memory->slab, lines)
+                  : memory_allocate(sizeof(*node) + key.size + sizeof(void *));
     if (node == NULL) {
         return STATUS_NO_MEMORY;
     }
-    node->parent = node->child[LEFT] = node->child[RIGHT] = NULL;
+    memset(node, 0, sizeof(*node));
     node->is_red = true;
-    node->key_size = key.size;
-    node->value_room = (uint32_t)room;
-    node->value = node->bytes + key.size;
+    node->key_size = key.size & LARGEST_KEY;
+    node->lines = lines & 0xFF;
     slice_copy(node->bytes, key);
-    enum status status = rbtree_node_set_value(node, value);
+    memory->allocations += lines == 0;
+    memory->bytes += node_size(node);
+    enum status status = rbtree_node_set_value(memory, node, value);
     if (status != STATUS_OK) {
-        memory_release(node);
+        rbtree_node_destroy(memory, node);
         return status;
     }
     *created = node;
     return STATUS_OK;
+}
+
+void
+rbtree_node_destroy(struct node_memory *memory, struct rbtree_node *node)
+{
+    if (node->has_long_value) {
+        release_long_value(memory, long_value(node), node->value_size);
+    }
+    memory->bytes -= node_size(node);
+    if (node->lines > 0) {
+        slab_give(&memory->slab, node, node->lines);
+    }
+    else {
+        memory_release(node);
+        memory->allocations -= 1;
+    }
 }

@@ -11,39 +11,48 @@
 #include <stdint.h>
 
 #include "core/entry.h"
+#include "core/slab.h"
 #include "core/status.h"
 
 enum side { LEFT = 0, RIGHT = 1 };
 
 struct rbtree_node {
-    unsigned char *value;  // into bytes[], or owned
     size_t value_size;
     struct rbtree_node *parent;  // NULL for the root
-    // What a search reads lies together, up to the beginning of the key.
+    // Here a cache line begins: what a search reads is in it, and of the key
+    // the first 40 bytes.
     struct rbtree_node *child[2];
-    size_t key_size;
-    uint32_t value_room;  // behind the key
-    uint8_t value_type;
-    bool is_red;
+    uint64_t key_size : 48;  // more than there are addresses
+    uint64_t lines : 8;      // of memory; 0 if it is no multiple of a line
+    uint64_t value_type : 3;
+    uint64_t is_red : 1;
+    uint64_t has_long_value : 1;
     unsigned char bytes[];
+};
+
+/* The memory of all nodes of a tree. Empty when all zero. */
+struct node_memory {
+    struct slab slab;
+    size_t allocations;  // besides: of long nodes and long values
+    size_t bytes;        // in use, all together
 };
 
 /* Fills a new red node without relatives that owns copies of both.
  * STATUS_NO_MEMORY. */
 enum status
-rbtree_node_create(struct rbtree_node **node, struct slice key,
-                   struct value value);
+rbtree_node_create(struct node_memory *memory, struct rbtree_node **node,
+                   struct slice key, struct value value);
 
 void
-rbtree_node_destroy(struct rbtree_node *node);
+rbtree_node_destroy(struct node_memory *memory, struct rbtree_node *node);
 
 /* On STATUS_NO_MEMORY the node keeps the value that it had. */
 enum status
-rbtree_node_set_value(struct rbtree_node *node, struct value value);
+rbtree_node_set_value(struct node_memory *memory, struct rbtree_node *node,
+                      struct value value);
 
-/* Bytes of memory that it takes. */
-size_t
-rbtree_node_memory(struct rbtree_node *node);
+struct value
+rbtree_node_value(const struct rbtree_node *node);
 
 static inline struct slice
 rbtree_node_key(const struct rbtree_node *node)

@@ -225,7 +225,8 @@ put_with_failures(struct rbtree *tree, struct slice key, struct value value,
             return successes;
         }
         CHECK_STATUS(status, STATUS_NO_MEMORY);
-        CHECK_EQUAL(memory_outstanding(), outstanding);
+        // Memory for nodes comes in large pieces and stays for the next one.
+        CHECK(memory_outstanding() <= outstanding + (successes > 0));
         CHECK_EQUAL(rbtree_version(tree), version);
         check_rules(tree);
         check_same(tree);
@@ -241,12 +242,11 @@ test_put_without_memory_changes_nothing(void)
     struct value longer = str_value((struct slice){bytes, 1000});
     for (int forever = 0; forever < 2; forever++) {
         struct rbtree *tree = new_tree();
-        put_with_failures(tree, SLICE("root"), shorter, forever);
+        CHECK_EQUAL(put_with_failures(tree, SLICE("b"), longer, forever), 2);
         for (uint64_t i = 0; i < 20; i++) {
             put_number(tree, i * 11 % 20);
         }
-        CHECK_EQUAL(put_with_failures(tree, SLICE("a"), shorter, forever), 1);
-        CHECK_EQUAL(put_with_failures(tree, SLICE("b"), longer, forever), 2);
+        CHECK(put_with_failures(tree, SLICE("a"), shorter, forever) <= 1);
         CHECK_EQUAL(put_with_failures(tree, SLICE("a"), longer, forever), 1);
         CHECK_EQUAL(put_with_failures(tree, SLICE("b"), longer, forever), 1);
         // What fits into the node needs no memory and so cannot fail.

@@ -1,0 +1,102 @@
+/* core/slab.c
+ *
+ *     newest -> | older | 0 | piece    | piece        | piece | room |
+ *                   |       ^skew      ^skew
+ *                   |
+ *                   +-> | older | 0 | piece | ...
+ *
+ *     returned[2] -> | piece | -> | piece | -> NULL
+ *
+ * Each chunk is twice as large as the one before: a small tree takes little
+ * and a large one lies in huge pages, where the system has some. What a chunk
+ * has left when a piece does not fit is not used any more.
+ *
+ * Not here: what is in the pieces; see rbtree_node.c.
+ */
+#include "core/slab.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "core/memory.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+/* So that a sanitizer sees who uses a piece that was given back. */
+#define ASAN_POISON_MEMORY_REGION(address, size)   ((void)(address))
+#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address))
+#endif
+
+struct slab_chunk {
+    struct slab_chunk *older;
+    size_t size;  // with this head
+};
+
+struct slab_piece {
+    struct slab_piece *next;
+};
+
+enum { SMALLEST = 1 << 10, LARGEST = 1 << 24 };
+
+/* False without memory. */
+static int
+add_chunk(struct slab *slab)
+{
+    size_t size = slab->newest != NULL ? 2 * slab->newest->size : SMALLEST;
+    size = size < LARGEST ? size : LARGEST;
+    struct slab_chunk *chunk = memory_allocate(size);
+    if (chunk == NULL) {
+        return 0;
+    }
+    *chunk = (struct slab_chunk){.older = slab->newest, .size = size};
+    unsigned char *start = (unsigned char *)(chunk + 1);
+    start += -((uintptr_t)start + SLAB_SKEW) % SLAB_LINE;
+    slab->newest = chunk;
+    slab->free = start;
+    slab->room = size - (size_t)(start - (unsigned char *)chunk);
+    return 1;
+}
+
+void *
+slab_take(struct slab *slab, size_t lines)
+{
+    size_t size = lines * SLAB_LINE;
+    struct slab_piece *piece = slab->returned[lines];
+    if (piece != NULL) {
+        ASAN_UNPOISON_MEMORY_REGION(piece, size);
+        slab->returned[lines] = piece->next;
+        return piece;
+    }
+    // The smallest chunk has no room for the largest piece, the second has.
+    while (slab->room < size) {
+        if (!add_chunk(slab)) {
+            return NULL;
+        }
+    }
+    unsigned char *bytes = slab->free;
+    slab->free += size;
+    slab->room -= size;
+    return bytes;
+}
+
+void
+slab_give(struct slab *slab, void *address, size_t lines)
+{
+    struct slab_piece *piece = address;
+    piece->next = slab->returned[lines];
+    slab->returned[lines] = piece;
+    ASAN_POISON_MEMORY_REGION(piece, lines * SLAB_LINE);
+}
+
+void
+slab_clear(struct slab *slab)
+{
+    while (slab->newest != NULL) {
+        struct slab_chunk *chunk = slab->newest;
+        slab->newest = chunk->older;
+        ASAN_UNPOISON_MEMORY_REGION(chunk, chunk->size);
+        memory_release(chunk);
+    }
+    memset(slab, 0, sizeof(*slab));
+}

@@ -1,0 +1,119 @@
+/* tests/core/test_slab.c
+ *
+ * Pieces keep apart, lie where a search wants them, and are used again.
+ */
+#include "core/slab.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "core/check.h"
+#include "core/memory.h"
+
+static void
+test_empty_slab_owns_nothing(void)
+{
+    struct slab slab = {0};
+    slab_clear(&slab);
+    CHECK_EQUAL(memory_outstanding(), 0);
+}
+
+/* Pieces of all sizes; each is filled with a number of its own. */
+static void
+test_pieces_do_not_overlap_and_begin_before_a_line(void)
+{
+    enum { COUNT = 5000 };
+    static unsigned char *pieces[COUNT];
+    struct slab slab = {0};
+    for (size_t i = 0; i < COUNT; i++) {
+        size_t lines = 1 + i * 7 % SLAB_LARGEST_LINES;
+        pieces[i] = slab_take(&slab, lines);
+        CHECK(pieces[i] != NULL);
+        CHECK_EQUAL(((uintptr_t)pieces[i] + SLAB_SKEW) % SLAB_LINE, 0);
+        memset(pieces[i], (int)(i % 251), lines * SLAB_LINE);
+    }
+    for (size_t i = 0; i < COUNT; i++) {
+        size_t size = (1 + i * 7 % SLAB_LARGEST_LINES) * SLAB_LINE;
+        CHECK_EQUAL(pieces[i][0], i % 251);
+        CHECK_EQUAL(pieces[i][size - 1], i % 251);
+    }
+    slab_clear(&slab);
+    CHECK_EQUAL(memory_outstanding(), 0);
+}
+
+static void
+test_returned_pieces_are_used_again(void)
+{
+    struct slab slab = {0};
+    unsigned char *first = slab_take(&slab, 2);
+    unsigned char *second = slab_take(&slab, 2);
+    slab_give(&slab, first, 2);
+    slab_give(&slab, second, 2);
+    CHECK(slab_take(&slab, 3) != first);
+    CHECK(slab_take(&slab, 2) == second);
+    CHECK(slab_take(&slab, 2) == first);
+    for (int i = 0; i < 100000; i++) {
+        slab_give(&slab, slab_take(&slab, 5), 5);
+    }
+    CHECK_EQUAL(memory_outstanding(), 1);
+    slab_clear(&slab);
+}
+
+static void
+test_many_pieces_share_few_allocations(void)
+{
+    struct slab slab = {0};
+    for (int i = 0; i < 100000; i++) {
+        CHECK(slab_take(&slab, 2) != NULL);
+    }
+    CHECK(memory_outstanding() < 16);
+    slab_clear(&slab);
+}
+
+static void
+test_cleared_slab_can_be_used_again(void)
+{
+    struct slab slab = {0};
+    for (int round = 0; round < 3; round++) {
+        slab_give(&slab, slab_take(&slab, 1), 1);
+        CHECK(slab_take(&slab, SLAB_LARGEST_LINES) != NULL);
+        slab_clear(&slab);
+        CHECK_EQUAL(memory_outstanding(), 0);
+    }
+}
+
+static void
+test_take_without_memory_leaves_the_slab_as_it_was(void)
+{
+    struct slab slab = {0};
+    memory_fail_after(0, true);
+    CHECK(slab_take(&slab, 1) == NULL);
+    memory_fail_after(-1, false);
+    unsigned char *piece = slab_take(&slab, 1);
+    CHECK(piece != NULL);
+
+    // There is still room, and what came back, if there is no memory.
+    memory_fail_after(0, true);
+    unsigned char *next = slab_take(&slab, 1);
+    CHECK(next != NULL && next != piece);
+    CHECK(slab_take(&slab, SLAB_LARGEST_LINES) == NULL);
+    slab_give(&slab, piece, 1);
+    CHECK(slab_take(&slab, 1) == piece);
+    memory_fail_after(-1, false);
+    slab_clear(&slab);
+}
+
+static const struct test tests[] = {
+    TEST(test_empty_slab_owns_nothing),
+    TEST(test_pieces_do_not_overlap_and_begin_before_a_line),
+    TEST(test_returned_pieces_are_used_again),
+    TEST(test_many_pieces_share_few_allocations),
+    TEST(test_cleared_slab_can_be_used_again),
+    TEST(test_take_without_memory_leaves_the_slab_as_it_was),
+};
+
+int
+main(int count, char **words)
+{
+    return RUN_TESTS(tests, count, words);
+}
