@@ -63,7 +63,9 @@ static inline void
 keep(SnapshotObject *snapshot, PyObject *key, PyObject *value)
 {
 #ifndef Py_GIL_DISABLED
-    value_cache_put(&snapshot->cache, key, value);
+    if (value_cache_hash(key) != -1) {
+        value_cache_put(&snapshot->cache, key, value);
+    }
 #endif
 }
 
@@ -200,11 +202,12 @@ static PyObject *
 answer_one(SnapshotObject *snapshot, PyObject *key,
            const struct snapshot_probe *probe, PyObject *fallback)
 {
-    struct text text = {.heap = NULL};
+    struct text text;
     struct snapshot_probe late;
     struct entry entry;
     struct item item;
     bool is_found;
+    text.heap = NULL;  // and the room behind it is left as it is
     if (probe == NULL) {
         if (text_encode_key(&text, key) < 0) {
             return NULL;

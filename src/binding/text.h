@@ -44,7 +44,10 @@ text_encode(struct text *text, PyObject *string)
 static inline void
 text_clear(struct text *text)
 {
-    PyMem_Free(text->heap);
+    // Most have nothing there: that must not cost a call.
+    if (text->heap != NULL) {
+        PyMem_Free(text->heap);
+    }
 }
 
 /* Fills the text of a key. -1 with TypeError when it is not a str. */
