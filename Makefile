@@ -44,6 +44,12 @@ test-core: $(C_TESTS)  ## the core's own tests; no Python needed
 test-python: $(VENV)/.test  ## pytest; PYTEST_ARGS='-k name' and the like go to it
 	$(BIN)/pytest $(PYTEST_ARGS)
 
+faults: $(VENV)/.test  ## kill at every instruction and 10,000 times at random; some 20 minutes
+	$(BIN)/python tests/faults/build.py build/faults
+	build/faults/kill_everywhere --stride 1 --race-stride 7
+	$(BIN)/python tests/faults/hammer.py --kills 10000
+	$(BIN)/python tests/faults/republish.py --publications 100000 --entries 10000 --readers 8
+
 $(CORE_BUILD)/%.o: src/core/%.c $(HEADERS) Makefile | $(CORE_BUILD)
 	$(CC) $(C_FLAGS) -c $< -o $@
 

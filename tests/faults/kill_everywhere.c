@@ -188,7 +188,7 @@ record(const struct action *action, enum before before)
         else {
             is_complete = stepper_record(&work, &recording);
         }
-        (void)scene_check_aftermath(&scene);
+        (void)scene_check_aftermath(&scene, action->is_durable);
         scene_end(&scene);
     }
     return is_complete;
@@ -261,7 +261,9 @@ check_killed(struct scene *scene, const struct action *action,
         return "more than one file is left behind";
     }
     complaint = scene_check_readers(scene);
-    return complaint != NULL ? complaint : scene_check_aftermath(scene);
+    return complaint != NULL
+               ? complaint
+               : scene_check_aftermath(scene, action->is_durable);
 }
 
 static struct tally
@@ -366,7 +368,7 @@ run_race(struct scene *scene, pid_t standing, const struct action *first,
     }
     scene->model = result.model;
     complaint = scene_check_readers(scene);
-    return complaint != NULL ? complaint : scene_check_aftermath(scene);
+    return complaint != NULL ? complaint : scene_check_aftermath(scene, false);
 }
 
 static struct tally

@@ -135,6 +135,9 @@ scene_end(struct scene *scene)
 /* What comes after all of them. */
 static const struct action NEXT_SHARE = {SHARE, .force = true,
                                          .values = {"", "next b", "next c"}};
+static const struct action NEXT_SAVE = {SHARE, .is_durable = true,
+                                        .force = true,
+                                        .values = {"", "next b", "next c"}};
 static const struct action NEXT_UPDATE = {UPDATE, .values = {"next a"},
                                           .leaves_out = {[1] = true}};
 static const struct action NEXT_REMOVE = {.kind = REMOVE};
@@ -177,10 +180,11 @@ act(struct scene *scene, const struct action *action)
 }
 
 const char *
-scene_check_aftermath(struct scene *scene)
+scene_check_aftermath(struct scene *scene, bool is_saved)
 {
-    static const struct action *const actions[] = {&NEXT_SHARE, &NEXT_UPDATE,
-                                                   &NEXT_REMOVE};
+    // Saving and sharing each clear the leftovers of their own kind.
+    const struct action *const actions[] = {
+        is_saved ? &NEXT_SAVE : &NEXT_SHARE, &NEXT_UPDATE, &NEXT_REMOVE};
     for (size_t i = 0; i < 3; i++) {
         const char *complaint = act(scene, actions[i]);
         if (complaint != NULL) {

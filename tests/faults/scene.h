@@ -52,9 +52,9 @@ scene_open(struct scene *scene, struct model *found);
 const char *
 scene_check_readers(const struct scene *scene);
 
-/* What happened must not be in the way of those who come next: they share,
- * update and remove. */
+/* What happened must not be in the way of those who come next: they share, or
+ * save what was saved, update and remove. */
 const char *
-scene_check_aftermath(struct scene *scene);
+scene_check_aftermath(struct scene *scene, bool is_saved);
 
 #endif
