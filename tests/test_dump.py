@@ -186,6 +186,18 @@ def test_independent_reader_reads_what_was_set(tree, index):
 
 
 @each_index
+@pytest.mark.parametrize("count", [128, 129, 2048, 2049, 40_000])
+def test_independent_reader_reads_an_order_index(count, index):
+    form = ["user:{:05}", "/srv/data/{:05}/file", "https://example.org/\x00{:05}"]
+    entries = {form[number % 3].format(number): number for number in range(count)}
+    data = tree_of(entries).dump(index=index)
+    assert read(data) == in_order(entries)
+    shared = sharedmap.sharedmap.frombuffer(data)
+    assert all(shared.index(key) == at for at, key in enumerate(sorted(entries)))
+    shared.verify()
+
+
+@each_index
 def test_independent_reader_reads_what_an_update_published(name, index):
     sharedmap.share(MIXED, name, index=index)
     entries = {key: value for key, value in MIXED.items() if key not in ("a", "红")}

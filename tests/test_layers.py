@@ -16,6 +16,7 @@ if not (SOURCES / "core").is_dir():
 FLOORS = [
     "status",
     "memory",
+    "slab",
     "fork_list",
     "slice",
     "load",
@@ -27,10 +28,12 @@ FLOORS = [
     "rbtree_node",
     "rbtree",
     "snapshot_format",
+    "order_index",
     "snapshot_header",
     "hash_index",
     "snapshot_writer",
     "snapshot_reader",
+    "snapshot_search",
     "merge",
     "segment",
     "publish",
@@ -41,16 +44,18 @@ TREE = {"rbtree_node", "rbtree"}
 STRANGERS = {
     "sort": {"arena", "hash"},
     "rbtree": {"arena", "hash", "sort"},
+    "order_index": {*TREE, "slab", "arena", "entry", "hash", "sort"},
     "hash_index": {*TREE, "arena", "entry", "slice", "snapshot_header", "sort"},
     "snapshot_writer": {*TREE, "arena", "sort"},
     "snapshot_reader": {*TREE, "arena", "snapshot_writer", "sort"},
+    "snapshot_search": {*TREE, "arena", "hash", "hash_index", "snapshot_writer", "sort"},
     "merge": {*TREE, "arena", "hash_index", "snapshot_writer", "sort"},
     "segment": {*TREE, "hash_index", "merge", "snapshot_reader", "snapshot_writer", "sort"},
     "publish": {*TREE, "hash_index", "sort"},
 }
 
 # What the core takes from the language; what it takes from the system is for `segment` alone, but
-# for the one list of those who want to know of a fork.
+# for the few that are named here.
 STANDARD_HEADERS = {
     "assert.h",
     "limits.h",
@@ -63,12 +68,19 @@ STANDARD_HEADERS = {
     "string.h",
 }
 
-HEADERS_OF_FORK_LIST = {"pthread.h"}
-CALLS_OF_FORK_LIST = {
-    "pthread_atfork",
-    "pthread_mutex_lock",
-    "pthread_mutex_unlock",
-    "pthread_once",
+SYSTEM_HEADERS_ELSEWHERE = {
+    "fork_list.c": {"pthread.h"},
+    "memory.c": {"sys/mman.h"},
+    "slab.c": {"sanitizer/asan_interface.h"},
+}
+SYSTEM_CALLS_ELSEWHERE = {
+    "fork_list.c": {
+        "pthread_atfork",
+        "pthread_mutex_lock",
+        "pthread_mutex_unlock",
+        "pthread_once",
+    },
+    "memory.c": {"madvise"},
 }
 
 # The core's floors that Python objects may be made from. Layout and system are behind them.
@@ -289,7 +301,7 @@ def test_core_file_never_heard_of_python(file):
 def test_system_headers_are_included_by_segment_only(file):
     if floor_of(file.name) == "segment" and file.suffix == ".c":
         return
-    allowed = HEADERS_OF_FORK_LIST if file.name == "fork_list.c" else set()
+    allowed = SYSTEM_HEADERS_ELSEWHERE.get(file.name, set())
     assert set(other_includes(file)) - STANDARD_HEADERS <= allowed
 
 
@@ -297,7 +309,7 @@ def test_system_headers_are_included_by_segment_only(file):
 def test_system_calls_are_made_by_segment_only(file):
     if floor_of(file.name) == "segment":
         return
-    allowed = CALLS_OF_FORK_LIST if file.name == "fork_list.c" else set()
+    allowed = SYSTEM_CALLS_ELSEWHERE.get(file.name, set())
     assert calls(file) & set(SYSTEM_CALLS) <= allowed
 
 

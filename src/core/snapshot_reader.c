@@ -8,15 +8,12 @@
  *     hash index                  |
  *     | bucket | bucket | ... | --+
  *
- * The balanced tree is in the index without being stored: the root of the
- * entries [low, high) is the middle one, its children are the roots of the
- * two halves. Searching is walking down that tree.
- *
  * Every number is loaded once (load.h), compared with what the mapping has
  * room for, and used from where it was checked. `assert` has no place here:
  * bytes from outside are never our own invariant.
  *
- * Not here: where the bytes come from; see segment.c.
+ * Not here: searching in key order (snapshot_search.c); where the bytes come
+ * from (segment.c).
  */
 #include "core/snapshot_reader.h"
 
@@ -52,8 +49,14 @@ snapshot_open(struct snapshot *view, const void *bytes, size_t size)
         .entry_count = header.entry_count,
         .reference_size = header.reference_size,
         .reference_shift = header.reference_shift,
+        .order_index = header.order_index.size > 0
+                           ? start + header.order_index.offset
+                           : NULL,
         .header = header,
     };
+    if (view->order_index != NULL) {
+        order_levels_init(&view->order_levels, view->entry_count);
+    }
     return STATUS_OK;
 }
 
@@ -198,32 +201,7 @@ snapshot_at(const struct snapshot *view, uint64_t index, struct entry *entry)
     return read_record(view, offset, entry);
 }
 
-/* ---- search ------------------------------------------------------------- */
-
-enum status
-snapshot_seek(const struct snapshot *view, struct slice key, uint64_t *index)
-{
-    uint64_t low = 0;
-    uint64_t high = view->entry_count;
-    // Entries before `low` are below the key, entries from `high` on are not.
-    // The distance halves each time, so 64 steps are enough for any snapshot.
-    while (low < high) {
-        uint64_t middle = low + (high - low) / 2;
-        struct entry entry;
-        enum status status = snapshot_at(view, middle, &entry);
-        if (status != STATUS_OK) {
-            return status;
-        }
-        if (slice_compare(entry.key, key) < 0) {
-            low = middle + 1;
-        }
-        else {
-            high = middle;
-        }
-    }
-    *index = low;
-    return STATUS_OK;
-}
+/* ---- one key ------------------------------------------------------------- */
 
 static enum status
 find_by_order(const struct snapshot *view, struct slice key,
@@ -457,6 +435,51 @@ verify_slot_count(const struct snapshot *view)
                : STATUS_BAD_HASH_INDEX;
 }
 
+/* Whether a node of the order index is made of the keys that it stands for. */
+static enum status
+verify_node(const struct snapshot *view, unsigned level, uint64_t number)
+{
+    const struct order_levels *levels = &view->order_levels;
+    const uint64_t count = view->entry_count;
+    struct slice keys[ORDER_FANOUT + 1];
+    struct order_node node;
+    unsigned children = 0;
+    uint64_t index = 0;
+    // The first key of each child, then the first behind them.
+    for (; children <= ORDER_FANOUT && index < count; children++) {
+        struct entry entry;
+        index = order_first_entry(level, number, children, count);
+        enum status status =
+            snapshot_at(view, index < count ? index : count - 1, &entry);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        keys[children] = entry.key;
+    }
+    order_node_fill(&node, keys + 1, children - 2, keys[0],
+                    keys[children - 1]);
+    const unsigned char *stored =
+        view->order_index
+        + (levels->level[level].first + number) * sizeof(node);
+    return memcmp(&node, stored, sizeof(node)) == 0 ? STATUS_OK
+                                                    : STATUS_BAD_ORDER_INDEX;
+}
+
+static enum status
+verify_order_index(const struct snapshot *view)
+{
+    for (unsigned level = 0; level < view->order_levels.count; level++) {
+        uint64_t nodes = view->order_levels.level[level].nodes;
+        for (uint64_t number = 0; number < nodes; number++) {
+            enum status status = verify_node(view, level, number);
+            if (status != STATUS_OK) {
+                return status;
+            }
+        }
+    }
+    return STATUS_OK;
+}
+
 static enum status
 verify_entries(const struct snapshot *view)
 {
@@ -509,6 +532,9 @@ snapshot_verify(const struct snapshot *view)
     enum status status = snapshot_verify_checksum(view);
     if (status == STATUS_OK) {
         status = verify_entries(view);
+    }
+    if (status == STATUS_OK) {
+        status = verify_order_index(view);
     }
     return status == STATUS_OK ? verify_slot_count(view) : status;
 }

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "core/entry.h"
+#include "core/order_index.h"
 #include "core/snapshot_format.h"
 #include "core/status.h"
 
@@ -33,6 +34,8 @@ struct snapshot {
     uint64_t entry_count;
     uint8_t reference_size;
     uint8_t reference_shift;
+    const unsigned char *order_index;  // NULL without one
+    struct order_levels order_levels;
     struct snapshot_header header;  // as it was when the view was made
 };
 

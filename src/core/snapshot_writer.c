@@ -6,6 +6,7 @@
  *
  *     entries --> records ------> | buffer, 1 MiB | --> checksum --> sink
  *             --> references ---> sorted index
+ *             --> some keys ----> order index
  *             --> hashes -------> hash index
  *
  * Sorted entries lie anywhere in memory. Their bytes are asked for some
@@ -22,6 +23,7 @@
 #include "core/hash.h"
 #include "core/hash_index.h"
 #include "core/memory.h"
+#include "core/order_index.h"
 #include "core/snapshot_header.h"
 
 /* ---- records ------------------------------------------------------------ */
@@ -135,6 +137,13 @@ snapshot_plan(struct snapshot_plan *plan, const struct entry *entries,
     header.records = place(&end, records_size);
     header.sorted_index =
         place(&end, (uint64_t)entry_count * header.reference_size);
+    struct order_levels levels;
+    order_levels_init(&levels, entry_count);
+    if (levels.nodes > 0) {
+        header.flags |= SNAPSHOT_FLAG_ORDER_INDEX;
+        header.order_index =
+            place(&end, levels.nodes * sizeof(struct order_node));
+    }
     if (options->index == INDEX_HASH) {
         header.flags |= SNAPSHOT_FLAG_HASH_INDEX;
         header.hash_index = place(
@@ -300,6 +309,40 @@ write_sorted_index(struct output *output, const struct snapshot_plan *plan,
     output_align(output);
 }
 
+static void
+write_order_node(struct output *output, const struct snapshot_plan *plan,
+                 unsigned level, uint64_t number)
+{
+    const uint64_t count = plan->entry_count;
+    struct slice keys[ORDER_FANOUT];
+    struct order_node node;
+    unsigned separators = 0;
+    for (unsigned child = 1; child < ORDER_FANOUT; child++) {
+        uint64_t index = order_first_entry(level, number, child, count);
+        if (index < count) {
+            keys[separators++] = plan->entries[index].key;
+        }
+    }
+    uint64_t first = order_first_entry(level, number, 0, count);
+    uint64_t behind = order_first_entry(level, number, ORDER_FANOUT, count);
+    order_node_fill(&node, keys, separators, plan->entries[first].key,
+                    plan->entries[behind < count ? behind : count - 1].key);
+    output_append(output,
+                  (struct slice){(const unsigned char *)&node, sizeof(node)});
+}
+
+static void
+write_order_index(struct output *output, const struct snapshot_plan *plan)
+{
+    struct order_levels levels;
+    order_levels_init(&levels, plan->entry_count);
+    for (unsigned level = levels.count; level-- > 0;) {
+        for (uint64_t node = 0; node < levels.level[level].nodes; node++) {
+            write_order_node(output, plan, level, node);
+        }
+    }
+}
+
 /* Seeds are tried in turn. One of the first spreads any keys but those that
  * somebody made to collide under all of them; such a snapshot does without. */
 enum { SEED_LIMIT = 16 };
@@ -359,6 +402,7 @@ write_regions(struct output *output, struct snapshot_plan *plan)
     if (indices_allocate(&indices, plan)) {
         write_records(output, plan, &indices);
         write_sorted_index(output, plan, &indices);
+        write_order_index(output, plan);
         status = indices.hashes != NULL
                      ? write_hash_index(output, plan, &indices)
                      : STATUS_OK;

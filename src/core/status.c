@@ -68,6 +68,8 @@ status_message(enum status status)
         return "text is not UTF-8";
     case STATUS_BAD_ORDER:
         return "the keys are not in order";
+    case STATUS_BAD_ORDER_INDEX:
+        return "the order index does not fit the keys";
     case STATUS_BAD_HASH_INDEX:
         return "the hash index does not lead to every key";
     case STATUS_BAD_CHECKSUM:

@@ -35,7 +35,8 @@ check_layout(const struct image *image, size_t entry_count,
     CHECK_EQUAL(header->version, 1);
     CHECK_EQUAL(header->header_size, 512);
     CHECK_EQUAL(header->kind, 1);
-    CHECK_EQUAL(header->flags, has_hash_index);
+    bool has_order_index = entry_count > 128;
+    CHECK_EQUAL(header->flags, has_hash_index | has_order_index << 1);
     CHECK_EQUAL(header->total_size, image->size);
     CHECK_EQUAL(header->entry_count, entry_count);
     CHECK_EQUAL(header->reference_size, options->is_wide ? 8 : 4);
@@ -49,13 +50,22 @@ check_layout(const struct image *image, size_t entry_count,
     CHECK_EQUAL(header->sorted_index.size,
                 entry_count * header->reference_size);
     end = check_zeros_behind(image, header->sorted_index);
+    // A node for up to 2048 entries, and one above each 16.
+    CHECK_EQUAL(header->order_index.offset, has_order_index ? end : 0);
+    size_t nodes = 0;
+    for (size_t below = 2048; has_order_index; below *= 16) {
+        nodes += (entry_count + below - 1) / below;
+        if (below >= entry_count) {
+            break;
+        }
+    }
+    CHECK_EQUAL(header->order_index.size, nodes * 64);
+    end += nodes * 64;
     CHECK_EQUAL(header->hash_index.offset, has_hash_index ? end : 0);
     // 9.2 and 5.3 entries a bucket, and one bucket more.
     size_t buckets = entry_count * 10 / (options->is_wide ? 53 : 92) + 1;
     CHECK_EQUAL(header->hash_index.size, has_hash_index ? buckets * 64 : 0);
     CHECK_EQUAL(image->size, has_hash_index ? end + buckets * 64 : end);
-    CHECK_EQUAL(header->order_index.offset, 0);
-    CHECK_EQUAL(header->order_index.size, 0);
     CHECK_EQUAL(header->generation, 0);
     CHECK_EQUAL(header->superseded, 0);
     CHECK_STATUS(snapshot_header_check(header, image->size), STATUS_OK);
@@ -65,7 +75,9 @@ static void
 test_regions_lie_where_the_format_says(void)
 {
     static struct numbered numbered;
-    for (size_t count = 0; count <= 100; count++) {
+    static const size_t more[] = {127, 128, 129, 2048, 2049, 5000};
+    for (size_t k = 0; k < 101 + sizeof(more) / sizeof(*more); k++) {
+        size_t count = k < 101 ? k : more[k - 101];
         for (int i = 0; i < FLAVOUR_COUNT; i++) {
             struct image image = image_of_entries(
                 fill_numbered(&numbered, count), count, &flavours[i]);
