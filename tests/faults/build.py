@@ -4,22 +4,22 @@
 
 makes DIRECTORY/kill_everywhere, and DIRECTORY/kill_everywhere-MUTANT for each mutant that is
 named; `all` names all of them. A mutant is the core with one step of the protocol left out or in
-the wrong place. The tool has to report failures with each, else its silence would mean nothing.
+the wrong place (tests/mutants.py).
 
 The compiler is $CC, or cc, and gets the switches that the extension is built with.
 """
 
 import os
 import pathlib
-import subprocess
 import sys
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, os.fspath(pathlib.Path(__file__).resolve().parents[1]))
+import mutants
+
 FLAGS = ["-std=c11", "-O2", "-DNDEBUG", "-g", "-fvisibility=hidden", "-pthread"]
 # The dynamic linker looks functions up at the start, not in the middle of what is recorded.
 LINK = ["-Wl,-z,now"]
 
-# Name: (file, what to find there exactly once, what to put in its place), one or several times.
 MUTANTS = {
     # The mark comes after the rename: whoever is killed in between leaves readers behind.
     "late-mark": [
@@ -112,52 +112,14 @@ MUTANTS = {
 }
 
 
-def mutate(mutant):
-    """The changed files of a mutant, name -> text."""
-    texts = {}
-    for file, found, put in MUTANTS[mutant]:
-        text = texts.get(file) or (TOP / "src/core" / file).read_text()
-        # A mutant of sources that have moved on would be the healthy core, and be missed.
-        if text.count(found) != 1:
-            sys.exit(f"{mutant}: not exactly once in {file}:\n{found}")
-        texts[file] = text.replace(found, put)
-    return texts
-
-
-def compile_objects(sources, directory):
-    directory.mkdir(parents=True, exist_ok=True)
-    compiler = os.environ.get("CC", "cc").split()
-    paths = [os.fspath(source) for source in sources]
-    include = [f"-I{TOP}/src", f"-I{TOP}/tests"]
-    subprocess.run([*compiler, *FLAGS, *include, "-c", *paths], cwd=directory, check=True)
-    return {source.name: directory / f"{source.stem}.o" for source in sources}
-
-
-def link(objects, program):
-    compiler = os.environ.get("CC", "cc").split()
-    paths = [os.fspath(path) for path in objects.values()]
-    subprocess.run([*compiler, *FLAGS, *LINK, *paths, "-o", os.fspath(program)], check=True)
-    return program
-
-
-def build(directory, mutants=()):
+def build(directory, words=()):
     """The programs, those of the mutants after the true one."""
-    directory = pathlib.Path(directory).resolve()
-    sources = [*(TOP / "src/core").glob("*.c"), *(TOP / "tests/faults").glob("*.c")]
-    objects = compile_objects(sorted(sources), directory / "objects")
-    programs = [link(objects, directory / "kill_everywhere")]
-    for mutant in mutants:
-        place = directory / mutant
-        place.mkdir(exist_ok=True)
-        changed = [place / file for file in mutate(mutant)]
-        for file, text in mutate(mutant).items():
-            (place / file).write_text(text)
-        wrong = objects | compile_objects(changed, place)
-        programs.append(link(wrong, directory / f"kill_everywhere-{mutant}"))
-    return programs
+    sources = [*mutants.core_sources(), *sorted((mutants.TOP / "tests/faults").glob("*.c"))]
+    program = pathlib.Path(directory).resolve() / "kill_everywhere"
+    return mutants.Tool(FLAGS, LINK).build(program, sources, mutants.chosen(MUTANTS, words))
 
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    build(sys.argv[1], MUTANTS if sys.argv[2:] == ["all"] else sys.argv[2:])
+    build(sys.argv[1], sys.argv[2:])
