@@ -26,7 +26,7 @@ CHECKS   := -*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserv
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help demo test test-core test-python faults lint format warnings analyse sanitize dist clean
+.PHONY: help demo test test-core test-python faults hostile lint format warnings analyse sanitize dist clean
 
 help:
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -105,6 +105,13 @@ sanitize:  ## all tests again, with gcc's address and undefined-behaviour saniti
 	CC=gcc SHAREDMAP_DEBUG=1 SHAREDMAP_SANITIZE=address,undefined $(MAKE) VENV=.venvs/sanitize .venvs/sanitize/.test
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so.6)" \
 	    ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc .venvs/sanitize/bin/pytest -m 'not slow' $(SANITIZED) $(PYTEST_ARGS)
+
+# ---- be hostile to it -----------------------------------------------------------------------------
+
+hostile: $(VENV)/.test  ## damage snapshots in 15 million ways, write into one while it is read
+	$(BIN)/python tests/hostile/build_hostile.py build/hostile && build/hostile/hostile
+	$(BIN)/python tests/hostile/read_all.py
+	$(BIN)/python tests/hostile/writer.py
 
 # ---- hand it out --------------------------------------------------------------------------------
 

@@ -5,6 +5,8 @@ for faults has to report something with each of its mutants, else its silence wo
 Each tool has a table of its own:
 
     MUTANTS = {"name": [(file, what to find there exactly once, what to put in its place), ...]}
+
+A file without a folder is one of src/core.
 """
 
 import os
@@ -20,11 +22,13 @@ def core_sources():
     return sorted((TOP / "src/core").glob("*.c"))
 
 
-def mutate(mutant, changes, folder="core"):
+def mutate(mutant, changes):
     """The changed files of a mutant, name -> text."""
     texts = {}
-    for file, found, put in changes:
-        text = texts.get(file) or (TOP / "src" / folder / file).read_text()
+    for place, found, put in changes:
+        path = TOP / "src" / (place if "/" in place else f"core/{place}")
+        file = path.name
+        text = texts.get(file) or path.read_text()
         # A mutant of sources that have moved on would be the healthy core, and be missed.
         if text.count(found) != 1:
             sys.exit(f"{mutant}: not exactly once in {file}:\n{found}")
@@ -54,10 +58,10 @@ class Tool:
         subprocess.run([*command, "-o", os.fspath(program)], check=True)
         return program
 
-    def compile_mutant(self, mutant, changes, directory, folder="core"):
+    def compile_mutant(self, mutant, changes, directory):
         """The objects of the files that the mutant changes."""
         directory.mkdir(parents=True, exist_ok=True)
-        texts = mutate(mutant, changes, folder)
+        texts = mutate(mutant, changes)
         for file, text in texts.items():
             (directory / file).write_text(text)
         return self.compile([directory / file for file in texts], directory)

@@ -1,0 +1,118 @@
+"""Bytes that somebody damaged or forged, and bytes that somebody changes meanwhile.
+
+hostile.c asks the core, read_all.py asks the extension, and writer.py sets a process on it that
+writes into the file. Each has mutants that it must find. Here they run in small; `make hostile`
+runs them in full.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from helpers import HERE
+
+HOSTILE = HERE / "hostile"
+LIMIT = 300
+
+if not (HERE.parent / "src/core").is_dir():
+    pytest.skip(
+        "an installed package is tested, its sources are elsewhere", allow_module_level=True
+    )
+
+sys.path.insert(0, os.fspath(HOSTILE))
+import build_hostile  # noqa: E402
+import build_package  # noqa: E402
+
+COMPILER = os.environ.get("CC", "cc").split()[0]
+needs_compiler = pytest.mark.skipif(
+    shutil.which(COMPILER) is None, reason="NOT TESTED with mutants: there is no C compiler"
+)
+
+
+def run(*command, **environment):
+    done = subprocess.run(
+        [os.fspath(word) for word in command],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        env=os.environ | environment,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+# --- damaged and forged bytes, the core ---------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("hostile")
+    build_hostile.build(directory, ["all"])
+    return directory
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_core_survives_some_of_all_damages(tools):
+    """Few of them: `make hostile` takes all."""
+    code, told = run(tools / "hostile", "--stride", "97")
+    assert code == 0, told
+    assert " 0 failures" in told
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", build_hostile.MUTANTS)
+def test_mutant_of_the_reader_is_found(tools, mutant):
+    code, told = run(tools / f"hostile-{mutant}", "--stride", "97")
+    assert code == 1, told
+    assert "in case " in told  # and not for any other reason
+
+
+# --- the same, with the extension ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    return build_package.build(tmp_path_factory.mktemp("packages"), ["all"])
+
+
+def test_extension_survives_damaged_and_forged_bytes():
+    """Few of them: `make hostile` takes all."""
+    code, told = run(sys.executable, HOSTILE / "read_all.py", "--stride", "7")
+    assert code == 0, told
+    assert " 0 failures" in told
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", build_package.READERS)
+def test_mutant_of_the_extension_is_found(packages, mutant):
+    path = os.fspath(packages[mutant])
+    code, told = run(sys.executable, HOSTILE / "read_all.py", "--stride", "7", PYTHONPATH=path)
+    assert path in told  # it was the mutant
+    assert code == 1, told
+    assert "Error" in told or "crashed" in told  # and not for any other reason
+
+
+# --- bytes that change meanwhile ----------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_no_str_is_corrupt_whatever_is_written_while_it_is_decoded():
+    """Few of them: `make hostile` looks up a million."""
+    code, told = run(sys.executable, HOSTILE / "writer.py", "--lookups", "50000")
+    assert code == 0, told
+    assert " 0 corrupt" in told
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", build_package.DECODERS)
+def test_mutant_of_the_decoder_is_found(packages, mutant):
+    command = [sys.executable, HOSTILE / "writer.py", "--lookups", "5000000", "--stop-early"]
+    code, told = run(*command, PYTHONPATH=os.fspath(packages[mutant]))
+    assert os.fspath(packages[mutant]) in told  # it was the mutant
+    assert code == 1, told
+    assert "corrupt: " in told  # and not for any other reason
