@@ -26,7 +26,7 @@ CHECKS   := -*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserv
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help demo test test-core test-python faults hostile lint format warnings analyse sanitize dist clean
+.PHONY: help demo test test-core test-python faults hostile fuzz lint format warnings analyse sanitize dist clean
 
 help:
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -96,7 +96,7 @@ analyse:  ## clang-tidy: follow every path through the core and the binding
 	    $(wildcard src/core/*.c src/binding/*.c) -- $(C_RELEASE)
 
 # What reads bytes and builds objects; what starts many processes takes too long with these.
-SANITIZED := $(addprefix tests/test_,rbtree.py sharedmap.py errors.py foreign_files.py dump.py get_many.py)
+SANITIZED := $(addprefix tests/test_,rbtree.py sharedmap.py errors.py foreign_files.py dump.py get_many.py hostile.py)
 
 # gcc's runtimes go before Python; one leak report per interpreter would drown all others.
 sanitize: export UBSAN_OPTIONS = halt_on_error=1:print_stacktrace=1
@@ -112,6 +112,12 @@ hostile: $(VENV)/.test  ## damage snapshots in 15 million ways, write into one w
 	$(BIN)/python tests/hostile/build_hostile.py build/hostile && build/hostile/hostile
 	$(BIN)/python tests/hostile/read_all.py
 	$(BIN)/python tests/hostile/writer.py
+
+FUZZ_SECONDS ?= 60
+FUZZ_LIMIT    = $(if $(FUZZ_RUNS),--runs $(FUZZ_RUNS),--seconds $(FUZZ_SECONDS))
+
+fuzz:  ## libFuzzer on each target, for FUZZ_SECONDS, or for FUZZ_RUNS=50000000
+	$(PYTHON) tests/fuzz/fuzz.py build/fuzz $(FUZZ_LIMIT) $(FUZZ_TARGETS)
 
 # ---- hand it out --------------------------------------------------------------------------------
 
