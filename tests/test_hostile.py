@@ -7,11 +7,14 @@ runs them in full.
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
 import pytest
-from helpers import HERE
+from helpers import HERE, segment_path
+
+import sharedmap
 
 HOSTILE = HERE / "hostile"
 LIMIT = 300
@@ -116,3 +119,25 @@ def test_mutant_of_the_decoder_is_found(packages, mutant):
     assert os.fspath(packages[mutant]) in told  # it was the mutant
     assert code == 1, told
     assert "corrupt: " in told  # and not for any other reason
+
+
+# --- what nobody can promise --------------------------------------------------------------------
+
+
+def test_owner_who_cuts_a_map_short_ends_its_readers_with_sigbus(name, workers):
+    """Outside of the promise. docs/SECURITY.md says so, and has to say something else if not."""
+    sharedmap.share({"a": "1"}, name)
+    reader = workers()
+    reader.run("m = sharedmap.sharedmap(name)", name=name)
+    os.truncate(segment_path(name), 0)
+    with pytest.raises(AssertionError, match=f"died, status {-signal.SIGBUS}"):
+        reader.eval("m['a']")
+
+
+def test_map_that_was_read_into_memory_does_not_mind_that_its_file_is_cut_short(tmp_path, other):
+    path = tmp_path / "a.map"
+    sharedmap.rbtree(a="1").save(path)
+    other.run("import pathlib; data = pathlib.Path(path).read_bytes()", path=os.fspath(path))
+    other.run("m = sharedmap.sharedmap.frombuffer(data); m.verify()")
+    os.truncate(path, 0)
+    assert other.eval("m['a']") == "1"
