@@ -108,7 +108,7 @@ sanitize:  ## all tests again, with gcc's address and undefined-behaviour saniti
 
 # ---- be hostile to it -----------------------------------------------------------------------------
 
-hostile: $(VENV)/.test  ## damage snapshots in 15 million ways, write into one while it is read
+hostile: $(VENV)/.test  ## damage snapshots in 20 million ways, write into one while it is read
 	$(BIN)/python tests/hostile/build_hostile.py build/hostile && build/hostile/hostile
 	$(BIN)/python tests/hostile/read_all.py
 	$(BIN)/python tests/hostile/writer.py

@@ -177,7 +177,8 @@ def read_beside_writer(tally, index):
     )
     try:
         assert writer.stdout.readline() == b"ready\n"
-        shared = sharedmap.sharedmap(name)
+        # The writer may make any value one that wants a decoder.
+        shared = sharedmap.sharedmap(name, decode=bytes)
         while not tally.is_done():
             for reader in READERS:
                 tally.look(shared, reader)
