@@ -68,14 +68,16 @@ def read(data):
     (index, index_size), (buckets, buckets_size), order, (records, records_size) = zip(
         regions[::2], regions[1::2], strict=True
     )
-    has_hash, has_order = flags & 1, count > 128
+    has_hash, has_order = flags & 1, flags >> 1
     assert (magic, version, header_size, kind) == (b"\x89SMAP\r\n\x1a", 1, 512, 1)
-    assert flags == has_hash | has_order << 1
+    assert flags in range(4)
     assert (total_size, total_size % 64, sealed) == (len(data), 0, header_checksum(data))
     assert not any([reserved, *more_reserved, *tail, *label_bytes[label_size:]])
     assert (records, index, index_size) == (512, -(-(512 + records_size) // 64) * 64, count * width)
-    levels, end = levels_of_order_index(count), -(-(index + index_size) // 64) * 64
+    levels = levels_of_order_index(count) if has_order else []
+    end = -(-(index + index_size) // 64) * 64
     assert order == (has_order * end, 64 * sum(levels))
+    assert not has_order or count > 128
     assert buckets == has_hash * (end + order[1])
     assert buckets_size == has_hash * 64 * (count * 10 // (92 if width == 4 else 53) + 1)
     state = 0

@@ -43,7 +43,7 @@ struct snapshot_sink {
 };
 
 /* Fills the plan. STATUS_LABEL_TOO_LONG above 256 bytes, STATUS_TOO_LARGE.
- * O(n), reads no byte of the keys and values. */
+ * O(n), reads no byte of the values and few of the keys. */
 enum status
 snapshot_plan(struct snapshot_plan *plan, const struct entry *entries,
               size_t entry_count, const struct snapshot_options *options);
