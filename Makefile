@@ -26,7 +26,7 @@ CHECKS   := -*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserv
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help demo test test-core test-python faults hostile fuzz lint format warnings analyse sanitize dist clean
+.PHONY: help demo test test-core test-python faults hostile fuzz lint format warnings analyse sanitize bench dist clean
 
 help:
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -71,6 +71,10 @@ $(VENV)/.installed: $(PACKAGE) | $(BIN)/python
 $(VENV)/.test: $(PACKAGE) | $(BIN)/python
 	rm -rf build/lib.* build/bdist.*
 	$(PIP) install --quiet '.[test]' && touch $(VENV)/.installed $@
+
+$(VENV)/.bench: $(PACKAGE) | $(BIN)/python
+	rm -rf build/lib.* build/bdist.*
+	$(PIP) install --quiet '.[bench]' && touch $(VENV)/.installed $@
 
 $(VENV)/.lint: pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet '.[lint]' && touch $@
@@ -118,6 +122,11 @@ FUZZ_LIMIT    = $(if $(FUZZ_RUNS),--runs $(FUZZ_RUNS),--seconds $(FUZZ_SECONDS))
 
 fuzz:  ## libFuzzer on each target, for FUZZ_SECONDS, or for FUZZ_RUNS=50000000
 	$(PYTHON) tests/fuzz/fuzz.py build/fuzz $(FUZZ_LIMIT) $(FUZZ_TARGETS)
+
+# ---- compare it ---------------------------------------------------------------------------------
+
+bench: $(VENV)/.bench  ## beside dict, LMDB, cdb, Redis and others, into docs/benchmarks; some 15 minutes
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 # ---- hand it out --------------------------------------------------------------------------------
 
