@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 SHM = b"/dev/shm/"
 HEADER_SIZE = 512
 HERE = pathlib.Path(__file__).parent
+FAULTS = HERE / "faults"
 
 # So far beyond anything a correct build needs that only a hang gets there.
 HANG = 30

@@ -11,9 +11,8 @@ import sys
 import tempfile
 
 import pytest
-from helpers import HERE
+from helpers import FAULTS, HERE
 
-FAULTS = HERE / "faults"
 LIMIT = 300
 
 pytestmark = pytest.mark.slow

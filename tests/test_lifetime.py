@@ -7,16 +7,15 @@ every reference is counted and many more assertions hold.
 """
 
 import os
-import pathlib
-import shutil
 import subprocess
 import sys
 
 import lifetime_scenarios as scenarios
 import pytest
-from helpers import HANG, HERE
+from helpers import FAULTS, HANG, HERE
 
-SOURCES = HERE.parent / "src"
+sys.path.insert(0, os.fspath(FAULTS))
+import extension
 
 
 def run(python, flags, arguments, **environment):
@@ -90,41 +89,15 @@ def test_reading_survives_a_decoder_that_drops_the_map(survives):
 # ---- a debug build of Python -------------------------------------------------------------------
 
 
-def debug_python():
-    """One that was configured with --with-pydebug; Debian has it as python3-dbg."""
-    candidates = [f"python3.{minor}d" for minor in range(10, 20)]
-    for candidate in [sys.executable, *candidates, "python3-dbg"]:
-        python = shutil.which(candidate)
-        ask = "import sys; sys.exit(not hasattr(sys, 'gettotalrefcount'))"
-        if python is not None and subprocess.run([python, "-c", ask]).returncode == 0:
-            return python
-    return None
-
-
 @pytest.fixture(scope="module")
 def debug_build(tmp_path_factory):
     """(python, folder): our package, built for that Python with nothing but its C compiler."""
-    python = debug_python()
+    python = extension.debug_python()
     if python is None:
         pytest.skip("needs a debug build of Python: Debian's python3-dbg, or --with-pydebug")
-    if not (SOURCES / "core").is_dir() or shutil.which("cc") is None:
-        pytest.skip("needs a C compiler and our sources beside the tests, to build them once more")
-    ask = "import sysconfig as s; print(s.get_path('include'), s.get_config_var('EXT_SUFFIX'))"
-    include, suffix = subprocess.check_output([python, "-c", ask], text=True).split()
-    if not pathlib.Path(include, "Python.h").exists():
-        pytest.skip(f"needs the headers of {python} in {include}")
-    folder = tmp_path_factory.mktemp("debug")
-    package = folder / "sharedmap"
-    package.mkdir()
-    for file in (SOURCES / "sharedmap").glob("*.py"):
-        shutil.copy(file, package)
-    flags = ["-shared", "-fPIC", "-std=c11", "-g", "-O0", "-UNDEBUG", "-fvisibility=hidden"]
-    defines = ["-DSHAREDMAP_TESTING", '-DSHAREDMAP_VERSION="debug"']
-    sources = [*SOURCES.glob("core/*.c"), *SOURCES.glob("binding/*.c")]
-    includes = [f"-I{SOURCES}", f"-I{include}"]
-    target = ["-o", package / f"_sharedmap{suffix}"]
-    subprocess.run(["cc", *flags, *defines, *includes, *sources, *target], check=True)
-    return python, os.fspath(folder)
+    if why := extension.why_impossible(python):
+        pytest.skip(f"needs another build of the extension: {why}")
+    return python, extension.build(tmp_path_factory.mktemp("debug"), python)
 
 
 @pytest.fixture
@@ -142,7 +115,7 @@ def test_debug_build_is_the_one_that_is_tested(debug_build):
         [python, "-c", program], env={**os.environ, "PYTHONPATH": folder}, text=True
     )
     assert shown.startswith(folder)
-    assert shown.endswith(" debug\n")
+    assert shown.endswith(" faults\n")
 
 
 @pytest.mark.slow

@@ -1,0 +1,75 @@
+"""Builds the package where it is not installed: with test hooks, for another Python, or wrong.
+
+    folder = build(directory, python=sys.executable, flags=[...], mutant=[...])
+
+makes DIRECTORY/sharedmap from our sources with nothing but the C compiler, to be imported with
+PYTHONPATH=DIRECTORY. What the core has for its own tests (memory_fail_after() and others) is
+exported, for ctypes. A mutant is a list of changes as in mutants.py.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, os.fspath(pathlib.Path(__file__).resolve().parents[1]))
+import mutants
+from mutants import TOP
+
+FLAGS = ["-std=c11", "-O1", "-g", "-UNDEBUG", "-fPIC", "-pthread", "-DSHAREDMAP_TESTING"]
+VERSION = '-DSHAREDMAP_VERSION="faults"'
+ASK = "import sysconfig as s; print(s.get_path('include'), s.get_config_var('EXT_SUFFIX'))"
+
+
+def debug_python():
+    """One that was configured with --with-pydebug; Debian has it as python3-dbg."""
+    candidates = [f"python3.{minor}d" for minor in range(10, 20)]
+    for candidate in [sys.executable, *candidates, "python3-dbg"]:
+        python = shutil.which(candidate)
+        ask = "import sys; sys.exit(not hasattr(sys, 'gettotalrefcount'))"
+        if python is not None and subprocess.run([python, "-c", ask]).returncode == 0:
+            return python
+    return None
+
+
+def why_impossible(python=sys.executable):
+    """What is missing to build for that Python, or None."""
+    if not (TOP / "src/core").is_dir():
+        return "our sources are not beside the tests"
+    if shutil.which(os.environ.get("CC", "cc").split()[0]) is None:
+        return "there is no C compiler"
+    include = subprocess.check_output([python, "-c", ASK], text=True).split()[0]
+    if not pathlib.Path(include, "Python.h").exists():
+        return f"the headers of {python} are not in {include}"
+    return None
+
+
+class Builder:
+    """Objects that are compiled once, for the true extension and for its mutants."""
+
+    def __init__(self, directory, python=sys.executable, flags=()):
+        self.directory = pathlib.Path(directory).resolve()
+        include, self.suffix = subprocess.check_output([python, "-c", ASK], text=True).split()
+        self.tool = mutants.Tool([*FLAGS, VERSION, f"-I{include}", *flags], ["-shared"])
+        sources = [*TOP.glob("src/core/*.c"), *TOP.glob("src/binding/*.c")]
+        # Two files of the same name would be one object.
+        assert len({source.name for source in sources}) == len(sources)
+        self.objects = self.tool.compile(sorted(sources), self.directory / "objects")
+
+    def link(self, name="true", changes=()):
+        """The folder to import the package from."""
+        folder = self.directory / name
+        package = folder / "sharedmap"
+        package.mkdir(parents=True)
+        for file in (TOP / "src/sharedmap").glob("*.py"):
+            shutil.copy(file, package)
+        objects = dict(self.objects)
+        if changes:
+            objects |= self.tool.compile_mutant(name, changes, folder / "changed")
+        self.tool.link(objects, package / f"_sharedmap{self.suffix}")
+        return os.fspath(folder)
+
+
+def build(directory, python=sys.executable, flags=(), mutant=()):
+    return Builder(directory, python, flags).link(changes=mutant)
