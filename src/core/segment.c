@@ -216,6 +216,16 @@ system_close(int descriptor)
     errno = saved_errno;
 }
 
+enum status
+system_sync(int descriptor)
+{
+    int result;
+    do {
+        result = fsync(descriptor);
+    } while (result < 0 && errno == EINTR);
+    return result == 0 ? STATUS_OK : STATUS_SYSTEM;
+}
+
 void
 system_unlink(const char *path)
 {

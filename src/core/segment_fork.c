@@ -31,15 +31,16 @@ bool
 unforked_open(struct unforked *file, const char *path, int flags)
 {
     file->listener.in_child = close_in_child;
-    // Opening and listing are one step: no fork in between.
-    fork_list_lock();
-    file->descriptor = open(path, flags | O_CLOEXEC, 0600);
-    bool is_open = file->descriptor >= 0;
-    if (is_open) {
-        fork_list_add(&file->listener);
-    }
-    fork_list_unlock();
-    return is_open;
+    do {
+        // Opening and listing are one step: no fork in between.
+        fork_list_lock();
+        file->descriptor = open(path, flags | O_CLOEXEC, 0600);
+        if (file->descriptor >= 0) {
+            fork_list_add(&file->listener);
+        }
+        fork_list_unlock();
+    } while (file->descriptor < 0 && errno == EINTR);
+    return file->descriptor >= 0;
 }
 
 void *

@@ -161,7 +161,6 @@ holder_try_lock(struct holder *holder, const char *path, bool *is_busy)
     if (!unforked_open(&holder->file, path,
                        O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY))
     {
-        *is_busy = errno == EINTR;
         return system_open_failure();
     }
     enum status status = holder_examine(holder);
@@ -248,10 +247,8 @@ stamp(struct draft *draft, uint64_t generation,
     header->generation = generation;
     snapshot_header_seal(header);
     enum status status = draft_write(draft, 0, header, sizeof(*header));
-    if (status == STATUS_OK && terms->is_durable
-        && fsync(draft->file.descriptor) < 0)
-    {
-        status = STATUS_SYSTEM;
+    if (status == STATUS_OK && terms->is_durable) {
+        status = system_sync(draft->file.descriptor);
     }
     return status;
 }
@@ -297,9 +294,7 @@ sync_directory(const char *path)
     if (status != STATUS_OK) {
         return status;
     }
-    if (fsync(descriptor) < 0) {
-        status = STATUS_SYSTEM;
-    }
+    status = system_sync(descriptor);
     system_close(descriptor);
     return status;
 }
@@ -372,8 +367,10 @@ draft_publish(struct draft *draft, const char *path,
     struct patience patience = patience_begin();
     // The long wait for the disk comes before the lock; under it only the
     // header is new.
-    if (terms->is_durable && fsync(draft->file.descriptor) < 0) {
-        return STATUS_SYSTEM;
+    enum status synced =
+        terms->is_durable ? system_sync(draft->file.descriptor) : STATUS_OK;
+    if (synced != STATUS_OK) {
+        return synced;
     }
     if (!terms->force && !terms->has_expected) {
         return take_free_name(draft, path, terms, header);

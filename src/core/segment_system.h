@@ -81,6 +81,10 @@ system_random_path(const char *path, char temporary[TEMPORARY_PATH_SIZE]);
 bool
 system_link_draft(const struct draft *draft, const char *path);
 
+/* Puts what was written on the disk. STATUS_SYSTEM. */
+enum status
+system_sync(int descriptor);
+
 /* Wakes who sleeps on the word, in whatever process. */
 void
 system_wake(_Atomic uint32_t *word);

@@ -26,16 +26,18 @@ static struct {
     bool has_no_tmpfile;  // as on a file system that knows no nameless files
     bool has_no_links;    // nor hard links
     long left;            // calls until one fails; negative: none does
+    int error;            // what that one fails with
     char failed;          // the letter of the call that failed
     char calls[256];      // a letter for each call that succeeded
     char linked[512];     // what was linked last
-} faults = {.left = -1};
+} faults = {.left = -1, .error = EIO};
 
 static inline void
 faults_reset(void)
 {
     memset(&faults, 0, sizeof(faults));
     faults.left = -1;
+    faults.error = EIO;
 }
 
 /* Whether this call must fail; notes its letter. */
@@ -75,7 +77,7 @@ open(const char *path, int flags, ...)
         return fail_with(EOPNOTSUPP);
     }
     if (fault_is_due('o')) {
-        return fail_with(EIO);
+        return fail_with(faults.error);
     }
     return openat(AT_FDCWD, path, flags, mode);
 }
@@ -84,7 +86,7 @@ int
 posix_fallocate(int descriptor, off_t offset, off_t size)
 {
     if (fault_is_due('a')) {
-        return EIO;
+        return faults.error;
     }
     return syscall(SYS_fallocate, descriptor, 0, offset, size) == 0 ? 0
                                                                     : errno;
@@ -93,7 +95,7 @@ posix_fallocate(int descriptor, off_t offset, off_t size)
 int
 fchmod(int descriptor, mode_t mode)
 {
-    return fault_is_due('m') ? fail_with(EIO)
+    return fault_is_due('m') ? fail_with(faults.error)
                              : (int)syscall(SYS_fchmod, descriptor, mode);
 }
 
@@ -101,7 +103,7 @@ ssize_t
 pwrite(int descriptor, const void *bytes, size_t size, off_t offset)
 {
     return fault_is_due('w')
-               ? fail_with(EIO)
+               ? fail_with(faults.error)
                : syscall(SYS_pwrite64, descriptor, bytes, size, offset);
 }
 
@@ -109,7 +111,7 @@ ssize_t
 pread(int descriptor, void *bytes, size_t size, off_t offset)
 {
     return fault_is_due('r')
-               ? fail_with(EIO)
+               ? fail_with(faults.error)
                : syscall(SYS_pread64, descriptor, bytes, size, offset);
 }
 
@@ -120,7 +122,7 @@ fsync(int descriptor)
     struct stat file;
     bool is_directory = fstat(descriptor, &file) == 0 && S_ISDIR(file.st_mode);
     return fault_is_due(is_directory ? 'D' : 'F')
-               ? fail_with(EIO)
+               ? fail_with(faults.error)
                : (int)syscall(SYS_fsync, descriptor);
 }
 
@@ -132,7 +134,7 @@ linkat(int from_folder, const char *from, int to_folder, const char *to,
         return fail_with(EPERM);
     }
     if (fault_is_due('L')) {
-        return fail_with(EIO);
+        return fail_with(faults.error);
     }
     snprintf(faults.linked, sizeof(faults.linked), "%s", to);
     return (int)syscall(SYS_linkat, from_folder, from, to_folder, to, flags);
@@ -147,7 +149,7 @@ link(const char *from, const char *to)
 int
 rename(const char *from, const char *to)
 {
-    return fault_is_due('R') ? fail_with(EIO)
+    return fault_is_due('R') ? fail_with(faults.error)
                              : renameat(AT_FDCWD, from, AT_FDCWD, to);
 }
 

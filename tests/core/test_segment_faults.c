@@ -266,6 +266,35 @@ test_failure_of_any_call_leaves_a_free_name_free(void)
     CHECK_STATUS(segment_remove(path), STATUS_OK);
 }
 
+/* A signal interrupts calls that wait for a disk or for another machine; the
+ * others it cannot. */
+static void
+test_interruption_of_any_call_is_survived(void)
+{
+    const char *path = scratch_path("map");
+    CHECK_STATUS(publish_number_on(path, &UNFORCED, 1), STATUS_OK);
+    long count = 0;
+    for (long left = 0;; left++) {
+        faults_reset();
+        faults.left = left;
+        faults.error = EINTR;
+        enum status status = publish_number_on(path, &DURABLE, 2);
+        char letter = faults.failed;
+        faults_reset();
+        if (letter == 0) {
+            CHECK_STATUS(status, STATUS_OK);
+            break;
+        }
+        if (strchr("oawrFD", letter) != NULL) {
+            CHECK_STATUS(status, STATUS_OK);
+            count += 1;
+        }
+    }
+    CHECK_EQUAL(count, 11);
+    CHECK_EQUAL(scratch_file_count(), 1);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
 static const struct test tests[] = {
     TEST(test_draft_gets_a_temporary_name_where_there_must_be_one),
     TEST(test_publishing_needs_no_nameless_files),
@@ -278,6 +307,7 @@ static const struct test tests[] = {
     TEST(test_failure_of_any_call_is_an_error_and_the_old_map_stays),
     TEST(test_failure_of_any_call_while_saving_is_an_error),
     TEST(test_failure_of_any_call_leaves_a_free_name_free),
+    TEST(test_interruption_of_any_call_is_survived),
 };
 
 int
