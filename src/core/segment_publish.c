@@ -142,13 +142,18 @@ holder_map_header(struct holder *holder)
     return STATUS_OK;
 }
 
-/* Whether the path still leads to the file that is open. */
-static bool
-holder_is_named(const struct holder *holder, const char *path)
+/* Whether the path still leads to the file that is open. STATUS_SYSTEM. */
+static enum status
+holder_look(const struct holder *holder, const char *path, bool *is_named)
 {
     struct stat named;
-    return lstat(path, &named) == 0 && named.st_dev == holder->device
-           && named.st_ino == holder->inode;
+    *is_named = false;
+    if (lstat(path, &named) < 0) {
+        return errno == ENOENT ? STATUS_OK : STATUS_SYSTEM;
+    }
+    *is_named =
+        named.st_dev == holder->device && named.st_ino == holder->inode;
+    return STATUS_OK;
 }
 
 /* One attempt; `is_busy` says that somebody else has the lock, or that the
@@ -173,7 +178,12 @@ holder_try_lock(struct holder *holder, const char *path, bool *is_busy)
         status = STATUS_SYSTEM;
         goto fail;
     }
-    if (!holder_is_named(holder, path)) {
+    bool is_named;
+    status = holder_look(holder, path, &is_named);
+    if (status != STATUS_OK) {
+        goto fail;
+    }
+    if (!is_named) {
         *is_busy = true;
         status = STATUS_SYSTEM;
         goto fail;

@@ -60,8 +60,8 @@ MUTANTS = {
     "no-second-look": [
         (
             "segment_publish.c",
-            "    if (!holder_is_named(holder, path)) {",
-            "    if (path == NULL && !holder_is_named(holder, path)) {",
+            "    if (!is_named) {",
+            "    if (path == NULL && !is_named) {",
         )
     ],
     # What a killed publisher left under the temporary name stays there.
