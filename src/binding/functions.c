@@ -194,7 +194,6 @@ static PyObject *
 module_py_names(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
     struct segment_names *open = NULL;
-    struct slice bytes;
     PyObject *names = PyList_New(0);
     if (names == NULL) {
         return NULL;
@@ -204,7 +203,16 @@ module_py_names(PyObject *module, PyObject *Py_UNUSED(ignored))
         Py_DECREF(names);
         return raise_status(PyModule_GetState(module), status, NULL);
     }
-    while (segment_names_next(open, &bytes)) {
+    for (;;) {
+        struct slice bytes;
+        status = segment_names_next(open, &bytes);
+        if (status != STATUS_OK) {
+            raise_status(PyModule_GetState(module), status, NULL);
+            Py_CLEAR(names);
+        }
+        if (status != STATUS_OK || bytes.size == 0) {
+            break;
+        }
         PyObject *name = text_decode(bytes);
         if (name == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
             // No name of a map, whoever made the file.

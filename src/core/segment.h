@@ -44,9 +44,9 @@ struct segment_names;
 enum status
 segment_names_open(struct segment_names **names);
 
-/* Fills the next name, borrowed until the next call; false when there is none
- * left. */
-bool
+/* Fills the next name, borrowed until the next call; one without bytes when
+ * there is none left. STATUS_SYSTEM. */
+enum status
 segment_names_next(struct segment_names *names, struct slice *name);
 
 /* Accepts NULL. */

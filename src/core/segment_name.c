@@ -14,6 +14,7 @@
 #include "core/segment.h"
 
 #include <dirent.h>
+#include <errno.h>
 
 #include "core/memory.h"
 #include "core/segment_system.h"
@@ -140,16 +141,18 @@ segment_names_close(struct segment_names *names)
     }
 }
 
-bool
+enum status
 segment_names_next(struct segment_names *names, struct slice *name)
 {
     struct dirent *file;
-    while ((file = readdir(names->directory)) != NULL) {
+    *name = (struct slice){NULL, 0};
+    // Only errno tells the end of the directory from a failure.
+    while (errno = 0, (file = readdir(names->directory)) != NULL) {
         size_t size;
         if (system_decode_name(file->d_name, names->name, &size)) {
             *name = (struct slice){names->name, size};
-            return true;
+            return STATUS_OK;
         }
     }
-    return false;
+    return errno == 0 ? STATUS_OK : STATUS_SYSTEM;
 }

@@ -201,8 +201,11 @@ is_listed(struct slice name)
     struct slice next;
     bool is_found = false;
     CHECK_STATUS(segment_names_open(&names), STATUS_OK);
-    while (segment_names_next(names, &next)) {
-        CHECK(next.size > 0);
+    for (;;) {
+        CHECK_STATUS(segment_names_next(names, &next), STATUS_OK);
+        if (next.size == 0) {
+            break;
+        }
         CHECK(memchr(next.bytes, '\0', next.size) == NULL);
         is_found = is_found || slice_equals(next, name);
     }
