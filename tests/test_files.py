@@ -577,6 +577,16 @@ def test_relative_path_without_a_folder_to_be_relative_to_raises_an_os_error(tmp
             worker.eval(call)
 
 
+def test_absolute_path_needs_no_folder_to_be_relative_to(tmp_path, workers):
+    worker = workers()
+    path = os.fspath(tmp_path / "map")
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    worker.run("os.chdir(folder); os.rmdir(folder)", folder=os.fspath(folder))
+    worker.run("sharedmap.rbtree(a=1).save(path)", path=path)
+    assert worker.eval("sharedmap.sharedmap.open(path)['a']") == 1
+
+
 # ---- users and space ---------------------------------------------------------------------------
 
 NOBODY, SOMEBODY = 65534, 65533

@@ -214,6 +214,12 @@ absolute_path(PyObject *path)
     if (!PyUnicode_FSDecoder(path, &decoded)) {
         return NULL;
     }
+    // Such a path needs no working directory, which there may not be.
+    if (PyUnicode_GET_LENGTH(decoded) > 0
+        && PyUnicode_READ_CHAR(decoded, 0) == '/')
+    {
+        return decoded;
+    }
     // Not abspath(): it takes "link/.." for nothing.
     PyObject *module = PyImport_ImportModule("os");
     PyObject *folder =
