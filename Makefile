@@ -26,7 +26,7 @@ CHECKS   := -*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserv
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help demo test test-core test-python faults hostile fuzz lint format warnings analyse sanitize bench dist clean
+.PHONY: help demo test test-core test-python faults hostile fuzz lint format warnings analyse sanitize bench dist clean stress
 
 help:
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -49,6 +49,9 @@ faults: $(VENV)/.test  ## kill at every instruction and 10,000 times at random; 
 	build/faults/kill_everywhere --stride 1 --race-stride 7
 	$(BIN)/python tests/faults/hammer.py --kills 10000
 	$(BIN)/python tests/faults/republish.py --publications 100000 --entries 10000 --readers 8
+
+stress: $(VENV)/.installed  ## everything fails that can: some minutes
+	$(BIN)/python tests/faults/system_calls.py
 
 $(CORE_BUILD)/%.o: src/core/%.c $(HEADERS) Makefile | $(CORE_BUILD)
 	$(CC) $(C_FLAGS) -c $< -o $@

@@ -51,7 +51,7 @@ class Builder:
     def __init__(self, directory, python=sys.executable, flags=()):
         self.directory = pathlib.Path(directory).resolve()
         include, self.suffix = subprocess.check_output([python, "-c", ASK], text=True).split()
-        self.tool = mutants.Tool([*FLAGS, VERSION, f"-I{include}", *flags], ["-shared"])
+        self.tool = mutants.Tool([*FLAGS, VERSION, f"-isystem{include}", *flags], ["-shared"])
         sources = [*TOP.glob("src/core/*.c"), *TOP.glob("src/binding/*.c")]
         # Two files of the same name would be one object.
         assert len({source.name for source in sources}) == len(sources)
@@ -73,3 +73,58 @@ class Builder:
 
 def build(directory, python=sys.executable, flags=(), mutant=()):
     return Builder(directory, python, flags).link(changes=mutant)
+
+
+# Name: changes, for the tests of the tools that look at the extension. Each has to be noticed.
+MUTANTS = {
+    # What opened a file for a draft does not close it when there is no room.
+    "leaks-descriptor": [
+        (
+            "core/segment_draft.c",
+            "        status = STATUS_SYSTEM;\n    }\n"
+            "    if (status != STATUS_OK) {\n        draft_close(draft);\n    }\n",
+            "        status = STATUS_SYSTEM;\n    }\n",
+        )
+    ],
+    # What is to be updated stays mapped.
+    "leaks-mapping": [
+        (
+            "core/publish.c",
+            "    segment_close(&segment);\n    holder_close(&holder);\n    return status;",
+            "    holder_close(&holder);\n    return status;",
+        )
+    ],
+    # What could not be written is published all the same.
+    "believes-pwrite": [
+        (
+            "core/segment_draft.c",
+            "                continue;\n            }\n            return system_failure();",
+            "                continue;\n            }\n            return STATUS_OK;",
+        )
+    ],
+    # A rename that failed leaves the temporary name behind.
+    "keeps-temporary": [
+        (
+            "core/segment_publish.c",
+            "        status = system_failure();\n        system_unlink(temporary);",
+            "        status = system_failure();",
+        )
+    ],
+    # The exception does not say which map it is about.
+    "forgets-name": [
+        (
+            "binding/errors.c",
+            "PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, name)",
+            "PyErr_SetFromErrno(PyExc_OSError)",
+        )
+    ],
+    # A handle that could not move on lets go of what it had.
+    "loses-old": [
+        (
+            "binding/sharedmap_follow.c",
+            "    if (status == STATUS_OK) {\n        sharedmap_replace(self, seen, newer);\n    }",
+            "    if (status != STATUS_OK) {\n        newer = NULL;\n    }\n"
+            "    sharedmap_replace(self, seen, newer);",
+        )
+    ],
+}

@@ -1,0 +1,404 @@
+"""Each system call of each operation fails, once and for ever, with each error that it can have.
+
+    python3 tests/faults/system_calls.py [--stride N] [--only TEXT]
+
+For each operation, in a process that has been through it before:
+
+    worker     prepare, wait ---------------- operation ---------------- be looked at
+    strace             attach, make a call fail            detach
+
+What may come of it:
+
+    as told    an exception for every failed call that mattered, the one that belongs to the error
+               and with the name; none for a call that only tidies up, or that a signal interrupted
+    whole      the name leads to the old map or to the new one, as the exception says
+    no harm    who has the old map open reads it as before, no descriptor and no mapping is left, no
+               file either, and the next publication works and is noticed
+
+close() and munmap() fail, too, but since strace does not let them happen at all, what they leave is
+not counted. Exits with a failure if anything was different. --stride takes every N-th case.
+"""
+
+import argparse
+import collections
+import errno
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import uuid
+
+TESTS = os.fspath(pathlib.Path(__file__).resolve().parents[1])
+sys.path.insert(0, TESTS)
+from helpers import Worker  # noqa: E402
+
+STAT = ("newfstatat", "fstat", "lstat", "stat")
+# What each call can fail with; a name with its variants on other machines and C libraries.
+ERRORS = {
+    "open openat": "EACCES EINTR EIO EMFILE ENFILE ENOMEM EPERM",
+    "fallocate": "EDQUOT EFBIG EINTR EIO ENOSPC EOPNOTSUPP EPERM",
+    "fchmod": "EIO EPERM EROFS",
+    "pwrite64": "EDQUOT EFBIG EINTR EIO ENOSPC",
+    "pread64": "EINTR EIO",
+    " ".join(STAT): "EACCES EIO ENOMEM",
+    "fcntl": "EACCES EAGAIN EINTR ENOLCK",
+    "mmap": "EAGAIN EACCES ENFILE ENODEV ENOMEM",
+    "madvise": "EAGAIN EINVAL ENOMEM",
+    "linkat link": "EACCES EDQUOT EIO EMLINK ENOMEM ENOSPC EPERM EROFS",
+    "rename": "EACCES EBUSY EDQUOT EIO ENOMEM ENOSPC EPERM EROFS",
+    "unlink": "EACCES EBUSY EIO ENOMEM EPERM EROFS",
+    "fsync": "EDQUOT EINTR EIO ENOSPC EROFS",
+    "getrandom": "EINTR ENOSYS",
+    "futex": "EAGAIN EINTR ENOSYS",
+    "getdents64": "EIO ENOMEM",
+    "inotify_init1": "EMFILE ENFILE ENOMEM",
+    "inotify_add_watch": "EACCES ENOMEM ENOSPC",
+    "brk": "ENOMEM",
+    "munmap": "ENOMEM",
+    "close": "EINTR EIO",
+}
+ERRORS = {name: errors.split() for names, errors in ERRORS.items() for name in names.split()}
+# These cannot fail, or are those of the pipe to us.
+IGNORED = {"read", "write", "poll", "geteuid", "restart_syscall", "clock_gettime"}
+
+OLD = {"a": "old", "b": b"old"}
+NEW = {"a": "new", "b": b"new", "c": 3}
+LARGE = NEW | {"large": "x" * 2**22}
+
+PREPARE = """
+import gc
+from helpers import segment_path, shm_files
+from sharedmap import _sharedmap as core
+from live import Saved, Shm, descriptors, mappings_of
+
+def outcome(work):
+    try:
+        return ("returned", work())
+    except BaseException as error:
+        told = (type(error).__name__, getattr(error, "errno", None))
+        return (*told, getattr(error, "filename", None))
+
+def holdings():
+    gc.collect()
+    listed = sorted(descriptors().items())
+    return [row for row in listed if "/proc/" not in row[1]], mappings_of(place.path)
+
+def close_what_was_not():
+    nameless = os.path.join(os.path.dirname(place.path), "#")
+    for number, leads_to in descriptors().items():
+        if leads_to.startswith((place.path, nameless)):
+            os.close(number)
+
+def files():
+    folder, file = os.path.split(place.path)
+    return sorted(os.path.join(folder, found) for found in os.listdir(folder) if file in found)
+
+def published():
+    try:
+        with place.open() as opened:
+            opened.verify()
+            return dict(opened)
+    except FileNotFoundError:
+        return None
+"""
+
+
+class Operation:
+    """What is done, on what, and what is published then."""
+
+    def __init__(self, work, before=OLD, after=NEW, kind="Shm", prepare="", raises=True):
+        self.work = work
+        self.before = before
+        self.after = after
+        self.kind = kind
+        self.prepare = prepare
+        self.raises = raises  # False: goes on with what it has, and says nothing
+
+
+OPERATIONS = {
+    "first share": Operation("sharedmap.share(NEW, place.name)", before=None),
+    "share": Operation("sharedmap.share(NEW, place.name, force=True)"),
+    "share of a tree": Operation("sharedmap.rbtree(NEW).share(place.name, expect=generation)"),
+    "share with huge pages": Operation(
+        "sharedmap.share(LARGE, place.name, force=True, huge_pages=True)", after=LARGE
+    ),
+    "update": Operation("sharedmap.update(place.name, NEW)"),
+    "update of a large map": Operation(
+        "sharedmap.update(place.name, {'a': 1})", before=LARGE, after=LARGE | {"a": 1}
+    ),
+    "remove": Operation("sharedmap.remove(place.name)", after=None),
+    "first save": Operation("sharedmap.rbtree(NEW).save(place.path)", before=None, kind="Saved"),
+    "save": Operation("sharedmap.rbtree(NEW).save(place.path, force=True)", kind="Saved"),
+    "open": Operation("place.open().close()", after=OLD),
+    "open of a large map": Operation("place.open().close()", before=LARGE, after=LARGE),
+    "open of a file": Operation("place.open().close()", after=OLD, kind="Saved"),
+    "refresh": Operation("handle.refresh()", prepare="place.publish(NEW)"),
+    "follow": Operation("handle['a']", prepare="place.publish(NEW)", raises=False),
+    "follow a file": Operation(
+        "handle['a']", prepare="place.publish(NEW)", raises=False, kind="Saved"
+    ),
+    "wait": Operation("handle.wait(0.01)", prepare="place.publish(NEW)", raises=False),
+    "wait in vain": Operation("handle.wait(0.01)", after=OLD, raises=False),
+    "names": Operation("place.name in sharedmap.names() or 1 / 0", after=OLD),
+    "watch": Operation("core._watch_close(core._watch_open())", after=OLD),
+}
+
+Call = collections.namedtuple("Call", "name number text index")
+
+
+class Failure(Exception):
+    pass
+
+
+def expect(is_so, *told):
+    if not is_so:
+        raise Failure(" ".join(map(str, told)))
+
+
+class Scene:
+    """A worker and a place for its operation."""
+
+    def __init__(self, operation, folder):
+        self.operation = operation
+        self.folder = folder
+        self.name = f"calls-{uuid.uuid4().hex[:12]}"
+        self.path = os.path.join(folder, self.name)
+        self.worker = Worker()
+        where = "place = Shm(name)" if operation.kind == "Shm" else "place = Saved(path)"
+        self.worker.run("import sys; sys.path.insert(0, tests)\n" + PREPARE, tests=TESTS)
+        self.worker.run(where, name=self.name, path=self.path)
+        self.worker.run("pass", OLD=OLD, NEW=NEW, LARGE=LARGE, before=operation.before)
+
+    def close(self):
+        self.worker.run("handle = None; os.path.lexists(place.path) and os.unlink(place.path)")
+        return self.worker.close()
+
+    def traced(self, *options):
+        """Runs the operation under strace; its outcome, and what strace wrote."""
+        output = os.path.join(self.folder, "strace")
+        command = ["strace", "-o", output, "-p", str(self.worker.pid), *options]
+        strace = subprocess.Popen(command, stderr=subprocess.PIPE)
+        try:
+            attached = strace.stderr.readline()
+            if b"attached" not in attached:
+                sys.exit(f"NOT TESTED: strace cannot attach: {attached.decode(errors='replace')}")
+            outcome = self.worker.eval(f"outcome(lambda: {self.operation.work})")
+        finally:
+            strace.send_signal(signal.SIGINT)
+            strace.communicate()
+        return outcome, pathlib.Path(output).read_text(errors="replace")
+
+    def prepare(self):
+        self.worker.run(
+            """
+handle = None
+if os.path.lexists(place.path):
+    os.unlink(place.path)
+generation = 0
+if before is not None:
+    place.publish(before)
+    handle = place.open(follow=follow)
+    generation = handle.generation
+"""
+            + self.operation.prepare,
+            follow=not self.operation.raises,
+        )
+
+    def calls(self):
+        """What the operation calls when nothing fails."""
+        for _ in range(2):
+            self.prepare()
+            outcome, text = self.traced()
+            expect(outcome[0] == "returned", "fails without a fault:", outcome)
+        counts = collections.Counter()
+        calls = []
+        for line in text.splitlines():
+            found = re.match(r"(\w+)\((.*)", line)
+            if found is None or found[1] in IGNORED:
+                continue
+            counts[found[1]] += 1
+            calls.append(Call(found[1], counts[found[1]], found[2], len(calls)))
+        return calls
+
+    def attempt(self, call, error, is_forever, calls):
+        self.prepare()
+        holdings = self.worker.eval("holdings()")
+        when = f"{call.number}+" if is_forever else str(call.number)
+        inject = f"inject={call.name}:error={error}:when={when}"
+        # Without a call of that name in what is traced, strace would not inject anything.
+        outcome, text = self.traced("-e", f"trace={call.name}", "-e", inject)
+        expect("(INJECTED)" in text, "the call that was to fail was not made")
+        self.check_outcome(outcome, call, error, is_forever, calls)
+        self.check_harm(holdings, call)
+
+    def check_outcome(self, outcome, call, error, is_forever, calls):
+        """What is published, and whether it is what the outcome says."""
+        told = self.worker.eval("published()")
+        before, after = self.operation.before, self.operation.after
+        if not self.operation.raises:
+            expect(outcome[0] == "returned", "raised", outcome)
+            expect(outcome[1] in ("old", "new", True, False), "answered", outcome)
+            return
+        same_name = [other for other in calls if other.name == call.name]
+        failing = same_name[call.number - 1 :] if is_forever else [call]
+        deciding = [
+            other for other in failing if not is_harmless(other, error, self.operation.work)
+        ]
+        last_change = max((other.index for other in calls if changes_name(other)), default=None)
+        if outcome[0] == "returned":
+            expect(told == after, "succeeded, but published is", told)
+            expect(deciding == [] or is_repeated(call, error, is_forever), "succeeded all the same")
+            return
+        expect(deciding != [], "raised for a call that does not matter:", outcome)
+        expect(is_right(outcome, call, error), "not the exception that belongs to it:", outcome)
+        if outcome[0] != "MemoryError":
+            given = self.name if self.operation.kind == "Shm" else self.path
+            allowed = (
+                [None] if self.operation.work.startswith(("core.", "place.name in")) else [given]
+            )
+            expect(outcome[2] in allowed, "does not tell the name:", outcome)
+        is_late = last_change is not None and deciding[0].index > last_change
+        expect(told == (after if is_late else self.now(before)), "raised, but published is", told)
+
+    def now(self, before):
+        """Some operations begin after something newer was published."""
+        return self.operation.after if self.operation.prepare else before
+
+    def check_harm(self, holdings, call):
+        if self.operation.before is not None:
+            seen = self.worker.eval("(handle.verify(), dict(handle.snapshot()))[1]")
+            expect(seen in (self.operation.before, self.operation.after), "old map is now", seen)
+        if call.name not in ("close", "munmap"):
+            now = self.worker.eval("holdings()")
+            expect(now == holdings, "held before:", holdings, "and after:", now)
+        else:
+            self.worker.run("close_what_was_not()")
+        files = self.worker.eval("files()")
+        place = self.worker.eval("[place.path] if os.path.lexists(place.path) else []")
+        expect(files == place, "files:", files)
+        self.worker.run("place.publish(LARGE)")
+        expect(self.worker.eval("published()") == LARGE, "the next publication failed")
+        if self.operation.before is not None and self.operation.after is not None:
+            moved = self.worker.eval("(handle.refresh(), handle['large'] == LARGE['large'])")
+            expect(moved[1], "the next publication was not noticed")
+        self.worker.run("handle = None")
+
+
+def is_harmless(call, error, work):
+    """Whether nobody needs the call to succeed."""
+    if (
+        call.name in ("brk", "munmap", "close", "futex")
+        or "COLLAPSE" in call.text
+        or "0x19" in call.text
+    ):
+        return True
+    # A lock goes with its file anyway.
+    if call.name == "fcntl" and "F_UNLCK" in call.text:
+        return True
+    # Whether the name is free is only asked to spare a long write: linkat() will tell.
+    if call.name in STAT and "ENOENT" in call.text:
+        return True
+    if call.name == "unlink" and '~"' in call.text:
+        return True
+    # Only the header of the holder is mapped to write; the rest would be for larger pages.
+    if call.name == "mmap" and work.endswith("huge_pages=True)"):
+        return "PROT_WRITE" not in call.text or "MAP_ANONYMOUS" in call.text
+    # A system that does not know it, or a file system: there is another way.
+    if error == "EOPNOTSUPP" and call.name in ("fallocate", "openat"):
+        return True
+    return error == "EINTR"
+
+
+def changes_name(call):
+    if call.name in ("linkat", "link", "unlink"):
+        return '~"' not in call.text
+    return call.name == "rename"
+
+
+def is_repeated(call, error, is_forever):
+    """Whether one failure leads to another attempt."""
+    busy = call.name == "fcntl" and error in ("EAGAIN", "EACCES")
+    # malloc() has two ways to get memory, and Python a store of its own.
+    memory = call.name == "mmap" and "MAP_ANONYMOUS" in call.text
+    return (busy and not is_forever) or memory
+
+
+def is_right(outcome, call, error):
+    number = getattr(errno, error)
+    if outcome[0] == "MemoryError":
+        return number == errno.ENOMEM
+    if error == "EDQUOT" and call.name != "fsync":
+        number = errno.ENOSPC
+    if error in ("EAGAIN", "EACCES") and outcome[0] == "TimeoutError":
+        return outcome[1] == errno.ETIMEDOUT
+    return outcome[0] == type(OSError(number, "")).__name__ and outcome[1] == number
+
+
+def cases_of(calls):
+    for call in calls:
+        if call.name not in ERRORS:
+            raise Failure(f"what can {call.name}({call.text} fail with?")
+        for error in ERRORS[call.name]:
+            for is_forever in (False, True):
+                # Who is interrupted for ever is not meant to get anywhere.
+                if not (is_forever and error == "EINTR"):
+                    yield call, error, is_forever
+
+
+def run(name, operation, folder, stride, turn, stop_early):
+    """Returns how many cases were run, and what went wrong."""
+    scene = Scene(operation, folder)
+    failures = []
+    count = 0
+    calls = scene.calls()
+    for call, error, is_forever in cases_of(calls):
+        turn[0] += 1
+        if turn[0] % stride != 0:
+            continue
+        what = f"{name}: {call.name} {call.number} {'for ever ' * is_forever}{error}"
+        count += 1
+        try:
+            scene.attempt(call, error, is_forever, calls)
+        # Also what the worker raises when it is looked at, or that it is dead.
+        except Exception as failure:
+            failures.append(f"{what}: {type(failure).__name__} {failure}")
+            print("FAILED", failures[-1], flush=True)
+            if stop_early or not scene.worker.is_alive():
+                break
+    if scene.worker.is_alive() and not scene.close():
+        failures.append(f"{name}: the process does not end in order")
+    return len(calls), count, failures
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--stride", type=int, default=1)
+    parser.add_argument("--only", default="", help="operations with this in their name")
+    parser.add_argument("--stop-early", action="store_true", help="after the first failure")
+    arguments = parser.parse_args()
+    if shutil.which("strace") is None:
+        sys.exit("NOT TESTED: strace is not installed")
+    turn = [0]
+    total = 0
+    failures = []
+    with tempfile.TemporaryDirectory(prefix="system-calls-") as folder:
+        for name, operation in OPERATIONS.items():
+            if arguments.only in name:
+                calls, count, failed = run(
+                    name, operation, folder, arguments.stride, turn, arguments.stop_early
+                )
+                print(f"{name}: {calls} calls, {count} cases, {len(failed)} failures", flush=True)
+                total += count
+                failures += failed
+                if failures and arguments.stop_early:
+                    break
+    print(f"{total} cases, {len(failures)} failures")
+    return 1 if failures or total == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Everything fails that can, and nothing grows: the tools in tests/faults that use the extension.
+
+Here they run in small; `make stress` runs them in full. Each must also find what is wrong on
+purpose, else its silence would mean nothing.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from helpers import FAULTS
+
+sys.path.insert(0, os.fspath(FAULTS))
+import extension
+
+LIMIT = 600
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def builder(tmp_path_factory):
+    if why := extension.why_impossible():
+        pytest.skip(f"NOT TESTED with test hooks and mutants: {why}")
+    return extension.Builder(tmp_path_factory.mktemp("extension"))
+
+
+@pytest.fixture(scope="module")
+def hooked(builder):
+    """The folder of the true extension, with test hooks."""
+    return builder.link()
+
+
+@pytest.fixture
+def mutant(builder, tmp_path):
+    """mutant(name): the folder of an extension that is wrong on purpose."""
+    return lambda name: builder.link(name, extension.MUTANTS[name])
+
+
+def run(tool, *arguments, folder=None, python=sys.executable):
+    environment = dict(os.environ)
+    if folder is not None:
+        environment["PYTHONPATH"] = folder
+    done = subprocess.run(
+        [python, FAULTS / tool, *map(str, arguments)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=LIMIT,
+    )
+    return done.returncode, done.stdout
+
+
+# ---- system calls ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def strace():
+    if shutil.which("strace") is None:
+        pytest.skip("NOT TESTED that system calls fail: strace is not installed")
+
+
+def test_failing_system_calls_harm_nobody(strace):
+    code, told = run("system_calls.py", "--stride", 23)
+    assert code == 0, told
+    assert " 0 failures" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "only"),
+    [
+        ("leaks-descriptor", "first share"),
+        ("leaks-mapping", "update"),
+        ("believes-pwrite", "first share"),
+        ("keeps-temporary", "save"),
+        ("forgets-name", "first share"),
+        ("loses-old", "refresh"),
+    ],
+)
+def test_mutant_is_found_by_failing_system_calls(strace, mutant, name, only):
+    code, told = run("system_calls.py", "--only", only, "--stop-early", folder=mutant(name))
+    assert code == 1, told
+    assert "FAILED" in told
