@@ -123,7 +123,9 @@ segment_names_open(struct segment_names **opened)
     if (names == NULL) {
         return STATUS_NO_MEMORY;
     }
-    names->directory = opendir(SEGMENT_NAME_DIRECTORY);
+    do {
+        names->directory = opendir(SEGMENT_NAME_DIRECTORY);
+    } while (names->directory == NULL && errno == EINTR);
     if (names->directory == NULL) {
         memory_release(names);
         return STATUS_SYSTEM;
