@@ -257,8 +257,13 @@ finish_taking(RBTreeObject *self, struct item *item, PyObject *key)
     PyObject *taken_key = Py_NewRef(key != NULL ? key : item->key);
     PyObject *result = item_finish(item);
     if (result != NULL && was_encoded && delete_key(self, taken_key) < 0) {
-        // Another thread was faster; then nothing is left to remove.
-        PyErr_Clear();
+        if (PyErr_ExceptionMatches(PyExc_KeyError)) {
+            // Another thread was faster; then nothing is left to remove.
+            PyErr_Clear();
+        }
+        else {
+            Py_CLEAR(result);
+        }
     }
     Py_DECREF(taken_key);
     return result;
@@ -401,20 +406,6 @@ done:
 
 /* ---- many entries ------------------------------------------------------- */
 
-/* Under the guard. */
-static enum status
-put_all(struct rbtree *tree, const struct entry *entries, size_t count)
-{
-    if (rbtree_count(tree) == 0) {
-        return rbtree_build(tree, entries, count);
-    }
-    enum status status = STATUS_OK;
-    for (size_t i = 0; status == STATUS_OK && i < count; i++) {
-        status = rbtree_put(tree, entries[i].key, entries[i].value);
-    }
-    return status;
-}
-
 static int
 update_from_batch(RBTreeObject *self, struct batch *batch)
 {
@@ -422,7 +413,10 @@ update_from_batch(RBTreeObject *self, struct batch *batch)
         return -1;
     }
     guard_begin_change(&self->guard);
-    enum status status = put_all(self->tree, batch->entries, batch->count);
+    enum status status =
+        rbtree_count(self->tree) == 0
+            ? rbtree_build(self->tree, batch->entries, batch->count)
+            : rbtree_put_all(self->tree, batch->entries, batch->count);
     guard_end_change(&self->guard);
     if (status != STATUS_OK) {
         raise_status(self->base.state, status, NULL);

@@ -157,17 +157,21 @@ repair_after_insertion(struct rbtree *tree, struct rbtree_node *node)
     }
 }
 
-enum status
-rbtree_put(struct rbtree *tree, struct slice key, struct value value)
+/* Inserts a new node, or fills the one that has the key and leaves it alone. */
+static enum status
+insert_or_find(struct rbtree *tree, struct slice key, struct value value,
+               struct rbtree_node **found)
 {
     struct rbtree_node *parent = NULL;
     struct rbtree_node *node = tree->root;
     enum side side = LEFT;
+    *found = NULL;
     while (node != NULL) {
         prefetch_children(node);
         int order = slice_compare(key, rbtree_node_key(node));
         if (order == 0) {
-            return rbtree_node_set_value(&tree->memory, node, value);
+            *found = node;
+            return STATUS_OK;
         }
         parent = node;
         side = order < 0 ? LEFT : RIGHT;
@@ -188,6 +192,78 @@ rbtree_put(struct rbtree *tree, struct slice key, struct value value)
     tree->count += 1;
     tree->version += 1;
     return STATUS_OK;
+}
+
+enum status
+rbtree_put(struct rbtree *tree, struct slice key, struct value value)
+{
+    struct rbtree_node *node;
+    enum status status = insert_or_find(tree, key, value, &node);
+    if (status == STATUS_OK && node != NULL) {
+        status = rbtree_node_set_value(&tree->memory, node, value);
+    }
+    return status;
+}
+
+/* ---- many at once --------------------------------------------------------- */
+
+/* What is left to do for one entry when all that could fail is done. */
+struct replacement {
+    struct rbtree_node *node;  // borrowed; NULL: the entry was inserted
+    unsigned char *place;      // owned, for the new value; may be NULL
+};
+
+static enum status
+put_or_prepare(struct rbtree *tree, const struct entry *entry,
+               struct replacement *replacement)
+{
+    replacement->place = NULL;
+    enum status status =
+        insert_or_find(tree, entry->key, entry->value, &replacement->node);
+    if (status == STATUS_OK && replacement->node != NULL) {
+        status = rbtree_node_reserve(
+            replacement->node, entry->value.bytes.size, &replacement->place);
+    }
+    return status;
+}
+
+enum status
+rbtree_put_all(struct rbtree *tree, const struct entry *entries, size_t count)
+{
+    struct replacement *replacements =
+        memory_allocate_array(count, sizeof(*replacements));
+    if (replacements == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    const uint64_t version = tree->version;
+    enum status status = STATUS_OK;
+    size_t done = 0;
+    while (done < count) {
+        status = put_or_prepare(tree, &entries[done], &replacements[done]);
+        if (status != STATUS_OK) {
+            break;
+        }
+        done += 1;
+    }
+    for (size_t i = 0; i < done; i++) {
+        struct rbtree_node *node = replacements[i].node;
+        if (status != STATUS_OK && node == NULL) {
+            rbtree_remove(tree, entries[i].key);
+        }
+        else if (status != STATUS_OK) {
+            memory_release(replacements[i].place);
+        }
+        else if (node != NULL) {
+            rbtree_node_give_value(&tree->memory, node, entries[i].value,
+                                   replacements[i].place);
+        }
+    }
+    if (status != STATUS_OK) {
+        // What came is gone again, and nobody has seen it.
+        tree->version = version;
+    }
+    memory_release(replacements);
+    return status;
 }
 
 /* ---- building from sorted entries ----------------------------------------- */

@@ -53,6 +53,11 @@ rbtree_version(const struct rbtree *tree);
 enum status
 rbtree_put(struct rbtree *tree, struct slice key, struct value value);
 
+/* Puts entries in strictly ascending order, all or none: on STATUS_NO_MEMORY
+ * nothing has changed. Their bytes must not be those of the tree. */
+enum status
+rbtree_put_all(struct rbtree *tree, const struct entry *entries, size_t count);
+
 /* Fills an empty tree, balanced, from entries in strictly ascending order. On
  * STATUS_NO_MEMORY it is empty again. O(n) and not one comparison. */
 enum status

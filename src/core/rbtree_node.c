@@ -73,35 +73,55 @@ release_long_value(struct node_memory *memory, unsigned char *bytes,
 }
 
 enum status
-rbtree_node_set_value(struct node_memory *memory, struct rbtree_node *node,
-                      struct value value)
+rbtree_node_reserve(const struct rbtree_node *node, size_t size,
+                    unsigned char **place)
 {
-    unsigned char *place = node->bytes + node->key_size;
+    *place = NULL;
+    if (size > node_room(node)) {
+        *place = memory_allocate(size);
+        if (*place == NULL) {
+            return STATUS_NO_MEMORY;
+        }
+    }
+    return STATUS_OK;
+}
+
+void
+rbtree_node_give_value(struct node_memory *memory, struct rbtree_node *node,
+                       struct value value, unsigned char *place)
+{
+    unsigned char *inside = node->bytes + node->key_size;
     unsigned char *old = node->has_long_value ? long_value(node) : NULL;
     size_t old_size = node->value_size;
     size_t size = value.bytes.size;
-    bool is_long = size > node_room(node);
     // The new bytes may be the old ones: a tree may be updated from itself.
-    if (is_long) {
-        unsigned char *bytes = memory_allocate(size);
-        if (bytes == NULL) {
-            return STATUS_NO_MEMORY;
-        }
+    if (place != NULL) {
         memory->allocations += 1;
         memory->bytes += size;
-        memcpy(bytes, value.bytes.bytes, size);
-        memcpy(place, &bytes, sizeof(bytes));
+        memcpy(place, value.bytes.bytes, size);
+        memcpy(inside, &place, sizeof(place));
     }
     else if (size > 0) {
-        memmove(place, value.bytes.bytes, size);
+        memmove(inside, value.bytes.bytes, size);
     }
     if (old != NULL) {
         release_long_value(memory, old, old_size);
     }
     node->value_size = size;
     node->value_type = (unsigned)value.type & 7;
-    node->has_long_value = is_long;
-    return STATUS_OK;
+    node->has_long_value = place != NULL;
+}
+
+enum status
+rbtree_node_set_value(struct node_memory *memory, struct rbtree_node *node,
+                      struct value value)
+{
+    unsigned char *place;
+    enum status status = rbtree_node_reserve(node, value.bytes.size, &place);
+    if (status == STATUS_OK) {
+        rbtree_node_give_value(memory, node, value, place);
+    }
+    return status;
 }
 
 /* How many lines a node takes; 0 if it is too long for whole lines. */

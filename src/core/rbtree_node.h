@@ -51,6 +51,17 @@ enum status
 rbtree_node_set_value(struct node_memory *memory, struct rbtree_node *node,
                       struct value value);
 
+/* The same in two steps, of which only the first can fail: fills the place for
+ * a value of this size, NULL if the node has room for it. Either give the place
+ * to the node, or release it with memory_release(). */
+enum status
+rbtree_node_reserve(const struct rbtree_node *node, size_t size,
+                    unsigned char **place);
+
+void
+rbtree_node_give_value(struct node_memory *memory, struct rbtree_node *node,
+                       struct value value, unsigned char *place);
+
 struct value
 rbtree_node_value(const struct rbtree_node *node);
 

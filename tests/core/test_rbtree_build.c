@@ -162,6 +162,69 @@ test_build_without_memory_leaves_an_empty_tree(void)
     }
 }
 
+/* ---- putting many ------------------------------------------------------- */
+
+/* Keys 0 to 29, those of the material and those in between, with values that
+ * will have to grow, to shrink and to stay. Also in the oracle. */
+static struct rbtree *
+tree_to_put_into(void)
+{
+    static const unsigned char bytes[900] = {9, 8, 7};
+    struct rbtree *tree = new_tree();
+    oracle_clear();
+    for (uint64_t number = 0; number < 30; number++) {
+        unsigned char room[8];
+        put_both(tree, number_key(number, room),
+                 str_value((struct slice){bytes, number * 71 % 900}));
+    }
+    return tree;
+}
+
+static void
+test_put_of_many_is_that_of_one_after_the_other(void)
+{
+    for (size_t count = 0; count <= 40; count++) {
+        struct rbtree *tree = tree_to_put_into();
+        const struct rbtree_node *first = rbtree_first(tree);
+        const struct entry *entries = fill_material(&material, count);
+        CHECK_STATUS(rbtree_put_all(tree, entries, count), STATUS_OK);
+        for (size_t i = 0; i < count; i++) {
+            oracle_put(entries[i].key, entries[i].value);
+        }
+        check_same(tree);
+        CHECK(rbtree_first(tree) == first);
+        end_both(tree);
+    }
+}
+
+static void
+test_put_of_many_without_memory_changes_nothing(void)
+{
+    const struct entry *entries = fill_material(&material, 40);
+    for (int forever = 0; forever < 2; forever++) {
+        for (long successes = 0;; successes++) {
+            struct rbtree *tree = tree_to_put_into();
+            size_t memory = rbtree_memory(tree);
+            uint64_t version = rbtree_version(tree);
+            long outstanding = memory_outstanding();
+            memory_fail_after(successes, forever);
+            enum status status = rbtree_put_all(tree, entries, 40);
+            memory_fail_after(-1, false);
+            if (status == STATUS_OK) {
+                CHECK(successes >= 26);
+                end_both(tree);
+                break;
+            }
+            CHECK_STATUS(status, STATUS_NO_MEMORY);
+            check_same(tree);
+            CHECK_EQUAL(rbtree_memory(tree), memory);
+            CHECK_EQUAL(rbtree_version(tree), version);
+            CHECK_EQUAL(memory_outstanding(), outstanding);
+            end_both(tree);
+        }
+    }
+}
+
 /* ---- backwards ---------------------------------------------------------- */
 
 static void
@@ -308,6 +371,8 @@ static const struct test tests[] = {
     TEST(test_built_tree_owns_copies),
     TEST(test_tree_that_was_cleared_is_built_like_a_new_one),
     TEST(test_build_without_memory_leaves_an_empty_tree),
+    TEST(test_put_of_many_is_that_of_one_after_the_other),
+    TEST(test_put_of_many_without_memory_changes_nothing),
     TEST(test_seek_back_finds_the_nearest_key_below),
     TEST(test_seek_and_seek_back_meet_at_a_key_and_part_around_a_gap),
     TEST(test_seek_back_compares_prefixes_like_the_order_of_keys),

@@ -11,6 +11,7 @@
 #define rbtree_count     own_rbtree_count
 #define rbtree_version   own_rbtree_version
 #define rbtree_put       own_rbtree_put
+#define rbtree_put_all   own_rbtree_put_all
 #define rbtree_remove    own_rbtree_remove
 #define rbtree_find      own_rbtree_find
 #define rbtree_seek      own_rbtree_seek
