@@ -221,9 +221,7 @@ view_tp_richcompare(PyObject *self, PyObject *other, int operation)
 static PyObject *
 combine(PyObject *left, PyObject *right, const char *method)
 {
-    if (!PyObject_HasAttrString(left, "__iter__")
-        || !PyObject_HasAttrString(right, "__iter__"))
-    {
+    if (Py_TYPE(left)->tp_iter == NULL || Py_TYPE(right)->tp_iter == NULL) {
         Py_RETURN_NOTIMPLEMENTED;
     }
     PyObject *set = PySet_New(left);
