@@ -206,9 +206,12 @@ rbtree_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
     }
     // What a subclass in Python keeps besides.
     dict = PyObject_GetAttrString(object, "__dict__");
-    if (dict == NULL) {
+    if (dict == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();
         dict = Py_NewRef(Py_None);
+    }
+    if (dict == NULL) {
+        goto done;
     }
     result =
         Py_BuildValue("O(OOO)O", restore, bytes,

@@ -381,16 +381,18 @@ sharedmap_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
     if (reopen != NULL && source != NULL && owner != NULL) {
         // What a subclass in Python keeps besides.
         PyObject *dict = PyObject_GetAttrString(object, "__dict__");
-        if (dict == NULL) {
+        if (dict == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
             PyErr_Clear();
             dict = Py_NewRef(Py_None);
         }
-        result = Py_BuildValue("O(iOOOO)O", reopen, (int)self->source_kind,
-                               source, self->is_following ? Py_True : Py_False,
-                               snapshot->decode != NULL ? snapshot->decode
-                                                        : Py_None,
-                               owner, dict);
-        Py_DECREF(dict);
+        if (dict != NULL) {
+            result = Py_BuildValue(
+                "O(iOOOO)O", reopen, (int)self->source_kind, source,
+                self->is_following ? Py_True : Py_False,
+                snapshot->decode != NULL ? snapshot->decode : Py_None, owner,
+                dict);
+        }
+        Py_XDECREF(dict);
     }
     Py_XDECREF(owner);
     Py_XDECREF(source);
