@@ -5,12 +5,15 @@ purpose, else its silence would mean nothing.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 
 import pytest
 from helpers import FAULTS
+
+import sharedmap
 
 sys.path.insert(0, os.fspath(FAULTS))
 import extension
@@ -85,3 +88,41 @@ def test_mutant_is_found_by_failing_system_calls(strace, mutant, name, only):
     code, told = run("system_calls.py", "--only", only, "--stop-early", folder=mutant(name))
     assert code == 1, told
     assert "FAILED" in told
+
+
+# ---- allocations -------------------------------------------------------------------------------
+
+# A few of all, and those where something was wrong once.
+SOME_CALLS = ["t.share(name, force", "t.update(", 'm.keys() & {"a"', "s.__reduce_ex__", "h.pop("]
+
+
+@pytest.mark.parametrize("only", SOME_CALLS)
+def test_failing_allocations_harm_nobody(hooked, only):
+    code, told = run("allocations.py", "--only", only, "--rounds", 3, folder=hooked)
+    assert code == 0, told
+    assert " 0 failures" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "only", "finding"),
+    [
+        ("half-an-update", "t.update(MORE)", "something is changed"),
+        ("leaks-place", "t.update({", "grows in each round"),
+        ("loses-attributes", "s.__reduce_ex__", "instead of"),
+        ("leaks-bytes", "s.__reduce_ex__", "grows in each round"),
+    ],
+)
+def test_mutant_is_found_by_failing_allocations(mutant, name, only, finding):
+    code, told = run("allocations.py", "--only", only, folder=mutant(name))
+    assert code == 1, told
+    assert finding in told
+
+
+def test_every_public_name_is_called_without_memory():
+    import allocations
+
+    called = "\n".join(allocations.CALLS)
+    public = {name for name in dir(sharedmap.rbtree) if not name.startswith("_")}
+    public |= {name for name in dir(sharedmap.sharedmap) if not name.startswith("_")}
+    public |= set(sharedmap.__all__) - {"SnapshotError", "StaleError", "watch", "__version__"}
+    assert [name for name in public if not re.search(rf"\b{name}\b", called)] == []

@@ -75,6 +75,15 @@ def build(directory, python=sys.executable, flags=(), mutant=()):
     return Builder(directory, python, flags).link(changes=mutant)
 
 
+def build_module(source, directory):
+    """A module of the tests, for the Python that runs this; the folder to import it from."""
+    include, suffix = subprocess.check_output([sys.executable, "-c", ASK], text=True).split()
+    flags = ["-shared", *FLAGS, f"-isystem{include}"]
+    source = TOP / "tests" / source
+    programs.link({source.name: source}, pathlib.Path(directory, source.stem + suffix), flags)
+    return os.fspath(directory)
+
+
 # Name: changes, for the tests of the tools that look at the extension. Each has to be noticed.
 MUTANTS = {
     # What opened a file for a draft does not close it when there is no room.
@@ -125,6 +134,38 @@ MUTANTS = {
             "    if (status == STATUS_OK) {\n        sharedmap_replace(self, seen, newer);\n    }",
             "    if (status != STATUS_OK) {\n        newer = NULL;\n    }\n"
             "    sharedmap_replace(self, seen, newer);",
+        )
+    ],
+    # Many entries are put one by one, and those before the failure stay.
+    "half-an-update": [
+        (
+            "core/rbtree.c",
+            "        if (status != STATUS_OK && node == NULL) {",
+            "        if (false) {",
+        )
+    ],
+    # What was reserved for a new value is not given back.
+    "leaks-place": [
+        (
+            "core/rbtree.c",
+            "            memory_release(replacements[i].place);",
+            "            (void)replacements[i].place;",
+        )
+    ],
+    # A lack of memory is taken for a lack of attributes.
+    "loses-attributes": [
+        (
+            "binding/rbtree_publish.c",
+            "dict == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)",
+            "dict == NULL",
+        )
+    ],
+    # A reference too many, when something fails.
+    "leaks-bytes": [
+        (
+            "binding/rbtree_publish.c",
+            "    if (dict == NULL) {\n        goto done;\n    }",
+            "    if (dict == NULL) {\n        Py_CLEAR(restore);\n        return NULL;\n    }",
         )
     ],
 }
