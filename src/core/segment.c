@@ -168,14 +168,17 @@ enum status
 segment_open(struct segment *segment, const char *path,
              struct segment_rules rules, const struct segment *known)
 {
-    int descriptor;
-    int flags = rules.follows_links ? O_RDONLY : O_RDONLY | O_NOFOLLOW;
-    enum status status = system_open(path, flags, &descriptor);
-    if (status != STATUS_OK) {
-        return status;
+    // A child that is forked meanwhile would keep the file for ever.
+    struct unforked opened;
+    int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
+    if (!unforked_open(&opened, path,
+                       rules.follows_links ? flags : flags | O_NOFOLLOW))
+    {
+        return system_open_failure();
     }
+    enum status status = STATUS_OK;
     struct stat file;
-    if (fstat(descriptor, &file) < 0) {
+    if (fstat(opened.descriptor, &file) < 0) {
         status = STATUS_SYSTEM;
     }
     else if (known != NULL && is_same_file(known, &file)) {
@@ -185,9 +188,9 @@ segment_open(struct segment *segment, const char *path,
         status = check_file(&file, rules);
     }
     if (status == STATUS_OK) {
-        status = map_file(segment, descriptor, &file);
+        status = map_file(segment, opened.descriptor, &file);
     }
-    system_close(descriptor);
+    unforked_close(&opened);
     return status;
 }
 

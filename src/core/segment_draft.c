@@ -171,7 +171,7 @@ draft_close(struct draft *draft)
 {
     // In a forked child the file is closed, and its name is the parent's.
     bool is_ours = draft->file.descriptor >= 0;
-    unforked_close(&draft->file);
+    unforked_close_last(&draft->file);
     if (draft->temporary != NULL) {
         if (is_ours) {
             system_unlink(draft->temporary);

@@ -7,6 +7,11 @@
  * locked file's would keep the lock, if the publisher is killed. Closing on
  * exec() is not enough: workers are forked and never exec. So such files are
  * listed from the moment they are opened, and the child closes its copies.
+ * Between forks they are closed, too; but whoever closes a large file last
+ * frees its memory, for which no fork should have to wait. A mapping that no
+ * child gets takes over until forks are allowed again:
+ *
+ *     map -> | no forks: close | -> unmap
  *
  * Not here: the list (fork_list.c); what the files are for (segment_draft.c,
  * segment_publish.c).
@@ -65,10 +70,25 @@ unforked_close(struct unforked *file)
     if (file->descriptor < 0) {
         return;
     }
+    // Until it is closed it must be listed, and nobody may fork in between.
     fork_list_lock();
     (void)fork_list_remove(&file->listener);
-    fork_list_unlock();
-    // Without the lock: the last close of a large file takes its time.
     system_close(file->descriptor);
+    fork_list_unlock();
     file->descriptor = -1;
+}
+
+void
+unforked_close_last(struct unforked *file)
+{
+    if (file->descriptor < 0) {
+        return;
+    }
+    int saved_errno = errno;
+    void *keeper = unforked_map(file, 1, PROT_READ);
+    unforked_close(file);
+    if (keeper != NULL) {
+        munmap(keeper, 1);
+    }
+    errno = saved_errno;
 }

@@ -86,7 +86,7 @@ holder_close(struct holder *holder)
         int saved_errno = errno;
         (void)fcntl(holder->file.descriptor, F_OFD_SETLK, &lock);
         errno = saved_errno;
-        unforked_close(&holder->file);
+        unforked_close_last(&holder->file);
     }
 }
 

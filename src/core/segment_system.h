@@ -36,9 +36,14 @@ unforked_open(struct unforked *file, const char *path, int flags);
 void *
 unforked_map(const struct unforked *file, size_t size, int protection);
 
-/* Accepts one that is not open. Leaves errno alone. */
+/* Accepts one that is not open. Leaves errno alone. No fork happens meanwhile;
+ * who may be the last to have a large file uses the second, which takes two
+ * more calls. */
 void
 unforked_close(struct unforked *file);
+
+void
+unforked_close_last(struct unforked *file);
 
 /* STATUS_NO_SPACE or STATUS_SYSTEM, as errno says. */
 enum status
