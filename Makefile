@@ -53,6 +53,8 @@ faults: $(VENV)/.test  ## kill at every instruction and 10,000 times at random; 
 stress: $(VENV)/.installed  ## everything fails that can: some minutes
 	$(BIN)/python tests/faults/system_calls.py
 	$(BIN)/python tests/faults/allocations.py
+	$(BIN)/python tests/faults/interpreters.py
+	$(BIN)/python tests/faults/forks.py
 
 $(CORE_BUILD)/%.o: src/core/%.c $(HEADERS) Makefile | $(CORE_BUILD)
 	$(CC) $(C_FLAGS) -c $< -o $@

@@ -126,3 +126,31 @@ def test_every_public_name_is_called_without_memory():
     public |= {name for name in dir(sharedmap.sharedmap) if not name.startswith("_")}
     public |= set(sharedmap.__all__) - {"SnapshotError", "StaleError", "watch", "__version__"}
     assert [name for name in public if not re.search(rf"\b{name}\b", called)] == []
+
+
+# ---- interpreters and forks --------------------------------------------------------------------
+
+
+def test_interpreters_come_and_go():
+    code, told = run("interpreters.py", "--count", 40)
+    assert code == 0, told
+    assert "40 interpreters" in told
+
+
+def test_forks_at_any_moment_harm_nobody():
+    code, told = run("forks.py", "--forks", 300)
+    assert code == 0, told
+    assert "300 forks" in told
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="the mutant is one of newer versions")
+def test_mutant_is_found_by_interpreters(mutant):
+    code, told = run("interpreters.py", "--count", 8, folder=mutant("one-state"))
+    assert code != 0, told
+
+
+@pytest.mark.parametrize("name", ["child-keeps-files", "child-waits"])
+def test_mutant_is_found_by_forks(mutant, name):
+    code, told = run("forks.py", "--forks", 3000, "--limit", 3, folder=mutant(name))
+    assert code == 1, told
+    assert "FAILED child" in told

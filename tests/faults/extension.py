@@ -168,4 +168,25 @@ MUTANTS = {
             "    if (dict == NULL) {\n        Py_CLEAR(restore);\n        return NULL;\n    }",
         )
     ],
+    # Forked children keep what is being written.
+    "child-keeps-files": [
+        (
+            "core/segment_fork.c",
+            "    system_close(file->descriptor);\n    file->descriptor = -1;\n}\n\nbool",
+            "    file->descriptor = -1;\n}\n\nbool",
+        )
+    ],
+    # In a forked child nobody ends what a thread of its parent began.
+    "child-waits": [("core/fork_list.c", "    generation += 1;\n", "")],
+    # All interpreters have the types and exceptions of the first.
+    "one-state": [
+        (
+            "binding/module.c",
+            "    PyObject *module = PyType_GetModuleByDef(type, &module_definition);\n"
+            "    return PyModule_GetState(module);",
+            "    static struct state *first;\n"
+            "    PyObject *module = PyType_GetModuleByDef(type, &module_definition);\n"
+            "    return first ? first : (first = PyModule_GetState(module));",
+        )
+    ],
 }

@@ -304,6 +304,9 @@ def is_harmless(call, error, work):
         return True
     if call.name == "unlink" and '~"' in call.text:
         return True
+    # What keeps a file while its descriptor is closed: then the close takes longer.
+    if call.name in ("mmap", "madvise") and ", 1, " in call.text:
+        return True
     # Only the header of the holder is mapped to write; the rest would be for larger pages.
     if call.name == "mmap" and work.endswith("huge_pages=True)"):
         return "PROT_WRITE" not in call.text or "MAP_ANONYMOUS" in call.text

@@ -1,0 +1,160 @@
+"""Forks at any moment, while threads publish and read, with maps open.
+
+    python3 tests/faults/forks.py [--forks N]
+
+    main       fork ........ fork ........ fork ........             counts how they end
+    publisher  share of one tree, without a pause                    most times the tree is locked
+    another    share of other entries, under another name            has drafts, and locks on files
+    reader     follows both, gets, iterates
+
+Each child, where none of these threads exists, has to
+
+    hold       no file that is being written or replaced: their copies would keep memory and locks
+    read       the maps that were open, move on to newer ones, finish an iteration that was begun
+    write      into the tree that was being published, and publish under both names
+
+and its parent notices nothing of it. A child that hangs is ended by an alarm. In the end there were
+exactly as many publications as generations, and nothing is left. Exits with a failure otherwise.
+"""
+
+import argparse
+import gc
+import os
+import signal
+import sys
+import threading
+import traceback
+import uuid
+import warnings
+
+import sharedmap
+
+ENTRIES = {f"key {number:03}": f"value {number}" for number in range(300)}
+
+
+def holdings():
+    gc.collect()
+    with open("/proc/self/maps", "rb") as maps:
+        mapped = sum(b"/dev/shm/" in line for line in maps)
+    return len(os.listdir("/proc/self/fd")), mapped
+
+
+def held_files():
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found.append(os.readlink(f"/proc/self/fd/{number}"))
+        except FileNotFoundError:
+            pass  # the one that listed the others
+    return [file for file in found if file.startswith("/dev/shm/")]
+
+
+class Play:
+    def __init__(self, limit):
+        self.limit = limit
+        token = f"forks-{uuid.uuid4().hex[:12]}"
+        self.names = [f"{token}.tree", f"{token}.entries"]
+        self.tree = sharedmap.rbtree(ENTRIES)
+        self.tree.share(self.names[0])
+        sharedmap.share(ENTRIES, self.names[1])
+        self.published = [1, 1]
+        self.opened = sharedmap.sharedmap(self.names[0])
+        self.following = [sharedmap.sharedmap(name, follow=True) for name in self.names]
+        self.stop = threading.Event()
+        self.failures = []
+
+    def run(self, work):
+        try:
+            while not self.stop.is_set():
+                work()
+        except BaseException:
+            self.failures.append(traceback.format_exc())
+
+    def publish_tree(self):
+        self.tree.share(self.names[0], force=True)
+        self.published[0] += 1
+
+    def publish_entries(self):
+        sharedmap.share(ENTRIES, self.names[1], force=True)
+        self.published[1] += 1
+
+    def read(self):
+        for shared in self.following:
+            assert shared["key 007"] == "value 7"
+            assert sum(1 for _ in shared.items()) == len(ENTRIES)
+
+    def child(self, started):
+        assert held_files() == [], held_files()
+        assert self.opened["key 007"] == "value 7"
+        assert len(list(started)) == len(ENTRIES) - 1
+        self.read()
+        self.tree["child"] = "x" * 1000
+        assert len(self.tree.dump()) > 1000
+        del self.tree["child"]
+        self.tree.share(self.names[0], force=True)
+        sharedmap.share(ENTRIES, self.names[1], force=True)
+        for shared in self.following:
+            shared.close()
+
+    def fork(self):
+        """How the child ends: 0 for well."""
+        started = iter(self.opened)
+        next(started)
+        child = os.fork()
+        if child == 0:
+            # The default action, so that it also ends a wait that no Python code interrupts.
+            signal.alarm(self.limit)
+            code = 1
+            try:
+                self.child(started)
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        status = os.waitpid(child, 0)[1]
+        assert self.opened["key 007"] == "value 7"
+        return status
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--forks", type=int, default=10000)
+    parser.add_argument("--limit", type=int, default=30, help="seconds until a child hangs")
+    arguments = parser.parse_args()
+    # Newer versions warn of a fork where there are threads: that is what this is about.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    play = Play(arguments.limit)
+    before = holdings()
+    works = [play.publish_tree, play.publish_entries, play.read]
+    threads = [threading.Thread(target=play.run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    forks = 0
+    while forks < arguments.forks and not play.failures:
+        status = play.fork()
+        forks += 1
+        if status != 0:
+            play.failures.append(f"child {forks} ends with status {status:#x}")
+    play.stop.set()
+    for thread in threads:
+        thread.join()
+    for name, shared, published in zip(play.names, play.following, play.published, strict=True):
+        shared.refresh()
+        # One in each child, besides those of the thread.
+        if not play.failures and shared.generation != published + forks:
+            play.failures.append(f"generation {shared.generation} after {published} + {forks}")
+        sharedmap.remove(name)
+    play.tree = None
+    if not play.failures and holdings() != before:
+        play.failures.append(f"descriptors and mappings: {before} before, {holdings()} after")
+    left = [file for file in os.listdir("/dev/shm") if play.names[0][:-5] in file]
+    play.failures += [f"left: {file}" for file in left]
+    for failure in play.failures:
+        print("FAILED", failure)
+    print(f"{forks} forks, {sum(play.published)} publications, {len(play.failures)} failures")
+    return 1 if play.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
