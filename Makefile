@@ -55,6 +55,8 @@ stress: $(VENV)/.installed  ## everything fails that can: some minutes
 	$(BIN)/python tests/faults/allocations.py
 	$(BIN)/python tests/faults/interpreters.py
 	$(BIN)/python tests/faults/forks.py
+	$(BIN)/python tests/faults/leaks.py
+	$(BIN)/python tests/faults/leaks.py --debug
 
 $(CORE_BUILD)/%.o: src/core/%.c $(HEADERS) Makefile | $(CORE_BUILD)
 	$(CC) $(C_FLAGS) -c $< -o $@

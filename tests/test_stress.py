@@ -18,6 +18,8 @@ import sharedmap
 sys.path.insert(0, os.fspath(FAULTS))
 import extension
 
+import build
+
 LIMIT = 600
 
 pytestmark = pytest.mark.slow
@@ -154,3 +156,64 @@ def test_mutant_is_found_by_forks(mutant, name):
     code, told = run("forks.py", "--forks", 3000, "--limit", 3, folder=mutant(name))
     assert code == 1, told
     assert "FAILED child" in told
+
+
+# ---- leaks -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def debug_builder(tmp_path_factory):
+    python = extension.debug_python()
+    if python is None:
+        pytest.skip("NOT TESTED: references; no debug build of Python: Debian's python3-dbg")
+    if why := extension.why_impossible(python):
+        pytest.skip(f"NOT TESTED: references: {why}")
+    return python, extension.Builder(tmp_path_factory.mktemp("debug"), python)
+
+
+def test_nothing_grows():
+    code, told = run("leaks.py", "--cycles", 1000)
+    assert code == 0, told
+    assert " 0 failures" in "\n" + told.replace("\n", " ")
+
+
+def test_no_reference_grows(debug_builder):
+    python, builder = debug_builder
+    code, told = run("leaks.py", "--cycles", 1000, folder=builder.link(), python=python)
+    assert code == 0, told
+    assert "references +" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "only"),
+    [("leaks-mapping", "share_update"), ("leaks-entries", "open_publish")],
+)
+def test_mutant_is_found_by_what_grows(mutant, name, only):
+    code, told = run("leaks.py", "--cycles", 200, "--only", only, folder=mutant(name))
+    assert code == 1, told
+    assert "FAILED" in told
+
+
+def test_mutant_is_found_by_references(debug_builder):
+    python, builder = debug_builder
+    folder = builder.link("leaks-reference", extension.MUTANTS["leaks-reference"])
+    code, told = run("leaks.py", "--cycles", 200, "--only", "close", folder=folder, python=python)
+    assert code == 1, told
+    assert "FAILED" in told
+
+
+def test_mutant_is_found_by_the_leak_sanitizer(tmp_path):
+    """As `make sanitize` looks at the tests of the core."""
+    if why := extension.why_impossible():
+        pytest.skip(f"NOT TESTED that leaks of the core are found: {why}")
+    changed = build.write_mutant(extension.MUTANTS["frees-nothing"], tmp_path / "changed", "src")
+    core = [path for path in (build.TOP / "src/core").glob("*.c") if path.name != "memory.c"]
+    flags = ["-std=c11", "-g", "-fsanitize=address", "-DSHAREDMAP_TESTING", "-pthread"]
+    for name, memory in (("true", build.TOP / "src/core/memory.c"), ("wrong", changed[0])):
+        program = tmp_path / name
+        sources = [*core, memory, build.TOP / "tests/core/test_merge.c"]
+        includes = [f"-I{build.TOP}/src", f"-I{build.TOP}/tests"]
+        subprocess.run(["gcc", *flags, *includes, *sources, "-o", program], check=True)
+        done = subprocess.run([program], capture_output=True, text=True)
+        assert (done.returncode == 0) == (name == "true"), done.stderr
+        assert ("LeakSanitizer" in done.stderr) == (name == "wrong"), done.stderr

@@ -26,10 +26,11 @@
  *
  * Not here: the word that is looked at; see core/segment_wait.c.
  */
-#include <math.h>
-
 #include "binding/errors.h"
 #include "binding/sharedmap_type.h"
+
+// Python.h, which says how the system's headers are to be taken, comes first.
+#include <math.h>
 
 static const long long LOOK_AGAIN = 1000000;  // nanoseconds
 static const int64_t LONGEST_SLEEP = 500000000;

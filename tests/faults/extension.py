@@ -78,7 +78,7 @@ def build(directory, python=sys.executable, flags=(), mutant=()):
 def build_module(source, directory):
     """A module of the tests, for the Python that runs this; the folder to import it from."""
     include, suffix = subprocess.check_output([sys.executable, "-c", ASK], text=True).split()
-    flags = ["-shared", *FLAGS, f"-isystem{include}"]
+    flags = ["-shared", *FLAGS, f"-I{include}"]
     source = TOP / "tests" / source
     programs.link({source.name: source}, pathlib.Path(directory, source.stem + suffix), flags)
     return os.fspath(directory)
@@ -189,4 +189,22 @@ MUTANTS = {
             "    return first ? first : (first = PyModule_GetState(module));",
         )
     ],
+    # What was gathered for a publication is never freed.
+    "leaks-entries": [
+        (
+            "binding/rbtree_publish.c",
+            "    memory_release(entries);\n    return result;",
+            "    return result;",
+        )
+    ],
+    # Each snapshot keeps a reference to its type.
+    "leaks-reference": [
+        (
+            "binding/snapshot_type.c",
+            "    type->tp_free(self);\n    Py_DECREF(type);",
+            "    type->tp_free(self);",
+        )
+    ],
+    # The core frees nothing, and counts as if it did.
+    "frees-nothing": [("core/memory.c", "    free(memory);", "    (void)memory;")],
 }
