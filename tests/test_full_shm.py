@@ -210,3 +210,122 @@ def test_other_processes_do_not_see_the_private_shm(small):
     assert not os.path.exists("/dev/shm/sharedmap.private to the test")
     with pytest.raises(FileNotFoundError):
         sharedmap.sharedmap("private to the test")
+
+
+# ---- every size around the need ----------------------------------------------------------------
+
+AROUND = """
+import subprocess
+
+def resize(option):
+    subprocess.run(["mount", "-o", "remount," + option, "/dev/shm"], check=True)
+
+def tree_of_pages(pages):
+    # The header, the record and the index of one entry take less than a page together.
+    return tree_of(pages * 4096 - 2048)
+
+OLD, NEW = tree_of_pages(3), tree_of_pages(9)
+WAYS = {
+    "first share": (False, lambda: NEW.share(NAME), 9),
+    "share": (True, lambda: NEW.share(NAME, force=True), 3 + 9),
+    "share by the function": (True, lambda: sharedmap.share(dict(NEW), NAME, True), 3 + 9),
+    "update": (True, lambda: sharedmap.update(NAME, dict(NEW)), 3 + 9),
+}
+
+def attempt(way, option):
+    # Whether it worked; and nothing else may have happened.
+    has_old, work, _ = WAYS[way]
+    sharedmap.remove(NAME)
+    resize("size=1m,nr_inodes=100")
+    if has_old:
+        OLD.share(NAME)
+    before = sharedmap.sharedmap(NAME) if has_old else None
+    resize(option)
+    try:
+        work()
+        expected = NEW
+    except OSError as error:
+        assert error.errno == errno.ENOSPC and error.filename == NAME, repr(error)
+        expected = OLD if has_old else None
+    assert files() == (["sharedmap." + NAME] if expected is not None else [])
+    if expected is not None:
+        with sharedmap.sharedmap(NAME) as m:
+            assert m == expected and m.verify() is None
+    if has_old:
+        assert before == OLD and before.verify() is None
+        assert before.refresh() == (expected is NEW) and before == expected
+        before.close()
+    return expected is NEW
+"""
+
+WAYS = ["first share", "share", "share by the function", "update"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_size_in_bytes_around_the_need_is_enough_or_an_error(small, way):
+    small.run(AROUND)
+    worked = small.eval(
+        "[attempt(way, f'size={size}') for size in range(3 * 4096, 16 * 4096, 4096)]", way=way
+    )
+    # Too small up to the need, to the page, and enough from there on.
+    need = small.eval("WAYS[way][2]", way=way)
+    assert worked == [pages >= need for pages in range(3, 16)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_number_of_inodes_around_the_need_is_enough_or_an_error(small, way):
+    small.run(AROUND)
+    # There cannot be fewer than there are files, and the directory counts as one.
+    least = 1 if way == "first share" else 2
+    source = "[attempt(way, f'nr_inodes={number}') for number in range(least, 9)]"
+    worked = small.eval(source, way=way, least=least)
+    # Some systems also count the second name of a file.
+    assert (worked[0], worked[3:]) == (False, [True] * (len(worked) - 3))
+    assert worked == sorted(worked)
+
+
+# ---- a memory limit ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def limited(as_root):
+    """The file that a process writes its number to, to be killed beyond 64 MiB of memory."""
+    folder = None
+    for place, file in (
+        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+        ("/sys/fs/cgroup", "memory.max"),
+    ):
+        made = f"{place}/sharedmap-test-{os.getpid()}"
+        try:
+            os.mkdir(made)
+            with open(f"{made}/{file}", "w") as limit:
+                limit.write(str(64 * 2**20))
+        except OSError:
+            if os.path.isdir(made):
+                os.rmdir(made)
+            continue
+        folder = made
+        break
+    if folder is None:
+        pytest.skip("NOT TESTED: the kill of a publisher for want of memory; no memory cgroup here")
+    yield f"{folder}/cgroup.procs"
+    os.rmdir(folder)
+
+
+def test_publisher_that_is_killed_for_want_of_memory_leaves_the_old_map(limited, names, workers):
+    name = names()
+    sharedmap.share({"old": 1}, name)
+    opened = sharedmap.sharedmap(name)
+    publisher = workers()
+    publisher.run("open(limited, 'w').write(str(os.getpid()))", limited=limited)
+    with pytest.raises(AssertionError, match="died, status -9"):
+        publisher.run(
+            "sharedmap.share({str(n): b'x' * 2**20 for n in range(256)}, name, True)", name=name
+        )
+    assert dict(opened) == {"old": 1}
+    assert opened.stale is False
+    assert len(names.files()) == 1
+    sharedmap.share({"new": 2}, name, force=True)
+    assert opened.refresh() is True
+    assert dict(opened) == {"new": 2}
+    opened.close()

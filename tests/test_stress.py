@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from helpers import FAULTS
+from helpers import FAULTS, HERE
 
 import sharedmap
 
@@ -217,3 +217,14 @@ def test_mutant_is_found_by_the_leak_sanitizer(tmp_path):
         done = subprocess.run([program], capture_output=True, text=True)
         assert (done.returncode == 0) == (name == "true"), done.stderr
         assert ("LeakSanitizer" in done.stderr) == (name == "wrong"), done.stderr
+
+
+# ---- space -------------------------------------------------------------------------------------
+
+
+def test_mutant_is_found_on_a_full_shm(as_root, mutant):
+    environment = os.environ | {"PYTHONPATH": mutant("ignores-full-shm")}
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "every_size", HERE / "test_full_shm.py"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1, done.stdout
+    assert "4 failed" in done.stdout

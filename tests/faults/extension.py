@@ -207,4 +207,19 @@ MUTANTS = {
     ],
     # The core frees nothing, and counts as if it did.
     "frees-nothing": [("core/memory.c", "    free(memory);", "    (void)memory;")],
+    # Pages are not reserved, and what could not be written is published all the same.
+    "ignores-full-shm": [
+        (
+            "core/segment_draft.c",
+            "    status = reserve(draft->file.descriptor, size);",
+            "    (void)reserve;\n"
+            "    status = ftruncate(draft->file.descriptor, (off_t)size) < 0 ? STATUS_SYSTEM "
+            ": STATUS_OK;",
+        ),
+        (
+            "core/segment_draft.c",
+            "                continue;\n            }\n            return system_failure();",
+            "                continue;\n            }\n            return STATUS_OK;",
+        ),
+    ],
 }
