@@ -655,6 +655,19 @@ def test_file_of_another_user_is_not_replaced(user, public_path):
     assert os.listdir(os.path.dirname(public_path)) == ["fruit.map"]
 
 
+def test_temporary_name_squatted_by_another_user_does_not_stop_who_saves(user, public_path):
+    owner = user(NOBODY)
+    owner.run("sharedmap.rbtree(by='nobody').save(path)", path=public_path)
+    with open(public_path + ".sharedmap~", "wb") as squatted:
+        squatted.write(b"root's own")
+    owner.run("sharedmap.rbtree(by='nobody again').save(path, force=True)", path=public_path)
+    assert owner.eval("sharedmap.sharedmap.open(path)['by']", path=public_path) == "nobody again"
+    with open(public_path + ".sharedmap~", "rb") as squatted:
+        assert squatted.read() == b"root's own"
+    files = sorted(os.listdir(os.path.dirname(public_path)))
+    assert files == ["fruit.map", "fruit.map.sharedmap~"]
+
+
 def test_file_of_a_user_is_not_replaced_by_root(user, public_path):
     # Root would hand its data to whoever is first to take a path.
     owner = user(NOBODY)

@@ -318,6 +318,55 @@ def test_map_shared_with_a_mode_for_few_is_not_read_by_others(nobody, somebody, 
     assert is_refused(caught, name)
 
 
+# --- following another user -------------------------------------------------------------------
+
+OPEN_BOTH = """
+m = sharedmap.sharedmap(name, owner=owner)
+f = sharedmap.sharedmap(name, follow=True, owner=owner)
+"""
+
+
+@pytest.fixture
+def followed(nobody, somebody, name):
+    """A map of nobody that somebody has open, in both ways."""
+    nobody.run("t.share(name, mode=0o644)", name=name)
+    somebody.run(OPEN_BOTH, name=name, owner=NOBODY)
+    yield name
+    somebody.run("m.close(), f.close()")
+
+
+def test_reader_follows_what_another_user_publishes(nobody, somebody, followed):
+    nobody.run("sharedmap.share({'by': 'them again'}, name, True, mode=0o644)", name=followed)
+    assert somebody.eval("(m.stale, f['by'])") == (True, "them again")
+    assert somebody.eval("(m['by'], m.refresh(), m['by'])") == ("another user", True, "them again")
+
+
+def test_reader_keeps_what_it_has_when_the_next_map_is_shut(nobody, somebody, followed):
+    nobody.run("sharedmap.share({'by': 'them again'}, name, True)", name=followed)
+    assert somebody.eval("f['by']") == "another user"
+    with pytest.raises(PermissionError) as caught:
+        somebody.run("m.refresh()")
+    assert is_refused(caught, followed)
+    assert somebody.eval("(m['by'], m.verify())") == ("another user", None)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o666], ids=oct)
+def test_reader_keeps_what_it_has_when_somebody_else_takes_the_name(
+    nobody, somebody, followed, mode
+):
+    nobody.run("sharedmap.remove(name)", name=followed)
+    with open(segment_path(followed), "wb") as file:
+        file.write(sharedmap.rbtree(by="a squatter").dump())
+    os.chmod(segment_path(followed), mode)
+    os.chown(segment_path(followed), 1234, 1234)
+    assert somebody.eval("(f['by'], m['by'])") == ("another user", "another user")
+    with pytest.raises(PermissionError) as caught:
+        somebody.run("m.refresh()")
+    assert is_refused(caught, followed)
+    assert somebody.eval("(f['by'], m['by'])") == ("another user", "another user")
+    os.unlink(segment_path(followed))
+
+
 # --- each his own -----------------------------------------------------------------------------
 
 

@@ -219,12 +219,23 @@ def test_mutant_is_found_by_the_leak_sanitizer(tmp_path):
         assert ("LeakSanitizer" in done.stderr) == (name == "wrong"), done.stderr
 
 
-# ---- space -------------------------------------------------------------------------------------
+# ---- what other test files must find -----------------------------------------------------------
 
 
-def test_mutant_is_found_on_a_full_shm(as_root, mutant):
-    environment = os.environ | {"PYTHONPATH": mutant("ignores-full-shm")}
-    command = [sys.executable, "-m", "pytest", "-q", "-k", "every_size", HERE / "test_full_shm.py"]
+@pytest.mark.parametrize(
+    ("name", "file", "only"),
+    [
+        ("ignores-full-shm", "test_full_shm.py", "every_size"),
+        ("believes-anybody", "test_permissions.py", "not_believed"),
+        ("lets-others-write", "test_foreign_files.py", "open_of_a_file_that_others_may_write"),
+        ("replaces-anybodys", "test_permissions.py", "root_is_refused"),
+        ("obeys-umask", "test_publish.py", "umask"),
+    ],
+)
+def test_mutant_is_found_by_the_tests_of(as_root, mutant, name, file, only):
+    environment = os.environ | {"PYTHONPATH": mutant(name)}
+    command = [sys.executable, "-m", "pytest", "-q", "-k", only, HERE / file]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 1, done.stdout
-    assert "4 failed" in done.stdout
+    assert re.search(r"\b[1-9]\d* failed", done.stdout), done.stdout
+    assert " error" not in done.stdout.splitlines()[-1]

@@ -222,4 +222,31 @@ MUTANTS = {
             "                continue;\n            }\n            return STATUS_OK;",
         ),
     ],
+    # Who opens a map does not look whose it is, or who else may write to it, ...
+    "believes-anybody": [
+        ("core/segment.c", "        return STATUS_FOREIGN_OWNER;", "        return STATUS_OK;")
+    ],
+    "lets-others-write": [
+        (
+            "core/segment.c",
+            "        return STATUS_OTHERS_MAY_WRITE;\n    }\n    return STATUS_OK;\n}",
+            "    }\n    return STATUS_OK;\n}",
+        )
+    ],
+    # ... and who replaces one neither.
+    "replaces-anybodys": [
+        (
+            "core/segment_publish.c",
+            "        return STATUS_FOREIGN_OWNER;",
+            "        holder->generation = 0;",
+        )
+    ],
+    # The mode is what the umask left of it.
+    "obeys-umask": [
+        (
+            "core/segment_draft.c",
+            "fchmod(draft->file.descriptor, (mode_t)terms->mode) < 0",
+            "fchmod(draft->file.descriptor, (mode_t)terms->mode & ~(umask(0) | 022)) < 0",
+        )
+    ],
 }
