@@ -17,8 +17,7 @@ import sharedmap
 
 sys.path.insert(0, os.fspath(FAULTS))
 import extension
-
-import build
+import mutants
 
 LIMIT = 600
 
@@ -206,17 +205,14 @@ def test_mutant_is_found_by_the_leak_sanitizer(tmp_path):
     """As `make sanitize` looks at the tests of the core."""
     if why := extension.why_impossible():
         pytest.skip(f"NOT TESTED that leaks of the core are found: {why}")
-    changed = build.write_mutant(extension.MUTANTS["frees-nothing"], tmp_path / "changed", "src")
-    core = [path for path in (build.TOP / "src/core").glob("*.c") if path.name != "memory.c"]
     flags = ["-std=c11", "-g", "-fsanitize=address", "-DSHAREDMAP_TESTING", "-pthread"]
-    for name, memory in (("true", build.TOP / "src/core/memory.c"), ("wrong", changed[0])):
-        program = tmp_path / name
-        sources = [*core, memory, build.TOP / "tests/core/test_merge.c"]
-        includes = [f"-I{build.TOP}/src", f"-I{build.TOP}/tests"]
-        subprocess.run(["gcc", *flags, *includes, *sources, "-o", program], check=True)
+    sources = [*mutants.core_sources(), mutants.TOP / "tests/core/test_merge.c"]
+    wrong = {"frees-nothing": extension.MUTANTS["frees-nothing"]}
+    programs = mutants.Tool(flags, compiler="gcc").build(tmp_path / "merge", sources, wrong)
+    for program, is_wrong in zip(programs, (False, True), strict=True):
         done = subprocess.run([program], capture_output=True, text=True)
-        assert (done.returncode == 0) == (name == "true"), done.stderr
-        assert ("LeakSanitizer" in done.stderr) == (name == "wrong"), done.stderr
+        assert (done.returncode != 0) == is_wrong, done.stderr
+        assert ("LeakSanitizer" in done.stderr) == is_wrong, done.stderr
 
 
 # ---- what other test files must find -----------------------------------------------------------
