@@ -9,7 +9,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 # The folders are in the list because a file that was removed has no date any more.
 PACKAGE := setup.py pyproject.toml README.md src/core src/binding src/sharedmap \
-           $(wildcard src/*/*.[ch] src/sharedmap/*.py src/sharedmap/*.pyi src/sharedmap/py.typed)
+           $(wildcard src/*/*.[ch] src/sharedmap/*.py src/sharedmap/*/*.py src/sharedmap/*.pyi \
+                      src/sharedmap/py.typed)
 CORE    := $(wildcard src/core/*.c)
 OBJECTS := $(CORE:src/core/%.c=$(CORE_BUILD)/%.o)
 HEADERS := $(wildcard src/core/*.h tests/core/*.h)

@@ -1,0 +1,33 @@
+"""Names and files, by the rule of docs/PROTOCOL.md, section 2."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+SHM: Final = b"/dev/shm"
+PREFIX: Final = b"sharedmap."
+_SPECIAL: Final = re.compile(rb"[\x00-\x1f/%~\x7f]")
+_ESCAPE: Final = re.compile(rb"%([0-9A-F]{2})")
+
+
+def file_name(name: str) -> bytes:
+    """What the file of a map is called."""
+    data = name.encode("utf-8", "surrogatepass")
+    return PREFIX + _SPECIAL.sub(lambda found: b"%%%02X" % found[0][0], data)
+
+
+def path_of(name: str) -> bytes:
+    return SHM + b"/" + file_name(name)
+
+
+def name_of(file: bytes) -> str | None:
+    """The name that such a file stands for; None if it stands for none."""
+    if not file.startswith(PREFIX) or len(file) == len(PREFIX):
+        return None
+    data = _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), file[len(PREFIX) :])
+    try:
+        name = data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return None
+    return name if file_name(name) == file else None

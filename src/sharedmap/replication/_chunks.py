@@ -1,0 +1,144 @@
+"""Where a snapshot is cut, so that the next version has as many of the same chunks as can be.
+
+    | header |    records, in key order    | sorted index | hash index |
+             |       |          |     |    |       |      |     |      |
+             a       f          m     s            fixed sizes
+
+When an entry grows, every record behind it moves, but hardly any of them changes. So records are
+not cut at offsets but at keys: those at which the version before was cut. That takes one search in
+the map for each chunk, and none of its bytes has to be looked at. A chunk that has become too small
+goes together with the next one, one that has become too large is divided.
+
+The indices are numbers that say where records are, so behind the first record that has moved they
+change for certain, and nothing is gained by being clever about them: they are cut at fixed
+distances. An entry that changes without growing leaves them as they are.
+
+Padding does not spoil this: a value that is aligned is aligned to 8 bytes, and behind the first
+such record everything moves by a multiple of 8.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import struct
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+from .._encoded import Encoded
+from .._sharedmap import sharedmap
+from ._manifest import HEADER_SIZE, LARGEST_CHUNK, Chunk, Manifest
+
+SMALLEST: Final = 1 << 20
+USUAL: Final = 2 << 20
+# A longer key does not go into a manifest.
+LONGEST_KEY: Final = 256
+
+
+class Cut(NamedTuple):
+    begin: int
+    end: int
+    key: str | None
+
+
+class Layout:
+    """What of a snapshot is where; the snapshot must have been verified."""
+
+    def __init__(self, data: memoryview) -> None:
+        self.data = data
+        self.size = self.number("Q", 24)
+        self.reference_size = self.number("B", 40)
+        self.shift = self.number("B", 41)
+        self.sorted_offset = self.number("Q", 64)
+        self.count = self.number("Q", 72) // self.reference_size
+        self.hash_offset = self.number("Q", 80)
+        self.records_offset = self.number("Q", 112)
+        self.records_size = self.number("Q", 120)
+        self.map: sharedmap[Any] = sharedmap.frombuffer(data, decode=Encoded)
+
+    def number(self, form: str, at: int) -> int:
+        (found,) = struct.unpack_from("<" + form, self.data, at)
+        return int(found)
+
+    def record(self, index: int) -> int:
+        """Where the record of an entry begins; of the one behind the last, where records end."""
+        if index == self.count:
+            return self.records_offset + self.records_size
+        at = self.sorted_offset + index * self.reference_size
+        reference = self.number("I" if self.reference_size == 4 else "Q", at)
+        return self.records_offset + (reference << self.shift)
+
+    def index_at(self, offset: int) -> int:
+        """The first entry whose record begins at the offset or behind it."""
+        low, high = 0, self.count
+        while low < high:
+            middle = (low + high) // 2
+            if self.record(middle) < offset:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def key(self, index: int) -> str | None:
+        if index == self.count:
+            return None
+        key: str = self.map.peekitem(index)[0]
+        return key if len(key) <= LONGEST_KEY else None
+
+
+def _cut_records(layout: Layout, anchors: Iterable[str]) -> list[tuple[int, str | None]]:
+    """Where chunks begin, and the keys that stand there."""
+    begin = layout.records_offset
+    end = begin + layout.records_size
+    cuts: list[tuple[int, str | None]] = [(begin, None)]
+    wanted = sorted({layout.map.bisect_left(anchor) for anchor in anchors})
+    for offset, index in [*((layout.record(index), index) for index in wanted), (end, None)]:
+        while offset - cuts[-1][0] > LARGEST_CHUNK:
+            cuts.append(_divide(layout, cuts[-1][0]))
+        if index is not None and offset - cuts[-1][0] >= SMALLEST and end - offset >= SMALLEST:
+            cuts.append((offset, layout.key(index)))
+    return cuts
+
+
+def _divide(layout: Layout, begin: int) -> tuple[int, str | None]:
+    """A cut of about the usual size behind `begin`, at a record unless that one is enormous."""
+    index = layout.index_at(begin + USUAL)
+    offset = layout.record(index)
+    if offset - begin <= LARGEST_CHUNK:
+        return offset, layout.key(index)
+    return begin + LARGEST_CHUNK, None
+
+
+def cut(layout: Layout, anchors: Iterable[str]) -> Iterator[Cut]:
+    """All chunks, in order, without gaps from the header to the end."""
+    if layout.size - HEADER_SIZE <= USUAL:
+        starts: list[tuple[int, str | None]] = [(HEADER_SIZE, None)]
+    else:
+        starts = _cut_records(layout, anchors)
+        # The zeros between records and index change with the size of the records: they are none.
+        indices = [layout.record(layout.count), layout.hash_offset or layout.size, layout.size]
+        for begin, end in itertools.pairwise(indices):
+            starts += [(offset, None) for offset in range(begin, end, USUAL)]
+    ends = [offset for offset, _ in starts[1:]] + [layout.size]
+    for (begin, key), end in zip(starts, ends, strict=True):
+        if begin < end:  # the empty map has no bytes but the header's
+            yield Cut(begin, end, key)
+
+
+def describe(
+    data: memoryview, header: bytes, anchors: Iterable[str]
+) -> tuple[Manifest, dict[str, Cut]]:
+    """The manifest of a snapshot, with version 0, and where each chunk is."""
+    layout = Layout(data)
+    whole = hashlib.sha256(header)
+    chunks: list[Chunk] = []
+    places: dict[str, Cut] = {}
+    for place in cut(layout, anchors):
+        piece = data[place.begin : place.end]
+        digest = hashlib.sha256(piece).hexdigest()
+        whole.update(piece)
+        chunks.append(Chunk(digest, len(piece), place.key))
+        places[digest] = place
+    manifest = Manifest(0, layout.count, layout.size, whole.hexdigest(), header, tuple(chunks))
+    layout.map.close()
+    return manifest, places

@@ -1,0 +1,123 @@
+"""The description of one version: what its snapshot is made of.
+
+    header     512 bytes, in the manifest itself: different in each publication of the same map
+    chunks     all that follows, in order; each named by its sha256
+
+A manifest comes from a server and may be anything. What parse() lets through is consistent in
+itself; whether the chunks are what it says is for those who fetch them to check.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
+
+from ._errors import ReplicationError
+
+FORMAT: Final = 1
+HEADER_SIZE: Final = 512
+LARGEST_CHUNK: Final = 4 << 20
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}\Z")
+
+
+class Version(NamedTuple):
+    """One version of a map, as push(), rollback(), pull() and follow() tell of it."""
+
+    name: str
+    version: int
+    entries: int
+    size: int
+    sha256: str
+    # How much of it went over the wire, and whether it is there since this very call.
+    transferred: int
+    is_new: bool
+
+
+class Chunk(NamedTuple):
+    sha256: str
+    size: int
+    key: str | None  # what its first record is found by, where it begins with a record
+
+
+@dataclass(frozen=True)
+class Manifest:
+    version: int
+    entries: int
+    size: int
+    sha256: str
+    header: bytes
+    chunks: tuple[Chunk, ...]
+
+    def to_bytes(self) -> bytes:
+        fields = {
+            "format": FORMAT,
+            "version": self.version,
+            "entries": self.entries,
+            "size": self.size,
+            "sha256": self.sha256,
+            "header": base64.b64encode(self.header).decode(),
+            "chunks": self.chunks,
+        }
+        # ASCII: a key may have lone surrogates.
+        return json.dumps(fields, separators=(",", ":")).encode()
+
+    def with_version(self, version: int) -> Manifest:
+        return replace(self, version=version)
+
+    def digests(self) -> set[str]:
+        return {chunk.sha256 for chunk in self.chunks}
+
+    def describe(self, name: str, transferred: int, is_new: bool) -> Version:
+        return Version(
+            name, self.version, self.entries, self.size, self.sha256, transferred, is_new
+        )
+
+
+def parse(data: bytes) -> Manifest:
+    """Raises ReplicationError for what is no whole, consistent manifest."""
+    try:
+        return _parse(json.loads(data))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = f"has no {error}" if isinstance(error, KeyError) else str(error)
+        raise ReplicationError(f"the manifest is damaged: {reason}") from None
+
+
+def _parse(fields: dict[str, Any]) -> Manifest:
+    if fields["format"] != FORMAT:
+        raise ValueError(f"format {fields['format']!r} is not known here")
+    manifest = Manifest(
+        version=_count(fields["version"]),
+        entries=_count(fields["entries"]),
+        size=_count(fields["size"]),
+        sha256=_digest(fields["sha256"]),
+        header=base64.b64decode(fields["header"], validate=True),
+        chunks=tuple(_chunk(*row) for row in fields["chunks"]),
+    )
+    if len(manifest.header) != HEADER_SIZE:
+        raise ValueError("its header is not 512 bytes long")
+    if HEADER_SIZE + sum(chunk.size for chunk in manifest.chunks) != manifest.size:
+        raise ValueError("the chunks are not as large as the whole")
+    return manifest
+
+
+def _chunk(digest: Any, size: Any, key: Any) -> Chunk:
+    if not 0 < _count(size) <= LARGEST_CHUNK:
+        raise ValueError("a chunk is too large")
+    if key is not None and type(key) is not str:
+        raise ValueError("a key is no text")
+    return Chunk(_digest(digest), size, key)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError(f"{value!r} is no count")
+    return value
+
+
+def _digest(value: Any) -> str:
+    if not isinstance(value, str) or not _DIGEST.match(value):
+        raise ValueError(f"{value!r} is no sha256")
+    return value

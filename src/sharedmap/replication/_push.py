@@ -1,0 +1,227 @@
+"""Pushing: what a publisher does.
+
+    1  upload the chunks that the server does not have; each will expire
+    2  one MULTI: manifest, the one before as `previous`, an entry in the stream;
+       the chunks of both do not expire any more, those of older versions begin to
+
+Killed before 2, a push leaves chunks that expire by themselves. Chunks are collected the same way:
+whoever is still fetching an older version has the grace period to get done. A second publisher
+cannot come in between, because 2 happens only if the manifest is still the one that 1 began with.
+
+A server that evicts, or loses what it was told last, may lack a chunk at any time. So the existence
+of all chunks is asked for within 2, and what is missing is sent again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import mmap
+import os
+import struct
+import time
+from collections.abc import Iterator, Sequence
+
+from .._names import path_of
+from .._sharedmap import sharedmap
+from ._chunks import Cut, describe
+from ._errors import NothingPushed, ReplicationError
+from ._manifest import HEADER_SIZE, Manifest, Version, parse
+from ._operations import Command, Commands, Commit, Keys, Steps, Work
+
+log = logging.getLogger("sharedmap.replication")
+
+# So much is in memory at a time, besides the map itself.
+BATCH = 8 << 20
+_QUESTIONS = 256
+_ATTEMPTS = 100
+_STREAM_LENGTH = 1000
+
+
+class Source:
+    """The bytes of a published map or of a saved file, verified."""
+
+    def __init__(self, path: bytes, name: str) -> None:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            size = os.fstat(descriptor).st_size
+            self.mapping = mmap.mmap(descriptor, size, prot=mmap.PROT_READ)
+        finally:
+            os.close(descriptor)
+        self.data = memoryview(self.mapping)
+        with sharedmap.frombuffer(self.data) as opened:
+            opened.verify()
+        header = bytearray(self.data[:HEADER_SIZE])
+        # It may have been superseded while we look; that is no business of those who get it.
+        struct.pack_into("<I", header, 192, 0)
+        self.header = bytes(header)
+        self.places: dict[str, Cut] = {}
+        self.name = name
+
+    def describe(self, anchors: Sequence[str]) -> Manifest:
+        manifest, self.places = describe(self.data, self.header, anchors)
+        return manifest
+
+    def chunk(self, digest: str) -> bytes:
+        place = self.places[digest]
+        return bytes(self.data[place.begin : place.end])
+
+    def close(self) -> None:
+        self.data.release()
+        # What is still mapped by an exception's traceback goes with that.
+        with contextlib.suppress(BufferError):
+            self.mapping.close()
+
+
+def open_source(name: str, local: str | None, path: str | os.PathLike[str] | None) -> Source:
+    if path is not None:
+        # It says best what is wrong with a file; nothing is read twice.
+        sharedmap.open(path).close()
+        return Source(os.fsencode(path), name)
+    sharedmap(local or name).close()
+    return Source(path_of(local or name), name)
+
+
+def push(
+    name: str,
+    local: str | None,
+    path: str | os.PathLike[str] | None,
+    everything: bool,
+    grace: float,
+) -> Steps[Version]:
+    source: Source = yield Work(open_source, name, local, path)
+    try:
+        for _ in range(_ATTEMPTS):
+            version = yield from _push_once(source, Keys(name), everything, max(1, int(grace)))
+            if version is not None:
+                return version
+            log.info("%s: somebody else has pushed meanwhile; once more", name)
+    finally:
+        source.close()
+    raise ReplicationError(f"{name}: others push all the time")
+
+
+def _readable(data: bytes | None) -> Manifest | None:
+    if data is None:
+        return None
+    try:
+        return parse(data)
+    except ReplicationError as error:
+        log.warning("%s; it is replaced", error)
+        return None
+
+
+def _push_once(source: Source, keys: Keys, everything: bool, grace: int) -> Steps[Version | None]:
+    raw, raw_previous, members = yield Commands(
+        [("GET", keys.manifest), ("GET", keys.previous), ("SMEMBERS", keys.damaged)]
+    )
+    current, previous = _readable(raw), _readable(raw_previous)
+    damaged = {member.decode("ascii", "replace") for member in members}
+    anchors = [chunk.key for chunk in current.chunks if chunk.key is not None] if current else []
+    manifest: Manifest = yield Work(source.describe, anchors)
+    live = current.digests() if current else set[str]()
+    old = live | (previous.digests() if previous else set[str]())
+
+    missing = yield from _missing(manifest, keys, old, grace)
+    if everything:
+        missing = manifest.digests()
+    missing |= damaged & manifest.digests()
+    yield from _upload(source, keys, sorted(missing), old, grace)
+    transferred = sum(source.places[digest].end - source.places[digest].begin for digest in missing)
+    repaired = sorted(damaged & missing)
+    if current is not None and current.chunks == manifest.chunks:
+        # The same entries. Everybody has them already, or gets them now that they are whole.
+        if repaired:
+            yield Commands([("SREM", keys.damaged, *repaired), _announce(keys, current)])
+        return current.describe(source.name, transferred, False)
+
+    manifest = manifest.with_version(_next_version(current, previous))
+    digests = sorted(manifest.digests())
+    commands: list[Command] = [("SET", keys.manifest, manifest.to_bytes())]
+    # A version that cannot be read is none to go back to.
+    commands.append(("SET", keys.previous, raw) if current is not None else ("DEL", keys.previous))
+    commands.append(_announce(keys, manifest))
+    commands += [("PERSIST", keys.chunk(digest)) for digest in digests]
+    commands += [
+        ("EXPIRE", keys.chunk(digest), grace) for digest in sorted(old - live - {*digests})
+    ]
+    if repaired:
+        commands.append(("SREM", keys.damaged, *repaired))
+    questions = [("STRLEN", keys.chunk(digest)) for digest in digests]
+    replies = yield Commit(keys.manifest, raw, [*commands, *questions])
+    if replies is None:
+        return None
+    sizes = dict(zip(digests, replies[-len(questions) :], strict=True)) if questions else {}
+    lost = [chunk.sha256 for chunk in manifest.chunks if sizes[chunk.sha256] != chunk.size]
+    yield from _upload(source, keys, sorted(set(lost)), {*digests}, grace)
+    return manifest.describe(source.name, transferred, True)
+
+
+def _announce(keys: Keys, manifest: Manifest) -> Command:
+    fields = ("version", manifest.version, "sha256", manifest.sha256)
+    return ("XADD", keys.stream, "MAXLEN", "~", _STREAM_LENGTH, "*", *fields)
+
+
+def _next_version(*manifests: Manifest | None) -> int:
+    """By the clock, in milliseconds: a server that comes back without what it was told last does
+    not make a version smaller than one that was already served."""
+    known = [manifest.version for manifest in manifests if manifest is not None]
+    return max([time.time_ns() // 1_000_000, *(version + 1 for version in known)])
+
+
+def _missing(manifest: Manifest, keys: Keys, old: set[str], grace: int) -> Steps[set[str]]:
+    """The chunks that are not there, or not whole. Those that expire get the full time again."""
+    sizes = {chunk.sha256: chunk.size for chunk in manifest.chunks}
+    missing: set[str] = set()
+    for digests in _grouped(sorted(sizes), _QUESTIONS):
+        replies = yield Commands([("STRLEN", keys.chunk(digest)) for digest in digests])
+        there = {
+            digest for digest, size in zip(digests, replies, strict=True) if size == sizes[digest]
+        }
+        renewed = sorted(there - old)
+        if renewed:
+            yield Commands([("EXPIRE", keys.chunk(digest), grace) for digest in renewed])
+        missing |= {*digests} - there
+    return missing
+
+
+def _upload(
+    source: Source, keys: Keys, digests: Sequence[str], lasting: set[str], grace: int
+) -> Steps[None]:
+    batch: list[Command] = []
+    size = 0
+    for digest in digests:
+        data = source.chunk(digest)
+        expiry = () if digest in lasting else ("EX", grace)
+        batch.append(("SET", keys.chunk(digest), data, *expiry))
+        size += len(data)
+        if size >= BATCH:
+            yield Commands(batch)
+            batch, size = [], 0
+    if batch:
+        yield Commands(batch)
+
+
+def _grouped(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for begin in range(0, len(items), size):
+        yield items[begin : begin + size]
+
+
+def rollback(name: str) -> Steps[Version]:
+    keys = Keys(name)
+    for _ in range(_ATTEMPTS):
+        raw, raw_previous = yield Commands([("GET", keys.manifest), ("GET", keys.previous)])
+        if raw_previous is None:
+            raise NothingPushed(f"{name}: there is no version to go back to")
+        current, previous = _readable(raw), parse(raw_previous)
+        missing = yield from _missing(previous, keys, previous.digests(), 1)
+        if missing:
+            raise ReplicationError(
+                f"{name}: {len(missing)} chunks of the version before are not there any more"
+            )
+        manifest = previous.with_version(_next_version(current, previous))
+        kept: Command = ("SET", keys.previous, raw) if current else ("DEL", keys.previous)
+        commands = [("SET", keys.manifest, manifest.to_bytes()), kept, _announce(keys, manifest)]
+        if (yield Commit(keys.manifest, raw, commands)) is not None:
+            return manifest.describe(name, 0, True)
+    raise ReplicationError(f"{name}: others push all the time")

@@ -1,0 +1,192 @@
+"""Drives pushing and following with redis-py, with an event loop and without."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import time
+from collections.abc import AsyncGenerator, Generator
+from typing import Any, TypeVar
+
+from ._errors import ServerError
+from ._manifest import Version
+from ._operations import Commands, Commit, Operation, Sleep, Steps, Work
+
+_T = TypeVar("_T")
+_MARGIN = 10.0
+# A push waits for nothing but its answers, which may take that much longer.
+PUSH_WAIT = 20.0
+
+
+def _load(module: str) -> Any:
+    """The library is asked for when it is needed, and nowhere else."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ServerError(f"needs redis-py: pip install 'sharedmap[redis]' ({error})") from None
+
+
+def _settings(longest_wait: float) -> dict[str, Any]:
+    retry = _load("redis.retry")
+    backoff = _load("redis.backoff")
+    return {
+        "protocol": 2,
+        "decode_responses": False,
+        "socket_connect_timeout": _MARGIN,
+        # A command that blocks is answered within its time; what takes longer is a dead connection.
+        "socket_timeout": longest_wait + _MARGIN,
+        # Whoever follows has its own patience, and a push that fails says so.
+        "retry": retry.Retry(backoff.NoBackoff(), 0),
+    }
+
+
+class _Translated(contextlib.AbstractContextManager[None]):
+    """What redis-py raises, as ServerError."""
+
+    def __init__(self) -> None:
+        self.error: Any = _load("redis.exceptions").RedisError
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if error is not None and isinstance(error, (self.error, OSError, EOFError)):
+            # Some name the place they could not connect to and some say nothing at all.
+            raise ServerError(f"{error}".strip() or type(error).__name__) from error
+
+
+class Server:
+    def __init__(self, url: str, longest_wait: float) -> None:
+        redis = _load("redis")
+        self.watch_error: Any = redis.WatchError
+        self.client: Any = redis.Redis.from_url(url, **_settings(longest_wait))
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):
+            self.client.close()
+
+    def perform(self, operation: Operation) -> Any:
+        if isinstance(operation, Work):
+            return operation.function(*operation.arguments)
+        if isinstance(operation, Sleep):
+            return time.sleep(operation.seconds)
+        with _Translated():
+            if isinstance(operation, Commands):
+                with self.client.pipeline(transaction=False) as pipe:
+                    for command in operation.commands:
+                        pipe.execute_command(*command)
+                    return pipe.execute()
+            return self.commit(operation)
+
+    def commit(self, operation: Commit) -> list[Any] | None:
+        with self.client.pipeline(transaction=True) as pipe:
+            pipe.watch(operation.key)
+            if pipe.get(operation.key) != operation.expected:
+                return None
+            pipe.multi()
+            for command in operation.commands:
+                pipe.execute_command(*command)
+            try:
+                replies: list[Any] = pipe.execute()
+            except self.watch_error:
+                return None
+            return replies
+
+    def drive(self, steps: Steps[_T]) -> Generator[Version, None, _T]:
+        """Performs all steps; yields what is for the user, returns the result."""
+        answer: Any = None
+        failure: Exception | None = None
+        try:
+            while True:
+                try:
+                    step = steps.send(answer) if failure is None else steps.throw(failure)
+                except StopIteration as stop:
+                    result: _T = stop.value
+                    return result
+                answer = failure = None
+                if isinstance(step, Version):
+                    yield step
+                    continue
+                try:
+                    answer = self.perform(step)
+                except Exception as error:
+                    failure = error
+        finally:
+            steps.close()
+
+    def run(self, steps: Steps[_T]) -> _T:
+        driven = self.drive(steps)
+        while True:
+            try:
+                next(driven)
+            except StopIteration as stop:
+                result: _T = stop.value
+                return result
+
+
+class AsyncServer:
+    def __init__(self, url: str, longest_wait: float) -> None:
+        redis = _load("redis.asyncio")
+        self.watch_error: Any = _load("redis.exceptions").WatchError
+        settings = _settings(longest_wait)
+        settings["retry"] = _load("redis.asyncio.retry").Retry(
+            _load("redis.backoff").NoBackoff(), 0
+        )
+        self.client: Any = redis.Redis.from_url(url, **settings)
+
+    async def close(self) -> None:
+        with contextlib.suppress(Exception):
+            await self.client.aclose()
+
+    async def perform(self, operation: Operation) -> Any:
+        if isinstance(operation, Work):
+            return await asyncio.to_thread(operation.function, *operation.arguments)
+        if isinstance(operation, Sleep):
+            return await asyncio.sleep(operation.seconds)
+        with _Translated():
+            if isinstance(operation, Commands):
+                async with self.client.pipeline(transaction=False) as pipe:
+                    for command in operation.commands:
+                        pipe.execute_command(*command)
+                    return await pipe.execute()
+            return await self.commit(operation)
+
+    async def commit(self, operation: Commit) -> list[Any] | None:
+        async with self.client.pipeline(transaction=True) as pipe:
+            await pipe.watch(operation.key)
+            if await pipe.get(operation.key) != operation.expected:
+                return None
+            pipe.multi()
+            for command in operation.commands:
+                pipe.execute_command(*command)
+            try:
+                replies: list[Any] = await pipe.execute()
+            except self.watch_error:
+                return None
+            return replies
+
+    async def drive(self, steps: Steps[Any], result: list[Any]) -> AsyncGenerator[Version]:
+        """Performs all steps; yields what is for the user, appends the result."""
+        answer: Any = None
+        failure: Exception | None = None
+        try:
+            while True:
+                try:
+                    step = steps.send(answer) if failure is None else steps.throw(failure)
+                except StopIteration as stop:
+                    result.append(stop.value)
+                    return
+                answer = failure = None
+                if isinstance(step, Version):
+                    yield step
+                    continue
+                try:
+                    answer = await self.perform(step)
+                except Exception as error:
+                    failure = error
+        finally:
+            steps.close()
+
+    async def run(self, steps: Steps[_T]) -> _T:
+        result: list[_T] = []
+        async for _ in self.drive(steps, result):
+            pass
+        return result[0]

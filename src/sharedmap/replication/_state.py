@@ -1,0 +1,219 @@
+"""What an agent keeps on the disk of its machine.
+
+    DIRECTORY/sharedmap.NAME/
+        lock                    held while an agent runs
+        VERSION.partial         being fetched; what is in it already is not fetched again
+        VERSION.snapshot        whole, as it was pushed
+        VERSION.manifest        written last: with it, the version counts
+
+The last two versions stay: the newest to be published again after a restart, both as a source of
+chunks, so that a rollback fetches nothing. A file counts for nothing until it has been verified.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from pathlib import Path
+from typing import Final
+
+from .._encoded import Encoded
+from .._names import file_name, path_of
+from .._sharedmap import share, sharedmap
+from ._errors import ReplicationError
+from ._manifest import HEADER_SIZE, Chunk, Manifest, parse
+
+AnyPath = str | os.PathLike[str]
+
+_KEPT: Final = 2
+_PIECE: Final = 1 << 20
+
+
+def default_directory() -> Path:
+    """What systemd gives to a service, or where a user's programs keep what they must not lose."""
+    service = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if service:
+        return Path(service)
+    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(home) / "sharedmap"
+
+
+def as_path(directory: AnyPath | None) -> Path | None:
+    return None if directory is None else Path(directory)
+
+
+class State:
+    def __init__(self, directory: Path, local: str, mode: int) -> None:
+        self.local = local
+        self.mode = mode
+        self.path = directory / os.fsdecode(file_name(local))
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self.lock)
+            raise FileExistsError(
+                17, "another agent follows with this directory", os.fspath(self.path)
+            ) from None
+        self.versions = self._read_versions()
+
+    def close(self) -> None:
+        os.close(self.lock)
+
+    @property
+    def newest(self) -> Manifest | None:
+        return self.versions[0] if self.versions else None
+
+    def file_of(self, manifest: Manifest, kind: str) -> Path:
+        return self.path / f"{manifest.version}.{kind}"
+
+    def _read_versions(self) -> list[Manifest]:
+        """The newest first. Whatever is no whole version is passed over."""
+        found: list[Manifest] = []
+        for path in self.path.glob("*.manifest"):
+            with contextlib.suppress(OSError, ReplicationError):
+                manifest = parse(path.read_bytes())
+                if self.file_of(manifest, "manifest") == path:
+                    found.append(manifest)
+        return sorted(found, key=lambda manifest: manifest.version, reverse=True)
+
+    # ---- fetching ----------------------------------------------------------------------------
+
+    def begin(self, manifest: Manifest) -> Incoming:
+        """Room for the version, reserved now rather than missing later."""
+        path = self.file_of(manifest, "partial")
+        for other in self.path.glob("*.partial"):
+            if other != path:
+                other.unlink()
+        is_resumed = path.exists()
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.ftruncate(descriptor, manifest.size)
+            os.posix_fallocate(descriptor, 0, manifest.size)
+            os.pwrite(descriptor, manifest.header, 0)
+        except OSError as error:
+            os.close(descriptor)
+            path.unlink()
+            error.filename = os.fspath(path)
+            raise
+        return Incoming(self, manifest, descriptor, is_resumed)
+
+    def verify(self, manifest: Manifest, kind: str) -> None:
+        """Size, sha256, and all that a snapshot must be."""
+        path = self.file_of(manifest, kind)
+        whole = hashlib.sha256()
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size != manifest.size:
+                raise ReplicationError(f"{path}: not as large as the manifest says")
+            while piece := file.read(_PIECE):
+                whole.update(piece)
+        if whole.hexdigest() != manifest.sha256:
+            raise ReplicationError(f"{path}: not what the manifest says, by its sha256")
+        try:
+            with sharedmap.open(path) as opened:
+                opened.verify()
+        except ValueError as error:
+            raise ReplicationError(f"{path}: {error}") from None
+
+    def finish(self, manifest: Manifest) -> None:
+        """Makes what was fetched and verified the newest version, on the disk for good."""
+        os.rename(self.file_of(manifest, "partial"), self.file_of(manifest, "snapshot"))
+        beside = self.path / "manifest.new"
+        with beside.open("wb") as file:
+            file.write(manifest.to_bytes())
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(beside, self.file_of(manifest, "manifest"))
+        directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+        self.versions.insert(0, manifest)
+        self._prune()
+
+    def forget(self, manifest: Manifest) -> None:
+        self.versions.remove(manifest)
+        self.file_of(manifest, "manifest").unlink(missing_ok=True)
+        self.file_of(manifest, "snapshot").unlink(missing_ok=True)
+
+    def _prune(self) -> None:
+        del self.versions[_KEPT:]
+        kept = {"lock", *(f"{m.version}.{kind}" for m in self.versions for kind in _KINDS)}
+        for path in self.path.iterdir():
+            if path.name not in kept:
+                path.unlink()
+
+    # ---- publishing --------------------------------------------------------------------------
+
+    def publish(self, manifest: Manifest) -> None:
+        with sharedmap.open(self.file_of(manifest, "snapshot"), decode=Encoded) as opened:
+            share(
+                opened,
+                self.local,
+                force=True,
+                mode=self.mode,
+                index="hash" if manifest.header[20] & 1 else "tree",
+                encode=Encoded.bytes,
+            )
+
+    def is_published(self, manifest: Manifest) -> bool:
+        """Whether the local map has that content, as far as its header says."""
+        try:
+            with open(path_of(self.local), "rb") as file:
+                header = file.read(HEADER_SIZE)
+        except OSError:
+            return False
+        # entry_count and content_checksum
+        return all(header[at : at + 8] == manifest.header[at : at + 8] for at in (32, 56))
+
+
+_KINDS: Final = ("manifest", "snapshot")
+
+
+class Incoming:
+    """A version while it is being fetched. What has the right sha256 may come from anywhere."""
+
+    def __init__(self, state: State, manifest: Manifest, descriptor: int, is_resumed: bool) -> None:
+        self.descriptor = descriptor
+        self.is_resumed = is_resumed
+        self.files: list[int] = []
+        self.known: dict[str, tuple[int, int]] = {}
+        for kept in reversed(state.versions):
+            with contextlib.suppress(OSError):
+                file = os.open(state.file_of(kept, "snapshot"), os.O_RDONLY | os.O_CLOEXEC)
+                self.files.append(file)
+                offset = HEADER_SIZE
+                for chunk in kept.chunks:
+                    self.known[chunk.sha256] = (file, offset)
+                    offset += chunk.size
+
+    def take(self, chunk: Chunk, offset: int) -> bool:
+        """Takes the chunk from this machine's disk, if it is there."""
+        if self.is_resumed:
+            data = os.pread(self.descriptor, chunk.size, offset)
+            if hashlib.sha256(data).hexdigest() == chunk.sha256:
+                return True
+        if chunk.sha256 in self.known:
+            file, place = self.known[chunk.sha256]
+            return self.put(chunk, offset, os.pread(file, chunk.size, place))
+        return False
+
+    def put(self, chunk: Chunk, offset: int, data: bytes) -> bool:
+        """Writes it if it is right."""
+        if len(data) != chunk.size or hashlib.sha256(data).hexdigest() != chunk.sha256:
+            return False
+        done = 0
+        while done < len(data):
+            done += os.pwrite(self.descriptor, memoryview(data)[done:], offset + done)
+        return True
+
+    def sync(self) -> None:
+        os.fsync(self.descriptor)
+
+    def close(self) -> None:
+        for file in (self.descriptor, *self.files):
+            os.close(file)

@@ -1,0 +1,79 @@
+"""Maps on many machines, for programs with an event loop.
+
+The functions of sharedmap.replication, with the same arguments and the same errors. What takes its
+time, such as hashing and verifying, happens in threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+
+from . import _follow, _push
+from ._manifest import Version
+from ._redis import PUSH_WAIT, AsyncServer
+from ._state import AnyPath, as_path
+
+__all__ = ["follow", "pull", "push", "rollback"]
+
+
+async def push(
+    url: str,
+    name: str,
+    *,
+    local: str | None = None,
+    path: AnyPath | None = None,
+    everything: bool = False,
+    grace: float = 3600.0,
+) -> Version:
+    """Store the published map, or the file at `path`, as the newest version of the name."""
+    server = AsyncServer(url, PUSH_WAIT)
+    try:
+        return await server.run(_push.push(name, local, path, everything, grace))
+    finally:
+        await server.close()
+
+
+async def rollback(url: str, name: str) -> Version:
+    """Make the version before the newest one the newest; a second rollback takes that back."""
+    server = AsyncServer(url, PUSH_WAIT)
+    try:
+        return await server.run(_push.rollback(name))
+    finally:
+        await server.close()
+
+
+async def follow(
+    url: str,
+    name: str,
+    *,
+    local: str | None = None,
+    directory: AnyPath | None = None,
+    poll: float = 30.0,
+    mode: int = 0o600,
+) -> AsyncGenerator[Version]:
+    """Publish here what is pushed; yield each version once it is published. Ends never."""
+    server = AsyncServer(url, poll)
+    try:
+        steps = _follow.follow(name, local, as_path(directory), poll, mode)
+        async with contextlib.aclosing(server.drive(steps, [])) as versions:
+            async for version in versions:
+                yield version
+    finally:
+        await server.close()
+
+
+async def pull(
+    url: str,
+    name: str,
+    *,
+    local: str | None = None,
+    directory: AnyPath | None = None,
+    mode: int = 0o600,
+) -> Version:
+    """Publish the newest version here, once; return it."""
+    server = AsyncServer(url, PUSH_WAIT)
+    try:
+        return await server.run(_follow.pull(name, local, as_path(directory), mode))
+    finally:
+        await server.close()
