@@ -1,0 +1,93 @@
+"""The command line: `sharedmap` and `python -m sharedmap`.
+
+    arguments    what can be typed, and the help
+    errors       exceptions become one line and an exit code
+    maps         opening what is meant, publishing, saving
+    formats      JSON, JSON Lines, CSV and TSV become entries
+    output       entries and results become text
+    reading      ls, stat, get, scan, export, verify, watch
+    changing     load, update, save, publish, rm
+    doctor       doctor
+    machines     push, follow, rollback
+
+A command is a function of the parsed options; what it returns is the exit code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from .arguments import make_parser
+from .errors import FAILED, explain
+
+__all__ = ["main", "run"]
+
+
+def run() -> int:
+    """The program: sets up the process, then main()."""
+    if hasattr(sys, "set_int_max_str_digits"):
+        # A map holds whole numbers of any size, and they must be printed and read as such.
+        sys.set_int_max_str_digits(0)
+    # Either is None if whoever started us has closed it.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGHUP, _terminate)
+    code = FAILED
+    try:
+        code = main(sys.argv[1:])
+    except KeyboardInterrupt:
+        _die_of(signal.SIGINT)
+    except BrokenPipeError:
+        # Whoever read our output has read enough.
+        _die_of(signal.SIGPIPE)
+    finally:
+        _give_up_output()
+    return code
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Does what the arguments say; every failure is a line on standard error and an exit code."""
+    options = make_parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        message, code = explain(error)
+        # In the order in which it happened, if standard output is not what has failed.
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        print(f"sharedmap: {message}", file=sys.stderr)
+    return code
+
+
+def _give_up_output() -> None:
+    """What cannot be written by now never will: the interpreter must not try, and tell, again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """Leaves by way of all `finally`, so that no temporary file stays."""
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
+def _die_of(number: signal.Signals) -> None:
+    """Ends as a program does that never heard of the signal: shells look at that."""
+    _give_up_output()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)

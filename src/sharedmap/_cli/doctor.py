@@ -1,0 +1,282 @@
+"""doctor: is everything well with the maps of this machine, and who reads them?
+
+A reader is found by what it has mapped. Files are compared by device and inode, because a name
+means something else in another container, and nothing any more once the map is replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import struct
+from collections.abc import Iterator
+from typing import Any, Final
+
+from .._names import SHM, name_of, path_of
+from .._sharedmap import SnapshotError, names, sharedmap
+from .errors import DONE, FINDINGS
+from .maps import Options
+from .output import age_text, mode_text, print_table, size_text, to_json
+from .reading import describe, of_map
+
+# name~, or name~ and 16 digits: the temporary names of docs/PROTOCOL.md, steps 1 and 13.
+_TEMPORARY: Final = re.compile(rb"(sharedmap\..+)~(?:[0-9a-f]{16})?\Z", re.DOTALL)
+# One mapping in /proc/PID/smaps: device, inode and path, followed by lines of numbers.
+_MAPPING: Final = re.compile(
+    rb"^[0-9a-f]+-[0-9a-f]+ \S+ [0-9a-f]+ ([0-9a-f]+):([0-9a-f]+) (\d+) +(/.*)$"
+)
+# The smallest /dev/shm that containers get; more than nine tenths of any is full.
+_NEARLY_FULL: Final = 0.9
+
+Place = tuple[int, int]
+
+
+def _inode(path: bytes) -> Place | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _mappings(process: str) -> Iterator[tuple[Place, bytes, int]]:
+    """What the process has mapped: place, path, PSS."""
+    with open(f"/proc/{process}/smaps", "rb") as lines:
+        found: tuple[Place, bytes] | None = None
+        for line in lines:
+            if line.startswith(b"Pss:"):
+                if found is not None:
+                    yield *found, 1024 * int(line.split()[1])
+            elif match := _MAPPING.match(line):
+                major, minor, inode, path = match.groups()
+                place = (os.makedev(int(major, 16), int(minor, 16)), int(inode))
+                found = (place, path.rstrip(b"\n")) if b"/sharedmap." in path else None
+            elif line[:1].isdigit() or line[:1] in b"abcdef":
+                found = None
+
+
+def _command(process: str) -> str:
+    with contextlib.suppress(OSError), open(f"/proc/{process}/comm", encoding="utf-8") as file:
+        return file.read().rstrip("\n")
+    return "?"
+
+
+def find_readers() -> tuple[dict[Place, list[dict[str, Any]]], list[dict[str, Any]], int]:
+    """Readers of each file in this /dev/shm; what is mapped without a name; how many are hidden."""
+    device = os.stat(SHM).st_dev
+    readers: dict[Place, dict[str, dict[str, Any]]] = {}
+    unnamed: dict[tuple[bytes, str], dict[str, Any]] = {}
+    hidden = 0
+    for process in filter(str.isdecimal, os.listdir("/proc")):
+        if int(process) == os.getpid():
+            continue
+        try:
+            for place, path, pss in _mappings(process):
+                if place[0] != device:
+                    continue
+                of_place = readers.setdefault(place, {})
+                reader = of_place.setdefault(
+                    process, {"pid": int(process), "command": _command(process), "pss": 0}
+                )
+                reader["pss"] += pss
+                if path.endswith(b" (deleted)"):
+                    file = path.rpartition(b"/")[2].removesuffix(b" (deleted)")
+                    old = unnamed.setdefault(
+                        (file, process),
+                        {
+                            "name": _name_in_maps(file),
+                            "pid": int(process),
+                            "snapshots": 0,
+                            "pss": 0,
+                        },
+                    )
+                    old["snapshots"] += 1
+                    old["pss"] += pss
+        except PermissionError:
+            hidden += 1
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # it has ended
+    return (
+        {place: [*found.values()] for place, found in readers.items()},
+        [*unnamed.values()],
+        hidden,
+    )
+
+
+def _name_in_maps(file: bytes) -> str | None:
+    """The name of a map by its file, in which /proc writes some bytes as octal numbers."""
+    return name_of(re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), file))
+
+
+def find_leftovers() -> list[dict[str, Any]]:
+    """Temporary names: of publishers that were killed, or at this moment at work."""
+    found: list[dict[str, Any]] = []
+    for file in sorted(os.listdir(SHM)):
+        match = _TEMPORARY.match(file)
+        if match is None:
+            continue
+        path = SHM + b"/" + file
+        with contextlib.suppress(FileNotFoundError):
+            size = os.lstat(path).st_blocks * 512
+            found.append({"path": os.fsdecode(path), "bytes": size, "name": name_of(match[1])})
+    return found
+
+
+def clear(leftover: dict[str, Any]) -> bool:
+    """Removes it as the next publisher would: under the lock of who has the name."""
+    name = leftover["name"]
+    if name is None:
+        return False
+    try:
+        holder = os.open(path_of(name), os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        holder = None
+    try:
+        if holder is not None:
+            lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            try:
+                fcntl.fcntl(holder, fcntl.F_OFD_SETLK, lock)
+            except OSError as error:
+                if error.errno in (errno.EAGAIN, errno.EACCES):
+                    return False  # somebody is publishing: it is not left over
+                raise
+            status = os.fstat(holder)
+            if _inode(path_of(name)) != (status.st_dev, status.st_ino):
+                return False
+        os.unlink(leftover["path"])
+        return True
+    finally:
+        if holder is not None:
+            os.close(holder)
+
+
+def _look_at_maps(problems: list[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
+    readers, unnamed, hidden = find_readers()
+    maps: list[dict[str, Any]] = []
+    for name in names():
+        path = path_of(name)
+        try:
+            owner = os.lstat(path).st_uid
+            with sharedmap(name, owner=owner) as opened:
+                fields = describe(opened, path)
+                if opened.stale:
+                    problems.append(
+                        f"{name}: marked as superseded but not replaced; its publisher was killed,"
+                        " and publishing it again repairs that"
+                    )
+        except FileNotFoundError:
+            continue
+        except (OSError, SnapshotError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            problems.append(of_map(name, reason))
+            continue
+        place = _inode(path)
+        fields["readers"] = readers.get(place, []) if place is not None else []
+        maps.append(fields)
+    return maps, unnamed, hidden
+
+
+def _look_at_space(problems: list[str]) -> dict[str, Any]:
+    space = os.statvfs(SHM)
+    status = os.stat(SHM)
+    total, free = space.f_blocks * space.f_frsize, space.f_bavail * space.f_frsize
+    if total and free < (1 - _NEARLY_FULL) * total:
+        problems.append(
+            f"/dev/shm is nearly full: {size_text(free)} of {size_text(total)} are free;"
+            " enlarge it (containers: --shm-size) or remove maps"
+        )
+    if space.f_files and space.f_favail < 10:
+        problems.append(f"/dev/shm has room for {space.f_favail} more files only")
+    if status.st_mode & 0o1002 == 0o0002:
+        problems.append("/dev/shm has no sticky bit: anybody can remove or replace any map")
+    if not os.access(SHM, os.W_OK | os.X_OK):
+        problems.append("/dev/shm: you may not publish here")
+    return {
+        "bytes": total,
+        "free": free,
+        "files_free": space.f_favail,
+        "mode": mode_text(status.st_mode),
+    }
+
+
+def run_doctor(options: Options) -> int:
+    problems: list[str] = []
+    shm = _look_at_space(problems)
+    maps, unnamed, hidden = _look_at_maps(problems)
+    leftovers = find_leftovers()
+    cleared = [leftover for leftover in leftovers if options.clear and clear(leftover)]
+    for leftover in leftovers:
+        if leftover not in cleared:
+            problems.append(
+                f"{leftover['path']}: {size_text(leftover['bytes'])} left by a publisher that was"
+                " killed; the next one under that name clears it, or `sharedmap doctor --clear`"
+            )
+    result = {
+        "shm": shm,
+        "maps": maps,
+        "old_snapshots": unnamed,
+        "leftovers": leftovers,
+        "cleared": [leftover["path"] for leftover in cleared],
+        "processes_not_seen": hidden,
+        "problems": problems,
+    }
+    if options.json:
+        print(to_json(result))
+    else:
+        _print_result(result)
+    return FINDINGS if problems else DONE
+
+
+def _print_result(result: dict[str, Any]) -> None:
+    shm, maps = result["shm"], result["maps"]
+    print(
+        f"/dev/shm: {size_text(shm['free'])} of {size_text(shm['bytes'])} free, mode {shm['mode']},"
+        f" {len(maps)} maps with {size_text(sum(fields['bytes'] for fields in maps))}"
+    )
+    if maps:
+        print()
+        titles = ("NAME", "SIZE", "GENERATION", "AGE", "MODE", "OWNER", "READERS", "THEIR PSS")
+        print_table(titles, map(_row, maps))
+    readers = [
+        (fields["name"], reader["pid"], reader["command"], size_text(reader["pss"]))
+        for fields in maps
+        for reader in fields["readers"]
+    ]
+    if readers:
+        print()
+        print_table(("READ BY", "PID", "COMMAND", "PSS"), readers)
+    if result["old_snapshots"]:
+        print("\nsnapshots that were replaced or removed and are still open:\n")
+        print_table(
+            ("NAME", "PID", "SNAPSHOTS", "PSS"),
+            (
+                (old["name"], old["pid"], old["snapshots"], size_text(old["pss"]))
+                for old in result["old_snapshots"]
+            ),
+        )
+    print()
+    for path in result["cleared"]:
+        print(f"cleared {path}")
+    if result["processes_not_seen"]:
+        print(f"{result['processes_not_seen']} processes of other users were not looked into")
+    for problem in result["problems"]:
+        print(f"! {problem}")
+    if not result["problems"]:
+        print("nothing wrong")
+
+
+def _row(fields: dict[str, Any]) -> tuple[Any, ...]:
+    readers = fields["readers"]
+    return (
+        fields["name"],
+        size_text(fields["bytes"]),
+        fields["generation"],
+        age_text(fields["age"]),
+        fields["mode"],
+        fields["owner"],
+        len(readers),
+        size_text(sum(reader["pss"] for reader in readers)),
+    )

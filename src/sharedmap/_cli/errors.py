@@ -1,0 +1,91 @@
+"""Exceptions become one line for people and one number for scripts."""
+
+from __future__ import annotations
+
+import errno
+from typing import Final
+
+from .._sharedmap import SnapshotError, StaleError
+
+DONE: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+ABSENT: Final = 3
+CONFLICT: Final = 4
+BAD_DATA: Final = 5
+DENIED: Final = 6
+NO_SPACE: Final = 7
+NO_SERVER: Final = 8
+FINDINGS: Final = 9
+
+# In the order of the numbers; part of every --help.
+MEANINGS: Final = {
+    DONE: "done",
+    FAILED: "failed for a reason that is none of the others",
+    USAGE: "the command line is wrong",
+    ABSENT: "the map, the key or the file is not there",
+    CONFLICT: "something is in the way: the name or file is taken, another generation is published",
+    BAD_DATA: "broken input, or a snapshot that is damaged or none",
+    DENIED: "not allowed",
+    NO_SPACE: "no space left",
+    NO_SERVER: "the Redis server cannot be reached, or refuses",
+    FINDINGS: "doctor has found something",
+}
+
+
+class CommandError(Exception):
+    """A command cannot go on: the line to print and the exit code."""
+
+    def __init__(self, message: str, code: int = FAILED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class BadInput(CommandError):
+    """What was to be read is broken, at this line."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(f"line {line}: {message}", BAD_DATA)
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    message, code = _explain(error)
+    # One line, whatever names have line feeds in them.
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message), code
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    if isinstance(error, CommandError):
+        return str(error), error.code
+    if isinstance(error, OSError):
+        return _os_message(error), _os_code(error)
+    if isinstance(error, SnapshotError):
+        return str(error), BAD_DATA
+    if isinstance(error, StaleError):
+        return str(error), CONFLICT
+    if isinstance(error, MemoryError):
+        return "out of memory", NO_SPACE
+    if isinstance(error, (ValueError, OverflowError)):
+        return str(error), FAILED
+    return f"{type(error).__name__}: {error}", FAILED
+
+
+def _os_message(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    if error.errno == errno.EEXIST and "force=True" in reason:
+        reason = "a map is already published under this name; --force replaces it"
+    if error.errno == errno.ENOSPC:
+        reason = reason.replace("save(path) to a disk", "load or save it to a file")
+    return reason if error.filename is None else f"{error.filename}: {reason}"
+
+
+def _os_code(error: OSError) -> int:
+    if isinstance(error, FileNotFoundError):
+        return ABSENT
+    if isinstance(error, (FileExistsError, TimeoutError)):
+        return CONFLICT
+    if isinstance(error, PermissionError):
+        return DENIED
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
+        return NO_SPACE
+    return FAILED

@@ -1,0 +1,310 @@
+"""JSON, JSON Lines, CSV and TSV become entries, one after the other.
+
+Nothing here holds more than a piece of the input, and whatever is wrong with it is a BadInput with
+the number of the line. A value that a map cannot hold as it is:
+
+    {"base64": "..."}     bytes
+    {"encoded": "..."}    what somebody's own encode() made of a value, in base64, too
+    [...] and {...}       with --nested: their JSON, to be read with decode=json.loads
+"""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, Final
+
+from .._encoded import Encoded
+from .errors import BadInput
+from .maps import Options
+
+Entry = tuple[str, Any]
+
+FORMATS: Final = ("json", "jsonl", "csv", "tsv")
+_ENDINGS: Final = {
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+}
+_PIECE: Final = 1 << 20
+_PLAIN: Final = (str, int, float, bool, type(None))
+
+
+def format_of(path: str | None, told: str | None) -> str:
+    """What was asked for, or what the file's name says; JSON Lines if that says nothing."""
+    if told is not None:
+        return told
+    ending = (path or "").lower().rpartition(".")
+    return _ENDINGS.get("." + ending[2] if ending[1] else "", "jsonl")
+
+
+def read_entries(file: BinaryIO, form: str, options: Options) -> Iterator[Entry]:
+    if form == "json":
+        return read_json(file, options.nested)
+    if form == "jsonl":
+        return read_json_lines(file, options)
+    return read_table(file, "," if form == "csv" else "\t", options)
+
+
+# ---- values ----------------------------------------------------------------------------------
+
+
+def storable(key: str, value: Any, nested: bool) -> Any:
+    """What a map holds for this JSON value. ValueError says why it cannot hold it."""
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, dict) and len(value) == 1:
+        ((kind, text),) = value.items()
+        if kind in ("base64", "encoded") and isinstance(text, str):
+            try:
+                data = base64.b64decode(text, validate=True)
+            except ValueError:
+                raise ValueError(f"the value of {key!r} is not in base64") from None
+            return data if kind == "base64" else Encoded(data)
+    if not nested:
+        what = "an object" if isinstance(value, dict) else "an array"
+        raise ValueError(f"the value of {key!r} is {what}; --nested stores it as JSON")
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return Encoded(text.encode("utf-8", "surrogatepass"))
+
+
+def parse_json(text: str) -> Any:
+    """One JSON value. ValueError has no line in it, because the text is not the whole input."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise ValueError("arrays or objects are nested too deeply") from None
+
+
+def _parse_bool_or_none(text: str) -> Any:
+    return parse_json(text)
+
+
+_TYPES: Final[dict[str, Callable[[str], Any]]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "json": _parse_bool_or_none,
+}
+TYPES: Final = tuple(_TYPES)
+
+
+# ---- lines -----------------------------------------------------------------------------------
+
+
+class _Lines:
+    """The lines of a file as text; `number` is that of the line last given."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.number = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for data in self.file:
+            self.number += 1
+            if self.number == 1 and data.startswith(codecs.BOM_UTF8):
+                data = data[len(codecs.BOM_UTF8) :]
+            try:
+                yield data.decode()
+            except UnicodeDecodeError as error:
+                raise BadInput(
+                    self.number, f"byte {error.start + 1} of it is no UTF-8 ({error.reason})"
+                ) from None
+
+
+def read_json_lines(file: BinaryIO, options: Options) -> Iterator[Entry]:
+    """Each line ["key", value], or an object with two members for key and value."""
+    key_name: str = "key" if options.key is None else options.key
+    value_name: str = "value" if options.value is None else options.value
+    lines = _Lines(file)
+    for line in lines:
+        if line.isspace():
+            continue
+        try:
+            row = parse_json(line)
+            if isinstance(row, list) and len(row) == 2:
+                key, value = row
+            elif isinstance(row, dict):
+                missing = [name for name in (key_name, value_name) if name not in row]
+                if missing:
+                    raise ValueError(f"the object has no member {missing[0]!r}")
+                key, value = row[key_name], row[value_name]
+            else:
+                raise ValueError("neither an object nor an array of a key and a value")
+            if type(key) is not str:
+                raise ValueError("the key is no string")
+            if type(value) not in _PLAIN:
+                value = storable(key, value, options.nested)
+        except ValueError as error:
+            raise BadInput(lines.number, str(error)) from None
+        yield key, value
+
+
+# ---- tables ----------------------------------------------------------------------------------
+
+
+def _column(told: str | None, default: int, name: str, header: list[str] | None) -> int:
+    """The index of a column, told by its name or, without a header, by its number from 1."""
+    if header is None:
+        if told is None:
+            return default
+        if not told.isdecimal() or int(told) == 0:
+            raise ValueError(f"without a header --{name} is the number of a column, from 1")
+        return int(told) - 1
+    wanted = name if told is None else told
+    if wanted not in header:
+        raise ValueError(f"the header has no column {wanted!r}; it has {', '.join(header)}")
+    return header.index(wanted)
+
+
+def read_table(file: BinaryIO, delimiter: str, options: Options) -> Iterator[Entry]:
+    lines = _Lines(file)
+    csv.field_size_limit(sys.maxsize)
+    rows = csv.reader(iter(lines), delimiter=delimiter, strict=True)
+    header: list[str] | None = None
+    columns: tuple[int, int] | None = None
+    convert = _TYPES[options.type]
+    begin = 1
+    try:
+        for row in rows:
+            if not row:
+                pass
+            elif columns is None and header is None and options.header:
+                header = row
+                columns = _columns(options, header)
+            else:
+                columns = columns or _columns(options, None)
+                if len(row) <= max(columns):
+                    raise ValueError(f"only {len(row)} of {max(columns) + 1} columns are there")
+                key, text = row[columns[0]], row[columns[1]]
+                value = storable(key, convert(text), options.nested)
+                yield key, value
+            begin = lines.number + 1
+    except (ValueError, csv.Error) as error:
+        raise BadInput(begin, str(error)) from None
+
+
+def _columns(options: Options, header: list[str] | None) -> tuple[int, int]:
+    return (
+        _column(options.key, 0, "key", header),
+        _column(options.value, 1, "value", header),
+    )
+
+
+# ---- one JSON object -------------------------------------------------------------------------
+
+_SPACE: Final = " \t\n\r"
+# How close to the end of what was read an error can be the fault of what is still missing: the
+# longest literal, -Infinity, and two escapes of a pair of surrogates are shorter.
+_TAIL: Final = 16
+
+
+class _Pieces:
+    """A window on the text: what was read and is not done with yet."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.decoder = codecs.getincrementaldecoder("utf-8")()
+        self.decode = json.JSONDecoder().raw_decode
+        self.text = ""
+        self.at = 0
+        self.line = 1  # of the window's first character
+        self.is_complete = False
+
+    def line_at(self, at: int) -> int:
+        return self.line + self.text.count("\n", 0, at)
+
+    def fail(self, message: str, at: int | None = None) -> BadInput:
+        return BadInput(self.line_at(self.at if at is None else at), message)
+
+    def read(self) -> bool:
+        """Reads at least as much again as there is, so that looking again costs no more."""
+        if self.is_complete:
+            return False
+        data = self.file.read(max(_PIECE, len(self.text) - self.at))
+        self.line = self.line_at(self.at)
+        self.text = self.text[self.at :]
+        self.at = 0
+        is_first = self.decoder.getstate() == (b"", 0) and not self.text and self.line == 1
+        try:
+            more = self.decoder.decode(data, final=not data)
+        except UnicodeDecodeError as error:
+            line = self.line_at(len(self.text)) + error.object.count(b"\n", 0, error.start)
+            raise BadInput(line, f"no UTF-8 ({error.reason})") from None
+        if is_first and more.startswith("\ufeff"):
+            more = more[1:]
+        self.text += more
+        self.is_complete = not data
+        return True
+
+    def peek(self) -> str:
+        """The next character that is no space; "" at the end."""
+        while True:
+            while self.at < len(self.text) and self.text[self.at] in _SPACE:
+                self.at += 1
+            if self.at < len(self.text):
+                return self.text[self.at]
+            if not self.read():
+                return ""
+
+    def take(self, expected: str) -> str:
+        found = self.peek()
+        if not found or found not in expected:
+            wanted = " or ".join(repr(c) for c in expected)
+            raise self.fail(f"expected {wanted}, found {found!r}" if found else "it ends too early")
+        self.at += 1
+        return found
+
+    def value(self) -> Any:
+        if not self.peek():
+            raise self.fail("it ends too early")
+        while True:
+            try:
+                value, end = self.decode(self.text, self.at)
+            except json.JSONDecodeError as error:
+                is_string = error.msg.startswith("Unterminated string")
+                if not is_string and error.pos < len(self.text) - _TAIL:
+                    raise self.fail(error.msg, error.pos) from None
+                if not self.read():
+                    raise self.fail(error.msg, error.pos) from None
+            except RecursionError:
+                raise self.fail("arrays or objects are nested too deeply") from None
+            else:
+                # A number that touches the end may go on behind it.
+                if end < len(self.text) or not self.read():
+                    self.at = end
+                    return value
+
+
+def read_json(file: BinaryIO, nested: bool) -> Iterator[Entry]:
+    """The members of one object, in their order."""
+    pieces = _Pieces(file)
+    pieces.take("{")
+    if pieces.peek() == "}":
+        pieces.take("}")
+    else:
+        separator = ","
+        while separator == ",":
+            if pieces.peek() != '"':
+                pieces.take('"')
+            key = pieces.value()
+            pieces.take(":")
+            begin = pieces.line_at(pieces.at)
+            value = pieces.value()
+            try:
+                value = storable(key, value, nested)
+            except ValueError as error:
+                raise BadInput(begin, str(error)) from None
+            yield key, value
+            separator = pieces.take(",}")
+    if pieces.peek():
+        raise pieces.fail("something follows the object")

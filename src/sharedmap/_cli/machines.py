@@ -1,0 +1,88 @@
+"""Commands for many machines: push, follow, rollback."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from ..replication import (
+    NothingPushed,
+    ReplicationError,
+    ServerError,
+    Version,
+    follow,
+    pull,
+    push,
+    rollback,
+)
+from .errors import ABSENT, BAD_DATA, DONE, NO_SERVER, CommandError
+from .maps import Options
+from .output import report, size_text
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except NothingPushed as error:
+        raise CommandError(str(error), ABSENT) from None
+    except ServerError as error:
+        raise CommandError(str(error), NO_SERVER) from None
+    except ReplicationError as error:
+        raise CommandError(str(error), BAD_DATA) from None
+
+
+def _log_to_standard_error() -> None:
+    logging.basicConfig(format="sharedmap: %(message)s", level=logging.INFO, stream=sys.stderr)
+
+
+def _report(verb: str, version: Version, options: Options) -> None:
+    sentence = (
+        f"{verb} {version.name}: version {version.version}, {version.entries:,} entries,"
+        f" {size_text(version.size)}, of which {size_text(version.transferred)} travelled"
+    )
+    report({"done": verb, **version._asdict()}, options.json, sentence)
+    sys.stdout.flush()
+
+
+def push_map(options: Options) -> int:
+    with _told():
+        version = push(
+            options.url,
+            options.map,
+            local=options.local,
+            path=options.source,
+            everything=options.all,
+            grace=options.grace,
+        )
+    _report("pushed" if version.is_new else "unchanged", version, options)
+    return DONE
+
+
+def roll_back(options: Options) -> int:
+    with _told():
+        _report("rolled back", rollback(options.url, options.map), options)
+    return DONE
+
+
+def follow_map(options: Options) -> int:
+    _log_to_standard_error()
+    common = {"local": options.local, "directory": options.state, "mode": options.mode}
+    with _told():
+        if options.once:
+            _report("published", pull(options.url, options.map, **common), options)
+            return DONE
+        # An agent is ended by those who have started it: that is no failure.
+        signal.signal(signal.SIGTERM, _end)
+        for version in follow(options.url, options.map, poll=options.poll, **common):
+            _report("published" if version.is_new else "still published", version, options)
+    return DONE
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(DONE)

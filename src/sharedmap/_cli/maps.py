@@ -1,0 +1,94 @@
+"""Opening the map that is meant, by its name or as a file, and publishing one."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from .._encoded import Encoded
+from .._names import path_of
+from .._sharedmap import rbtree, share, sharedmap
+
+Options = argparse.Namespace
+Pairs = Iterable[tuple[str, Any]]
+
+
+def owner_of(options: Options) -> int | str | None:
+    """A number is a user id, anything else a user's name."""
+    owner: str | None = options.owner
+    return int(owner) if owner is not None and owner.isdecimal() else owner
+
+
+def open_map(options: Options) -> sharedmap[Any]:
+    owner = owner_of(options)
+    if options.file:
+        return sharedmap.open(options.map, decode=Encoded, owner=owner)
+    return sharedmap(options.map, decode=Encoded, owner=owner)
+
+
+def file_of(options: Options) -> bytes:
+    """The file that open_map() opens."""
+    return os.fsencode(options.map) if options.file else path_of(options.map)
+
+
+def selected(opened: sharedmap[Any], options: Options) -> Mapping[str, Any]:
+    """The part of the map that --prefix, --from and --to leave."""
+    part: Any = opened
+    if options.prefix is not None:
+        part = part.prefix(options.prefix)
+    if options.start is not None or options.stop is not None:
+        part = part[options.start : options.stop]
+    selection: Mapping[str, Any] = part
+    return selection
+
+
+def publish(entries: Pairs | Mapping[str, Any], name: str, options: Options) -> None:
+    share(
+        entries,
+        name,
+        options.force,
+        mode=options.mode,
+        index=options.index,
+        huge_pages=options.huge_pages,
+        encode=Encoded.bytes,
+    )
+
+
+def save(entries: Pairs | Mapping[str, Any], path: str, options: Options) -> None:
+    tree: rbtree[Any] = rbtree(entries, encode=Encoded.bytes)
+    tree.save(path, options.force, mode=options.mode, index=options.index)
+
+
+class Header(NamedTuple):
+    """What the first bytes of a file say (docs/FORMAT.md, section 3); not checked."""
+
+    flags: int
+    total_size: int
+    entry_count: int
+    content_checksum: int
+    generation: int
+    unique_id: bytes
+    superseded: int
+
+    @property
+    def index_kind(self) -> str:
+        return "hash" if self.flags & 1 else "tree"
+
+
+def read_header(data: bytes) -> Header | None:
+    """None where these are not the first 512 bytes of a snapshot."""
+    if len(data) < 512 or data[:8] != b"\x89SMAP\r\n\x1a":
+        return None
+    flags, size, count = struct.unpack_from("<IQQ", data, 20)
+    (checksum,) = struct.unpack_from("<Q", data, 56)
+    (generation,) = struct.unpack_from("<Q", data, 128)
+    (superseded,) = struct.unpack_from("<I", data, 192)
+    return Header(flags, size, count, checksum, generation, data[136:152], superseded)
+
+
+def header_of(path: bytes) -> Header | None:
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        return read_header(file.read(512))

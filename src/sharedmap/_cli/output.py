@@ -1,0 +1,192 @@
+"""Entries and results become text: for people, or with --json for programs."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import csv
+import json
+import os
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, TextIO
+
+from .._encoded import Encoded
+
+# C0 and C1 controls and DEL: nothing that is in a map shall control a terminal.
+_ESCAPES: Final = {
+    **{code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))},
+    ord("\\"): "\\\\",
+    ord("\t"): "\\t",
+    ord("\n"): "\\n",
+    ord("\r"): "\\r",
+}
+
+
+def to_json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=_member)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # Lone surrogates exist in JSON as escapes only.
+        text = json.dumps(value, default=_member)
+    return text
+
+
+def _member(value: Any) -> Any:
+    """bytes, and what somebody encoded: its own JSON, if that is what it is."""
+    if isinstance(value, Encoded):
+        with contextlib.suppress(ValueError, RecursionError):
+            decoded = json.loads(value.data)
+            # What would be taken for something else when it is loaded again stays encoded.
+            if isinstance(decoded, (list, dict)) and not _looks_special(decoded):
+                return decoded
+        return {"encoded": base64.b64encode(value.data).decode()}
+    return {"base64": base64.b64encode(value).decode()}
+
+
+def _looks_special(value: Any) -> bool:
+    return isinstance(value, dict) and len(value) == 1 and bool({"base64", "encoded"} & {*value})
+
+
+def to_text(value: Any) -> str:
+    """A value as people write it; not escaped."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, Encoded):
+        return value.data.decode("utf-8", "backslashreplace")
+    text: str = value.decode("utf-8", "backslashreplace")
+    return text
+
+
+def to_bytes(value: Any) -> bytes:
+    """A value as it is, for files and pipes."""
+    if isinstance(value, Encoded):
+        return value.data
+    if isinstance(value, bytes):
+        return value
+    return to_text(value).encode("utf-8", "surrogatepass")
+
+
+def escape(text: str) -> str:
+    return text.translate(_ESCAPES)
+
+
+def write_entry(key: str, value: Any, is_json: bool) -> None:
+    if is_json:
+        sys.stdout.write(f"{to_json({'key': key, 'value': value})}\n")
+    else:
+        sys.stdout.write(f"{escape(key)}\t{escape(to_text(value))}\n")
+
+
+def report(result: dict[str, Any], is_json: bool, sentence: str) -> None:
+    """What a command has to say when it is done."""
+    print(to_json(result) if is_json else escape(sentence))
+
+
+def print_fields(fields: dict[str, Any]) -> None:
+    width = max(map(len, fields))
+    for name, value in fields.items():
+        print(f"{name:{width}}  {escape(to_text(value))}")
+
+
+def print_table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """The first column to the left, the others to the right."""
+    lines = [titles, *([escape(to_text(cell)) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = [f"{cell:>{width}}" for cell, width in zip(line[1:], widths[1:], strict=True)]
+        print("  ".join([f"{line[0]:{widths[0]}}", *cells]).rstrip())
+
+
+# ---- numbers for people ----------------------------------------------------------------------
+
+
+def size_text(size: int) -> str:
+    if size < 10240:
+        return f"{size:,} B"
+    for unit in ("KiB", "MiB"):
+        size_in_unit = size / (1024 if unit == "KiB" else 1024**2)
+        if size_in_unit < 10240:
+            return f"{size_in_unit:,.1f} {unit}"
+    return f"{size / 1024**3:,.1f} GiB"
+
+
+def age_text(seconds: float) -> str:
+    if seconds < 120:
+        return f"{max(seconds, 0):.0f} s"
+    for limit, unit, name in ((7200, 60, "min"), (172800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds / 86400:,.0f} d"
+
+
+def time_text(when: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
+
+
+def mode_text(mode: int) -> str:
+    return f"{stat.S_IMODE(mode):04o}"
+
+
+# ---- whole maps ------------------------------------------------------------------------------
+
+
+def write_entries(file: TextIO, items: Iterable[tuple[str, Any]], form: str, cells: str) -> int:
+    """Writes all of them; how many they were."""
+    count = 0
+    if form == "json":
+        separator = "{\n"
+        for key, value in items:
+            count += 1
+            file.write(f"{separator}{to_json(key)}: {to_json(value)}")
+            separator = ",\n"
+        file.write("\n}\n" if count else "{}\n")
+        return count
+    if form == "jsonl":
+        for key, value in items:
+            count += 1
+            file.write(f"{to_json({'key': key, 'value': value})}\n")
+        return count
+    writer = csv.writer(file, delimiter="," if form == "csv" else "\t", lineterminator="\n")
+    writer.writerow(("key", "value"))
+    to_cell = to_json if cells == "json" else to_text
+    for key, value in items:
+        count += 1
+        writer.writerow((key, to_cell(value)))
+    return count
+
+
+@contextlib.contextmanager
+def destination(path: str | None) -> Iterator[TextIO]:
+    """Standard output, or a file that appears under its path when all is written, and only then."""
+    if path is None or path == "-":
+        yield sys.stdout
+        return
+    folder = os.path.dirname(path) or "."
+    try:
+        number, beside = tempfile.mkstemp(prefix=".sharedmap-", dir=folder)
+    except OSError as error:
+        error.filename = path
+        raise
+    try:
+        with open(number, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(number)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(beside, 0o666 & ~umask)
+        os.replace(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise

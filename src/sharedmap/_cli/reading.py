@@ -1,0 +1,214 @@
+"""Commands that only look: ls, stat, get, scan, export, verify, watch."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import pwd
+import sys
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from .._encoded import Encoded
+from .._sharedmap import SnapshotError, names, sharedmap
+from .._watch import watch
+from .errors import ABSENT, DONE, CommandError
+from .formats import format_of
+from .maps import Options, file_of, header_of, open_map, owner_of, selected
+from .output import (
+    age_text,
+    destination,
+    escape,
+    mode_text,
+    print_fields,
+    print_table,
+    report,
+    size_text,
+    time_text,
+    to_bytes,
+    to_json,
+    to_text,
+    write_entries,
+    write_entry,
+)
+
+
+def user_name(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+def describe(opened: sharedmap[Any], path: bytes) -> dict[str, Any]:
+    """What stat and doctor say of a map, --json included."""
+    found = os.stat(path)
+    header = header_of(path)
+    return {
+        "name": opened.name,
+        "entries": len(opened),
+        "bytes": opened.nbytes,
+        "generation": opened.generation,
+        "index": header.index_kind if header else None,
+        "mode": mode_text(found.st_mode),
+        "owner": user_name(found.st_uid),
+        "published": time_text(found.st_mtime),
+        "age": max(0, round(time.time() - found.st_mtime, 3)),
+        "superseded": opened.stale,
+        "id": header.unique_id.hex() if header else None,
+        "path": os.fsdecode(path),
+    }
+
+
+def list_maps(options: Options) -> int:
+    rows: list[tuple[Any, ...]] = []
+    problems: list[str] = []
+    for name in names():
+        if options.prefix is not None and not name.startswith(options.prefix):
+            continue
+        try:
+            # Another user's map is listed, too, if it can be read at all.
+            with sharedmap(name, owner=_owner_of_file(name)) as opened:
+                fields = describe(opened, file_of(options_for(name)))
+        except FileNotFoundError:
+            continue  # removed since the list was made
+        except (OSError, SnapshotError) as error:
+            fields = {"name": name, "problem": getattr(error, "strerror", None) or str(error)}
+        if options.json:
+            print(to_json(fields))
+        elif "problem" in fields:
+            rows.append((name, "-", "-", "-", "-", "-"))
+            problems.append(of_map(name, fields["problem"]))
+        else:
+            size, age = size_text(fields["bytes"]), age_text(fields["age"])
+            rows.append((name, fields["entries"], size, fields["generation"], age, fields["mode"]))
+    if rows:
+        print_table(("NAME", "ENTRIES", "SIZE", "GENERATION", "AGE", "MODE"), rows)
+    for problem in problems:
+        print(f"! {escape(problem)}")
+    return DONE
+
+
+def of_map(name: str, problem: str) -> str:
+    """The problem with the name of the map, which it may have in it already."""
+    return problem if repr(name) in problem else f"{name}: {problem}"
+
+
+def options_for(name: str) -> Options:
+    return Options(map=name, file=False, owner=None)
+
+
+def _owner_of_file(name: str) -> int | None:
+    try:
+        return os.lstat(file_of(options_for(name))).st_uid
+    except OSError:
+        return None
+
+
+def show_statistics(options: Options) -> int:
+    with open_map(options) as opened:
+        fields = describe(opened, file_of(options))
+    if options.json:
+        print(to_json(fields))
+        return DONE
+    fields["bytes"] = f"{fields['bytes']:,} ({size_text(fields['bytes'])})"
+    fields["entries"] = f"{fields['entries']:,}"
+    fields["age"] = age_text(fields["age"])
+    print_fields(fields)
+    return DONE
+
+
+def get_values(options: Options) -> int:
+    missing: list[str] = []
+    with open_map(options) as opened:
+        values = opened.get_many(options.keys, missing)
+    for key, value in zip(options.keys, values, strict=True):
+        if value is missing:
+            continue
+        if options.raw:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(to_bytes(value))
+        elif options.json or len(options.keys) > 1:
+            write_entry(key, value, options.json)
+        else:
+            print(escape(to_text(value)))
+    absent = [key for key, value in zip(options.keys, values, strict=True) if value is missing]
+    if absent:
+        raise CommandError(f"no such key: {', '.join(map(repr, absent))}", ABSENT)
+    return DONE
+
+
+def _items(part: Any, options: Options) -> Iterable[tuple[str, Any]]:
+    items = part.items()
+    return itertools.islice(reversed(items) if options.reverse else items, options.limit)
+
+
+def scan_entries(options: Options) -> int:
+    with open_map(options) as opened:
+        part = selected(opened, options)
+        if options.count:
+            print(to_json({"count": len(part)}) if options.json else len(part))
+        elif options.keys:
+            whole: Any = part
+            keys: Iterable[str] = reversed(whole) if options.reverse else part
+            for key in itertools.islice(keys, options.limit):
+                sys.stdout.write(f"{to_json(key) if options.json else escape(key)}\n")
+        else:
+            for key, value in _items(part, options):
+                write_entry(key, value, options.json)
+    return DONE
+
+
+def export_entries(options: Options) -> int:
+    form = format_of(options.output, options.format)
+    is_to_file = options.output not in (None, "-")
+    with open_map(options) as opened, destination(options.output) as file:
+        items = _items(selected(opened, options), options)
+        count = write_entries(file, items, form, options.type)
+    if is_to_file:
+        result = {"exported": options.map, "path": options.output, "entries": count}
+        report(result, options.json, f"{count:,} entries of {options.map} to {options.output}")
+    return DONE
+
+
+def verify_maps(options: Options) -> int:
+    for name in options.maps:
+        options.map = name
+        with open_map(options) as opened:
+            try:
+                opened.verify()
+            except SnapshotError as error:
+                raise SnapshotError(f"{name}: {error}") from None
+            result = {"verified": name, "entries": len(opened), "bytes": opened.nbytes}
+            sentence = f"{name}: {len(opened):,} entries, {size_text(opened.nbytes)}, all good"
+        report(result, options.json, sentence)
+    return DONE
+
+
+def watch_name(options: Options) -> int:
+    asyncio.run(_watch(options))
+    return DONE
+
+
+async def _watch(options: Options) -> None:
+    seen = 0
+    async for opened in watch(options.map, decode=Encoded, owner=owner_of(options)):
+        with opened:
+            fields = {
+                "name": options.map,
+                "generation": opened.generation,
+                "entries": len(opened),
+                "bytes": opened.nbytes,
+                "time": time_text(time.time()),
+            }
+            sentence = (
+                f"{fields['time']}  generation {opened.generation}, {len(opened):,} entries,"
+                f" {size_text(opened.nbytes)}"
+            )
+        report(fields, options.json, sentence)
+        sys.stdout.flush()
+        seen += 1
+        if seen == options.count:
+            return
