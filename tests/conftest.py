@@ -5,9 +5,11 @@ import os
 import uuid
 
 import pytest
+from command import Done
 from helpers import SHM, Worker, segment_path, shm_files
 
 import sharedmap
+from sharedmap._cli import main
 
 
 class Names:
@@ -120,6 +122,21 @@ def plant_bytes(plant):
             file.write(data)
 
     return lambda name, data: plant(name, lambda path: write(path, data))
+
+
+@pytest.fixture
+def command(capsys):
+    """command("ls", "--json"): what the command says, and how it ends."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        try:
+            code = main([os.fspath(argument) for argument in arguments])
+        except SystemExit as end:
+            code = end.code
+        return Done(code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture

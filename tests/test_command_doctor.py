@@ -1,0 +1,170 @@
+"""doctor: what it finds, and what it clears."""
+
+import json
+import os
+import subprocess
+
+import pytest
+from command import PROGRAM
+from helpers import segment_path
+from live import mark_superseded
+
+import sharedmap
+from sharedmap._cli import errors
+
+
+@pytest.fixture
+def look(command):
+    """What doctor says of the maps of this test, others being none of its business."""
+
+    def look(token, *options):
+        done = command("doctor", "--json", *options)
+        assert done.code in (errors.DONE, errors.FINDINGS)
+        found = json.loads(done.out)
+        assert (done.code == errors.FINDINGS) == bool(found["problems"])
+        for part in ("maps", "old_snapshots", "leftovers", "cleared", "problems"):
+            found[part] = [entry for entry in found[part] if token in str(entry)]
+        return found
+
+    return look
+
+
+def test_doctor_describes_shm_as_the_system_does(look, name):
+    shm = look(name)["shm"]
+    space = os.statvfs("/dev/shm")
+    assert shm["bytes"] == space.f_blocks * space.f_frsize
+    assert 0 < shm["free"] <= shm["bytes"]
+    assert int(shm["mode"], 8) == os.stat("/dev/shm").st_mode & 0o7777
+
+
+def test_doctor_lists_maps_and_who_reads_them(look, name, other):
+    sharedmap.share({"a": "x" * 100_000}, name, mode=0o644)
+    other.run("m = sharedmap.sharedmap(name); len(m['a'])", name=name)
+    (found,) = look(name)["maps"]
+    assert (found["name"], found["generation"], found["mode"]) == (name, 1, "0644")
+    (reader,) = found["readers"]
+    assert reader["pid"] == other.pid
+    # All of it was read, by nobody else but perhaps the doctor.
+    assert 40_000 < reader["pss"] <= found["bytes"] + 8192
+    other.run("m.close()")
+    assert look(name)["maps"][0]["readers"] == []
+
+
+def test_doctor_finds_snapshots_that_are_only_open_any_more(look, names, other):
+    name = names("{} with\na line")
+    sharedmap.share({"a": 1}, name)
+    other.run("m = sharedmap.sharedmap(name)", name=name)
+    sharedmap.share({"a": 2}, name, force=True)
+    found = look(names.token)
+    assert found["maps"][0]["readers"] == []
+    (old,) = found["old_snapshots"]
+    assert (old["name"], old["pid"], old["snapshots"]) == (name, other.pid, 1)
+    other.run("m.close()")
+    assert look(names.token)["old_snapshots"] == []
+
+
+def test_doctor_finds_what_a_killed_publisher_left_and_clears_it(look, names, plant_bytes):
+    name = names()
+    sharedmap.share({"a": 1}, name)
+    left = [os.fsdecode(segment_path(name)) + end for end in ("~", "~0123456789abcdef")]
+    for path in left:
+        with open(path, "wb") as file:
+            file.write(bytes(5000))
+    found = look(names.token)
+    assert [leftover["path"] for leftover in found["leftovers"]] == left
+    assert found["leftovers"][0]["bytes"] == 8192
+    assert len(found["problems"]) == 2
+    found = look(names.token, "--clear")
+    assert len(found["cleared"]) == 2
+    assert found["problems"] == []
+    assert names.files() == [os.path.basename(segment_path(name))]
+    with sharedmap.sharedmap(name) as opened:
+        assert dict(opened) == {"a": 1}
+
+
+LOCK = """
+import fcntl, struct
+holder = open(path, "r+b")
+fcntl.fcntl(holder, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+"""
+
+
+def test_doctor_leaves_alone_what_a_publisher_is_still_using(look, names, other):
+    name = names()
+    sharedmap.share({"a": 1}, name)
+    path = os.fsdecode(segment_path(name))
+    with open(path + "~", "wb"):
+        pass
+    other.run(LOCK, path=path)
+    found = look(names.token, "--clear")
+    assert (found["cleared"], len(found["leftovers"])) == ([], 1)
+    other.run("holder.close()")
+    assert len(look(names.token, "--clear")["cleared"]) == 1
+
+
+def test_doctor_clears_what_is_left_of_a_name_that_is_gone(look, names):
+    path = os.fsdecode(segment_path(names())) + "~"
+    with open(path, "wb"):
+        pass
+    assert look(names.token, "--clear")["cleared"] == [path]
+    assert not os.path.exists(path)
+
+
+def test_doctor_finds_a_map_that_was_marked_but_not_replaced(look, name):
+    sharedmap.share({"a": 1}, name)
+    mark_superseded(segment_path(name))
+    (problem,) = look(name)["problems"]
+    assert "superseded" in problem
+    sharedmap.share({"a": 1}, name, force=True)
+    assert look(name)["problems"] == []
+
+
+def test_doctor_finds_what_is_no_map_under_the_name_of_one(look, name, plant_bytes):
+    plant_bytes(name, b"x" * 600)
+    (problem,) = look(name)["problems"]
+    assert "no" in problem
+
+
+def test_doctor_says_that_nothing_is_wrong_where_nothing_is(as_root, tmp_path):
+    script = 'mount -t tmpfs -o mode=1777,size=1m tmpfs /dev/shm && exec "$0" "$@"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, *PROGRAM, "doctor"], capture_output=True
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode().splitlines()[-1] == "nothing wrong"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [("mode=0777,size=1m", b"sticky"), ("mode=1777,size=1m,nr_inodes=5", b"more files only")],
+)
+def test_doctor_finds_what_is_wrong_with_shm(as_root, options, problem):
+    script = f'mount -t tmpfs -o {options} tmpfs /dev/shm && exec "$0" "$@"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, *PROGRAM, "doctor"], capture_output=True
+    )
+    assert done.returncode == errors.FINDINGS
+    assert problem in done.stdout
+
+
+def test_doctor_finds_a_full_shm(as_root):
+    script = (
+        "mount -t tmpfs -o mode=1777,size=1m tmpfs /dev/shm &&"
+        ' head -c 1000000 /dev/zero > /dev/shm/theirs && exec "$0" "$@"'
+    )
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, *PROGRAM, "doctor"], capture_output=True
+    )
+    assert done.returncode == errors.FINDINGS
+    assert b"nearly full" in done.stdout
+
+
+def test_doctor_tells_people_the_same(command, name, other):
+    sharedmap.share({"a": 1}, name)
+    other.run("m = sharedmap.sharedmap(name)", name=name)
+    told = command("doctor").out
+    other.run("m.close()")
+    assert told.startswith("/dev/shm: ")
+    row = next(line for line in told.splitlines() if line.startswith(name))
+    assert row.split()[:3] == [name, "640", "B"] or " 1 " in row
+    assert any(str(other.pid) in line and name in line for line in told.splitlines())
