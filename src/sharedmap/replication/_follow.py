@@ -35,13 +35,13 @@ class Agent:
         self.poll = poll
         self.last = b"0-0"  # of the stream
         self.pause = 0.0  # 0 while all is well
-        self.said = ""
+        self.said: dict[str, str] = {}
 
-    def say(self, message: str) -> None:
-        """Tells of trouble once, however often it is tried again."""
-        if message != self.said:
+    def say(self, about: str, message: str) -> None:
+        """Tells of what is wrong once, however often it is tried again."""
+        if self.said.get(about) != message:
             log.warning("%s: %s", self.name, message)
-            self.said = message
+            self.said[about] = message
 
     def recover(self) -> Steps[Version | None]:
         """Publishes what is on the disk, unless it is published still."""
@@ -68,13 +68,17 @@ class Agent:
         newest = self.state.newest
         if raw is None:
             if newest is not None:
-                self.say("the server has no version any more; the last one stays")
+                self.say("server", "the server has no version any more; the last one stays")
             return None
         manifest = parse(raw)
         if newest is None or manifest.version > newest.version:
-            return (yield from self.fetch(manifest))
+            version = yield from self.fetch(manifest)
+            self.said.pop("server", None)
+            return version
         if manifest.version < newest.version:
-            self.say("the server has an older version than this machine; the newer one stays")
+            self.say("server", "the server has an older version than this machine; the newer stays")
+        else:
+            self.said.pop("server", None)
         recovered = yield from self.recover()
         return recovered if recovered is not None and recovered.is_new else None
 
@@ -135,16 +139,17 @@ class Agent:
             try:
                 version = yield from self.look()
                 if self.pause:
-                    log.info("%s: the server can be used again", self.name)
-                self.pause, self.said = 0.0, self.said if version is None else ""
+                    log.info("%s: all is well again", self.name)
+                    self.pause = 0.0
+                    self.said.pop("trouble")
                 if version is not None:
                     yield version
                 yield from self.wait(self.poll)
             except ServerError as error:
-                self.say(f"{error}; the local map stays")
+                self.say("trouble", f"{error}; the local map stays")
                 yield Sleep(self.next_pause())
             except (ReplicationError, OSError, ValueError) as error:
-                self.say(f"{error}; the local map stays")
+                self.say("trouble", f"{error}; the local map stays")
                 try:
                     # What comes next may well be good.
                     yield from self.wait(self.next_pause())
@@ -177,7 +182,7 @@ def follow(
         try:
             recovered = yield from agent.recover()
         except OSError as error:
-            agent.say(f"{error}; it is tried again")
+            agent.say("start", f"{error}; it is tried again")
         if recovered is not None:
             yield recovered
         yield from agent.run()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import importlib
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Coroutine, Generator
 from typing import Any, TypeVar
 
 from ._errors import ServerError
@@ -17,6 +17,8 @@ _T = TypeVar("_T")
 _MARGIN = 10.0
 # A push waits for nothing but its answers, which may take that much longer.
 PUSH_WAIT = 20.0
+# How soon who does not listen is told again.
+_AGAIN = 0.05
 
 
 def _load(module: str) -> Any:
@@ -122,6 +124,28 @@ class Server:
                 return result
 
 
+async def _finished(coroutine: Coroutine[Any, Any, _T], *, can_end_early: bool) -> _T:
+    """Awaits it, such that nothing of it goes on after we were cancelled.
+
+    A thread cannot be ended: it works with files that are closed as soon as we leave, so it is
+    waited for. And redis-py can overlook that it was cancelled, so it is told until it has ended.
+    """
+    task = asyncio.ensure_future(coroutine)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        while not task.done():
+            if can_end_early:
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([task], timeout=_AGAIN)
+        # Nobody will ask for what it raised.
+        if not task.cancelled():
+            task.exception()
+        raise
+    return task.result()
+
+
 class AsyncServer:
     def __init__(self, url: str, longest_wait: float) -> None:
         redis = _load("redis.asyncio")
@@ -138,16 +162,21 @@ class AsyncServer:
 
     async def perform(self, operation: Operation) -> Any:
         if isinstance(operation, Work):
-            return await asyncio.to_thread(operation.function, *operation.arguments)
+            thread = asyncio.to_thread(operation.function, *operation.arguments)
+            return await _finished(thread, can_end_early=False)
         if isinstance(operation, Sleep):
             return await asyncio.sleep(operation.seconds)
         with _Translated():
             if isinstance(operation, Commands):
-                async with self.client.pipeline(transaction=False) as pipe:
-                    for command in operation.commands:
-                        pipe.execute_command(*command)
-                    return await pipe.execute()
-            return await self.commit(operation)
+                return await _finished(self.execute(operation), can_end_early=True)
+            return await _finished(self.commit(operation), can_end_early=True)
+
+    async def execute(self, operation: Commands) -> list[Any]:
+        async with self.client.pipeline(transaction=False) as pipe:
+            for command in operation.commands:
+                pipe.execute_command(*command)
+            replies: list[Any] = await pipe.execute()
+            return replies
 
     async def commit(self, operation: Commit) -> list[Any] | None:
         async with self.client.pipeline(transaction=True) as pipe:

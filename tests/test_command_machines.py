@@ -1,0 +1,113 @@
+"""push, follow and rollback on the command line."""
+
+import json
+import signal
+
+import pytest
+from command import failed, run, start
+from helpers import HANG
+from redis_server import end_server, make_server
+
+import sharedmap
+from sharedmap._cli import errors
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = make_server()
+    yield server
+    end_server(server)
+
+
+def read(name):
+    with sharedmap.sharedmap(name) as opened:
+        return dict(opened)
+
+
+def test_map_travels_and_is_rolled_back(command, server, names, tmp_path):
+    name, local = names(), names()
+    follow = ("follow", server.url, name, "--map", local, "--state", tmp_path, "--once", "--json")
+    for number in range(2):
+        sharedmap.share({"number": number}, name, force=True)
+        pushed = json.loads(command("push", server.url, name, "--json").out)
+        assert (pushed["done"], pushed["entries"]) == ("pushed", 1)
+        followed = json.loads(command(*follow).out)
+        assert (followed["done"], followed["version"]) == ("published", pushed["version"])
+        assert read(local) == {"number": number}
+    assert command("push", server.url, name).out.startswith(f"unchanged {name}: version ")
+    assert command("rollback", server.url, name).out.startswith(f"rolled back {name}: version ")
+    assert command(*follow).code == 0
+    assert read(local) == {"number": 0}
+
+
+def test_map_can_come_from_a_file_or_have_another_name(command, server, names, tmp_path):
+    name, local = names(), names()
+    sharedmap.rbtree(a=1).save(tmp_path / "map")
+    assert command("push", server.url, name, "--source", tmp_path / "map").code == 0
+    sharedmap.share({"a": 2}, local)
+    assert command("push", server.url, name, "--map", local).code == 0
+
+
+def test_failures_are_one_line_and_an_exit_code(command, server, names, tmp_path):
+    name = names()
+    nowhere = f"unix://{tmp_path}/none"
+    state = ("--state", tmp_path / "state", "--once")
+    assert failed(command("push", server.url, name), errors.ABSENT, name)
+    assert failed(command("follow", server.url, name, *state), errors.ABSENT, name)
+    assert failed(command("rollback", server.url, name), errors.ABSENT, name)
+    sharedmap.share({}, name)
+    assert failed(command("push", nowhere, name), errors.NO_SERVER)
+    assert failed(command("follow", nowhere, name, *state), errors.NO_SERVER)
+    assert failed(command("rollback", nowhere, name), errors.NO_SERVER)
+    assert failed(command("push", "http://nowhere", name), errors.FAILED, "redis://")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, -signal.SIGINT)])
+def test_agent_publishes_until_it_is_ended(server, names, tmp_path, number, code):
+    name, local = names(), names()
+    agent = start("follow", server.url, name, "--map", local, "--state", tmp_path, "--json")
+    for value in range(3):
+        sharedmap.share({"value": value}, name, force=True)
+        assert run("push", server.url, name).code == 0
+        told = json.loads(agent.stdout.readline())
+        assert (told["done"], told["is_new"]) == ("published", True)
+        assert read(local) == {"value": value}
+    agent.send_signal(number)
+    assert agent.wait(HANG) == code
+    assert (agent.stdout.read(), agent.stderr.read()) == (b"", b"")
+    assert read(local) == {"value": 2}
+
+
+def test_agent_that_is_killed_goes_on_from_the_disk(server, names, tmp_path):
+    name, local = names(), names()
+    sharedmap.share({"a": 1}, name)
+    assert run("push", server.url, name).code == 0
+    words = ("follow", server.url, name, "--map", local, "--state", tmp_path, "--json")
+    agent = start(*words)
+    assert json.loads(agent.stdout.readline())["is_new"]
+    agent.kill()
+    agent.wait()
+    again = start(*words)
+    assert json.loads(again.stdout.readline()) | {"transferred": 0, "is_new": False}
+    again.send_signal(signal.SIGTERM)
+    assert again.wait(HANG) == 0
+    assert read(local) == {"a": 1}
+    for process in (agent, again):
+        process.stdout.close()
+        process.stderr.close()
+
+
+def test_second_agent_is_refused_in_one_line(server, names, tmp_path):
+    name, local = names(), names()
+    sharedmap.share({"a": 1}, name)
+    assert run("push", server.url, name).code == 0
+    words = ("follow", server.url, name, "--map", local, "--state", tmp_path)
+    agent = start(*words)
+    assert agent.stdout.readline().startswith(b"published")
+    done = run(*words)
+    assert (done.code, done.out) == (errors.CONFLICT, b"")
+    assert done.err.count(b"\n") == 1
+    agent.send_signal(signal.SIGTERM)
+    assert agent.wait(HANG) == 0
+    agent.stdout.close()
+    agent.stderr.close()

@@ -1,0 +1,773 @@
+"""Maps on many machines: what is pushed, what is fetched, and what is refused on the way."""
+
+import contextlib
+import json
+import logging
+import os
+import queue
+import threading
+
+import pytest
+import redis
+from helpers import HANG, segment_path
+from redis_server import PROGRAMS, end_server, make_server
+
+import sharedmap
+from sharedmap import replication
+from sharedmap.replication import _chunks, _follow, _push, _state
+from sharedmap.replication._manifest import parse
+from sharedmap.replication._operations import Commit, Keys
+from sharedmap.replication._redis import Server
+
+VALUES = {"": 1, "a": "text", "b": b"\x00", "c": None, "红": -(2**70), "\ud800": 0.5, "t": True}
+
+
+@pytest.fixture(scope="module")
+def shared_server():
+    server = make_server()
+    yield server
+    end_server(server)
+
+
+@pytest.fixture
+def server(shared_server):
+    """One server for all tests of the file that do not kill it; they have names of their own."""
+    return shared_server
+
+
+@pytest.fixture
+def own_server():
+    server = make_server()
+    yield server
+    end_server(server)
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    """As with maps of a gigabyte, only smaller."""
+    monkeypatch.setattr(_chunks, "SMALLEST", 500)
+    monkeypatch.setattr(_chunks, "USUAL", 1000)
+    monkeypatch.setattr(_chunks, "LARGEST_CHUNK", 2000)
+    monkeypatch.setattr(_push, "BATCH", 4000)
+    monkeypatch.setattr(_follow, "BATCH", 4000)
+
+
+class Host:
+    """A machine that follows: a local name and a directory of its own."""
+
+    def __init__(self, url, name, local, directory):
+        self.url, self.name, self.local, self.directory = url, name, local, directory
+        self.versions = queue.Queue()
+        self.thread = None
+        self.wants_end = False
+
+    def pull(self):
+        return replication.pull(self.url, self.name, local=self.local, directory=self.directory)
+
+    def read(self):
+        with sharedmap.sharedmap(self.local) as opened:
+            opened.verify()
+            return dict(opened)
+
+    def start(self, poll=HANG):
+        """The agent in a thread; it ends with the next version after end() was called."""
+        self.agent = replication.follow(
+            self.url, self.name, local=self.local, directory=self.directory, poll=poll
+        )
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self):
+        with contextlib.closing(self.agent) as versions:
+            for version in versions:
+                self.versions.put(version)
+                if self.wants_end:
+                    return
+
+    def next(self):
+        return self.versions.get(timeout=HANG)
+
+    def follow_to(self, value):
+        """Waits until the local map is that."""
+        while True:
+            self.next()
+            if self.read() == value:
+                return
+
+
+@pytest.fixture
+def hosts(names, tmp_path):
+    made = []
+
+    def make(server, name):
+        local = names()
+        made.append(Host(server.url, name, local, tmp_path / f"host {len(made)}"))
+        return made[-1]
+
+    yield make
+    for host in made:
+        if host.thread is not None and host.thread.is_alive():
+            host.wants_end = True
+            # What ends it is a version, pushed to whatever server there still is.
+            sharedmap.share({"the": "end", "of": host.local}, host.local, force=True)
+            replication.push(host.url, host.name, local=host.local)
+            host.thread.join(HANG)
+            assert not host.thread.is_alive()
+
+
+@pytest.fixture
+def host(server, name, hosts):
+    return hosts(server, name)
+
+
+def publish(name, value):
+    sharedmap.share(value, name, force=True)
+    return value
+
+
+def many(count=500, size=20):
+    return {f"key {number:06}": f"{number:0{size}}" for number in range(count)}
+
+
+def keys_of(server, name):
+    return server.client.keys(Keys(name).base.replace(b"[", b"\\[") + b"*")
+
+
+def chunks_of(server, name):
+    manifest = parse(server.client.get(Keys(name).manifest))
+    return [Keys(name).chunk(chunk.sha256) for chunk in manifest.chunks]
+
+
+# ---- there and back --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("index", ["hash", "tree"])
+def test_what_is_pushed_is_what_is_pulled(program, index, name, hosts):
+    server = make_server(program)
+    try:
+        sharedmap.share(VALUES, name, index=index)
+        version = replication.push(server.url, name)
+        assert (version.name, version.entries, version.is_new) == (name, len(VALUES), True)
+        assert version.size == sharedmap.sharedmap(name).nbytes
+        host = hosts(server, name)
+        assert host.pull().version == version.version
+        assert host.read() == VALUES
+    finally:
+        end_server(server)
+
+
+def test_values_that_somebody_encoded_arrive_as_they_are(server, name, host):
+    tree = sharedmap.rbtree(encode=lambda value: b"\x80secret")
+    tree["object"] = object()
+    tree.share(name)
+    replication.push(server.url, name)
+    host.pull()
+    with sharedmap.sharedmap(host.local, decode=bytes) as opened:
+        assert dict(opened) == {"object": b"\x80secret"}
+
+
+@pytest.mark.parametrize("value", [{}, {"a": 1}], ids=["empty", "one"])
+def test_smallest_maps_travel(server, name, host, value):
+    publish(name, value)
+    replication.push(server.url, name)
+    host.pull()
+    assert host.read() == value
+
+
+def test_saved_file_can_be_pushed(server, name, host, tmp_path):
+    sharedmap.rbtree(VALUES).save(tmp_path / "map")
+    replication.push(server.url, name, path=tmp_path / "map")
+    host.pull()
+    assert host.read() == VALUES
+
+
+def test_local_map_has_the_mode_that_was_asked_for(server, name, names, tmp_path):
+    publish(name, VALUES)
+    replication.push(server.url, name)
+    local = names()
+    replication.pull(server.url, name, local=local, directory=tmp_path, mode=0o644)
+    assert os.stat(segment_path(local)).st_mode & 0o777 == 0o644
+
+
+def test_name_with_any_characters_has_keys_of_its_own(server, names, hosts):
+    two = [names("{}}}:chunk:x{{"), names("{} \ud800*[a]\n")]
+    for number, name in enumerate(two):
+        publish(name, {"number": number})
+        replication.push(server.url, name)
+    for number, name in enumerate(two):
+        host = hosts(server, name)
+        host.pull()
+        assert host.read() == {"number": number}
+
+
+def test_push_of_the_same_content_is_no_new_version(server, name):
+    publish(name, VALUES)
+    first = replication.push(server.url, name)
+    publish(name, VALUES)
+    second = replication.push(server.url, name)
+    assert (second.version, second.is_new, second.transferred) == (first.version, False, 0)
+
+
+def test_versions_grow_and_never_fall_behind_the_clock(server, name, monkeypatch):
+    found = []
+    for number in range(3):
+        publish(name, {"number": number})
+        found.append(replication.push(server.url, name).version)
+    monkeypatch.setattr(_push.time, "time_ns", lambda: 0)
+    publish(name, {"number": "clock"})
+    found.append(replication.push(server.url, name).version)
+    assert found == sorted(set(found))
+    assert found[3] == found[2] + 1
+
+
+# ---- only what has changed -------------------------------------------------------------------
+
+
+def test_chunks_are_as_large_as_they_are_said_to_be():
+    data = sharedmap.rbtree(many(200_000, 60)).dump()
+    manifest, places = _chunks.describe(memoryview(data), data[:512], [])
+    records = [chunk for chunk in manifest.chunks if chunk.key is not None]
+    assert len(records) >= 5
+    assert all(1 << 20 <= chunk.size <= 4 << 20 for chunk in records)
+    assert all(chunk.size <= 4 << 20 for chunk in manifest.chunks)
+    assert b"".join(data[p.begin : p.end] for p in places.values()) == data[512:]
+
+
+@pytest.mark.parametrize("size", [0, 1, 20, 700, 1999, 2000, 2001, 30_000])
+@pytest.mark.parametrize("index", ["hash", "tree"])
+@pytest.mark.parametrize("kind", [str, bytes])
+def test_chunks_are_the_whole_snapshot_whatever_is_in_it(small_chunks, size, index, kind):
+    anchors = []
+    value = many(40) | {"key 000020x": "x" * size, "k" * 300: "long key"}
+    for _ in range(3):
+        tree = sharedmap.rbtree({k: v if kind is str else v.encode() for k, v in value.items()})
+        data = tree.dump(index=index)
+        manifest, places = _chunks.describe(memoryview(data), data[:512], anchors)
+        assert b"".join(
+            data[places[c.sha256].begin : places[c.sha256].end] for c in manifest.chunks
+        )
+        assert sum(chunk.size for chunk in manifest.chunks) == len(data) - 512
+        assert all(0 < chunk.size <= 2000 for chunk in manifest.chunks)
+        assert manifest.size == len(data)
+        anchors = [chunk.key for chunk in manifest.chunks if chunk.key is not None]
+        assert all(len(anchor) <= 256 for anchor in anchors)
+        value[f"key {size % 40:06}y"] = "inserted"
+        value.pop(f"key {(size + 7) % 40:06}", None)
+        size += 9
+
+
+def transferred(server, name, value):
+    publish(name, value)
+    return replication.push(server.url, name).transferred
+
+
+def test_value_that_does_not_grow_costs_one_chunk(server, name, host, small_chunks):
+    value = many()
+    whole = transferred(server, name, value)
+    host.pull()
+    value["key 000250"] = "x" * 20
+    assert 0 < transferred(server, name, value) <= 2000
+    assert 0 < host.pull().transferred <= 2000
+    assert host.read() == value
+    assert whole > 15_000
+
+
+@pytest.mark.parametrize("kind", [str, bytes])
+def test_value_that_grows_costs_one_chunk_and_the_indices(server, name, host, small_chunks, kind):
+    value = {key: text if kind is str else text.encode() for key, text in many().items()}
+    transferred(server, name, value)
+    host.pull()
+    value["key 000250"] = kind() + (b"x" if kind is bytes else "x") * 33
+    indices = 500 * (4 + 7) + 2 * 1000
+    assert 0 < transferred(server, name, value) <= 2000 + indices
+    host.pull()
+    assert host.read() == value
+
+
+def test_chunks_stay_the_same_over_many_changes(server, name, host, small_chunks):
+    """Cuts do not wear out: after each of many changes most of the records stay where they are."""
+    value = many()
+    transferred(server, name, value)
+    host.pull()
+    for number in range(0, 500, 25):
+        value[f"key {number:06} and more"] = "y" * (number % 90)
+        del value[f"key {number + 1:06}"]
+        assert transferred(server, name, value) <= 2 * 2000 + 500 * (4 + 7) + 2 * 1000
+        host.pull()
+    assert host.read() == value
+
+
+def test_chunks_that_no_version_needs_expire_after_the_grace_period(server, name, small_chunks):
+    publish(name, many(300))
+    replication.push(server.url, name)
+    first = set(chunks_of(server, name))
+    for number in (1, 2):
+        publish(name, {key: f"{text}{number}" for key, text in many(300).items()})
+        replication.push(server.url, name, grace=1000)
+    ttl = {key: server.client.ttl(key) for key in keys_of(server, name) if b":chunk:" in key}
+    kept = {key for key, seconds in ttl.items() if seconds == -1}
+    assert first <= ttl.keys()
+    assert first.isdisjoint(kept)
+    assert all(990 <= ttl[key] <= 1000 for key in first)
+    assert set(chunks_of(server, name)) <= kept
+
+
+def test_chunk_that_is_needed_again_does_not_expire(server, name, host, small_chunks):
+    for value in (many(300), {"a": 1}, {"a": 2}, many(300)):
+        publish(name, value)
+        version = replication.push(server.url, name, grace=1000)
+    assert version.transferred == 0
+    assert all(server.client.ttl(key) == -1 for key in chunks_of(server, name))
+    host.pull()
+    assert host.read() == many(300)
+
+
+def steps_until(steps, server_url, kind):
+    """Performs steps up to the first of that kind, which is returned and not performed."""
+    server = Server(server_url, 5)
+    answer = None
+    try:
+        while True:
+            step = steps.send(answer)
+            if isinstance(step, kind):
+                return step
+            answer = server.perform(step)
+    finally:
+        server.close()
+
+
+def test_push_that_is_killed_leaves_chunks_that_expire_and_nothing_else(server, name, small_chunks):
+    publish(name, many(300))
+    steps = _push.push(name, None, None, False, 1000)
+    steps_until(steps, server.url, Commit)
+    steps.close()
+    keys = keys_of(server, name)
+    assert len(keys) > 5
+    assert all(b":chunk:" in key and 990 <= server.client.ttl(key) <= 1000 for key in keys)
+
+
+def test_of_two_pushes_at_the_same_time_both_happen(server, name, names, host):
+    other = names()
+    publish(name, {"of": "one"})
+    publish(other, {"of": "other"})
+    steps = _push.push(name, None, None, False, 1000)
+    commit = steps_until(steps, server.url, Commit)
+    between = replication.push(server.url, name, local=other)
+    connection = Server(server.url, 5)
+    assert connection.perform(commit) is None
+    with pytest.raises(StopIteration) as end:
+        step = steps.send(None)
+        while True:
+            step = steps.send(connection.perform(step))
+    connection.close()
+    assert end.value.value.version > between.version
+    host.pull()
+    assert host.read() == {"of": "one"}
+    replication.rollback(server.url, name)
+    host.pull()
+    assert host.read() == {"of": "other"}
+
+
+def test_manifest_and_announcement_come_in_one_transaction(server, name):
+    publish(name, VALUES)
+    steps = _push.push(name, None, None, False, 1000)
+    commit = steps_until(steps, server.url, Commit)
+    steps.close()
+    assert [command[0] for command in commit.commands[:3]] == ["SET", "DEL", "XADD"]
+    assert commit.commands[0][1] == Keys(name).manifest == commit.key
+
+
+# ---- going back ------------------------------------------------------------------------------
+
+
+def test_rollback_makes_the_version_before_the_newest(server, name, host, small_chunks):
+    first, second = many(300), many(310)
+    for value in (first, second):
+        publish(name, value)
+        replication.push(server.url, name)
+        host.pull()
+    version = replication.rollback(server.url, name)
+    pulled = host.pull()
+    assert (pulled.version, pulled.transferred) == (version.version, 0)
+    assert host.read() == first
+    replication.rollback(server.url, name)
+    host.pull()
+    assert host.read() == second
+
+
+def test_rollback_without_a_version_before_is_refused(server, name):
+    publish(name, VALUES)
+    replication.push(server.url, name)
+    with pytest.raises(replication.NothingPushed):
+        replication.rollback(server.url, name)
+
+
+def test_rollback_to_a_version_that_is_not_whole_is_refused(server, name, small_chunks):
+    publish(name, many(300))
+    replication.push(server.url, name)
+    lost = chunks_of(server, name)[1]
+    publish(name, {"a": 1})
+    version = replication.push(server.url, name)
+    server.client.delete(lost)
+    with pytest.raises(replication.ReplicationError, match="1 chunks"):
+        replication.rollback(server.url, name)
+    assert parse(server.client.get(Keys(name).manifest)).version == version.version
+
+
+# ---- what is refused -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pushed(server, name, host, small_chunks):
+    """A map that the host has in its first version, and that was pushed in a second one."""
+    publish(name, many(300))
+    replication.push(server.url, name)
+    host.pull()
+    publish(name, {key: text[::-1] for key, text in many(300).items()})
+    replication.push(server.url, name)
+    return name
+
+
+def refused(host, match):
+    """The host says why it does not take the newest version, and stays with the one it has."""
+    with pytest.raises(replication.ReplicationError, match=match):
+        replication.pull(
+            host.url, host.name, local=host.local + "2", directory=host.directory / "2"
+        )
+    assert host.local + "2" not in sharedmap.names()
+    version = host.pull()
+    assert host.read() == many(300)
+    assert version.is_new is False
+
+
+def test_corrupted_chunk_is_refused_and_repaired_by_the_next_push(server, host, pushed):
+    key = chunks_of(server, pushed)[2]
+    server.client.setrange(key, 100, b"\x00damage")
+    refused(host, "missing or damaged")
+    assert server.client.smembers(Keys(pushed).damaged) == {key.rpartition(b":")[2]}
+    version = replication.push(server.url, pushed)
+    assert (version.is_new, version.transferred > 0) == (False, True)
+    assert not server.client.exists(Keys(pushed).damaged)
+    host.pull()
+    assert host.read() == {key: text[::-1] for key, text in many(300).items()}
+
+
+@pytest.mark.parametrize("how", ["missing", "short", "long"])
+def test_chunk_that_is_not_whole_is_refused_and_repaired(server, host, pushed, how):
+    key = chunks_of(server, pushed)[0]
+    data = server.client.get(key)
+    server.client.set(key, {"missing": b"", "short": data[:-1], "long": data + b"x"}[how])
+    if how == "missing":
+        server.client.delete(key)
+    refused(host, "missing or damaged")
+    assert replication.push(server.url, pushed).is_new is False
+    host.pull()
+    assert host.read() != many(300)
+
+
+def test_truncated_manifest_is_refused_and_replaced_by_the_next_push(server, host, pushed):
+    key = Keys(pushed).manifest
+    data = server.client.get(key)
+    server.client.set(key, data[:-1])
+    refused(host, "manifest is damaged")
+    assert replication.push(server.url, pushed).is_new
+    host.pull()
+    assert host.read() != many(300)
+
+
+def change_manifest(server, name, change):
+    key = Keys(name).manifest
+    fields = json.loads(server.client.get(key))
+    fields["version"] += 1
+    change(fields)
+    server.client.set(key, json.dumps(fields))
+
+
+WRONG = {
+    "order": lambda fields: fields["chunks"].reverse(),
+    "sha256": lambda fields: fields.update(sha256="0" * 64),
+    "header": lambda fields: fields.update(header="A" * 682 + "8="),
+    "size": lambda fields: fields.update(size=fields["size"] + 64),
+    "chunk": lambda fields: fields["chunks"].pop(),
+    "format": lambda fields: fields.update(format=2),
+    "digest": lambda fields: fields["chunks"][0].__setitem__(0, "../../etc/passwd"),
+    "huge": lambda fields: fields["chunks"][0].__setitem__(1, 2**62),
+    "negative": lambda fields: fields["chunks"][0].__setitem__(1, -1),
+    "bool": lambda fields: fields.update(version=True),
+    "rows": lambda fields: fields.update(chunks=[[]]),
+    "none": lambda fields: fields.clear(),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_manifest_that_lies_is_refused(server, host, pushed, what):
+    change_manifest(server, pushed, WRONG[what])
+    refused(host, ".")
+
+
+def test_bytes_that_are_no_snapshot_are_refused_whatever_their_sha256(server, host, pushed):
+    import base64
+    import hashlib
+
+    header, body = b"\x89SMAP\r\n\x1a" + bytes(504), b"x" * 100
+    server.client.set(Keys(pushed).chunk(hashlib.sha256(body).hexdigest()), body)
+
+    def change(fields):
+        fields["header"] = base64.b64encode(header).decode()
+        fields["chunks"] = [[hashlib.sha256(body).hexdigest(), 100, None]]
+        fields.update(size=612, sha256=hashlib.sha256(header + body).hexdigest())
+
+    change_manifest(server, pushed, change)
+    refused(host, "version|header|snapshot")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b"null", b"{", b"\xff", b'{"format": 1}', b"[" * 10**5]
+)
+def test_bytes_that_are_no_manifest_are_one_kind_of_error(data):
+    with pytest.raises(replication.ReplicationError):
+        parse(data)
+
+
+def test_damaged_map_is_not_pushed(server, name, tmp_path):
+    path = tmp_path / "map"
+    sharedmap.rbtree(VALUES).save(path)
+    data = bytearray(path.read_bytes())
+    data[530] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(sharedmap.SnapshotError):
+        replication.push(server.url, name, path=path)
+    assert keys_of(server, name) == []
+
+
+# ---- following -------------------------------------------------------------------------------
+
+
+def test_follower_is_told_of_each_push(server, name, host):
+    publish(name, {"number": 0})
+    replication.push(server.url, name)
+    host.start()  # it looks by itself after HANG seconds only
+    for number in range(1, 5):
+        host.follow_to({"number": number - 1})
+        publish(name, {"number": number})
+        replication.push(server.url, name)
+    host.follow_to({"number": 4})
+
+
+def test_follower_waits_for_the_first_push(server, name, host):
+    host.start()
+    publish(name, VALUES)
+    replication.push(server.url, name)
+    host.follow_to(VALUES)
+
+
+def test_follower_notices_a_version_that_nobody_announced(server, name, host):
+    publish(name, {"number": 1})
+    replication.push(server.url, name)
+    host.start(poll=0.05)
+    host.follow_to({"number": 1})
+    publish(name, {"number": 2})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_push, "_announce", lambda keys, manifest: ("PING",))
+        replication.push(server.url, name)
+    host.follow_to({"number": 2})
+
+
+def test_follower_restores_a_local_map_that_was_removed(server, name, host):
+    publish(name, VALUES)
+    replication.push(server.url, name)
+    host.start(poll=0.05)
+    host.follow_to(VALUES)
+    sharedmap.remove(host.local)
+    host.follow_to(VALUES)
+
+
+def test_follower_survives_cut_connections(server, name, host):
+    publish(name, {"number": 0})
+    replication.push(server.url, name)
+    host.start()
+    host.follow_to({"number": 0})
+    for number in range(1, 6):
+        server.cut_connections()
+        publish(name, {"number": number})
+        replication.push(server.url, name)
+        host.follow_to({"number": number})
+
+
+def test_follower_keeps_the_map_while_the_server_is_dead_and_goes_on_after(own_server, name, hosts):
+    host = hosts(own_server, name)
+    publish(name, {"number": 1})
+    replication.push(own_server.url, name)
+    host.start()
+    host.follow_to({"number": 1})
+    own_server.kill()
+    assert host.read() == {"number": 1}
+    with pytest.raises(replication.ServerError):
+        replication.push(own_server.url, name)
+    own_server.start()  # it has forgotten everything
+    assert host.read() == {"number": 1}
+    publish(name, {"number": 2})
+    replication.push(own_server.url, name)
+    host.follow_to({"number": 2})
+
+
+def test_follower_never_goes_back_to_what_a_server_remembers(server, name, host, caplog):
+    publish(name, {"number": 1})
+    replication.push(server.url, name)
+    old = server.client.get(Keys(name).manifest)
+    publish(name, {"number": 2})
+    replication.push(server.url, name)
+    host.pull()
+    server.client.set(Keys(name).manifest, old)
+    with caplog.at_level(logging.WARNING, "sharedmap.replication"):
+        host.pull()
+    assert host.read() == {"number": 2}
+    assert "older version" in caplog.text
+    publish(name, {"number": 3})
+    replication.push(server.url, name)
+    host.pull()
+    assert host.read() == {"number": 3}
+
+
+def test_machine_that_was_restarted_needs_no_server(own_server, name, hosts, caplog):
+    host = hosts(own_server, name)
+    publish(name, VALUES)
+    replication.push(own_server.url, name)
+    host.pull()
+    own_server.kill()
+    sharedmap.remove(host.local)
+    with caplog.at_level(logging.WARNING, "sharedmap.replication"):
+        version = host.pull()
+    assert version.is_new
+    assert host.read() == VALUES
+    assert "from the disk" in caplog.text
+    own_server.start()
+
+
+def test_without_server_and_without_disk_there_is_an_error(name, tmp_path):
+    with pytest.raises(replication.ServerError):
+        replication.pull(f"unix://{tmp_path}/none", name, directory=tmp_path)
+
+
+def test_name_that_was_never_pushed_is_an_error(server, name, host):
+    with pytest.raises(replication.NothingPushed):
+        host.pull()
+
+
+@pytest.mark.parametrize("how", ["cut", "flip", "gone"])
+def test_version_that_was_damaged_on_the_disk_is_fetched_again(server, name, host, how, caplog):
+    publish(name, VALUES)
+    replication.push(server.url, name)
+    host.pull()
+    (path,) = host.directory.glob("*/*.snapshot")
+    data = bytearray(path.read_bytes())
+    if how == "gone":
+        path.unlink()
+    else:
+        data[600] ^= 1
+        path.write_bytes(data if how == "flip" else data[:-64])
+    sharedmap.remove(host.local)
+    with caplog.at_level(logging.WARNING, "sharedmap.replication"):
+        assert host.pull().transferred > 0
+    assert "fetched again" in caplog.text
+    assert host.read() == VALUES
+
+
+def test_fetching_goes_on_where_it_was_ended(server, name, host, small_chunks, monkeypatch):
+    publish(name, many(1000))
+    whole = replication.push(server.url, name).transferred
+    count = 0
+
+    def fail_later(self, batch, incoming):
+        nonlocal count
+        count += 1
+        if count == 4:
+            raise replication.ServerError("cut")
+        return (yield from original(self, batch, incoming))
+
+    original = _follow.Agent._fetch_batch
+    with monkeypatch.context() as patch:
+        patch.setattr(_follow.Agent, "_fetch_batch", fail_later)
+        with pytest.raises(replication.ServerError):
+            host.pull()
+    assert 0 < host.pull().transferred < whole - 10_000
+    assert host.read() == many(1000)
+
+
+def test_disk_keeps_two_versions_and_nothing_else(server, name, host):
+    for number in range(5):
+        publish(name, {"number": number})
+        replication.push(server.url, name)
+        version = host.pull().version
+    (folder,) = host.directory.iterdir()
+    kept = sorted(path.name for path in folder.iterdir())
+    assert len(kept) == 5
+    assert {f"{version}.snapshot", f"{version}.manifest", "lock"} <= {*kept}
+
+
+def test_second_agent_with_the_same_directory_is_refused(server, name, host):
+    publish(name, VALUES)
+    replication.push(server.url, name)
+    host.start()
+    host.next()
+    with pytest.raises(FileExistsError, match="another agent"):
+        host.pull()
+
+
+def test_full_disk_is_told_and_the_local_map_stays(server, name, host, monkeypatch, caplog):
+    publish(name, {"number": 1})
+    replication.push(server.url, name)
+    host.pull()
+    publish(name, {"number": 2})
+    replication.push(server.url, name)
+
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_state.os, "posix_fallocate", fail)
+        with pytest.raises(OSError, match="No space"):
+            host.pull()
+    assert host.read() == {"number": 1}
+    (folder,) = host.directory.iterdir()
+    assert not list(folder.glob("*.partial"))
+    host.pull()
+    assert host.read() == {"number": 2}
+
+
+def test_trouble_is_told_once_and_so_is_its_end(server, name, host, caplog):
+    publish(name, {"number": 1})
+    replication.push(server.url, name)
+    host.pull()
+    server.client.set(Keys(name).manifest, b"{")
+    with caplog.at_level(logging.INFO, "sharedmap.replication"):
+        host.start(poll=0.01)
+        host.next()
+        # Each attempt asks for the manifest.
+        asked = server.client.info("commandstats")["cmdstat_xread"]["calls"]
+        while server.client.info("commandstats")["cmdstat_xread"]["calls"] < asked + 5:
+            pass
+        publish(name, {"number": 2})
+        replication.push(server.url, name)
+        host.follow_to({"number": 2})
+    told = [record.message for record in caplog.records if "replaced" not in record.message]
+    assert len([message for message in told if "manifest is damaged" in message]) == 1
+    assert len([message for message in told if "all is well again" in message]) == 1
+
+
+def test_without_redis_py_the_error_says_what_to_install(monkeypatch, name):
+    monkeypatch.setitem(__import__("sys").modules, "redis", None)
+    with pytest.raises(replication.ServerError, match=r"sharedmap\[redis\]"):
+        replication.push("redis://localhost", name)
+
+
+def test_server_that_refuses_is_a_server_error(server, name):
+    publish(name, VALUES)
+    server.client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(replication.ServerError, match="maxmemory"):
+            replication.push(server.url, name)
+    finally:
+        server.client.config_set("maxmemory", 0)
+    assert isinstance(redis.ResponseError(), redis.RedisError)
