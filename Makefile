@@ -27,7 +27,7 @@ CHECKS   := -*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserv
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help demo test test-core test-python faults hostile fuzz lint format warnings analyse sanitize bench dist clean stress
+.PHONY: help demo test test-core test-python faults hostile fuzz lint format warnings analyse sanitize bench dist clean stress machines
 
 help:
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -67,6 +67,9 @@ $(CORE_BUILD)/test_%: tests/core/test_%.c $(OBJECTS) $(HEADERS)
 
 $(CORE_BUILD):
 	mkdir -p $@
+
+machines: $(VENV)/.test  ## three machines follow a publisher through 1,000 versions; needs root and redis-server
+	$(BIN)/python tests/faults/many_machines.py --versions 1000 --trouble 0.2
 
 # ---- environments: a file .x in one says that what x needs is there --------------------------
 

@@ -130,7 +130,7 @@ def many(count=500, size=20):
 
 
 def keys_of(server, name):
-    return server.client.keys(Keys(name).base.replace(b"[", b"\\[") + b"*")
+    return [key for key in server.client.scan_iter() if key.startswith(Keys(name).base)]
 
 
 def chunks_of(server, name):
@@ -474,6 +474,21 @@ def test_truncated_manifest_is_refused_and_replaced_by_the_next_push(server, hos
     assert replication.push(server.url, pushed).is_new
     host.pull()
     assert host.read() != many(300)
+
+
+def test_chunks_of_a_manifest_that_nobody_can_read_expire(server, names, small_chunks):
+    name = names("{}[*?\\^-]")
+    other = names()
+    for each in (name, other):
+        publish(each, many(300))
+        replication.push(server.url, each)
+    chunks = chunks_of(server, name)
+    server.client.set(Keys(name).manifest, b"{")
+    publish(name, {"a": 1})
+    replication.push(server.url, name, grace=1000)
+    assert all(990 <= server.client.ttl(key) <= 1000 for key in chunks)
+    assert all(server.client.ttl(key) == -1 for key in chunks_of(server, name))
+    assert all(server.client.ttl(key) == -1 for key in chunks_of(server, other))
 
 
 def change_manifest(server, name, change):

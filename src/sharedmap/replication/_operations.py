@@ -7,6 +7,7 @@ sends the answer back, and throws what goes wrong into the generator.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -63,6 +64,10 @@ class Keys:
         self.previous = self.base + b"previous"
         self.stream = self.base + b"versions"
         self.damaged = self.base + b"damaged"
+
+    def all_chunks(self) -> bytes:
+        """A pattern that the keys of all chunks match, and no others."""
+        return re.sub(rb"([*?\[\]\\^-])", rb"\\\1", self.base) + b"chunk:*"
 
     def chunk(self, digest: str) -> bytes:
         return self.base + b"chunk:" + digest.encode()

@@ -121,6 +121,9 @@ def _push_once(source: Source, keys: Keys, everything: bool, grace: int) -> Step
     manifest: Manifest = yield Work(source.describe, anchors)
     live = current.digests() if current else set[str]()
     old = live | (previous.digests() if previous else set[str]())
+    if current is None and raw is not None:
+        # Nobody knows any more what it was made of, but it must not stay for ever.
+        old |= yield from _all_chunks(keys)
 
     missing = yield from _missing(manifest, keys, old, grace)
     if everything:
@@ -155,6 +158,18 @@ def _push_once(source: Source, keys: Keys, everything: bool, grace: int) -> Step
     lost = [chunk.sha256 for chunk in manifest.chunks if sizes[chunk.sha256] != chunk.size]
     yield from _upload(source, keys, sorted(set(lost)), {*digests}, grace)
     return manifest.describe(source.name, transferred, True)
+
+
+def _all_chunks(keys: Keys) -> Steps[set[str]]:
+    found: set[str] = set()
+    cursor = 0
+    while True:
+        ((cursor, names),) = yield Commands(
+            [("SCAN", cursor, "MATCH", keys.all_chunks(), "COUNT", 1000)]
+        )
+        found |= {name.rpartition(b":")[2].decode("ascii", "replace") for name in names}
+        if not int(cursor):
+            return found
 
 
 def _announce(keys: Keys, manifest: Manifest) -> Command:
