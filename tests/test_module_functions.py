@@ -223,6 +223,59 @@ def test_encoder_is_asked_for_values_that_are_not_native(name):
         assert shared == {"a": [1], "b": 2, "c": {3}}
 
 
+def encoded(data):
+    tree = sharedmap.rbtree({"a": 1, "b": "x"}, encode=lambda value: data)
+    tree["object"] = object()
+    return sharedmap.sharedmap.frombuffer(tree.dump())
+
+
+@pytest.mark.parametrize("index", ["hash", "tree"])
+def test_sharedmap_is_copied_with_what_somebody_encoded(name, index):
+    sharedmap.share(encoded(b"\x80secret"), name, index=index)
+    with sharedmap.sharedmap(name, decode=bytes) as opened:
+        opened.verify()
+        assert dict(opened) == {"a": 1, "b": "x", "object": b"\x80secret"}
+
+
+def test_sharedmap_with_a_decoder_is_shared_as_what_it_decodes(name):
+    tree = sharedmap.rbtree(encode=lambda value: b"7")
+    tree["object"] = object()
+    shared = sharedmap.sharedmap.frombuffer(tree.dump(), decode=int)
+    sharedmap.share(shared, name)
+    assert content(name) == {"object": 7}
+
+
+def test_sharedmap_shared_over_itself_is_the_next_generation(name):
+    sharedmap.share(ENTRIES, name)
+    with sharedmap.sharedmap(name, follow=True) as shared:
+        sharedmap.share(shared, name, force=True)
+        assert shared.generation == 2
+        assert dict(shared) == ENTRIES
+
+
+@pytest.mark.parametrize("is_checked", [True, False], ids=["checksum", "order"])
+def test_damaged_sharedmap_is_not_shared_under_a_checksum_that_fits_it(name, is_checked):
+    data = bytearray(sharedmap.rbtree({"a": 1, "b": 2, "c": 3}).dump(index="tree"))
+    at = data.index(b"b\x02", HEADER_SIZE)
+    data[at] = ord("d")
+    if not is_checked:
+        # One block, so that its hash is the checksum of all.
+        checksum = independent_reader.hash_bytes(bytes(data[HEADER_SIZE:]))
+        data[56:64] = checksum.to_bytes(8, "little")
+        data = independent_reader.seal(bytes(data))
+    shared = sharedmap.sharedmap.frombuffer(bytes(data))
+    with pytest.raises(sharedmap.SnapshotError, match="checksum" if is_checked else "order"):
+        sharedmap.share(shared, name)
+    assert name not in sharedmap.names()
+
+
+def test_closed_sharedmap_cannot_be_shared(name):
+    shared = dump_of(ENTRIES)
+    shared.close()
+    with pytest.raises(ValueError, match="closed"):
+        sharedmap.share(shared, name)
+
+
 def test_exception_in_the_encoder_passes_and_publishes_nothing(names, name):
     with pytest.raises(ZeroDivisionError):
         sharedmap.share({"a": [1]}, name, encode=lambda value: 1 / 0)

@@ -2,6 +2,7 @@
  *
  *     key, value --> entry --borrows--> copies in the arena, side by side
  *                          --borrows--> large objects themselves (held)
+ *     a whole snapshot     --borrows--> its records (held)
  *
  * Copying costs less than it spares: objects lie anywhere in memory, and to
  * hold them would mean to touch each of them twice more.
@@ -12,6 +13,7 @@
 
 #include "binding/errors.h"
 #include "binding/mapping_type.h"
+#include "binding/sharedmap_type.h"
 #include "binding/text.h"
 #include "binding/value.h"
 #include "core/memory.h"
@@ -263,6 +265,62 @@ batch_add_all(struct batch *batch, PyObject *source)
         return add_by_keys(batch, source);
     }
     return add_pairs(batch, PyObject_GetIter(source));
+}
+
+/* The entries of a snapshot that is being written to by somebody can change
+ * at any time, so they must not be sorted, which relies on their staying what
+ * they are. They are in order, or the snapshot is damaged. */
+static enum status
+borrow_entries(struct batch *batch, const struct snapshot *view)
+{
+    enum status status = snapshot_verify_checksum(view);
+    for (uint64_t index = 0; status == STATUS_OK && index < view->entry_count;
+         index++)
+    {
+        struct entry *entry = &batch->entries[index];
+        status = snapshot_at(view, index, entry);
+        if (status == STATUS_OK && index > 0
+            && slice_compare(entry[-1].key, entry->key) >= 0)
+        {
+            status = STATUS_BAD_ORDER;
+        }
+    }
+    return status;
+}
+
+int
+batch_borrow(struct batch *batch, PyObject *source)
+{
+    struct span span;
+    enum status status;
+    if (!Py_IS_TYPE(source, batch->state->types[TYPE_SHAREDMAP])
+        || batch->encode != NULL)
+    {
+        return 0;
+    }
+    if (span_acquire(source, &span) < 0) {
+        return -1;
+    }
+    int result = 0;
+    if (span.snapshot->decode == NULL) {
+        size_t count = (size_t)span.snapshot->view.entry_count;
+        result = PyList_Append(batch->held, (PyObject *)span.snapshot) < 0
+                         || batch_reserve(batch, count) < 0
+                     ? -1
+                     : 1;
+        if (result == 1) {
+            Py_BEGIN_ALLOW_THREADS
+            status = borrow_entries(batch, &span.snapshot->view);
+            Py_END_ALLOW_THREADS
+            batch->count = count;
+            if (status != STATUS_OK) {
+                raise_status(batch->state, status, NULL);
+                result = -1;
+            }
+        }
+    }
+    span_release(&span);
+    return result;
 }
 
 int

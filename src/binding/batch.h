@@ -37,6 +37,13 @@ batch_add(struct batch *batch, PyObject *key, PyObject *value);
 int
 batch_add_all(struct batch *batch, PyObject *source);
 
+/* Fills an empty batch from a sharedmap without a copy of anything: what it
+ * holds is the snapshot, and it is sorted. 1 if it was done, 0 if the source
+ * is something else or has a decoder, so that its objects count; -1 with
+ * SnapshotError when the snapshot is damaged. */
+int
+batch_borrow(struct batch *batch, PyObject *source);
+
 /* Sorts by key; of equal keys the last stays. Releases the GIL. -1 with
  * MemoryError. */
 int

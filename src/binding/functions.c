@@ -45,9 +45,15 @@ module_py_share(PyObject *module, PyObject *args, PyObject *keywords)
     if (name_parse(state, &name, target.object) < 0) {
         goto done;
     }
-    if (batch_init(&batch, state, encode) == 0
-        && batch_add_all(&batch, mapping) == 0 && batch_sort(&batch) == 0)
+    int is_ready = batch_init(&batch, state, encode) < 0
+                       ? -1
+                       : batch_borrow(&batch, mapping);
+    if (is_ready == 0 && batch_add_all(&batch, mapping) == 0
+        && batch_sort(&batch) == 0)
     {
+        is_ready = 1;
+    }
+    if (is_ready == 1) {
         enum status status;
         target.path = name.path;
         target.label = name.text.slice;

@@ -125,10 +125,10 @@ def save_map(options: Options) -> int:
 
 
 def publish_file(options: Options) -> int:
-    with sharedmap.open(options.path, decode=Encoded, owner=owner_of(options)) as opened:
+    with sharedmap.open(options.path, owner=owner_of(options)) as opened:
         # Damage must not be published with checksums that fit it.
         opened.verify()
-        publish(opened, options.map, options)
+        publish(opened, options.map, options, encode=None)
         count = len(opened)
     result = {"published": options.map, "path": options.path, "entries": count}
     report(result, options.json, f"published {options.path} as {options.map}: {count:,} entries")

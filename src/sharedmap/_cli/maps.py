@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from .._encoded import Encoded
@@ -45,7 +45,12 @@ def selected(opened: sharedmap[Any], options: Options) -> Mapping[str, Any]:
     return selection
 
 
-def publish(entries: Pairs | Mapping[str, Any], name: str, options: Options) -> None:
+def publish(
+    entries: Pairs | Mapping[str, Any],
+    name: str,
+    options: Options,
+    encode: Callable[[Any], bytes] | None = Encoded.bytes,
+) -> None:
     share(
         entries,
         name,
@@ -53,7 +58,7 @@ def publish(entries: Pairs | Mapping[str, Any], name: str, options: Options) -> 
         mode=options.mode,
         index=options.index,
         huge_pages=options.huge_pages,
-        encode=Encoded.bytes,
+        encode=encode,
     )
 
 

@@ -19,7 +19,6 @@ import os
 from pathlib import Path
 from typing import Final
 
-from .._encoded import Encoded
 from .._names import file_name, path_of
 from .._sharedmap import share, sharedmap
 from ._errors import ReplicationError
@@ -151,14 +150,13 @@ class State:
     # ---- publishing --------------------------------------------------------------------------
 
     def publish(self, manifest: Manifest) -> None:
-        with sharedmap.open(self.file_of(manifest, "snapshot"), decode=Encoded) as opened:
+        with sharedmap.open(self.file_of(manifest, "snapshot")) as opened:
             share(
                 opened,
                 self.local,
                 force=True,
                 mode=self.mode,
                 index="hash" if manifest.header[20] & 1 else "tree",
-                encode=Encoded.bytes,
             )
         self.published = (manifest.version, self._local_content())
 
