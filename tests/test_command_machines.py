@@ -62,6 +62,14 @@ def test_failures_are_one_line_and_an_exit_code(command, server, names, tmp_path
     assert failed(command("push", "http://nowhere", name), errors.FAILED, "redis://")
 
 
+def test_url_can_come_from_the_environment(command, server, name, monkeypatch):
+    sharedmap.share({}, name)
+    monkeypatch.setenv("SHAREDMAP_URL", server.url)
+    assert command("push", "-", name).code == 0
+    monkeypatch.delenv("SHAREDMAP_URL")
+    assert failed(command("push", "-", name), errors.USAGE, "SHAREDMAP_URL")
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, -signal.SIGINT)])
 def test_agent_publishes_until_it_is_ended(server, names, tmp_path, number, code):
     name, local = names(), names()

@@ -265,14 +265,15 @@ def test_command_of_the_unit_is_the_agent(names, tmp_path):
         run(*PROGRAM, "push", server.url, name)
         sharedmap.remove(name)
         line = unit()["Service"]["ExecStart"]
-        words = [
-            word.replace("${SHAREDMAP_URL}", server.url).replace("%I", name)
-            for word in shlex.split(line)
-        ]
+        words = [word.replace("%I", name) for word in shlex.split(line)]
         assert words[:2] == ["/usr/bin/env", "sharedmap"]
         agent = subprocess.Popen(
             [*PROGRAM, *words[2:]],
-            env={**os.environ, "STATE_DIRECTORY": os.fspath(tmp_path)},
+            env={
+                **os.environ,
+                "STATE_DIRECTORY": os.fspath(tmp_path),
+                "SHAREDMAP_URL": server.url,
+            },
             stdout=subprocess.PIPE,
         )
         assert agent.stdout.readline().startswith(b"published ")

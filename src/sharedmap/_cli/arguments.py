@@ -332,7 +332,7 @@ def _add_changers(commands: _Commands) -> None:
 
 
 def _add_machines(commands: _Commands) -> None:
-    url = "redis://HOST:PORT/DB, rediss://... or unix://PATH; also for Valkey"
+    url = "redis://HOST:PORT/DB, rediss://... or unix://PATH; - for what $SHAREDMAP_URL says"
 
     command = commands.add(
         "push",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from ..replication import (
     push,
     rollback,
 )
-from .errors import ABSENT, BAD_DATA, DONE, NO_SERVER, CommandError
+from .errors import ABSENT, BAD_DATA, DONE, NO_SERVER, USAGE, CommandError
 from .maps import Options
 from .output import report, size_text
 
@@ -34,6 +35,17 @@ def _told() -> Iterator[None]:
         raise CommandError(str(error), NO_SERVER) from None
     except ReplicationError as error:
         raise CommandError(str(error), BAD_DATA) from None
+
+
+def _url(options: Options) -> str:
+    """A password on a command line is there for everybody to see."""
+    if options.url != "-":
+        given: str = options.url
+        return given
+    url = os.environ.get("SHAREDMAP_URL")
+    if not url:
+        raise CommandError("the URL is -, and SHAREDMAP_URL is not set", USAGE)
+    return url
 
 
 def _log_to_standard_error() -> None:
@@ -52,7 +64,7 @@ def _report(verb: str, version: Version, options: Options) -> None:
 def push_map(options: Options) -> int:
     with _told():
         version = push(
-            options.url,
+            _url(options),
             options.map,
             local=options.local,
             path=options.source,
@@ -65,7 +77,7 @@ def push_map(options: Options) -> int:
 
 def roll_back(options: Options) -> int:
     with _told():
-        _report("rolled back", rollback(options.url, options.map), options)
+        _report("rolled back", rollback(_url(options), options.map), options)
     return DONE
 
 
@@ -74,11 +86,11 @@ def follow_map(options: Options) -> int:
     common = {"local": options.local, "directory": options.state, "mode": options.mode}
     with _told():
         if options.once:
-            _report("published", pull(options.url, options.map, **common), options)
+            _report("published", pull(_url(options), options.map, **common), options)
             return DONE
         # An agent is ended by those who have started it: that is no failure.
         signal.signal(signal.SIGTERM, _end)
-        for version in follow(options.url, options.map, poll=options.poll, **common):
+        for version in follow(_url(options), options.map, poll=options.poll, **common):
             _report("published" if version.is_new else "still published", version, options)
     return DONE
 
