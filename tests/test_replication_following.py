@@ -1,0 +1,249 @@
+"""Agents: what they do when something is pushed, and when something goes wrong."""
+
+import logging
+import sys
+
+import machines
+import pytest
+import redis
+from machines import VALUES, many, publish
+
+import sharedmap
+from sharedmap import replication
+from sharedmap.replication import _follow, _push, _state
+from sharedmap.replication._operations import Keys
+
+server, shared_server, small_chunks = machines.server, machines.shared_server, machines.small_chunks
+host, hosts, own_server = machines.host, machines.hosts, machines.own_server
+
+
+# ---- following -------------------------------------------------------------------------------
+
+
+def test_follower_is_told_of_each_push(server, name, host):
+    publish(name, {"number": 0})
+    replication.push(server.url, name)
+    host.start()  # it looks by itself after HANG seconds only
+    for number in range(1, 5):
+        host.follow_to({"number": number - 1})
+        publish(name, {"number": number})
+        replication.push(server.url, name)
+    host.follow_to({"number": 4})
+
+
+def test_follower_waits_for_the_first_push(server, name, host):
+    host.start()
+    publish(name, VALUES)
+    replication.push(server.url, name)
+    host.follow_to(VALUES)
+
+
+def test_follower_notices_a_version_that_nobody_announced(server, name, host):
+    publish(name, {"number": 1})
+    replication.push(server.url, name)
+    host.start(poll=0.05)
+    host.follow_to({"number": 1})
+    publish(name, {"number": 2})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_push, "_announce", lambda keys, manifest: ("PING",))
+        replication.push(server.url, name)
+    host.follow_to({"number": 2})
+
+
+def test_follower_restores_a_local_map_that_was_removed(server, name, host):
+    publish(name, VALUES)
+    replication.push(server.url, name)
+    host.start(poll=0.05)
+    host.follow_to(VALUES)
+    sharedmap.remove(host.local)
+    host.follow_to(VALUES)
+
+
+def test_follower_survives_cut_connections(server, name, host):
+    publish(name, {"number": 0})
+    replication.push(server.url, name)
+    host.start()
+    host.follow_to({"number": 0})
+    for number in range(1, 6):
+        server.cut_connections()
+        publish(name, {"number": number})
+        replication.push(server.url, name)
+        host.follow_to({"number": number})
+
+
+def test_follower_keeps_the_map_while_the_server_is_dead_and_goes_on_after(own_server, name, hosts):
+    host = hosts(own_server, name)
+    publish(name, {"number": 1})
+    replication.push(own_server.url, name)
+    host.start()
+    host.follow_to({"number": 1})
+    own_server.kill()
+    assert host.read() == {"number": 1}
+    with pytest.raises(replication.ServerError):
+        replication.push(own_server.url, name)
+    own_server.start()  # it has forgotten everything
+    assert host.read() == {"number": 1}
+    publish(name, {"number": 2})
+    replication.push(own_server.url, name)
+    host.follow_to({"number": 2})
+
+
+def test_follower_never_goes_back_to_what_a_server_remembers(server, name, host, caplog):
+    publish(name, {"number": 1})
+    replication.push(server.url, name)
+    old = server.client.get(Keys(name).manifest)
+    publish(name, {"number": 2})
+    replication.push(server.url, name)
+    host.pull()
+    server.client.set(Keys(name).manifest, old)
+    with caplog.at_level(logging.WARNING, "sharedmap.replication"):
+        host.pull()
+    assert host.read() == {"number": 2}
+    assert "older version" in caplog.text
+    publish(name, {"number": 3})
+    replication.push(server.url, name)
+    host.pull()
+    assert host.read() == {"number": 3}
+
+
+def test_machine_that_was_restarted_needs_no_server(own_server, name, hosts, caplog):
+    host = hosts(own_server, name)
+    publish(name, VALUES)
+    replication.push(own_server.url, name)
+    host.pull()
+    own_server.kill()
+    sharedmap.remove(host.local)
+    with caplog.at_level(logging.WARNING, "sharedmap.replication"):
+        version = host.pull()
+    assert version.is_new
+    assert host.read() == VALUES
+    assert "from the disk" in caplog.text
+    own_server.start()
+
+
+def test_without_server_and_without_disk_there_is_an_error(name, tmp_path):
+    with pytest.raises(replication.ServerError):
+        replication.pull(f"unix://{tmp_path}/none", name, directory=tmp_path)
+
+
+def test_name_that_was_never_pushed_is_an_error(server, name, host):
+    with pytest.raises(replication.NothingPushed):
+        host.pull()
+
+
+@pytest.mark.parametrize("how", ["cut", "flip", "gone"])
+def test_version_that_was_damaged_on_the_disk_is_fetched_again(server, name, host, how, caplog):
+    publish(name, VALUES)
+    replication.push(server.url, name)
+    host.pull()
+    (path,) = host.directory.glob("*/*.snapshot")
+    data = bytearray(path.read_bytes())
+    if how == "gone":
+        path.unlink()
+    else:
+        data[600] ^= 1
+        path.write_bytes(data if how == "flip" else data[:-64])
+    sharedmap.remove(host.local)
+    with caplog.at_level(logging.WARNING, "sharedmap.replication"):
+        assert host.pull().transferred > 0
+    assert "fetched again" in caplog.text
+    assert host.read() == VALUES
+
+
+def test_fetching_goes_on_where_it_was_ended(server, name, host, small_chunks, monkeypatch):
+    publish(name, many(1000))
+    whole = replication.push(server.url, name).transferred
+    count = 0
+
+    def fail_later(self, batch, incoming):
+        nonlocal count
+        count += 1
+        if count == 4:
+            raise replication.ServerError("cut")
+        return (yield from original(self, batch, incoming))
+
+    original = _follow.Agent._fetch_batch
+    with monkeypatch.context() as patch:
+        patch.setattr(_follow.Agent, "_fetch_batch", fail_later)
+        with pytest.raises(replication.ServerError):
+            host.pull()
+    assert 0 < host.pull().transferred < whole - 10_000
+    assert host.read() == many(1000)
+
+
+def test_disk_keeps_two_versions_and_nothing_else(server, name, host):
+    for number in range(5):
+        publish(name, {"number": number})
+        replication.push(server.url, name)
+        version = host.pull().version
+    (folder,) = host.directory.iterdir()
+    kept = sorted(path.name for path in folder.iterdir())
+    assert len(kept) == 5
+    assert {f"{version}.snapshot", f"{version}.manifest", "lock"} <= {*kept}
+
+
+def test_second_agent_with_the_same_directory_is_refused(server, name, host):
+    publish(name, VALUES)
+    replication.push(server.url, name)
+    host.start()
+    host.next()
+    with pytest.raises(FileExistsError, match="another agent"):
+        host.pull()
+
+
+def test_full_disk_is_told_and_the_local_map_stays(server, name, host, monkeypatch, caplog):
+    publish(name, {"number": 1})
+    replication.push(server.url, name)
+    host.pull()
+    publish(name, {"number": 2})
+    replication.push(server.url, name)
+
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_state.os, "posix_fallocate", fail)
+        with pytest.raises(OSError, match="No space"):
+            host.pull()
+    assert host.read() == {"number": 1}
+    (folder,) = host.directory.iterdir()
+    assert not list(folder.glob("*.partial"))
+    host.pull()
+    assert host.read() == {"number": 2}
+
+
+def test_trouble_is_told_once_and_so_is_its_end(server, name, host, caplog):
+    publish(name, {"number": 1})
+    replication.push(server.url, name)
+    host.pull()
+    server.client.set(Keys(name).manifest, b"{")
+    with caplog.at_level(logging.INFO, "sharedmap.replication"):
+        host.start(poll=0.01)
+        host.next()
+        # Each attempt asks for the manifest.
+        asked = server.client.info("commandstats")["cmdstat_xread"]["calls"]
+        while server.client.info("commandstats")["cmdstat_xread"]["calls"] < asked + 5:
+            pass
+        publish(name, {"number": 2})
+        replication.push(server.url, name)
+        host.follow_to({"number": 2})
+    told = [record.message for record in caplog.records if "replaced" not in record.message]
+    assert len([message for message in told if "manifest is damaged" in message]) == 1
+    assert len([message for message in told if "all is well again" in message]) == 1
+
+
+def test_without_redis_py_the_error_says_what_to_install(monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(replication.ServerError, match=r"sharedmap\[redis\]"):
+        replication.push("redis://localhost", name)
+
+
+def test_server_that_refuses_is_a_server_error(server, name):
+    publish(name, VALUES)
+    server.client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(replication.ServerError, match="maxmemory"):
+            replication.push(server.url, name)
+    finally:
+        server.client.config_set("maxmemory", 0)
+    assert isinstance(redis.ResponseError(), redis.RedisError)
