@@ -187,7 +187,7 @@ def test_chunks_that_no_version_needs_expire_after_the_grace_period(server, name
     replication.push(server.url, name)
     first = set(chunks_of(server, name))
     for number in (1, 2):
-        publish(name, {key: f"{text}{number}" for key, text in many(300).items()})
+        publish(name, {f"{number} {key}": f"{text}{number}" for key, text in many(300).items()})
         replication.push(server.url, name, grace=1000)
     ttl = {key: server.client.ttl(key) for key in keys_of(server, name) if b":chunk:" in key}
     kept = {key for key, seconds in ttl.items() if seconds == -1}

@@ -1,7 +1,7 @@
 """Where a snapshot is cut, so that the next version has as many of the same chunks as can be.
 
-    | header |    records, in key order    | sorted index | hash index |
-             |       |          |     |    |       |      |     |      |
+    | header |    records, in key order    |        indices            |
+             |       |          |     |    |       |       |       |   |
              a       f          m     s            fixed sizes
 
 When an entry grows, every record behind it moves, but hardly any of them changes. So records are
@@ -51,7 +51,8 @@ class Layout:
         self.shift = self.number("B", 41)
         self.sorted_offset = self.number("Q", 64)
         self.count = self.number("Q", 72) // self.reference_size
-        self.hash_offset = self.number("Q", 80)
+        # Where those behind the sorted index begin; a region that is absent has the offset 0.
+        self.other_indices = sorted({self.number("Q", 80), self.number("Q", 96)} - {0})
         self.records_offset = self.number("Q", 112)
         self.records_size = self.number("Q", 120)
         self.map: sharedmap[Any] = sharedmap.frombuffer(data, decode=Encoded)
@@ -116,7 +117,7 @@ def cut(layout: Layout, anchors: Iterable[str]) -> Iterator[Cut]:
     else:
         starts = _cut_records(layout, anchors)
         # The zeros between records and index change with the size of the records: they are none.
-        indices = [layout.record(layout.count), layout.hash_offset or layout.size, layout.size]
+        indices = [layout.record(layout.count), *layout.other_indices, layout.size]
         for begin, end in itertools.pairwise(indices):
             starts += [(offset, None) for offset in range(begin, end, USUAL)]
     ends = [offset for offset, _ in starts[1:]] + [layout.size]
