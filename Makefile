@@ -27,7 +27,8 @@ CHECKS   := -*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserv
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help demo test test-core test-python faults hostile fuzz lint format warnings analyse sanitize bench dist clean stress machines
+.PHONY: help demo test test-core test-python stress machines faults hostile fuzz lint format warnings analyse \
+        sanitize bench dist clean
 
 help:
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20

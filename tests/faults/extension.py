@@ -78,9 +78,9 @@ def build(directory, python=sys.executable, flags=(), mutant=()):
 def build_module(source, directory):
     """A module of the tests, for the Python that runs this; the folder to import it from."""
     include, suffix = subprocess.check_output([sys.executable, "-c", ASK], text=True).split()
-    flags = ["-shared", *FLAGS, f"-I{include}"]
     source = TOP / "tests" / source
-    programs.link({source.name: source}, pathlib.Path(directory, source.stem + suffix), flags)
+    tool = mutants.Tool([*FLAGS, f"-I{include}"], ["-shared"])
+    tool.link({source.name: source}, pathlib.Path(directory, source.stem + suffix))
     return os.fspath(directory)
 
 
