@@ -182,12 +182,7 @@ insert_or_find(struct rbtree *tree, struct slice key, struct value value,
         return status;
     }
     node->parent = parent;
-    if (parent == NULL) {
-        tree->root = node;
-    }
-    else {
-        parent->child[side] = node;
-    }
+    *(parent == NULL ? &tree->root : &parent->child[side]) = node;
     repair_after_insertion(tree, node);
     tree->count += 1;
     tree->version += 1;
@@ -484,38 +479,35 @@ rbtree_find(const struct rbtree *tree, struct slice key)
     return NULL;
 }
 
-const struct rbtree_node *
-rbtree_seek(const struct rbtree *tree, struct slice key)
+/* The first node, going to `side`, that is not short of the key. */
+static const struct rbtree_node *
+seek(const struct rbtree *tree, struct slice key, enum side side)
 {
     const struct rbtree_node *node = tree->root;
     const struct rbtree_node *best = NULL;
     while (node != NULL) {
-        if (slice_compare(rbtree_node_key(node), key) < 0) {
-            node = node->child[RIGHT];
+        int order = slice_compare(rbtree_node_key(node), key);
+        if (side == RIGHT ? order < 0 : order > 0) {
+            node = node->child[side];
         }
         else {
             best = node;
-            node = node->child[LEFT];
+            node = node->child[opposite(side)];
         }
     }
     return best;
 }
 
 const struct rbtree_node *
+rbtree_seek(const struct rbtree *tree, struct slice key)
+{
+    return seek(tree, key, RIGHT);
+}
+
+const struct rbtree_node *
 rbtree_seek_back(const struct rbtree *tree, struct slice key)
 {
-    const struct rbtree_node *node = tree->root;
-    const struct rbtree_node *best = NULL;
-    while (node != NULL) {
-        if (slice_compare(rbtree_node_key(node), key) > 0) {
-            node = node->child[LEFT];
-        }
-        else {
-            best = node;
-            node = node->child[RIGHT];
-        }
-    }
-    return best;
+    return seek(tree, key, LEFT);
 }
 
 static const struct rbtree_node *
@@ -601,7 +593,6 @@ rbtree_create(struct rbtree **created)
 void
 rbtree_clear(struct rbtree *tree)
 {
-    const bool had_entries = tree->count > 0;
     // Children first, without a stack: climb by the parent links.
     // If no node has anything of its own there is nobody to visit.
     struct rbtree_node *node =
@@ -625,9 +616,9 @@ rbtree_clear(struct rbtree *tree)
     slab_clear(&tree->memory.slab);
     tree->memory.bytes = 0;
     tree->root = NULL;
-    tree->count = 0;
     // Who walks what was empty before has missed nothing.
-    tree->version += had_entries;
+    tree->version += tree->count > 0;
+    tree->count = 0;
 }
 
 void

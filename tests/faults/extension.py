@@ -51,7 +51,7 @@ class Builder:
     def __init__(self, directory, python=sys.executable, flags=()):
         self.directory = pathlib.Path(directory).resolve()
         include, self.suffix = subprocess.check_output([python, "-c", ASK], text=True).split()
-        self.tool = mutants.Tool([*FLAGS, VERSION, f"-isystem{include}", *flags], ["-shared"])
+        self.tool = mutants.Tool([*FLAGS, VERSION, f"-I{include}", *flags], ["-shared"])
         sources = [*TOP.glob("src/core/*.c"), *TOP.glob("src/binding/*.c")]
         # Two files of the same name would be one object.
         assert len({source.name for source in sources}) == len(sources)
@@ -61,9 +61,9 @@ class Builder:
         """The folder to import the package from."""
         folder = self.directory / name
         package = folder / "sharedmap"
-        package.mkdir(parents=True)
-        for file in (TOP / "src/sharedmap").glob("*.py"):
-            shutil.copy(file, package)
+        if package.exists():
+            return os.fspath(folder)
+        shutil.copytree(TOP / "src/sharedmap", package, ignore=shutil.ignore_patterns("*.so"))
         objects = dict(self.objects)
         if changes:
             objects |= self.tool.compile_mutant(name, changes, folder / "changed")
