@@ -210,6 +210,49 @@ test_forged_index_leads_to_no_harm(void)
     image_destroy(&image);
 }
 
+/* Wherever on the way a reference leads nowhere, the search says so. */
+static void
+test_bad_reference_is_met_on_every_way(void)
+{
+    const size_t count = 5000;
+    fill_users(count);
+    // Children that are told apart by their keys, too.
+    for (size_t i = 2000; i < 2600; i++) {
+        memset(rooms[i] + 5, 'x', 20);
+        snprintf((char *)rooms[i] + 25, KEY_ROOM - 25, "%05zu", i);
+        entries[i].key.size = 30;
+    }
+    qsort(entries, count, sizeof(*entries), by_key);
+    struct image image = image_of_entries(entries, count, &flavours[0]);
+    struct snapshot view = open_image(&image);
+    CHECK(view.order_index != NULL);
+    uint64_t offset = image_header(&image)->sorted_index.offset;
+    size_t met = 0;
+    for (size_t bad = 0; bad < count; bad++) {
+        unsigned char *reference = image.bytes + offset + bad * 4;
+        uint32_t sound;
+        memcpy(&sound, reference, 4);
+        memset(reference, 0xFF, 4);
+        // The neighbours' ways lead by it.
+        for (size_t key = bad > 2 ? bad - 2 : 0; key < bad + 3 && key < count;
+             key++)
+        {
+            uint64_t index;
+            enum status status =
+                snapshot_seek(&view, entries[key].key, &index);
+            CHECK(status == STATUS_OK || status == STATUS_BAD_REFERENCE);
+            CHECK(status != STATUS_OK || index == key);
+            met += status != STATUS_OK;
+        }
+        uint64_t index;
+        CHECK_STATUS(snapshot_seek(&view, entries[bad].key, &index),
+                     STATUS_BAD_REFERENCE);
+        memcpy(reference, &sound, 4);
+    }
+    CHECK(met > count);
+    image_destroy(&image);
+}
+
 static void
 test_children_that_look_alike_get_no_index(void)
 {
@@ -254,6 +297,7 @@ static const struct test tests[] = {
     TEST(test_levels_follow_from_the_number_of_entries),
     TEST(test_deep_check_notices_every_change),
     TEST(test_forged_index_leads_to_no_harm),
+    TEST(test_bad_reference_is_met_on_every_way),
     TEST(test_children_that_look_alike_get_no_index),
     TEST(test_index_of_another_size_is_refused),
 };
