@@ -53,16 +53,13 @@ mapping_check(struct state *state, PyObject *object)
 }
 
 int
-mapping_check_any(struct state *state, PyObject *object)
+mapping_check_abc(PyObject *object, const char *name)
 {
-    if (PyDict_Check(object) || mapping_check(state, object)) {
-        return 1;
-    }
     PyObject *module = PyImport_ImportModule("collections.abc");
     if (module == NULL) {
         return -1;
     }
-    PyObject *type = PyObject_GetAttrString(module, "Mapping");
+    PyObject *type = PyObject_GetAttrString(module, name);
     Py_DECREF(module);
     if (type == NULL) {
         return -1;
@@ -70,6 +67,15 @@ mapping_check_any(struct state *state, PyObject *object)
     int result = PyObject_IsInstance(object, type);
     Py_DECREF(type);
     return result;
+}
+
+int
+mapping_check_any(struct state *state, PyObject *object)
+{
+    if (PyDict_Check(object) || mapping_check(state, object)) {
+        return 1;
+    }
+    return mapping_check_abc(object, "Mapping");
 }
 
 PyObject *

@@ -58,6 +58,11 @@ typedef struct {
 bool
 mapping_check(struct state *state, PyObject *object);
 
+/* Whether the object is what a class of collections.abc says. -1 with an
+ * exception. */
+int
+mapping_check_abc(PyObject *object, const char *name);
+
 /* Whether `object` is a mapping of any kind; -1 with an exception. */
 int
 mapping_check_any(struct state *state, PyObject *object);

@@ -160,18 +160,7 @@ is_set(struct state *state, PyObject *object)
     {
         return 1;
     }
-    PyObject *module = PyImport_ImportModule("collections.abc");
-    if (module == NULL) {
-        return -1;
-    }
-    PyObject *type = PyObject_GetAttrString(module, "Set");
-    Py_DECREF(module);
-    if (type == NULL) {
-        return -1;
-    }
-    int result = PyObject_IsInstance(object, type);
-    Py_DECREF(type);
-    return result;
+    return mapping_check_abc(object, "Set");
 }
 
 static PyObject *
