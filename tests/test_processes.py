@@ -1,5 +1,6 @@
 """Every way to start a process, and how little parents and children do to each other's maps."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -201,16 +202,30 @@ def test_forked_child_publishes_while_a_thread_of_its_parent_does(name):
     assert generation(read_header(name)) == 1 + published + 100
 
 
+@contextlib.contextmanager
+def published_without_pause(tree, name, threads=1):
+    stop = threading.Event()
+
+    def publish():
+        while not stop.is_set():
+            tree.share(name, force=True)
+
+    publishers = [threading.Thread(target=publish) for _ in range(threads)]
+    for publisher in publishers:
+        publisher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for publisher in publishers:
+            publisher.join()
+
+
 def test_forked_child_uses_the_tree_that_a_thread_of_its_parent_is_publishing(name):
     """The thread is not there in the child, so nobody would ever end its publication."""
     tree = sharedmap.rbtree()
     for number in range(20_000):
         tree[str(number)] = "x" * 100
-    stop = threading.Event()
-
-    def publish_without_pause():
-        while not stop.is_set():
-            tree.share(name, force=True)
 
     def use_tree():
         # What this is about is a wait for ever; the signal ends it, and the test fails.
@@ -219,23 +234,13 @@ def test_forked_child_uses_the_tree_that_a_thread_of_its_parent_is_publishing(na
         tree.dump()
         return len(tree) == 20_001
 
-    thread = threading.Thread(target=publish_without_pause)
-    thread.start()
-    try:
+    with published_without_pause(tree, name):
         assert all(in_child(use_tree) == 0 for _ in range(5))
-    finally:
-        stop.set()
-        thread.join()
 
 
 def test_forked_child_uses_the_tree_that_threads_of_its_parent_publish_in_turn(name):
     """One of them has just begun to wait for the other, or has just been let in."""
     tree = sharedmap.rbtree({str(number): "x" for number in range(10)})
-    stop = threading.Event()
-
-    def publish_without_pause():
-        while not stop.is_set():
-            tree.share(name, force=True)
 
     def use_tree():
         signal.alarm(10)
@@ -243,26 +248,14 @@ def test_forked_child_uses_the_tree_that_threads_of_its_parent_publish_in_turn(n
         tree.dump()
         return len(tree) == 11
 
-    threads = [threading.Thread(target=publish_without_pause) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
+    with published_without_pause(tree, name, threads=2):
         assert all(in_child(use_tree) == 0 for _ in range(150))
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
 
 
 def test_forked_child_does_not_hold_the_memory_of_a_half_written_map(name):
     """A child forked while a thread publishes gets no descriptor of the file without a name."""
     tree = sharedmap.rbtree()
     tree["a"] = b"x" * (16 * 2**20)
-    stop = threading.Event()
-
-    def publish_without_pause():
-        while not stop.is_set():
-            tree.share(name, force=True)
 
     def holds_no_file_of_shm():
         for descriptor in os.listdir("/proc/self/fd"):
@@ -273,10 +266,5 @@ def test_forked_child_does_not_hold_the_memory_of_a_half_written_map(name):
                 pass  # the one that listed the others
         return True
 
-    thread = threading.Thread(target=publish_without_pause)
-    thread.start()
-    try:
+    with published_without_pause(tree, name):
         assert all(in_child(holds_no_file_of_shm) == 0 for _ in range(50))
-    finally:
-        stop.set()
-        thread.join()
