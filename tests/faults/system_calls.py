@@ -380,7 +380,9 @@ def run(name, operation, folder, stride, turn, stop_early):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stride", type=int, default=1)
-    parser.add_argument("--only", default="", help="operations with this in their name")
+    parser.add_argument(
+        "--only", default="", help="this operation, or those with this in their name"
+    )
     parser.add_argument("--stop-early", action="store_true", help="after the first failure")
     arguments = parser.parse_args()
     if shutil.which("strace") is None:
@@ -389,8 +391,9 @@ def main():
     total = 0
     failures = []
     with tempfile.TemporaryDirectory(prefix="system-calls-") as folder:
+        is_exact = arguments.only in OPERATIONS
         for name, operation in OPERATIONS.items():
-            if arguments.only in name:
+            if arguments.only == name if is_exact else arguments.only in name:
                 calls, count, failed = run(
                     name, operation, folder, arguments.stride, turn, arguments.stop_early
                 )
