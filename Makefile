@@ -121,7 +121,7 @@ sanitize:  ## all tests again, with gcc's address and undefined-behaviour saniti
 	$(MAKE) test-core CC=gcc CORE_BUILD=build/sanitize CORE_SANITIZE='-fsanitize=address,undefined -fno-omit-frame-pointer'
 	CC=gcc SHAREDMAP_DEBUG=1 SHAREDMAP_SANITIZE=address,undefined $(MAKE) VENV=.venvs/sanitize .venvs/sanitize/.test
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so.6)" \
-	    ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc .venvs/sanitize/bin/pytest -m 'not slow' $(SANITIZED) $(PYTEST_ARGS)
+	    ASAN_OPTIONS=detect_leaks=0:handle_sigbus=0 PYTHONMALLOC=malloc .venvs/sanitize/bin/pytest -m 'not slow' $(SANITIZED) $(PYTEST_ARGS)
 
 # ---- be hostile to it -----------------------------------------------------------------------------
 

@@ -20,9 +20,10 @@
  * same time one wins, and nobody ever goes back.
  *
  * That a snapshot is superseded is a hint. It comes a moment before the name
- * leads to the new file, and it stays when the name was removed; so who
- * follows and finds nothing new asks again, but not more often than every
- * millisecond.
+ * leads to the new file; so who follows and finds nothing new asks again with
+ * each operation, or it would miss what has been published meanwhile. But the
+ * hint also stays when the name was removed, or the publisher killed: after a
+ * second without anything new it is enough to ask every millisecond.
  *
  * Not here: the word that is looked at; see core/segment_wait.c.
  */
@@ -32,7 +33,9 @@
 // Python.h, which says how the system's headers are to be taken, comes first.
 #include <math.h>
 
-static const long long LOOK_AGAIN = 1000000;  // nanoseconds
+// Nanoseconds.
+static const long long LONGEST_PUBLICATION = 1000000000;
+static const long long LOOK_AGAIN = 1000000;
 static const int64_t LONGEST_SLEEP = 500000000;
 static const int64_t FIRST_PAUSE = 1000000;
 static const int64_t LONGEST_PAUSE = 20000000;
@@ -67,9 +70,15 @@ sharedmap_follow(SharedMapObject *self, SnapshotObject *seen)
         return seen;
     }
     if (move_on(self, seen) != STATUS_OK) {
-        self->next_look = now + LOOK_AGAIN;
+        if (self->hinted_since == 0) {
+            self->hinted_since = now;
+        }
+        if (now - self->hinted_since > LONGEST_PUBLICATION) {
+            self->next_look = now + LOOK_AGAIN;
+        }
         return seen;
     }
+    self->hinted_since = 0;
     SnapshotObject *newest = sharedmap_peek(self);
     if (newest == NULL) {
         // Closed by another thread; this operation still began before that.

@@ -25,8 +25,11 @@ typedef struct {
     PyMutex mutex;  // guards `snapshot`, the one pointer that changes
 #endif
     bool is_following;
-    atomic_bool is_lost;     // the path led nowhere when we last looked
-    atomic_llong next_look;  // segment_clock() before which not to look again
+    atomic_bool is_lost;  // the path led nowhere when we last looked
+    // Of segment_clock(): when a hint first came to nothing, 0 if none has;
+    // and before when not to look again.
+    atomic_llong hinted_since;
+    atomic_llong next_look;
     PyObject *weak_references;
 } SharedMapObject;
 

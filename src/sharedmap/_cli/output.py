@@ -7,6 +7,7 @@ import contextlib
 import csv
 import json
 import os
+import signal
 import stat
 import sys
 import tempfile
@@ -166,6 +167,9 @@ def write_entries(file: TextIO, items: Iterable[tuple[str, Any]], form: str, cel
     return count
 
 
+_ENDING: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
+
 @contextlib.contextmanager
 def destination(path: str | None) -> Iterator[TextIO]:
     """Standard output, or a file that appears under its path when all is written, and only then."""
@@ -173,12 +177,16 @@ def destination(path: str | None) -> Iterator[TextIO]:
         yield sys.stdout
         return
     folder = os.path.dirname(path) or "."
+    # A signal that ends us must not come after the file is there and before it is known.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         number, beside = tempfile.mkstemp(prefix=".sharedmap-", dir=folder)
     except OSError as error:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         error.filename = path
         raise
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         with open(number, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
             yield file
             file.flush()
