@@ -434,33 +434,32 @@ def test_following_map_finds_a_name_again_that_was_gone_for_long(names):
         wait_until(lambda: shared["a"] == "new", "the map moves on")
 
 
-def test_readers_never_see_what_is_older_than_what_another_has_seen(names):
-    """Whoever reads after another read of a new version gets it, too, also while it appears."""
+PUBLISH_ON_AND_ON = """
+value = 0
+while True:
+    value += 1
+    sharedmap.update(name, {"a": value})
+"""
+
+
+def test_no_reader_sees_what_is_older_than_what_another_has_seen(names, workers):
+    """Whoever begins to read when somebody has read a new version gets it, too, or a newer one."""
     name = names()
     sharedmap.share({"a": 0}, name)
-    is_over = threading.Event()
-
-    def publish():
-        value = 0
-        while not is_over.is_set():
-            value += 1
-            sharedmap.update(name, {"a": value})
-
-    publisher = threading.Thread(target=publish)
+    publisher = workers()
+    publisher.send("run", PUBLISH_ON_AND_ON, {"name": name})
     readers = [sharedmap.sharedmap(name, follow=True) for _ in range(4)]
-    publisher.start()
     last = 0
     try:
-        for _ in range(20_000):
+        while last < 5000:
             for reader in readers:
                 value = reader["a"]
                 assert value >= last
                 last = value
     finally:
-        is_over.set()
-        publisher.join()
-        for reader in readers:
-            reader.close()
+        publisher.kill()
+    for reader in readers:
+        reader.close()
 
 
 def test_following_map_that_was_not_used_while_its_name_was_gone_moves_at_once(names):
