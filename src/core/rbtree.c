@@ -205,21 +205,19 @@ rbtree_put(struct rbtree *tree, struct slice key, struct value value)
 /* What is left to do for one entry when all that could fail is done. */
 struct replacement {
     struct rbtree_node *node;  // borrowed; NULL: the entry was inserted
-    unsigned char *place;      // owned, for the new value; may be NULL
+    unsigned char *place;      // owned, unless so; room for the value, or NULL
 };
 
 static enum status
 put_or_prepare(struct rbtree *tree, const struct entry *entry,
-               struct replacement *replacement)
+               struct replacement *to_do)
 {
-    replacement->place = NULL;
     enum status status =
-        insert_or_find(tree, entry->key, entry->value, &replacement->node);
-    if (status == STATUS_OK && replacement->node != NULL) {
-        status = rbtree_node_reserve(
-            replacement->node, entry->value.bytes.size, &replacement->place);
-    }
-    return status;
+        insert_or_find(tree, entry->key, entry->value, &to_do->node);
+    return status != STATUS_OK || to_do->node == NULL
+               ? status
+               : rbtree_node_reserve(to_do->node, entry->value.bytes.size,
+                                     &to_do->place);
 }
 
 enum status
@@ -233,30 +231,24 @@ rbtree_put_all(struct rbtree *tree, const struct entry *entries, size_t count)
     const uint64_t version = tree->version;
     enum status status = STATUS_OK;
     size_t done = 0;
-    while (done < count) {
+    for (; done < count && status == STATUS_OK; done += status == STATUS_OK) {
         status = put_or_prepare(tree, &entries[done], &replacements[done]);
-        if (status != STATUS_OK) {
-            break;
-        }
-        done += 1;
     }
     for (size_t i = 0; i < done; i++) {
-        struct rbtree_node *node = replacements[i].node;
-        if (status != STATUS_OK && node == NULL) {
+        const struct replacement *to_do = &replacements[i];
+        if (status != STATUS_OK && to_do->node == NULL) {
             rbtree_remove(tree, entries[i].key);
         }
         else if (status != STATUS_OK) {
-            memory_release(replacements[i].place);
+            memory_release(to_do->place);
         }
-        else if (node != NULL) {
-            rbtree_node_give_value(&tree->memory, node, entries[i].value,
-                                   replacements[i].place);
+        else if (to_do->node != NULL) {
+            rbtree_node_give_value(&tree->memory, to_do->node,
+                                   entries[i].value, to_do->place);
         }
     }
-    if (status != STATUS_OK) {
-        // What came is gone again, and nobody has seen it.
-        tree->version = version;
-    }
+    // What came and is gone again nobody has seen.
+    tree->version = status == STATUS_OK ? tree->version : version;
     memory_release(replacements);
     return status;
 }
