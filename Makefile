@@ -27,7 +27,7 @@ CHECKS   := -*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserv
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help demo test test-core test-python stress machines faults hostile fuzz lint format warnings analyse \
+.PHONY: help demo test test-core test-python stress threads machines faults hostile fuzz lint format warnings analyse \
         sanitize bench dist clean
 
 help:
@@ -68,6 +68,12 @@ $(CORE_BUILD)/test_%: tests/core/test_%.c $(OBJECTS) $(HEADERS)
 
 $(CORE_BUILD):
 	mkdir -p $@
+
+threads:  ## all tests without a GIL and a stress test under ThreadSanitizer; builds two Pythons the first time
+	PIP_CONSTRAINT=$(CURDIR)/tests/threads/constraints.txt $(MAKE) test-python \
+	    VENV=.venvs/free-threaded PYTHON="$$(bash tests/threads/build_python.sh free-threaded)"
+	.venvs/free-threaded/bin/python tests/threads/stress.py
+	$(PYTHON) tests/threads/sanitized.py
 
 machines: $(VENV)/.test  ## three machines follow a publisher through 1,000 versions; needs root and redis-server
 	$(BIN)/python tests/faults/many_machines.py --versions 1000 --trouble 0.2

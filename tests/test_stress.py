@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 
 import pytest
 from helpers import FAULTS, HERE
@@ -235,3 +236,22 @@ def test_mutant_is_found_by_the_tests_of(as_root, mutant, name, file, only):
     assert done.returncode == 1, done.stdout
     assert re.search(r"\b[1-9]\d* failed", done.stdout), done.stdout
     assert " error" not in done.stdout.splitlines()[-1]
+
+
+# ---- threads -----------------------------------------------------------------------------------
+
+
+def test_threads_share_everything():
+    """Without a GIL, and under ThreadSanitizer, in `make threads`."""
+    code, told = run("../threads/stress.py", "--rounds", 500)
+    assert code == 0, told
+    assert " 0 failures" in told
+
+
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a GIL anyway"
+)
+def test_gil_stays_off():
+    program = "import sys, sharedmap; sys.exit(sys._is_gil_enabled())"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,63 @@
+"""Runs stress.py under ThreadSanitizer: no report, and one when the extension is racy on purpose.
+
+    python3 tests/threads/sanitized.py [--threads N] [--rounds N]
+
+The Python without a GIL and with the sanitizer comes from build_python.sh, the extension is built
+for it here. Exits with a failure if there is a report, or none where there has to be one.
+"""
+
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, os.fspath(HERE.parent / "faults"))
+import extension  # noqa: E402
+
+# A handle's pointer is read and replaced without its lock.
+ATTEMPTS = 5
+RACY = [
+    ("binding/sharedmap_type.c", "    PyMutex_Lock(&self->mutex);", "    (void)self;"),
+    ("binding/sharedmap_type.c", "    PyMutex_Unlock(&self->mutex);", "    (void)self;"),
+]
+
+
+def run(python, folder, threads, rounds):
+    """(exit status, what was told); a report makes the status 66."""
+    environment = os.environ | {"PYTHONPATH": folder, "TSAN_OPTIONS": "exitcode=66"}
+    # The sanitizer of older compilers does not know how far addresses are spread nowadays.
+    command = ["setarch", "--addr-no-randomize", python, HERE / "stress.py"]
+    numbers = ["--threads", str(threads), "--rounds", str(rounds)]
+    done = subprocess.run([*command, *numbers], env=environment, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=2000)
+    arguments = parser.parse_args()
+    script = ["bash", HERE / "build_python.sh", "sanitized"]
+    python = subprocess.check_output(script, text=True).strip()
+    os.environ["CC"] = "clang"
+    with tempfile.TemporaryDirectory(prefix="extension-") as folder:
+        builder = extension.Builder(folder, python, ["-fsanitize=thread"])
+        code, told = run(python, builder.link(), arguments.threads, arguments.rounds)
+        reports = told.count("WARNING: ThreadSanitizer")
+        print(told if code != 0 else told.splitlines()[-1], f"{reports} reports")
+        # The same, as often, finds it in one of a few runs at the latest.
+        folder = builder.link("racy", RACY)
+        for _ in range(ATTEMPTS):
+            racy, told = run(python, folder, arguments.threads, arguments.rounds)
+            reports = told.count("WARNING: ThreadSanitizer")
+            if racy != 0:
+                break
+        print(f"{reports} reports of the extension that is racy on purpose")
+        return 0 if code == 0 and racy == 66 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
