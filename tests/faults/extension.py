@@ -140,7 +140,7 @@ MUTANTS = {
     "half-an-update": [
         (
             "core/rbtree.c",
-            "        if (status != STATUS_OK && node == NULL) {",
+            "        if (status != STATUS_OK && to_do->node == NULL) {",
             "        if (false) {",
         )
     ],
@@ -148,8 +148,8 @@ MUTANTS = {
     "leaks-place": [
         (
             "core/rbtree.c",
-            "            memory_release(replacements[i].place);",
-            "            (void)replacements[i].place;",
+            "            memory_release(to_do->place);",
+            "            (void)to_do->place;",
         )
     ],
     # A lack of memory is taken for a lack of attributes.
