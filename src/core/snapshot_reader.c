@@ -441,23 +441,29 @@ verify_node(const struct snapshot *view, unsigned level, uint64_t number)
 {
     const struct order_levels *levels = &view->order_levels;
     const uint64_t count = view->entry_count;
-    struct slice keys[ORDER_FANOUT + 1];
+    struct slice keys[ORDER_FANOUT];
+    struct slice first = {NULL, 0}, last = {NULL, 0};
     struct order_node node;
-    unsigned children = 0;
+    unsigned pieces = 0;
     uint64_t index = 0;
-    // The first key of each child, then the first behind them.
-    for (; children <= ORDER_FANOUT && index < count; children++) {
+    // The first key of each child, then the first behind them, or the last.
+    for (unsigned child = 0; child <= ORDER_FANOUT && index < count; child++) {
         struct entry entry;
-        index = order_first_entry(level, number, children, count);
+        index = order_first_entry(level, number, child, count);
         enum status status =
             snapshot_at(view, index < count ? index : count - 1, &entry);
         if (status != STATUS_OK) {
             return status;
         }
-        keys[children] = entry.key;
+        if (child == 0) {
+            first = entry.key;
+        }
+        else if (child < ORDER_FANOUT && index < count) {
+            keys[pieces++] = entry.key;
+        }
+        last = entry.key;
     }
-    order_node_fill(&node, keys + 1, children - 2, keys[0],
-                    keys[children - 1]);
+    order_node_fill(&node, keys, pieces, first, last);
     const unsigned char *stored =
         view->order_index
         + (levels->level[level].first + number) * sizeof(node);

@@ -65,7 +65,7 @@ choose_child(const struct snapshot *view, struct slice key, unsigned level,
     uint32_t piece = order_piece(key, load_u32(node));
     unsigned below = 0, not_above = 0;
     for (unsigned i = 0; i < count; i++) {
-        uint32_t other = load_u32(node + 4 + i * 4);
+        uint32_t other = load_u32(node + 4 + (size_t)i * 4);
         below += other < piece;
         not_above += other <= piece;
     }
