@@ -140,8 +140,8 @@ MUTANTS = {
     "half-an-update": [
         (
             "core/rbtree.c",
-            "        if (status != STATUS_OK && to_do->node == NULL) {",
-            "        if (false) {",
+            "            rbtree_remove(tree, entries[i].key);",
+            "            continue;",
         )
     ],
     # What was reserved for a new value is not given back.
