@@ -150,7 +150,7 @@ def rename_by_hand(stage, number):
     with open(os.open(f"{path}.new", os.O_CREAT | os.O_WRONLY, 0o600), "wb") as file:
         file.write(sharedmap.rbtree(number=number).dump())
     with open(path, "r+b") as file:
-        stage.old = mmap.mmap(file.fileno(), mmap.PAGESIZE)
+        stage.old = mmap.mmap(file.fileno(), 0)
     stage.superseded = ctypes.c_uint32.from_buffer(stage.old, 192)
     stage.superseded.value = 1
     os.rename(f"{path}.new", path)
