@@ -38,7 +38,8 @@ help:
 demo: $(VENV)/.installed  ## share every character name of Unicode with a few processes
 	$(BIN)/python examples/unicode_names.py
 
-test: test-core test-python  ## all tests, of the C core and of the installed package
+test:  ## all tests, of the C core and of the installed package, side by side
+	$(MAKE) -j2 test-core test-python
 
 test-core: $(C_TESTS)  ## the core's own tests; no Python needed
 	@for test in $^; do echo "$$test"; $$test || exit 1; done

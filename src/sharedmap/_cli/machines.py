@@ -90,11 +90,17 @@ def follow_map(options: Options) -> int:
             return DONE
         # An agent is ended by those who have started it: that is no failure.
         signal.signal(signal.SIGTERM, _end)
-        for version in follow(_url(options), options.map, poll=options.poll, **common):
-            _report("published" if version.is_new else "still published", version, options)
+        try:
+            for version in follow(_url(options), options.map, poll=options.poll, **common):
+                _report("published" if version.is_new else "still published", version, options)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
     return DONE
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)
+    """What is raised while an object is freed is lost: it comes again until it is heard."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, _end)
+    signal.setitimer(signal.ITIMER_REAL, 1)
     raise SystemExit(DONE)
