@@ -67,6 +67,12 @@ system_read_header(int descriptor, struct snapshot_header *header)
     return size == sizeof(*header) ? STATUS_OK : STATUS_TRUNCATED;
 }
 
+bool
+system_others_may_write(unsigned mode)
+{
+    return (mode & (S_IWGRP | S_IWOTH)) != 0;
+}
+
 static enum status
 check_file(const struct stat *file, struct segment_rules rules)
 {
@@ -78,7 +84,7 @@ check_file(const struct stat *file, struct segment_rules rules)
     {
         return STATUS_FOREIGN_OWNER;
     }
-    if ((file->st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    if (system_others_may_write(file->st_mode)) {
         return STATUS_OTHERS_MAY_WRITE;
     }
     return STATUS_OK;
@@ -296,8 +302,7 @@ holder_map(const struct holder *holder, struct segment *segment)
     if (fstat(holder->file.descriptor, &file) < 0) {
         return STATUS_SYSTEM;
     }
-    // Who may write to it could cut it short while it is mapped.
-    if ((file.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    if (system_others_may_write(file.st_mode)) {
         return STATUS_OTHERS_MAY_WRITE;
     }
     // A copy of the mapping in a forked child would keep the lock; so no fork

@@ -128,9 +128,8 @@ holder_map_header(struct holder *holder)
         return STATUS_OK;
     }
     holder->generation = header.generation;
-    // Who else may write to it could cut it short under our feet; and nobody
-    // reads it, so there is nobody to tell.
-    if ((holder->mode & (S_IWGRP | S_IWOTH)) != 0) {
+    // Nobody reads such a one, so there is nobody to tell.
+    if (system_others_may_write(holder->mode)) {
         return STATUS_OK;
     }
     void *bytes =

@@ -26,6 +26,10 @@ bool
 system_decode_name(const char *file_name, unsigned char name[256],
                    size_t *size);
 
+/* Whoever else may write to a file can cut it short while it is mapped. */
+bool
+system_others_may_write(unsigned mode);
+
 /* Opens a file that a forked child will not have; see segment_fork.c. False
  * with errno. The struct must not move while the file is open. */
 bool
