@@ -21,6 +21,17 @@
 #include "binding/value.h"
 #include "core/segment.h"
 
+/* Fills an empty batch with the entries of any mapping, in order. */
+static int
+fill_in_order(struct batch *batch, PyObject *mapping)
+{
+    int borrowed = batch_borrow(batch, mapping);
+    if (borrowed != 0) {
+        return borrowed < 0 ? -1 : 0;
+    }
+    return batch_add_all(batch, mapping) < 0 ? -1 : batch_sort(batch);
+}
+
 static PyObject *
 module_py_share(PyObject *module, PyObject *args, PyObject *keywords)
 {
@@ -45,15 +56,9 @@ module_py_share(PyObject *module, PyObject *args, PyObject *keywords)
     if (name_parse(state, &name, target.object) < 0) {
         goto done;
     }
-    int is_ready = batch_init(&batch, state, encode) < 0
-                       ? -1
-                       : batch_borrow(&batch, mapping);
-    if (is_ready == 0 && batch_add_all(&batch, mapping) == 0
-        && batch_sort(&batch) == 0)
+    if (batch_init(&batch, state, encode) == 0
+        && fill_in_order(&batch, mapping) == 0)
     {
-        is_ready = 1;
-    }
-    if (is_ready == 1) {
         enum status status;
         target.path = name.path;
         target.label = name.text.slice;
