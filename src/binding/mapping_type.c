@@ -52,6 +52,17 @@ mapping_check(struct state *state, PyObject *object)
     return PyObject_TypeCheck(object, state->types[TYPE_MAPPING]);
 }
 
+PyObject *
+mapping_attributes(PyObject *object)
+{
+    PyObject *dict = PyObject_GetAttrString(object, "__dict__");
+    if (dict == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+        return Py_NewRef(Py_None);
+    }
+    return dict;
+}
+
 int
 mapping_check_abc(PyObject *object, const char *name)
 {

@@ -58,6 +58,11 @@ typedef struct {
 bool
 mapping_check(struct state *state, PyObject *object);
 
+/* For pickling: what a subclass in Python keeps besides, a new reference to a
+ * dict or None. NULL with an exception. */
+PyObject *
+mapping_attributes(PyObject *object);
+
 /* Whether the object is what a class of collections.abc says. -1 with an
  * exception. */
 int

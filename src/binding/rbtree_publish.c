@@ -204,12 +204,7 @@ rbtree_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
     if (bytes == NULL) {
         goto done;
     }
-    // What a subclass in Python keeps besides.
-    dict = PyObject_GetAttrString(object, "__dict__");
-    if (dict == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
-        PyErr_Clear();
-        dict = Py_NewRef(Py_None);
-    }
+    dict = mapping_attributes(object);
     if (dict == NULL) {
         goto done;
     }

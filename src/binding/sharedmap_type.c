@@ -379,12 +379,7 @@ sharedmap_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
     owner = self->rules.has_owner ? PyLong_FromUnsignedLong(self->rules.owner)
                                   : Py_NewRef(Py_None);
     if (reopen != NULL && source != NULL && owner != NULL) {
-        // What a subclass in Python keeps besides.
-        PyObject *dict = PyObject_GetAttrString(object, "__dict__");
-        if (dict == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
-            PyErr_Clear();
-            dict = Py_NewRef(Py_None);
-        }
+        PyObject *dict = mapping_attributes(object);
         if (dict != NULL) {
             result = Py_BuildValue(
                 "O(iOOOO)O", reopen, (int)self->source_kind, source,

@@ -155,7 +155,7 @@ MUTANTS = {
     # A lack of memory is taken for a lack of attributes.
     "loses-attributes": [
         (
-            "binding/rbtree_publish.c",
+            "binding/mapping_type.c",
             "dict == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)",
             "dict == NULL",
         )
