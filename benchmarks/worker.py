@@ -70,28 +70,24 @@ class Worker:
 
     def open_to_first_value(self, key: str, again: int) -> tuple[float, float | None]:
         """Nanoseconds of the first opening in this process, and the median of later ones."""
-        contestant = self.contestant
-        contestant.imports()
-        # What the expression needs is known only after opening: it is compiled in between.
-        start = perf_counter_ns()
-        names = contestant.open()
-        opened = perf_counter_ns()
-        first = compiled(VALUE, contestant.hit, names)
-        read = perf_counter_ns()
-        first(key)
-        took = (opened - start) + (perf_counter_ns() - read)
+        self.contestant.imports()
+        took, names = self.open_once(key)
         times = []
         while took < AGAIN_LIMIT_NS and len(times) < again:
-            del first
-            contestant.close(names)
-            start = perf_counter_ns()
-            names = contestant.open()
-            opened = perf_counter_ns()
-            first = compiled(VALUE, contestant.hit, names)
-            read = perf_counter_ns()
-            first(key)
-            times.append((opened - start) + (perf_counter_ns() - read))
+            self.contestant.close(names)
+            time, names = self.open_once(key)
+            times.append(time)
         return took, statistics.median(times) if times else None
+
+    def open_once(self, key: str) -> tuple[int, dict[str, Any]]:
+        # What the expression needs is known only after opening: it is compiled in between.
+        start = perf_counter_ns()
+        names = self.contestant.open()
+        opened = perf_counter_ns()
+        first = compiled(VALUE, self.contestant.hit, names)
+        read = perf_counter_ns()
+        first(key)
+        return (opened - start) + (perf_counter_ns() - read), names
 
     def check(self, pairs: list[tuple[str, str]], missing: list[str]) -> None:
         self.reading.check(pairs, missing)
