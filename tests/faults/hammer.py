@@ -28,16 +28,16 @@ file for each name, and none after it was removed. Exits with a failure if anyth
 import argparse
 import asyncio
 import contextlib
-import mmap
 import os
 import random
 import signal
-import struct
 import sys
 import tempfile
 import time
 import traceback
 import uuid
+
+from cells import Cells
 
 import sharedmap
 
@@ -49,19 +49,6 @@ HANG = 30  # seconds without any progress, or until the last publication is read
 BAD_END = 3
 
 READERS = ["follow", "refresh", "wait", "open", "watch"]
-
-
-class Cells:
-    """Numbers that all processes see and that survive the death of whoever wrote them."""
-
-    def __init__(self, count):
-        self.memory = mmap.mmap(-1, 8 * count)
-
-    def __getitem__(self, index):
-        return struct.unpack_from("<q", self.memory, 8 * index)[0]
-
-    def __setitem__(self, index, number):
-        struct.pack_into("<q", self.memory, 8 * index, number)
 
 
 # For each process: what it has begun, what it has finished, and what came of it.

@@ -15,15 +15,15 @@ reach the last publication.
 """
 
 import argparse
-import mmap
 import os
 import random
 import signal
-import struct
 import sys
 import time
 import traceback
 import uuid
+
+from cells import Cells
 
 import sharedmap
 
@@ -38,19 +38,6 @@ def value(version, key):
 
 def version_of(generation):
     return (generation - 1) % VERSIONS
-
-
-class Cells:
-    """Numbers that all processes see, a row of them for each reader."""
-
-    def __init__(self, count):
-        self.memory = mmap.mmap(-1, 8 * count)
-
-    def __getitem__(self, index):
-        return struct.unpack_from("<q", self.memory, 8 * index)[0]
-
-    def __setitem__(self, index, number):
-        struct.pack_into("<q", self.memory, 8 * index, number)
 
 
 def check_snapshot(shared, keys, seen):
