@@ -2,14 +2,18 @@
 
 import itertools
 import os
+import sys
 import uuid
 
 import pytest
 from command import Done
-from helpers import SHM, Worker, segment_path, shm_files
+from helpers import FAULTS, SHM, Worker, segment_path, shm_files
 
 import sharedmap
 from sharedmap._cli import main
+
+sys.path.insert(0, os.fspath(FAULTS))
+import extension
 
 
 class Names:
@@ -148,3 +152,14 @@ def as_root():
 
 def pytest_report_header():
     return f"sharedmap: {sharedmap.__file__}, user id {os.geteuid()}"
+
+
+@pytest.fixture(scope="session")
+def debug_builder(tmp_path_factory):
+    """(python, builder) of our package for a debug build of Python, which counts references."""
+    python = extension.debug_python()
+    if python is None:
+        pytest.skip("NOT TESTED in a debug build of Python: Debian's python3-dbg, --with-pydebug")
+    if why := extension.why_impossible(python):
+        pytest.skip(f"NOT TESTED in a debug build of Python: {why}")
+    return python, extension.Builder(tmp_path_factory.mktemp("debug"), python)

@@ -12,10 +12,7 @@ import sys
 
 import lifetime_scenarios as scenarios
 import pytest
-from helpers import FAULTS, HANG, HERE
-
-sys.path.insert(0, os.fspath(FAULTS))
-import extension
+from helpers import HANG, HERE
 
 
 def run(python, flags, arguments, **environment):
@@ -90,14 +87,10 @@ def test_reading_survives_a_decoder_that_drops_the_map(survives):
 
 
 @pytest.fixture(scope="module")
-def debug_build(tmp_path_factory):
+def debug_build(debug_builder):
     """(python, folder): our package, built for that Python with nothing but its C compiler."""
-    python = extension.debug_python()
-    if python is None:
-        pytest.skip("needs a debug build of Python: Debian's python3-dbg, or --with-pydebug")
-    if why := extension.why_impossible(python):
-        pytest.skip(f"needs another build of the extension: {why}")
-    return python, extension.build(tmp_path_factory.mktemp("debug"), python)
+    python, builder = debug_builder
+    return python, builder.link()
 
 
 @pytest.fixture

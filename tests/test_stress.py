@@ -163,16 +163,6 @@ def test_mutant_is_found_by_forks(mutant, name):
 # ---- leaks -------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def debug_builder(tmp_path_factory):
-    python = extension.debug_python()
-    if python is None:
-        pytest.skip("NOT TESTED: references; no debug build of Python: Debian's python3-dbg")
-    if why := extension.why_impossible(python):
-        pytest.skip(f"NOT TESTED: references: {why}")
-    return python, extension.Builder(tmp_path_factory.mktemp("debug"), python)
-
-
 def test_nothing_grows():
     code, told = run("leaks.py", "--cycles", 1000)
     assert code == 0, told

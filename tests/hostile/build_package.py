@@ -8,19 +8,15 @@ makes DIRECTORY/MUTANT/sharedmap for each mutant that is named; `all` names all 
 
 import os
 import pathlib
-import shutil
 import sys
-import sysconfig
 
-sys.path.insert(0, os.fspath(pathlib.Path(__file__).resolve().parents[1]))
+sys.path.insert(0, os.fspath(pathlib.Path(__file__).resolve().parents[1] / "faults"))
 import build_hostile
+import extension
 import mutants
 
-FLAGS = [
-    *("-std=c11", "-O2", "-g", "-DNDEBUG", "-fPIC", "-fvisibility=hidden", "-pthread"),
-    *('-DSHAREDMAP_VERSION="mutant"', "-isystem"),
-    sysconfig.get_path("include"),
-]
+# As the package is built: what a compiler makes of a double fetch depends on it.
+FLAGS = ["-O2", "-DNDEBUG", "-fvisibility=hidden"]
 
 # For writer.py.
 DECODERS = {
@@ -72,19 +68,11 @@ MUTANTS = DECODERS | READERS
 
 def build(directory, words=()):
     """Where the package of each mutant is, name -> path."""
-    directory = pathlib.Path(directory).resolve()
-    tool = mutants.Tool(FLAGS, ["-shared"])
-    binding = sorted((mutants.TOP / "src/binding").glob("*.c"))
-    objects = tool.compile([*mutants.core_sources(), *binding], directory / "objects")
-    packages = {}
-    for mutant, changes in mutants.chosen(MUTANTS, words).items():
-        wrong = tool.compile_mutant(mutant, changes, directory / mutant)
-        packages[mutant] = directory / mutant
-        package = directory / mutant / "sharedmap"
-        shutil.copytree(mutants.TOP / "src/sharedmap", package, dirs_exist_ok=True)
-        suffix = sysconfig.get_config_var("EXT_SUFFIX")
-        tool.link(objects | wrong, package / f"_sharedmap{suffix}")
-    return packages
+    builder = extension.Builder(directory, flags=FLAGS)
+    return {
+        mutant: builder.link(mutant, changes)
+        for mutant, changes in mutants.chosen(MUTANTS, words).items()
+    }
 
 
 if __name__ == "__main__":
