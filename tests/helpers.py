@@ -2,10 +2,12 @@
 
 import os
 import pathlib
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import traceback
 from multiprocessing.connection import Connection
 
 SHM = b"/dev/shm/"
@@ -67,6 +69,26 @@ def resident_bytes():
     with open("/proc/self/statm") as file:
         fields = file.read().split()
     return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
+
+
+def forked(work):
+    """Runs work() in a forked child; its exit code is 0 if that returned something true."""
+    child = os.fork()
+    if child == 0:
+        # A child that waits for ever is a failure, not the end of all tests.
+        signal.alarm(HANG)
+        try:
+            os._exit(0 if work() else 1)
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+        finally:
+            os._exit(2)
+    return child
+
+
+def exit_code(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 class Worker:

@@ -335,19 +335,24 @@ def system_calls(tmp_path, program, *arguments):
     return found
 
 
+def assert_on_the_disk_before(moment, calls, folder):
+    names = [name for name, _ in calls]
+    last_write = max(at for at, name in enumerate(names) if name == "pwrite64")
+    assert last_write < moment
+    # The file itself, after its last byte was written.
+    assert "fsync" in names[last_write:moment]
+    # Its folder, so that the name is on the disk as well.
+    after = [rest for name, rest in calls[moment:] if name == "fsync"]
+    assert any(f"<{folder}>" in rest for rest in after)
+
+
 def test_first_save_is_on_the_disk_before_it_has_its_name(tmp_path, path):
     calls = system_calls(tmp_path, "sharedmap.rbtree(a=1).save(sys.argv[1])", path)
     names = [name for name, _ in calls]
     assert names.count("linkat") == 1
     linked = names.index("linkat")
     assert path.name in calls[linked][1]
-    last_write = max(at for at, name in enumerate(names) if name == "pwrite64")
-    assert last_write < linked
-    # The file itself, after its last byte was written and before it is linked.
-    assert "fsync" in names[last_write:linked]
-    # Its folder, so that the name is on the disk as well.
-    after = [rest for name, rest in calls[linked:] if name == "fsync"]
-    assert any(f"<{tmp_path}>" in rest for rest in after)
+    assert_on_the_disk_before(linked, calls, tmp_path)
 
 
 def test_replacing_save_is_on_the_disk_before_the_path_leads_to_it(tmp_path, saved):
@@ -355,11 +360,7 @@ def test_replacing_save_is_on_the_disk_before_the_path_leads_to_it(tmp_path, sav
     names = [name for name, _ in calls]
     renamed = max(at for at, name in enumerate(names) if name.startswith("rename"))
     assert saved.name in calls[renamed][1]
-    last_write = max(at for at, name in enumerate(names) if name == "pwrite64")
-    assert last_write < renamed
-    assert "fsync" in names[last_write:renamed]
-    after = [rest for name, rest in calls[renamed:] if name == "fsync"]
-    assert any(f"<{tmp_path}>" in rest for rest in after)
+    assert_on_the_disk_before(renamed, calls, tmp_path)
 
 
 def test_share_waits_for_no_disk(tmp_path, name):

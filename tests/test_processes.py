@@ -4,12 +4,10 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import sys
 import threading
-import traceback
 
 import pytest
-from helpers import HANG, generation, read_header, segment_path
+from helpers import HANG, exit_code, forked, generation, read_header, segment_path
 from process_targets import look_up, publish, read_all
 
 import sharedmap
@@ -33,26 +31,7 @@ def shared_name(name):
 
 def in_child(work):
     """Runs work() in a forked child; what it returns must be true."""
-    return exit_code(start_child(work))
-
-
-def start_child(work):
-    child = os.fork()
-    if child == 0:
-        # A child that waits for ever is a failure, not the end of all tests.
-        signal.alarm(HANG)
-        try:
-            os._exit(0 if work() else 1)
-        except BaseException:
-            traceback.print_exc()
-            sys.stderr.flush()
-        finally:
-            os._exit(2)
-    return child
-
-
-def exit_code(child):
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return exit_code(forked(work))
 
 
 @each_method
@@ -146,7 +125,7 @@ def test_close_in_the_parent_leaves_the_forked_childs_map_open(shared_name):
         assert os.read(reading, 1) == b"."
         return shared["1"] == "value 1"
 
-    child = start_child(child_waits_for_the_close)
+    child = forked(child_waits_for_the_close)
     shared.close()
     os.write(writing, b".")
     assert exit_code(child) == 0

@@ -6,10 +6,9 @@ import signal
 import struct
 import threading
 import time
-import traceback
 
 import pytest
-from helpers import HANG, segment_path
+from helpers import HANG, exit_code, forked, segment_path
 from live import has_answered, mappings_of, wait_until, wait_until_waiting_for_a_lock
 
 import sharedmap
@@ -172,25 +171,6 @@ def publishing(request, shared_name):
     yield published
     stop.set()
     thread.join()
-
-
-def forked(work):
-    """Runs work() in a forked child; its exit code is 0 if that returned something true."""
-    child = os.fork()
-    if child == 0:
-        # A child that waits for ever is a failure, not the end of all tests.
-        signal.alarm(HANG)
-        try:
-            os._exit(0 if work() else 1)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(2)
-    return child
-
-
-def exit_code(child):
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def files_of_shm(process):

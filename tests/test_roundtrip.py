@@ -6,15 +6,10 @@ import struct
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from strategies import CHARACTERS
 
 import sharedmap
 
-# Surrogates, NUL and the edges of UTF-8 are rare among all characters: a place of their own.
-CHARACTERS = st.one_of(
-    st.characters(),
-    st.characters(categories=["Cs"]),
-    st.sampled_from("\0\x01ab\x7f\x80\xff\u07ff\u0800\ud7ff\ue000\uffff\U00010000\U0010ffff"),
-)
 KEYS = st.text(CHARACTERS, max_size=40)
 VALUES = st.one_of(
     st.text(CHARACTERS, max_size=100),
