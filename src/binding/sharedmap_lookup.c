@@ -262,9 +262,11 @@ run_group(SnapshotObject *snapshot, PyObject *const *keys, Py_ssize_t count,
             is_ahead[i] = true;
         }
     }
-    for (Py_ssize_t i = 0; i < count; i++) {
-        if (is_ahead[i]) {
-            snapshot_probe_record(view, &probes[i]);
+    if (!snapshot_is_near(view)) {
+        for (Py_ssize_t i = 0; i < count; i++) {
+            if (is_ahead[i]) {
+                snapshot_probe_record(view, &probes[i]);
+            }
         }
     }
     for (Py_ssize_t i = 0; i < count; i++) {

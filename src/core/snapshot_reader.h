@@ -68,6 +68,14 @@ enum status
 snapshot_find(const struct snapshot *view, struct slice key,
               struct entry *entry, bool *is_found);
 
+/* Whether the whole of it fits into a core's own cache: then nothing is on its
+ * way for long enough to be worth asking for. */
+static inline bool
+snapshot_is_near(const struct snapshot *view)
+{
+    return view->header.total_size <= 512 * 1024;
+}
+
 /* The same in three steps, for who looks up many keys: between the steps of
  * one key, the memory that its next step needs is on its way while others have
  * theirs. Without a hash index the first two do nothing. */
