@@ -15,12 +15,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import machine, report, shapes
+from . import machine, readme, report, shapes
 from .contestants import READERS
 from .process import ROOT
 from .results import BUILDERS, Results, size_title
 from .run import Plan, Round
 
+PLACE = ROOT / "docs" / "benchmarks"
 SHORT_SIZES = "1k,100k,1M"
 FULL = Plan(repeats=11, opens=5, publishes=5, publish_limit=20.0, slow_limit=10.0, pss_all=True)
 GROUPS = [
@@ -75,7 +76,7 @@ def arguments() -> argparse.Namespace:
     add("--repeats", type=int, help=f"{Plan.repeats}, with --full {FULL.repeats}")
     add("--full", action="store_true", help="also 10M, more repeats; takes hours")
     add("--merge", action="store_true", help="keep what the output folder has from earlier runs")
-    add("--output", type=Path, default=ROOT / "docs" / "benchmarks", metavar="FOLDER")
+    add("--output", type=Path, default=PLACE, metavar="FOLDER")
     return parser.parse_args()
 
 
@@ -201,6 +202,8 @@ def main() -> None:
         facts["seconds"] = round(time.perf_counter() - started)
         facts["load after"] = machine.load()
         report.write(results, options.output)
+        if options.output.resolve() == PLACE:
+            readme.write(results, ROOT)
         print(f"written to {options.output}")
 
 

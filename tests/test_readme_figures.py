@@ -1,0 +1,32 @@
+"""The figures in the READMEs are those that `make bench` wrote last."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import readme
+from benchmarks.results import Results
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.mark.parametrize("name", readme.READMES)
+def test_table_of_the_readme_is_that_of_the_last_benchmark(name):
+    results = Results.load(ROOT / "docs" / "benchmarks" / "results.json")
+    _, table, _ = readme.parts((ROOT / name).read_text("utf-8"))
+    assert table.splitlines() == list(readme.lines(results, readme.READMES[name])), (
+        "run `python -m benchmarks.readme`"
+    )
+
+
+def test_table_changes_with_the_results():
+    results = Results.load(ROOT / "docs" / "benchmarks" / "results.json")
+    before = list(readme.lines(results, 1))
+    for series in results.series.values():
+        series.samples = {repeat: 2 * value for repeat, value in series.samples.items()}
+    after = list(readme.lines(results, 1))
+    assert [old == new for old, new in zip(before, after, strict=True)] == [
+        True,
+        True,
+        *[False] * (len(before) - 2),
+    ]
