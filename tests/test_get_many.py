@@ -202,7 +202,9 @@ def test_generator_is_taken_to_its_end(one):
 # --- wrong keys -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wrong", [b"key 1", 1, None, ("key 1",), object()], ids=repr)
+@pytest.mark.parametrize(
+    "wrong", [b"key 1", 1, None, ("key 1",), object()], ids=lambda w: type(w).__name__
+)
 @pytest.mark.parametrize("place", [0, 1, 31, 32, 33, 99])
 @pytest.mark.parametrize("container", [list, tuple, iter])
 def test_key_that_is_no_str_raises_type_error(one, wrong, place, container):
@@ -213,7 +215,7 @@ def test_key_that_is_no_str_raises_type_error(one, wrong, place, container):
     assert one["key 1"] == 1
 
 
-@pytest.mark.parametrize("wrong", [1, None, 1.5, object()], ids=repr)
+@pytest.mark.parametrize("wrong", [1, None, 1.5, object()], ids=lambda w: type(w).__name__)
 def test_keys_that_cannot_be_iterated_raise_type_error(one, wrong):
     with pytest.raises(TypeError, match="iterable"):
         one.get_many(wrong)
