@@ -45,7 +45,7 @@ test-core: $(C_TESTS)  ## the core's own tests; no Python needed
 	@for test in $^; do echo "$$test"; $$test || exit 1; done
 
 test-python: $(VENV)/.test  ## pytest; PYTEST_ARGS='-k name' and the like go to it
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 faults: $(VENV)/.test  ## kill at every instruction and 10,000 times at random; some 20 minutes
 	$(BIN)/python tests/faults/build.py build/faults
