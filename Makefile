@@ -120,7 +120,8 @@ analyse:  ## clang-tidy: follow every path through the core and the binding
 	    $(wildcard src/core/*.c src/binding/*.c) -- $(C_RELEASE)
 
 # What reads bytes and builds objects; what starts many processes takes too long with these.
-SANITIZED := $(addprefix tests/test_,rbtree.py sharedmap.py errors.py foreign_files.py dump.py get_many.py hostile.py)
+SANITIZED := $(addprefix tests/test_,rbtree.py sharedmap.py errors.py damaged_maps.py forged_maps.py \
+             foreign_files.py dump.py get_many.py hostile.py)
 
 # gcc's runtimes go before Python; one leak report per interpreter would drown all others.
 sanitize: export UBSAN_OPTIONS = halt_on_error=1:print_stacktrace=1
