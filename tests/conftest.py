@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 import sys
 import uuid
 
@@ -148,6 +149,12 @@ def as_root():
     """For what only root can set up: another user's files, a /dev/shm of its own."""
     if os.geteuid() != 0:
         pytest.skip("needs root: acts as a second user or mounts a private /dev/shm")
+
+
+def pytest_configure():
+    # A shell without job control starts what is to run in the background deaf to SIGINT, and
+    # processes that the tests start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header():
