@@ -28,7 +28,7 @@ _Static_assert(offsetof(struct rbtree_node, child) == SLAB_SKEW,
                "what a search reads begins a cache line");
 
 /* Not even a key without a byte is as long as the address space. */
-static const size_t LARGEST_KEY = (UINT64_C(1) << 48) - 1;
+#define LARGEST_KEY ((UINT64_C(1) << 48) - 1)
 
 static size_t
 node_size(const struct rbtree_node *node)

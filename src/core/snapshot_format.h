@@ -24,7 +24,7 @@
 
 /* A byte above 127 and both kinds of line end, so that a transfer as text
  * damages the first eight bytes and nobody reads on. */
-#define SNAPSHOT_MAGIC "\x89SMAP\r\n\x1a"
+#define SNAPSHOT_MAGIC {0x89, 'S', 'M', 'A', 'P', '\r', '\n', 0x1A}
 
 #define SNAPSHOT_VERSION          UINT32_C(1)
 #define SNAPSHOT_KIND_SORTED_MAP  UINT32_C(1)

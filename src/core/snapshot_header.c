@@ -18,6 +18,8 @@
 #include "core/hash.h"
 #include "core/order_index.h"
 
+static const unsigned char magic[] = SNAPSHOT_MAGIC;
+
 static uint64_t
 checksum(const struct snapshot_header *header)
 {
@@ -71,7 +73,7 @@ order_index_fits(const struct snapshot_region *region, uint64_t entry_count,
 enum status
 snapshot_header_check(const struct snapshot_header *header, uint64_t size)
 {
-    if (memcmp(header->magic, SNAPSHOT_MAGIC, sizeof(header->magic)) != 0) {
+    if (memcmp(header->magic, magic, sizeof(magic)) != 0) {
         return STATUS_NOT_A_SNAPSHOT;
     }
     if (header->version != SNAPSHOT_VERSION) {

@@ -10,6 +10,8 @@
 
 enum { TOTAL_SIZE = 4096 };
 
+static const unsigned char magic[] = SNAPSHOT_MAGIC;
+
 /* 100 entries: sorted index 512 to 912, records 960 to 4000. The writer puts
  * them the other way round; to a header check it does not matter. */
 static struct snapshot_header
@@ -91,7 +93,7 @@ test_first_failure_is_what_is_reported(void)
     struct snapshot_header header;
     memset(&header, 0xFF, sizeof(header));
     CHECK_STATUS(snapshot_header_check(&header, 512), STATUS_NOT_A_SNAPSHOT);
-    memcpy(header.magic, SNAPSHOT_MAGIC, 8);
+    memcpy(header.magic, magic, sizeof(magic));
     CHECK_STATUS(snapshot_header_check(&header, 512), STATUS_OTHER_VERSION);
     header.version = 1;
     CHECK_STATUS(snapshot_header_check(&header, 512), STATUS_TRUNCATED);

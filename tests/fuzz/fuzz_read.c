@@ -13,6 +13,8 @@
 
 enum { FIELDS_SIZE = 160 };
 
+static const unsigned char magic[] = SNAPSHOT_MAGIC;
+
 static void
 read_image(struct image *image)
 {
@@ -36,7 +38,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     read_image(&image);
 
     struct snapshot_header *header = image_header(&image);
-    memcpy(header->magic, SNAPSHOT_MAGIC, sizeof(header->magic));
+    memcpy(header->magic, magic, sizeof(magic));
     header->version = SNAPSHOT_VERSION;
     header->total_size = image.size;
     image_reseal(&image);
