@@ -50,7 +50,7 @@ make_long(const struct snapshot_options *options)
 static inline struct image
 make_crowded(const struct snapshot_options *options)
 {
-    static char keys[14][4];
+    static char keys[14][11];
     struct entry entries[14];
     size_t count = options->is_wide ? 9 : 14;
     size_t found = 0;
