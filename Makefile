@@ -28,7 +28,7 @@ CHECKS   := -*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserv
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: help demo test test-core test-python stress threads machines faults hostile fuzz lint format warnings analyse \
-        sanitize bench dist clean
+        coverage sanitize bench dist clean
 
 help:
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -65,7 +65,7 @@ $(CORE_BUILD)/%.o: src/core/%.c $(HEADERS) Makefile | $(CORE_BUILD)
 	$(CC) $(C_FLAGS) -c $< -o $@
 
 $(CORE_BUILD)/test_%: tests/core/test_%.c $(OBJECTS) $(HEADERS)
-	$(CC) $(C_FLAGS) $< $(OBJECTS) -o $@
+	$(CC) $(C_FLAGS) $< $(OBJECTS) $(CORE_LINK) -o $@
 
 $(CORE_BUILD):
 	mkdir -p $@
@@ -118,6 +118,12 @@ warnings:  ## compile the extension with gcc and clang; every warning is an erro
 analyse:  ## clang-tidy: follow every path through the core and the binding
 	clang-tidy --quiet --warnings-as-errors='*' --checks='$(CHECKS)' \
 	    $(wildcard src/core/*.c src/binding/*.c) -- $(C_RELEASE)
+
+coverage:  ## which branches of the core its tests do not take; the code has to say why
+	rm -f build/coverage/*.gcda
+	$(MAKE) test-core CC=gcc CORE_BUILD=build/coverage CORE_LINK=tests/coverage/children.c \
+	    CORE_SANITIZE='-O0 -DNDEBUG --coverage -fprofile-update=atomic'
+	$(PYTHON) tests/coverage/coverage.py build/coverage
 
 # What reads bytes and builds objects; what starts many processes takes too long with these.
 SANITIZED := $(addprefix tests/test_,rbtree.py sharedmap.py errors.py damaged_maps.py forged_maps.py \
