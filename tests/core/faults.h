@@ -5,47 +5,75 @@
  * own, which the linker takes for the core's calls, too.
  *
  *     faults_reset();  faults.left = 3;   the fourth call fails with EIO
- *     faults_reset();  faults.has_no_tmpfile = true;
+ *     faults_reset();  faults.tmpfile_error = EISDIR;
+ *     fail_only("tk", 1, EIO);            the second of these calls fails
  *
  * Include it in one file of a program only.
  */
 #ifndef SHAREDMAP_TESTS_CORE_FAULTS_H
 #define SHAREDMAP_TESTS_CORE_FAULTS_H
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+/* What is written and in which order: those of all calls that matter to it. */
+static const char CALLS_THAT_WRITE[] = "oamwrFDLR";
+
 static struct {
-    bool has_no_tmpfile;  // as on a file system that knows no nameless files
-    bool has_no_links;    // nor hard links
-    long left;            // calls until one fails; negative: none does
-    int error;            // what that one fails with
-    char failed;          // the letter of the call that failed
-    char calls[256];      // a letter for each call that succeeded
-    char linked[512];     // what was linked last
-} faults = {.left = -1, .error = EIO};
+    int tmpfile_error;  // as on a file system that knows no nameless files
+    bool has_no_links;  // nor hard links
+    bool is_endless;    // one that fails goes on failing
+    const char *only;   // the letters of the calls that count
+    long left;          // calls until one fails; negative: none does
+    int error;          // what that one fails with
+    long hurry;         // seconds by which the clock goes faster with a look
+    uintptr_t place;    // of large reservations; 0: where the system wants
+    char failed;        // the letter of the call that failed
+    char calls[256];    // a letter for each call that succeeded
+    char linked[512];   // what was linked last
+} faults = {.only = CALLS_THAT_WRITE, .left = -1, .error = EIO};
 
 static inline void
 faults_reset(void)
 {
     memset(&faults, 0, sizeof(faults));
+    faults.only = CALLS_THAT_WRITE;
     faults.left = -1;
     faults.error = EIO;
+}
+
+static inline void
+fail_only(const char *letters, long left, int error)
+{
+    faults_reset();
+    faults.only = letters;
+    faults.left = left;
+    faults.error = error;
 }
 
 /* Whether this call must fail; notes its letter. */
 static inline bool
 fault_is_due(char letter)
 {
+    if (strchr(faults.only, letter) == NULL) {
+        return false;
+    }
     if (faults.left == 0) {
-        faults.left = -1;
+        faults.left = faults.is_endless ? 0 : -1;
         faults.failed = letter;
         return true;
     }
@@ -73,8 +101,8 @@ open(const char *path, int flags, ...)
                       ? (mode_t)va_arg(rest, unsigned)
                       : 0;
     va_end(rest);
-    if (faults.has_no_tmpfile && (flags & O_TMPFILE) == O_TMPFILE) {
-        return fail_with(EOPNOTSUPP);
+    if (faults.tmpfile_error != 0 && (flags & O_TMPFILE) == O_TMPFILE) {
+        return fail_with(faults.tmpfile_error);
     }
     if (fault_is_due('o')) {
         return fail_with(faults.error);
@@ -151,6 +179,162 @@ rename(const char *from, const char *to)
 {
     return fault_is_due('R') ? fail_with(faults.error)
                              : renameat(AT_FDCWD, from, AT_FDCWD, to);
+}
+
+int
+unlink(const char *path)
+{
+    return fault_is_due('u') ? fail_with(faults.error)
+                             : unlinkat(AT_FDCWD, path, 0);
+}
+
+/* ---- files and locks ---------------------------------------------------- */
+
+int
+fstat(int descriptor, struct stat *file)
+{
+    return fault_is_due('s') ? fail_with(faults.error)
+                             : fstatat(descriptor, "", file, AT_EMPTY_PATH);
+}
+
+/* An error of 0 means: it succeeds, and is a file of another device. */
+int
+lstat(const char *path, struct stat *file)
+{
+    bool is_due = fault_is_due('t');
+    if (is_due && faults.error != 0) {
+        return fail_with(faults.error);
+    }
+    int result = fstatat(AT_FDCWD, path, file, AT_SYMLINK_NOFOLLOW);
+    file->st_dev += is_due;
+    return result;
+}
+
+int
+fcntl(int descriptor, int command, ...)
+{
+    va_list rest;
+    va_start(rest, command);
+    void *argument = va_arg(rest, void *);
+    va_end(rest);
+    return fault_is_due('k')
+               ? fail_with(faults.error)
+               : (int)syscall(SYS_fcntl, descriptor, command, argument);
+}
+
+int
+statvfs(const char *path, struct statvfs *space)
+{
+    return fault_is_due('v') ? fail_with(faults.error)
+                             : statvfs64(path, (struct statvfs64 *)space);
+}
+
+/* ---- memory ------------------------------------------------------------- */
+
+/* How much the program has mapped with the two below. */
+static long mapped_pages;
+
+static inline long
+pages_of(size_t size)
+{
+    return (long)((size + 4095) / 4096);
+}
+
+void *
+mmap(void *address, size_t size, int protection, int flags, int descriptor,
+     off_t offset)
+{
+    if (fault_is_due('p')) {
+        errno = faults.error;
+        return MAP_FAILED;
+    }
+    if (descriptor < 0 && faults.place != 0) {
+        address = (void *)faults.place;  // NOLINT(performance-no-int-to-ptr)
+    }
+    void *bytes = (void *)syscall(SYS_mmap, address, size, protection, flags,
+                                  descriptor, offset);
+    if (bytes != MAP_FAILED && (flags & MAP_FIXED) == 0) {
+        mapped_pages += pages_of(size);
+    }
+    return bytes;
+}
+
+int
+munmap(void *address, size_t size)
+{
+    mapped_pages -= pages_of(size);
+    return (int)syscall(SYS_munmap, address, size);
+}
+
+int
+madvise(void *address, size_t size, int advice)
+{
+    return fault_is_due('d')
+               ? fail_with(faults.error)
+               : (int)syscall(SYS_madvise, address, size, advice);
+}
+
+/* ---- the rest ----------------------------------------------------------- */
+
+ssize_t
+getrandom(void *bytes, size_t size, unsigned flags)
+{
+    return fault_is_due('g') ? fail_with(faults.error)
+                             : syscall(SYS_getrandom, bytes, size, flags);
+}
+
+DIR *
+opendir(const char *path)
+{
+    if (fault_is_due('O')) {
+        errno = faults.error;
+        return NULL;
+    }
+    int descriptor =
+        openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return descriptor < 0 ? NULL : fdopendir(descriptor);
+}
+
+struct dirent *
+readdir(DIR *directory)
+{
+    if (fault_is_due('N')) {
+        errno = faults.error;
+        return NULL;
+    }
+    return (struct dirent *)readdir64(directory);
+}
+
+int
+inotify_init1(int flags)
+{
+    return fault_is_due('i') ? fail_with(faults.error)
+                             : (int)syscall(SYS_inotify_init1, flags);
+}
+
+int
+inotify_add_watch(int descriptor, const char *path, uint32_t events)
+{
+    return fault_is_due('I')
+               ? fail_with(faults.error)
+               : (int)syscall(SYS_inotify_add_watch, descriptor, path, events);
+}
+
+ssize_t
+read(int descriptor, void *bytes, size_t size)
+{
+    return fault_is_due('e') ? fail_with(faults.error)
+                             : syscall(SYS_read, descriptor, bytes, size);
+}
+
+int
+clock_gettime(clockid_t clock, struct timespec *time)
+{
+    static long ahead;
+    int result = (int)syscall(SYS_clock_gettime, clock, time);
+    ahead += faults.hurry;
+    time->tv_sec += ahead;
+    return result;
 }
 
 #endif

@@ -20,7 +20,7 @@ test_draft_gets_a_temporary_name_where_there_must_be_one(void)
     const char *path = scratch_path("map");
     struct draft draft;
     faults_reset();
-    faults.has_no_tmpfile = true;
+    faults.tmpfile_error = EOPNOTSUPP;
     CHECK_STATUS(draft_create(&draft, path, 3000000, &UNFORCED), STATUS_OK);
     CHECK(draft.temporary != NULL);
     CHECK(strncmp(draft.temporary, path, strlen(path)) == 0);
@@ -41,7 +41,7 @@ test_publishing_needs_no_nameless_files(void)
 {
     const char *path = scratch_path("map");
     faults_reset();
-    faults.has_no_tmpfile = true;
+    faults.tmpfile_error = EOPNOTSUPP;
     CHECK_STATUS(publish_number_on(path, &UNFORCED, 1), STATUS_OK);
     CHECK_EQUAL(scratch_file_count(), 1);
     CHECK_EQUAL(stat_of(path).st_nlink, 1);
@@ -64,7 +64,7 @@ test_named_draft_without_memory_leaves_nothing(void)
 {
     struct draft draft;
     faults_reset();
-    faults.has_no_tmpfile = true;
+    faults.tmpfile_error = EOPNOTSUPP;
     memory_fail_after(0, false);
     CHECK_STATUS(draft_create(&draft, scratch_path("map"), 64, &UNFORCED),
                  STATUS_NO_MEMORY);
@@ -79,7 +79,8 @@ test_file_system_without_links_is_an_error_and_leaves_nothing(void)
 {
     const char *path = scratch_path("map");
     faults_reset();
-    faults.has_no_tmpfile = faults.has_no_links = true;
+    faults.tmpfile_error = EOPNOTSUPP;
+    faults.has_no_links = true;
     CHECK_STATUS(publish_number_on(path, &UNFORCED, 1), STATUS_SYSTEM);
     CHECK_EQUAL(errno, EPERM);
     CHECK_EQUAL(scratch_file_count(), 0);
@@ -93,7 +94,7 @@ test_named_draft_survives_being_closed_by_a_forked_child(void)
     const char *path = scratch_path("map");
     struct draft draft;
     faults_reset();
-    faults.has_no_tmpfile = true;
+    faults.tmpfile_error = EOPNOTSUPP;
     struct image image = image_of_entries(NULL, 0, TREE);
     struct snapshot_header header = *image_header(&image);
     CHECK_STATUS(draft_create(&draft, path, image.size, &UNFORCED), STATUS_OK);
@@ -196,7 +197,7 @@ fail_each_call(const struct draft_terms *terms, bool has_no_tmpfile)
         CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
         struct segment old = open_segment(path);
         int descriptors = count_descriptors();
-        faults.has_no_tmpfile = has_no_tmpfile;
+        faults.tmpfile_error = has_no_tmpfile ? EOPNOTSUPP : 0;
         faults.left = left;
         enum status status = publish_number_on(path, terms, 2);
         int error = errno;

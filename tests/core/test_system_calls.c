@@ -1,0 +1,540 @@
+/* tests/core/test_system_calls.c
+ *
+ * Each call of the system that opening, publishing, updating, removing,
+ * listing or watching makes fails once: that is an error with the errno of
+ * the call, or it does not matter; and nothing is left open or mapped.
+ *
+ * Not here: what of a saved file reaches the disk when; see
+ * test_segment_faults.c.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "core/faults.h"
+
+#include "core/check.h"
+#include "core/files.h"
+#include "core/segment.h"
+
+enum { PAGE = 4096, LARGE = 3 << 20 };
+
+static const char ALL_CALLS[] = "oamwrsktpdLRg";
+
+/* A map of so many bytes, or a few more, that are all the same. */
+static enum status
+publish_large(const char *path, const struct draft_terms *terms, size_t size,
+              int byte)
+{
+    struct image value = image_create(size);
+    memset(value.bytes, byte, size);
+    struct entry entry = {SLICE("number"), {{value.bytes, size}, VALUE_BYTES}};
+    struct snapshot_plan plan;
+    CHECK_STATUS(publish_plan(&plan, &entry, 1, TREE), STATUS_OK);
+    enum status status = publish_to_segment(&plan, path, terms);
+    image_destroy(&value);
+    return status;
+}
+
+static void
+check_large(const struct segment *segment, size_t size, int byte)
+{
+    struct snapshot view;
+    struct entry entry;
+    CHECK_STATUS(snapshot_open(&view, segment->bytes, segment->size),
+                 STATUS_OK);
+    CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
+    CHECK_STATUS(snapshot_at(&view, 0, &entry), STATUS_OK);
+    CHECK_EQUAL(entry.value.bytes.size, size);
+    CHECK_EQUAL(entry.value.bytes.bytes[size - 1], byte);
+}
+
+/* ---- opening ------------------------------------------------------------ */
+
+/* The letters of the calls, each of which failed once. */
+static const char *
+fail_each_call_of_opening(const char *path)
+{
+    static char failed[64];
+    for (long left = 0;; left++) {
+        struct segment segment = SEGMENT_EMPTY;
+        long pages = mapped_pages;
+        int descriptors = count_descriptors();
+        fail_only(ALL_CALLS, left, EIO);
+        enum status status = segment_open(&segment, path, STRICT, NULL);
+        int error = errno;
+        failed[left] = faults.failed;
+        faults_reset();
+        CHECK_EQUAL(count_descriptors(), descriptors);
+        if (failed[left] == 0) {
+            CHECK_STATUS(status, STATUS_OK);
+            segment_close(&segment);
+            CHECK_EQUAL(mapped_pages, pages);
+            return failed;
+        }
+        CHECK_STATUS(status, STATUS_SYSTEM);
+        CHECK_EQUAL(error, EIO);
+        CHECK(segment.bytes == NULL);
+        CHECK_EQUAL(mapped_pages, pages);
+    }
+}
+
+static void
+test_failure_of_any_call_while_opening_is_an_error(void)
+{
+    const char *path = scratch_path("map");
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    // The file, its kind and owner, its header, its pages.
+    CHECK_EQUAL(strcmp(fail_each_call_of_opening(path), "osrp"), 0);
+    CHECK_STATUS(publish_large(path, &FORCED, LARGE, 1), STATUS_OK);
+    // A large one is mapped to where room has been reserved.
+    CHECK_EQUAL(strcmp(fail_each_call_of_opening(path), "osrpp"), 0);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+static void
+test_interruption_of_any_call_while_opening_is_survived(void)
+{
+    const char *path = scratch_path("map");
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    for (long left = 0; left < 2; left++) {
+        fail_only("or", left, EINTR);
+        check_published(path, 1, 1);
+        CHECK(faults.failed != 0);
+    }
+    faults_reset();
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+/* Wherever the system has room for it. */
+static void
+test_large_map_begins_at_a_huge_page_and_takes_no_more_than_itself(void)
+{
+    static const size_t huge_page = 2 << 20;
+    static const size_t offsets[] = {0, PAGE, (2 << 20) - PAGE};
+    const char *path = scratch_path("map");
+    CHECK_STATUS(publish_large(path, &FORCED, LARGE, 7), STATUS_OK);
+    size_t room = 4 * huge_page;
+    for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
+        void *free_room =
+            mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        CHECK(free_room != MAP_FAILED);
+        uintptr_t place =
+            ((uintptr_t)free_room + huge_page - 1) / huge_page * huge_page;
+        CHECK_EQUAL(munmap(free_room, room), 0);
+        long pages = mapped_pages;
+        faults_reset();
+        faults.place = place + offsets[i];
+        struct segment segment = open_segment(path);
+        faults_reset();
+        uintptr_t expected = offsets[i] == 0 ? place : place + huge_page;
+        CHECK_EQUAL((uintptr_t)segment.bytes, expected);
+        CHECK_EQUAL(mapped_pages - pages, pages_of(segment.size));
+        check_large(&segment, LARGE, 7);
+        segment_close(&segment);
+        CHECK_EQUAL(mapped_pages, pages);
+    }
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+/* ---- publishing, updating, removing -------------------------------------- */
+
+static const struct entry put = {SLICE("number"), {SLICE("2"), VALUE_STR}};
+
+static enum status
+publish_over(const char *path)
+{
+    struct snapshot_plan plan;
+    enum status status = publish_plan(&plan, &put, 1, TREE);
+    return status != STATUS_OK ? status
+                               : publish_to_segment(&plan, path, &FORCED);
+}
+
+static enum status
+update_over(const char *path)
+{
+    struct publish_update update = {
+        .changes = {.puts = &put, .put_count = 1},
+        .label = SLICE(""),
+    };
+    return publish_update(&update, path);
+}
+
+/* A map that is marked may still have its name. */
+static void
+check_found(const char *path, int number)
+{
+    struct segment segment = open_segment(path);
+    CHECK_EQUAL(number_in(&segment), number);
+    segment_close(&segment);
+}
+
+/* Fails each call of `run` on map 1, until one succeeds: those that `matter`,
+ * by their place, are errors, and the old map stays; the others come when the
+ * new one has the name, and change nothing. */
+static void
+fail_each_call(enum status (*run)(const char *path), const char *matter,
+               const char *others)
+{
+    const char *path = scratch_path("map");
+    char expected[64];
+    snprintf(expected, sizeof(expected), "%s%s", matter, others);
+    for (size_t left = 0; left <= strlen(expected); left++) {
+        faults_reset();
+        CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+        struct segment old = open_segment(path);
+        long pages = mapped_pages;
+        int descriptors = count_descriptors();
+        fail_only(ALL_CALLS, (long)left, EIO);
+        errno = 0;
+        enum status status = run(path);
+        int error = errno;
+        char letter = faults.failed;
+        faults_reset();
+        CHECK_EQUAL(letter, expected[left]);
+        CHECK_EQUAL(count_descriptors(), descriptors);
+        CHECK_EQUAL(memory_outstanding(), 0);
+        CHECK_EQUAL(mapped_pages, pages);
+        CHECK_EQUAL(scratch_file_count(), 1);
+        CHECK_EQUAL(number_in(&old), 1);
+        bool is_error = left < strlen(matter);
+        CHECK_STATUS(status, is_error ? STATUS_SYSTEM : STATUS_OK);
+        CHECK(!is_error || error == EIO);
+        CHECK_EQUAL(segment_is_superseded(&old), !is_error || letter == 'R');
+        segment_close(&old);
+        check_found(path, is_error ? 1 : 2);
+        CHECK_STATUS(segment_remove(path), STATUS_OK);
+    }
+}
+
+static void
+test_failure_of_any_call_of_a_publication_is_an_error_or_is_none(void)
+{
+    // Who it is; draft: open, reserve, mode, contents, header; holder: open,
+    // kind and owner, lock, name, header, pages, none for children; header,
+    // link, rename. Then the holder and the draft are let go.
+    fail_each_call(publish_over, "goamwwosktrpdwLR", "kpdpd");
+}
+
+static void
+test_failure_of_any_call_of_an_update_is_an_error_or_is_none(void)
+{
+    fail_each_call(update_over, "osktrpdsrpdgoamwwwLR", "pdkpd");
+}
+
+static void
+test_failure_of_any_call_of_a_removal_is_an_error_or_is_none(void)
+{
+    static const char letters[] = "osktrpdu";
+    const char *path = scratch_path("map");
+    for (size_t left = 0; left < strlen(letters); left++) {
+        CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+        struct segment old = open_segment(path);
+        long pages = mapped_pages;
+        int descriptors = count_descriptors();
+        // Of the two files that are unlinked the first is only a leftover.
+        fail_only("osktrpdu", (long)left + (letters[left] == 'u'), EIO);
+        enum status status = segment_remove(path);
+        int error = errno;
+        char letter = faults.failed;
+        faults_reset();
+        CHECK_EQUAL(letter, letters[left]);
+        CHECK_STATUS(status, STATUS_SYSTEM);
+        CHECK_EQUAL(error, EIO);
+        CHECK_EQUAL(count_descriptors(), descriptors);
+        CHECK_EQUAL(mapped_pages, pages);
+        CHECK_EQUAL(segment_is_superseded(&old), letter == 'u');
+        segment_close(&old);
+        check_found(path, 1);
+        CHECK_STATUS(segment_remove(path), STATUS_OK);
+        CHECK_EQUAL(scratch_file_count(), 0);
+    }
+}
+
+static void
+test_removal_succeeds_though_a_leftover_cannot_be_cleared(void)
+{
+    const char *path = scratch_path("map");
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    fail_only("u", 0, EPERM);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_EQUAL(faults.failed, 'u');
+    faults_reset();
+    CHECK_EQUAL(scratch_file_count(), 0);
+}
+
+/* Of space, of inodes, or of what a user may have of them. */
+static void
+test_want_of_space_has_a_status_of_its_own(void)
+{
+    static const int errors[] = {ENOSPC, EDQUOT};
+    static const char *const calls[] = {"o", "a", "w", "L", "R"};
+    const char *path = scratch_path("map");
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    for (int i = 0; i < 2; i++) {
+        for (int j = 0; j < 5; j++) {
+            fail_only(calls[j], 0, errors[i]);
+            CHECK_STATUS(publish_over(path), STATUS_NO_SPACE);
+            CHECK_EQUAL(errno, errors[i]);
+            CHECK_EQUAL(faults.failed, *calls[j]);
+            faults_reset();
+            CHECK_EQUAL(scratch_file_count(), 1);
+        }
+    }
+    check_found(path, 1);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+static void
+test_space_of_what_does_not_tell_is_none(void)
+{
+    const char *path = scratch_path("map");
+    CHECK(segment_space(path) > 0);
+    fail_only("v", 0, EACCES);
+    CHECK_EQUAL(segment_space(path), 0);
+    faults_reset();
+}
+
+/* ---- locking ------------------------------------------------------------- */
+
+static void
+test_lock_that_is_held_or_interrupted_is_tried_again(void)
+{
+    static const int errors[] = {EAGAIN, EACCES, EINTR};
+    const char *path = scratch_path("map");
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    for (int i = 0; i < 3; i++) {
+        fail_only("k", 0, errors[i]);
+        CHECK_STATUS(publish_over(path), STATUS_OK);
+        CHECK_EQUAL(faults.failed, 'k');
+        faults_reset();
+    }
+    check_published(path, 2, 4);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+static void
+test_file_system_without_locks_is_an_error(void)
+{
+    const char *path = scratch_path("map");
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    fail_only("k", 0, ENOLCK);
+    CHECK_STATUS(publish_over(path), STATUS_SYSTEM);
+    CHECK_EQUAL(errno, ENOLCK);
+    faults_reset();
+    check_published(path, 1, 1);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+/* It went, or another one came, between opening the file and locking it; on
+ * another device a file may have the same number. */
+static void
+test_name_that_moved_on_meanwhile_is_looked_up_again(void)
+{
+    static const int errors[] = {ENOENT, 0};
+    const char *path = scratch_path("map");
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    for (int i = 0; i < 2; i++) {
+        int descriptors = count_descriptors();
+        fail_only("t", 0, errors[i]);
+        struct holder holder;
+        CHECK_STATUS(holder_lock(&holder, path), STATUS_OK);
+        CHECK_EQUAL(faults.failed, 't');
+        CHECK_EQUAL(holder.generation, 1);
+        holder_close(&holder);
+        faults_reset();
+        CHECK_EQUAL(count_descriptors(), descriptors);
+    }
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+/* Each time the name is free, and when it is to be taken it is not. */
+static void
+test_patience_with_those_who_are_always_faster_ends(void)
+{
+    const char *path = scratch_path("map");
+    fail_only("L", 0, EEXIST);
+    faults.is_endless = true;
+    faults.hurry = 1;
+    CHECK_STATUS(publish_over(path), STATUS_LOCK_TIMEOUT);
+    faults_reset();
+    CHECK_EQUAL(scratch_file_count(), 0);
+}
+
+/* ---- temporary names ------------------------------------------------------ */
+
+static void
+test_squatted_temporary_name_without_another_is_an_error(void)
+{
+    const char *path = scratch_path("map");
+    const char *squatter = scratch_path("map~");
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    CHECK_EQUAL(mkdir(squatter, 0700), 0);
+    // The unique id comes first; then the digits, and their link.
+    fail_only("g", 1, EIO);
+    CHECK_STATUS(publish_over(path), STATUS_SYSTEM);
+    CHECK_EQUAL(errno, EIO);
+    fail_only("L", 1, EIO);
+    CHECK_STATUS(publish_over(path), STATUS_SYSTEM);
+    CHECK_EQUAL(errno, EIO);
+    CHECK_EQUAL(faults.failed, 'L');
+    faults_reset();
+    CHECK_EQUAL(scratch_file_count(), 2);
+    check_published(path, 1, 1);
+    CHECK_EQUAL(rmdir(squatter), 0);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+static void
+test_named_draft_without_a_random_name_is_an_error(void)
+{
+    struct draft draft;
+    fail_only("g", 0, ENOSYS);
+    faults.tmpfile_error = EOPNOTSUPP;
+    CHECK_STATUS(draft_create(&draft, scratch_path("map"), 64, &UNFORCED),
+                 STATUS_SYSTEM);
+    CHECK_EQUAL(errno, ENOSYS);
+    faults_reset();
+    CHECK(draft.temporary == NULL);
+    CHECK_EQUAL(scratch_file_count(), 0);
+    draft_close(&draft);
+}
+
+static void
+test_interrupted_random_bytes_are_asked_for_again(void)
+{
+    unsigned char id[16];
+    fail_only("g", 0, EINTR);
+    CHECK_STATUS(segment_unique_id(id), STATUS_OK);
+    CHECK_EQUAL(faults.failed, 'g');
+    faults_reset();
+}
+
+/* ---- huge pages ----------------------------------------------------------- */
+
+/* They are a wish: what comes of it depends on the system. */
+static void
+test_map_that_asks_for_huge_pages_is_whole_with_and_without_them(void)
+{
+    static const char *const failing[] = {"", "p", "d"};
+    struct draft_terms terms = FORCED;
+    const char *path = scratch_path("map");
+    terms.huge_pages = true;
+    for (int i = 0; i < 3; i++) {
+        long pages = mapped_pages;
+        fail_only(failing[i], 0, ENOMEM);
+        CHECK_STATUS(publish_large(path, &terms, LARGE, i), STATUS_OK);
+        CHECK_EQUAL(faults.failed, *failing[i]);
+        faults_reset();
+        CHECK_EQUAL(mapped_pages, pages);
+        struct segment segment = open_segment(path);
+        check_large(&segment, LARGE, i);
+        segment_close(&segment);
+    }
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+static void
+test_map_that_could_not_be_written_gets_no_huge_pages(void)
+{
+    struct draft_terms terms = FORCED;
+    const char *path = scratch_path("map");
+    terms.huge_pages = true;
+    fail_only("w", 0, ENOSPC);
+    CHECK_STATUS(publish_large(path, &terms, LARGE, 1), STATUS_NO_SPACE);
+    faults_reset();
+    CHECK_EQUAL(scratch_file_count(), 0);
+}
+
+/* ---- listing and watching -------------------------------------------------- */
+
+static void
+test_names_that_cannot_be_read_are_an_error(void)
+{
+    struct segment_names *names = NULL;
+    struct slice name;
+    int descriptors = count_descriptors();
+    fail_only("O", 0, EMFILE);
+    CHECK_STATUS(segment_names_open(&names), STATUS_SYSTEM);
+    CHECK_EQUAL(errno, EMFILE);
+    CHECK(names == NULL);
+
+    fail_only("O", 0, EINTR);
+    CHECK_STATUS(segment_names_open(&names), STATUS_OK);
+    fail_only("N", 0, EIO);
+    CHECK_STATUS(segment_names_next(names, &name), STATUS_SYSTEM);
+    CHECK_EQUAL(errno, EIO);
+    CHECK(name.bytes == NULL);
+    faults_reset();
+    segment_names_close(names);
+    CHECK_EQUAL(count_descriptors(), descriptors);
+}
+
+static void
+test_watch_that_cannot_be_opened_is_an_error(void)
+{
+    int descriptor;
+    int descriptors = count_descriptors();
+    fail_only("i", 0, EMFILE);
+    CHECK_STATUS(segment_watch_open(&descriptor), STATUS_SYSTEM);
+    CHECK_EQUAL(errno, EMFILE);
+    fail_only("I", 0, ENOSPC);
+    CHECK_STATUS(segment_watch_open(&descriptor), STATUS_SYSTEM);
+    CHECK_EQUAL(errno, ENOSPC);
+    faults_reset();
+    CHECK_EQUAL(count_descriptors(), descriptors);
+}
+
+static void
+test_watch_goes_on_after_a_signal_and_has_nothing_after_an_error(void)
+{
+    struct segment_watch watch;
+    struct slice name;
+    int descriptor;
+    CHECK_STATUS(segment_watch_open(&descriptor), STATUS_OK);
+    fail_only("e", 0, EIO);
+    CHECK(!segment_watch_read(&watch, descriptor));
+    CHECK_EQUAL(faults.failed, 'e');
+    CHECK(!segment_watch_next(&watch, &name));
+
+    char file[SEGMENT_PATH_SIZE];
+    CHECK_STATUS(segment_path(SLICE("sharedmap-test-watch"), file), STATUS_OK);
+    faults_reset();
+    write_file(file, "x", 1);
+    fail_only("e", 0, EINTR);
+    CHECK(segment_watch_read(&watch, descriptor));
+    CHECK_EQUAL(faults.failed, 'e');
+    faults_reset();
+    CHECK_EQUAL(unlink(file), 0);
+    segment_watch_close(descriptor);
+}
+
+static const struct test tests[] = {
+    TEST(test_failure_of_any_call_while_opening_is_an_error),
+    TEST(test_interruption_of_any_call_while_opening_is_survived),
+    TEST(test_large_map_begins_at_a_huge_page_and_takes_no_more_than_itself),
+    TEST(test_failure_of_any_call_of_a_publication_is_an_error_or_is_none),
+    TEST(test_failure_of_any_call_of_an_update_is_an_error_or_is_none),
+    TEST(test_failure_of_any_call_of_a_removal_is_an_error_or_is_none),
+    TEST(test_removal_succeeds_though_a_leftover_cannot_be_cleared),
+    TEST(test_want_of_space_has_a_status_of_its_own),
+    TEST(test_space_of_what_does_not_tell_is_none),
+    TEST(test_lock_that_is_held_or_interrupted_is_tried_again),
+    TEST(test_file_system_without_locks_is_an_error),
+    TEST(test_name_that_moved_on_meanwhile_is_looked_up_again),
+    TEST(test_patience_with_those_who_are_always_faster_ends),
+    TEST(test_squatted_temporary_name_without_another_is_an_error),
+    TEST(test_named_draft_without_a_random_name_is_an_error),
+    TEST(test_interrupted_random_bytes_are_asked_for_again),
+    TEST(test_map_that_asks_for_huge_pages_is_whole_with_and_without_them),
+    TEST(test_map_that_could_not_be_written_gets_no_huge_pages),
+    TEST(test_names_that_cannot_be_read_are_an_error),
+    TEST(test_watch_that_cannot_be_opened_is_an_error),
+    TEST(test_watch_goes_on_after_a_signal_and_has_nothing_after_an_error),
+};
+
+int
+main(int count, char **words)
+{
+    scratch_create();
+    return RUN_TESTS(tests, count, words);
+}
