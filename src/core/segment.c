@@ -119,9 +119,8 @@ system_map(int descriptor, uint64_t size)
     if (aligned > start) {
         munmap(start, (size_t)(aligned - start));
     }
-    if (end < start + reserved) {
-        munmap(end, (size_t)(start + reserved - end));
-    }
+    // At least a byte: both roundings skip less than a huge page together.
+    munmap(end, (size_t)(start + reserved - end));
     return bytes;
 }
 
@@ -281,15 +280,16 @@ bool
 system_directory(const char *path, char directory[SEGMENT_DIRECTORY_SIZE])
 {
     const char *slash = strrchr(path, '/');
+    if (strlen(path) >= SEGMENT_DIRECTORY_SIZE) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
     if (slash == NULL) {
         memcpy(directory, ".", 2);
         return true;
     }
     // The root directory keeps its slash.
     size_t size = slash == path ? 1 : (size_t)(slash - path);
-    if (size >= SEGMENT_DIRECTORY_SIZE) {
-        return false;
-    }
     memcpy(directory, path, size);
     directory[size] = '\0';
     return true;

@@ -93,10 +93,7 @@ static enum status
 open_draft(struct draft *draft, const char *path)
 {
     char directory[SEGMENT_DIRECTORY_SIZE];
-    if (strlen(path) >= SEGMENT_DIRECTORY_SIZE
-        || !system_directory(path, directory))
-    {
-        errno = ENAMETOOLONG;
+    if (!system_directory(path, directory)) {
         return STATUS_SYSTEM;
     }
     if (unforked_open(&draft->file, directory, O_TMPFILE | O_RDWR)) {

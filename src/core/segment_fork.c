@@ -67,9 +67,6 @@ unforked_map(const struct unforked *file, size_t size, int protection)
 void
 unforked_close(struct unforked *file)
 {
-    if (file->descriptor < 0) {
-        return;
-    }
     // Until it is closed it must be listed, and nobody may fork in between.
     fork_list_lock();
     (void)fork_list_remove(&file->listener);

@@ -294,8 +294,8 @@ sync_directory(const char *path)
 {
     char directory[SEGMENT_DIRECTORY_SIZE];
     int descriptor;
+    // Untested: link() or rename() has refused a path that is as long.
     if (!system_directory(path, directory)) {
-        errno = ENAMETOOLONG;
         return STATUS_SYSTEM;
     }
     enum status status =

@@ -40,12 +40,13 @@ unforked_open(struct unforked *file, const char *path, int flags);
 void *
 unforked_map(const struct unforked *file, size_t size, int protection);
 
-/* Accepts one that is not open. Leaves errno alone. No fork happens meanwhile;
- * who may be the last to have a large file uses the second, which takes two
- * more calls. */
+/* Leaves errno alone. No fork happens meanwhile. */
 void
 unforked_close(struct unforked *file);
 
+/* The same for who may be the last to have a large file: two calls more, and
+ * forks do not wait for its memory to be freed. Accepts one that is not open,
+ * like what a child has of its parent's. */
 void
 unforked_close_last(struct unforked *file);
 
@@ -102,7 +103,8 @@ system_wake(_Atomic uint32_t *word);
 enum status
 system_read_header(int descriptor, struct snapshot_header *header);
 
-/* Fills the directory part of a path; false when it is too long. */
+/* Fills the directory part of a path; false with errno when that path is
+ * longer than any path can be. */
 bool
 system_directory(const char *path, char directory[SEGMENT_DIRECTORY_SIZE]);
 
