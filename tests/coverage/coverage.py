@@ -7,10 +7,11 @@ DIRECTORY, src/core if not told otherwise, a line says how many of its branches 
 it is each branch that was not, unless a comment beside the code tells the reason:
 
     // Untested: only memory that is used up makes this fail.
+    // Rarely tested: another thread has to write at this very moment.
 
 Such a comment speaks for the statement that it ends or that follows it, up to a semicolon, a brace
-or a colon at the end of a line. One that speaks for a statement all of whose branches are taken is
-out of date, and so is told of, too. Either makes the exit status 1.
+or a colon at the end of a line. The first kind is out of date where all branches of that statement
+are taken; then it is told of, too. What is told of makes the exit status 1.
 """
 
 import argparse
@@ -23,7 +24,7 @@ import subprocess
 import sys
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-MARK = re.compile(r"// Untested: \w")
+MARK = re.compile(r"// (Untested|Rarely tested): \w")
 
 
 def count_branches(objects, sources):
@@ -51,24 +52,27 @@ def count_branches(objects, sources):
 
 
 def explained_lines(text):
-    """{line: line of the comment that speaks for it}."""
-    explained = {}
+    """{line: line of the comment that speaks for it}, and those that need not be right."""
+    explained, lenient = {}, set()
     comment = None
     for number, line in enumerate(text.splitlines(), 1):
         code = line.partition("//")[0].strip()
-        if MARK.search(line):
+        mark = MARK.search(line)
+        if mark:
             comment = number
+            if mark[1] == "Rarely tested":
+                lenient.add(number)
         if comment is not None and code:
             explained[number] = comment
             if code[-1] in ";{}:":
                 comment = None
-    return explained
+    return explained, lenient
 
 
 def report(path, counts):
     """(branches, those taken, those not taken but explained, lines that tell what is wrong)."""
-    explained = explained_lines(path.read_text())
-    out_of_date = set(explained.values())
+    explained, lenient = explained_lines(path.read_text())
+    out_of_date = set(explained.values()) - lenient
     wrong = []
     taken = excused = 0
     for line, branches in sorted(counts.items()):
