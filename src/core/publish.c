@@ -108,6 +108,8 @@ update_segment(struct holder *holder, const struct segment *segment,
 {
     struct snapshot view;
     enum status status = snapshot_open(&view, segment->bytes, segment->size);
+    // Untested: who mapped it has checked the same header, so that it would
+    // have to change meanwhile not to be OK.
     if (status == STATUS_OK) {
         // Damage must not be published again with a checksum that fits it.
         status = snapshot_verify_checksum(&view);

@@ -214,6 +214,8 @@ find_by_order(const struct snapshot *view, struct slice key,
     }
     if (index < view->entry_count) {
         status = snapshot_at(view, index, entry);
+        // Rarely tested: the search has read this entry, so its bytes must
+        // have changed meanwhile.
         if (status != STATUS_OK) {
             return status;
         }
@@ -381,6 +383,7 @@ snapshot_find(const struct snapshot *view, struct slice key,
 static bool
 value_fits_its_type(const struct value *value)
 {
+    // Untested: a record of another type has been refused by snapshot_at().
     switch (value->type) {
     case VALUE_NONE:
         return value->bytes.size == 0;
@@ -452,6 +455,8 @@ verify_node(const struct snapshot *view, unsigned level, uint64_t number)
         index = order_first_entry(level, number, child, count);
         enum status status =
             snapshot_at(view, index < count ? index : count - 1, &entry);
+        // Rarely tested: each record could be read a moment ago, so its bytes
+        // must have changed meanwhile.
         if (status != STATUS_OK) {
             return status;
         }
