@@ -42,9 +42,12 @@ static struct {
     int error;          // what that one fails with
     long hurry;         // seconds by which the clock goes faster with a look
     uintptr_t place;    // of large reservations; 0: where the system wants
-    char failed;        // the letter of the call that failed
-    char calls[256];    // a letter for each call that succeeded
-    char linked[512];   // what was linked last
+    bool is_masked;     // files are of `owner`, and we are `user`
+    uid_t owner;
+    uid_t user;
+    char failed;       // the letter of the call that failed
+    char calls[256];   // a letter for each call that succeeded
+    char linked[512];  // what was linked last
 } faults = {.only = CALLS_THAT_WRITE, .left = -1, .error = EIO};
 
 static inline void
@@ -193,8 +196,20 @@ unlink(const char *path)
 int
 fstat(int descriptor, struct stat *file)
 {
-    return fault_is_due('s') ? fail_with(faults.error)
-                             : fstatat(descriptor, "", file, AT_EMPTY_PATH);
+    if (fault_is_due('s')) {
+        return fail_with(faults.error);
+    }
+    int result = fstatat(descriptor, "", file, AT_EMPTY_PATH);
+    if (faults.is_masked) {
+        file->st_uid = faults.owner;
+    }
+    return result;
+}
+
+uid_t
+geteuid(void)
+{
+    return faults.is_masked ? faults.user : (uid_t)syscall(SYS_geteuid);
 }
 
 /* An error of 0 means: it succeeds, and is a file of another device. */

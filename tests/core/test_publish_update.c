@@ -186,6 +186,33 @@ test_damaged_map_is_not_updated(void)
     }
 }
 
+/* Damage that a foreign program has sealed: it shows when it is read. */
+static void
+test_map_whose_records_lead_nowhere_is_not_updated(void)
+{
+    const char *path = scratch_path("map");
+    static const uint64_t references[] = {0, 5};
+    struct image image = image_by_hand(SLICE("\x00\x02"
+                                             "a"),
+                                       references, 2, 4, 0);
+    write_file(path, image.bytes, image.size);
+    CHECK_STATUS(status_of_open(path), STATUS_OK);
+    check_refused(path, STATUS_BAD_REFERENCE);
+    image_destroy(&image);
+    CHECK_EQUAL(unlink(path), 0);
+}
+
+static void
+test_more_changes_than_can_be_counted_are_no_memory(void)
+{
+    const char *path = scratch_path("map");
+    struct publish_update update = update_of(NULL, SIZE_MAX, NULL, 0);
+    publish_samples(path, HASH, 0600);
+    CHECK_STATUS(publish_update(&update, path), STATUS_NO_MEMORY);
+    CHECK_EQUAL(scratch_file_count(), 1);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
 static void
 test_what_is_no_map_is_not_updated(void)
 {
@@ -339,6 +366,8 @@ static const struct test tests[] = {
     TEST(test_map_may_become_empty_and_grow_again),
     TEST(test_update_of_an_absent_name_says_so),
     TEST(test_damaged_map_is_not_updated),
+    TEST(test_map_whose_records_lead_nowhere_is_not_updated),
+    TEST(test_more_changes_than_can_be_counted_are_no_memory),
     TEST(test_what_is_no_map_is_not_updated),
     TEST(test_label_that_is_too_long_changes_nothing),
     TEST(test_update_without_memory_changes_nothing),

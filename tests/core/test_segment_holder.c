@@ -50,6 +50,25 @@ test_holder_that_is_no_snapshot_has_nothing_to_say(void)
     CHECK_STATUS(segment_remove(path), STATUS_OK);
 }
 
+/* Who else may write may have cut it short when it is read. */
+static void
+test_holder_that_others_may_write_is_replaced_unread(void)
+{
+    const char *path = scratch_path("map");
+    struct holder holder;
+    struct segment segment = SEGMENT_EMPTY;
+    CHECK_STATUS(publish_number(path, false, 0620, 1), STATUS_OK);
+    CHECK_STATUS(holder_lock(&holder, path), STATUS_OK);
+    CHECK_EQUAL(holder.generation, 1);
+    CHECK(holder.header == NULL);
+    CHECK_STATUS(holder_map(&holder, &segment), STATUS_OTHERS_MAY_WRITE);
+    CHECK(segment.bytes == NULL);
+    holder_close(&holder);
+    CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
+    check_published(path, 2, 2);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
 static void
 test_holder_is_locked_until_it_is_closed(void)
 {
@@ -173,6 +192,22 @@ test_other_generation_is_stale_and_stays(void)
     CHECK_STATUS(segment_remove(path), STATUS_OK);
 }
 
+/* It has no generation, but it has the name. */
+static void
+test_nobody_expected_and_junk_there_is_taken(void)
+{
+    const char *path = scratch_path("map");
+    uint64_t generation;
+    write_file(path, "junk", 4);
+    CHECK_STATUS(publish_expecting(path, 0, 1, &generation),
+                 STATUS_NAME_TAKEN);
+    CHECK_EQUAL(stat_of(path).st_size, 4);
+    CHECK_EQUAL(scratch_file_count(), 1);
+    CHECK_STATUS(publish_expecting(path, 1, 1, &generation), STATUS_STALE);
+    CHECK_EQUAL(generation, 0);
+    CHECK_EQUAL(unlink(path), 0);
+}
+
 static void
 test_somebody_expected_and_nobody_there_is_stale(void)
 {
@@ -241,10 +276,12 @@ test_processes_that_expect_what_they_read_lose_no_step(void)
 static const struct test tests[] = {
     TEST(test_holder_knows_the_file_that_has_the_name),
     TEST(test_holder_that_is_no_snapshot_has_nothing_to_say),
+    TEST(test_holder_that_others_may_write_is_replaced_unread),
     TEST(test_holder_is_locked_until_it_is_closed),
     TEST(test_holder_is_mapped_and_replaced),
     TEST(test_expected_generation_is_replaced),
     TEST(test_other_generation_is_stale_and_stays),
+    TEST(test_nobody_expected_and_junk_there_is_taken),
     TEST(test_somebody_expected_and_nobody_there_is_stale),
     TEST(test_stale_plan_can_be_published_again),
     TEST(test_processes_that_expect_what_they_read_lose_no_step),

@@ -268,6 +268,25 @@ test_leftover_of_a_killed_publisher_is_cleared(void)
     CHECK_EQUAL(scratch_file_count(), 0);
 }
 
+/* A file name has 255 bytes, and a temporary name is one. */
+static void
+test_longest_file_name_gives_way_to_a_mark(void)
+{
+    char name[256];
+    memset(name, 'x', 255);
+    name[255] = '\0';
+    const char *path = scratch_path(name);
+    static const struct draft_terms *const terms[] = {&FORCED, &DURABLE};
+    for (int i = 0; i < 2; i++) {
+        CHECK_STATUS(publish_number_on(path, terms[i], 1), STATUS_OK);
+        CHECK_STATUS(publish_number_on(path, terms[i], 2), STATUS_OK);
+        check_published(path, 2, 2);
+        CHECK_EQUAL(scratch_file_count(), 1);
+        CHECK_STATUS(segment_remove(path), STATUS_OK);
+    }
+    CHECK_EQUAL(scratch_file_count(), 0);
+}
+
 static void
 test_squatted_temporary_name_is_avoided(void)
 {
@@ -298,6 +317,7 @@ static const struct test tests[] = {
     TEST(test_junk_is_replaced_only_by_force),
     TEST(test_snapshot_of_another_version_is_replaced_unwritten),
     TEST(test_leftover_of_a_killed_publisher_is_cleared),
+    TEST(test_longest_file_name_gives_way_to_a_mark),
     TEST(test_squatted_temporary_name_is_avoided),
 };
 

@@ -7,6 +7,7 @@
 #endif
 #include <poll.h>
 #include <pthread.h>
+#include <sys/inotify.h>
 
 #include "core/check.h"
 #include "core/files.h"
@@ -67,6 +68,24 @@ test_look_follows_links_where_the_rules_do(void)
     CHECK_STATUS(segment_look(&segment, link, STRICT), STATUS_OK);
     segment_close(&segment);
     CHECK_EQUAL(unlink(link), 0);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+/* On different devices two files may have the same number. */
+static void
+test_file_of_the_same_number_on_another_device_is_another(void)
+{
+    const char *path = scratch_path("map");
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    struct segment segment = open_segment(path);
+    struct segment elsewhere = segment;
+    elsewhere.device += 1;
+    CHECK_STATUS(segment_look(&segment, path, STRICT), STATUS_UNCHANGED);
+    CHECK_STATUS(segment_look(&elsewhere, path, STRICT), STATUS_OK);
+    struct segment opened = SEGMENT_EMPTY;
+    CHECK_STATUS(segment_open(&opened, path, STRICT, &elsewhere), STATUS_OK);
+    segment_close(&opened);
+    segment_close(&segment);
     CHECK_STATUS(segment_remove(path), STATUS_OK);
 }
 
@@ -354,6 +373,27 @@ test_watch_is_silent_about_other_files(void)
     segment_watch_close(descriptor);
 }
 
+/* As the system sends them of the directory itself. */
+static void
+test_event_without_a_name_is_nobodys(void)
+{
+    static struct segment_watch watch;
+    static const struct inotify_event events[] = {
+        {.mask = IN_IGNORED},
+        {.mask = IN_DELETE_SELF | IN_ISDIR},
+        {.mask = IN_Q_OVERFLOW},
+    };
+    struct slice name;
+    memcpy(watch.events, events, sizeof(events));
+    watch.size = 2 * sizeof(events[0]);
+    CHECK(!segment_watch_next(&watch, &name));
+    watch.at = 0;
+    watch.size = sizeof(events);
+    CHECK(segment_watch_next(&watch, &name));
+    CHECK_EQUAL(name.size, 0);
+    CHECK(!segment_watch_next(&watch, &name));
+}
+
 static void
 test_watch_that_lost_count_says_so(void)
 {
@@ -386,6 +426,7 @@ static const struct test tests[] = {
     TEST(test_look_tells_whether_the_name_moved_on),
     TEST(test_look_sees_what_the_mark_does_not_say),
     TEST(test_look_follows_links_where_the_rules_do),
+    TEST(test_file_of_the_same_number_on_another_device_is_another),
     TEST(test_known_segment_is_not_opened_again),
     TEST(test_publication_and_removal_wake_all_who_sleep),
     TEST(test_nobody_sleeps_on_what_is_superseded),
@@ -395,6 +436,7 @@ static const struct test tests[] = {
     TEST(test_clock_never_goes_back),
     TEST(test_watch_names_what_is_published_and_removed),
     TEST(test_watch_is_silent_about_other_files),
+    TEST(test_event_without_a_name_is_nobodys),
     TEST(test_watch_that_lost_count_says_so),
 };
 

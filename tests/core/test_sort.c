@@ -214,6 +214,53 @@ test_awkward_orders_are_sorted(void)
     }
 }
 
+enum { UNLUCKY_COUNT = 500 };  // fewer than are dealt by their digits
+
+/* A row in which the second smallest is the median of the first, the middle
+ * and the last, and so it is in what a division into below, equal and above
+ * leaves: each step of a quicksort gets rid of two. It is made from its end,
+ * two more with each step back. */
+static void
+fill_unlucky(uint32_t numbers[UNLUCKY_COUNT])
+{
+    static size_t places[UNLUCKY_COUNT];
+    static uint32_t above[UNLUCKY_COUNT];
+    for (size_t count = 2; count <= UNLUCKY_COUNT; count += 2) {
+        size_t middle = count / 2;
+        for (size_t i = 0; i < count; i++) {
+            places[i] = i;
+        }
+        // Where the division finds those that are above: the smallest is first
+        // and stays, each of the others changes places with the last one.
+        for (size_t at = 1, end = count; at < end;) {
+            size_t place = places[at];
+            if (place == middle) {
+                at += 1;
+                continue;
+            }
+            places[at] = places[--end];
+            places[end] = place;
+        }
+        memcpy(above, numbers, (count - 2) * sizeof(*above));
+        numbers[0] = (uint32_t)(UNLUCKY_COUNT - count);
+        numbers[middle] = numbers[0] + 1;
+        for (size_t i = 2; i < count; i++) {
+            numbers[places[i]] = above[i - 2];
+        }
+    }
+}
+
+static void
+test_unlucky_order_is_sorted(void)
+{
+    static uint32_t numbers[UNLUCKY_COUNT];
+    fill_unlucky(numbers);
+    for (size_t i = 0; i < UNLUCKY_COUNT; i++) {
+        add(&batch, numbers[i]);
+    }
+    check_sorted(&batch);
+}
+
 static void
 test_empty_keys_may_be_null(void)
 {
@@ -335,6 +382,7 @@ static const struct test tests[] = {
     TEST(test_random_batches_are_sorted),
     TEST(test_keys_that_begin_each_other_are_sorted),
     TEST(test_awkward_orders_are_sorted),
+    TEST(test_unlucky_order_is_sorted),
     TEST(test_empty_keys_may_be_null),
     TEST(test_large_batch_is_sorted),
     TEST(test_sorted_entries_stay_where_they_are),

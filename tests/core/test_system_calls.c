@@ -105,6 +105,51 @@ test_interruption_of_any_call_while_opening_is_survived(void)
     CHECK_STATUS(segment_remove(path), STATUS_OK);
 }
 
+/* For whoever runs this: files of other users are made by root in
+ * test_segment.c. */
+static void
+test_owner_is_believed_who_is_oneself_or_root_or_named(void)
+{
+    enum { ROOT = 0, ALICE = 41001, BOB = 41002 };
+    static const struct segment_rules named = {.has_owner = true,
+                                               .owner = ALICE};
+    static const struct {
+        uid_t user, owner;
+        enum status status, status_if_named;
+    } cases[] = {
+        {ROOT, ROOT, STATUS_OK, STATUS_OK},
+        {ROOT, ALICE, STATUS_FOREIGN_OWNER, STATUS_OK},
+        {ROOT, BOB, STATUS_FOREIGN_OWNER, STATUS_FOREIGN_OWNER},
+        {BOB, ROOT, STATUS_OK, STATUS_OK},
+        {BOB, ALICE, STATUS_FOREIGN_OWNER, STATUS_OK},
+        {BOB, BOB, STATUS_OK, STATUS_OK},
+        {ALICE, BOB, STATUS_FOREIGN_OWNER, STATUS_FOREIGN_OWNER},
+    };
+    const char *path = scratch_path("map");
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct segment segment = SEGMENT_EMPTY;
+        struct holder holder;
+        faults_reset();
+        faults.is_masked = true;
+        faults.user = cases[i].user;
+        faults.owner = cases[i].owner;
+        CHECK_STATUS(segment_open(&segment, path, STRICT, NULL),
+                     cases[i].status);
+        segment_close(&segment);
+        CHECK_STATUS(segment_open(&segment, path, named, NULL),
+                     cases[i].status_if_named);
+        segment_close(&segment);
+        // To replace it is for nobody else, not even for root.
+        CHECK_STATUS(holder_lock(&holder, path),
+                     cases[i].user == cases[i].owner ? STATUS_OK
+                                                     : STATUS_FOREIGN_OWNER);
+        holder_close(&holder);
+    }
+    faults_reset();
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
 /* Wherever the system has room for it. */
 static void
 test_large_map_begins_at_a_huge_page_and_takes_no_more_than_itself(void)
@@ -511,6 +556,7 @@ test_watch_goes_on_after_a_signal_and_has_nothing_after_an_error(void)
 static const struct test tests[] = {
     TEST(test_failure_of_any_call_while_opening_is_an_error),
     TEST(test_interruption_of_any_call_while_opening_is_survived),
+    TEST(test_owner_is_believed_who_is_oneself_or_root_or_named),
     TEST(test_large_map_begins_at_a_huge_page_and_takes_no_more_than_itself),
     TEST(test_failure_of_any_call_of_a_publication_is_an_error_or_is_none),
     TEST(test_failure_of_any_call_of_an_update_is_an_error_or_is_none),
