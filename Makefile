@@ -28,7 +28,7 @@ CHECKS   := -*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserv
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: help demo test test-core test-python stress threads machines faults hostile fuzz lint format warnings analyse \
-        coverage sanitize bench dist clean
+        coverage sanitize bench docs dist clean
 
 help:
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -96,6 +96,10 @@ $(VENV)/.bench: $(PACKAGE) | $(BIN)/python
 	rm -rf build/lib.* build/bdist.*
 	$(PIP) install --quiet '.[bench]' && touch $(VENV)/.installed $@
 
+$(VENV)/.docs: $(PACKAGE) | $(BIN)/python
+	rm -rf build/lib.* build/bdist.*
+	$(PIP) install --quiet '.[docs]' && touch $(VENV)/.installed $@
+
 $(VENV)/.lint: pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet '.[lint]' && touch $@
 
@@ -138,6 +142,11 @@ sanitize:  ## all tests again, with gcc's address and undefined-behaviour saniti
 	CC=gcc SHAREDMAP_DEBUG=1 SHAREDMAP_SANITIZE=address,undefined $(MAKE) VENV=.venvs/sanitize .venvs/sanitize/.test
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so.6)" \
 	    ASAN_OPTIONS=detect_leaks=0:handle_sigbus=0 PYTHONMALLOC=malloc .venvs/sanitize/bin/pytest -m 'not slow' $(SANITIZED) $(PYTEST_ARGS)
+
+# ---- write about it -----------------------------------------------------------------------------
+
+docs: $(VENV)/.docs  ## the site, in build/docs; every warning and every link that leads nowhere is an error
+	$(BIN)/sphinx-build -W --keep-going -q -E -b html -d build/doctrees docs build/docs
 
 # ---- be hostile to it -----------------------------------------------------------------------------
 

@@ -1,0 +1,39 @@
+"""The site: `make docs` builds it from the Markdown here into build/docs.
+
+Sphinx, because its Python domain makes every name of the API something that a page can link to and
+the build can check; MyST, because the pages stay Markdown for whoever reads them in the repository;
+Furo, because it brings everything along and asks no other host for scripts or fonts.
+"""
+
+import sys
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+project = "sharedmap"
+author = "The sharedmap authors"
+copyright = "The sharedmap authors, Apache-2.0"
+release = version_of("sharedmap")
+
+extensions = ["myst_parser", "_site.reference", "_site.links"]
+exclude_patterns = ["_site"]
+source_suffix = {".md": "markdown"}
+
+myst_enable_extensions = ["colon_fence"]
+# As code hosts name them, so that one link leads to the same place here and there.
+myst_heading_anchors = 4
+
+add_module_names = False
+python_maximum_signature_line_length = 100
+highlight_language = "text"
+pygments_style = "default"
+
+html_theme = "furo"
+html_title = f"sharedmap {release}"
+html_static_path = ["_site/static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+html_theme_options = {"navigation_with_keys": True, "footer_icons": []}
