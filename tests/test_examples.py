@@ -1,15 +1,15 @@
-"""The examples run, and the code of the guide does what the guide says."""
+"""The examples run, and the application of the guide answers as the guide says."""
 
-import re
 import subprocess
 import sys
 
+import pages
 import pytest
 from helpers import HANG, HERE, shm_files
 
 TOP = HERE.parent
 EXAMPLES = TOP / "examples"
-GUIDE = TOP / "docs/guide"
+GUIDE = TOP / "docs/guide/live-configuration.md"
 
 if not EXAMPLES.is_dir():
     pytest.skip(
@@ -39,46 +39,12 @@ def test_live_configuration_leaves_nothing_in_shared_memory():
     assert shm_files("example:settings") == before
 
 
-def blocks(guide, section=None):
-    text = (GUIDE / guide).read_text()
-    if section is not None:
-        text = text.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    return re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-
-
-CHECKED = """
-import sharedmap as _sharedmap
-try:
-    {code}
-    assert limit == 100 and greeting == "Hello" and version == 1
-    with _sharedmap.sharedmap(NAME) as _now:
-        assert dict(_now) == {{"limit": 40, "colour": "green", "new checkout": False}}, dict(_now)
-        assert _now.generation == 3
-    assert settings["limit"] == 40
-    import asyncio
-    async def _once():
-        await asyncio.wait_for(reload_in_a_task(), 0.2)
-    try:
-        asyncio.run(_once())
-    except (asyncio.TimeoutError, TimeoutError):
-        pass
-finally:
-    _sharedmap.remove(NAME)
-"""
-
-
-def test_code_of_the_live_configuration_guide_runs(name):
-    whole = "\n".join(blocks("live-configuration.md")).partition("def app(")[0]
-    whole = whole.rpartition("import sharedmap\n")[0].replace('"shop:settings"', "NAME")
-    code = f"NAME = {name!r}\n" + CHECKED.format(code=whole.replace("\n", "\n    "))
-    told = run(sys.executable, "-c", code)
-    assert "new settings: {'colour': 'green', 'limit': 40, 'new checkout': False}" in told
-
-
 def test_application_of_the_live_configuration_guide_answers_with_the_newest(name):
+    section = GUIDE.read_text().partition("\n## gunicorn\n")[2]
     app, configuration = (
-        block.replace('"shop:settings"', repr(name))
-        for block in blocks("live-configuration.md", "gunicorn")
+        block.text.replace('"shop:settings"', repr(name))
+        for block in pages.blocks(section)
+        if block.language == "python"
     )
     worker = {}
     exec(configuration, {})
