@@ -45,11 +45,13 @@ class Watcher:
         self.wrong = []
         self.reached = set()
 
-    def since_begin(self):
-        text = self.printed.getvalue()[self.begin :]
+    def as_shown(self, text):
         for used, shown in self.names.items():
             text = text.replace(used, shown)
-        return text.rstrip("\n")
+        return text
+
+    def since_begin(self):
+        return self.as_shown(self.printed.getvalue()[self.begin :].rstrip("\n"))
 
     def start(self):
         self.begin = len(self.printed.getvalue())
@@ -121,9 +123,12 @@ def comments_of(source):
 
 def run(source, first_line, space, names):
     """Runs the block in the namespace; what is wrong with it, as a list of sentences."""
-    behind, alone = comments_of(source)
     shift = first_line - 1
     page = space["_page"] = Watcher(names)
+    behind, alone = (
+        {line: page.as_shown(text) for line, text in comments.items()}
+        for comments in comments_of(source)
+    )
     instrument = Instrument({line: text for line, text in behind.items() if text})
     module = ast.parse(source)
     ends = [statement.end_lineno for statement in module.body]

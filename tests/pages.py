@@ -105,7 +105,7 @@ def renamed(block, others):
     text = block.text
     for name, other in others.items():
         word = re.escape(name)
-        text = re.sub(f"([\"']){word}\\1", lambda quoted, other=other: f'"{other}"', text)
+        text = re.sub(f"([\"']){word}\\1", rf"\g<1>{other}\g<1>", text)
         if block.language == "console":
             text = re.sub(rf"(?<![/\w.\"':-]){word}(?![\w.\"':])", other, text)
     return text
