@@ -27,8 +27,6 @@ myst_heading_anchors = 4
 
 add_module_names = False
 python_maximum_signature_line_length = 100
-# Whoever builds a part of the repository may have no page there.
-suppress_warnings = ["toc.empty_glob"]
 highlight_language = "text"
 pygments_style = "default"
 

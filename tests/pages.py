@@ -24,7 +24,7 @@ GENERATED = TOP / "docs/benchmarks"
 RUN = {"python", "console"}
 SHOWN = {"text", "toml", "ini", "yaml", "dockerfile", "json", "c"}
 
-COMMENT = re.compile(r"<!--(.*?)-->", re.DOTALL)
+COMMENT = re.compile(r"^ *<!--(.*?)-->", re.DOTALL | re.MULTILINE)
 FENCE = re.compile(r"^( *)(`{3,}|:{3,})([^`\n]*)\n(.*?)^\1\2 *$", re.DOTALL | re.MULTILINE)
 MARK = re.compile(r"<!-- (process|not run): ([^\n]+) -->\n\s*\Z")
 HIDDEN = re.compile(r"^<!-- run(?:: (\w+))?\n(.*?)^-->$", re.DOTALL | re.MULTILINE)

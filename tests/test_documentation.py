@@ -250,3 +250,42 @@ def test_reference_shows_numbers_and_types_as_they_are_written(stubs):
     assert "mapping: Mapping[str, object] | Iterable[tuple[str, object]]" in share
     every = str([stubs.public(module) for module in stubs.MODULES])
     assert not re.search(r"\b_(?:V|T|V_co|Mapping|Decode|Encode|Owner|Index|Range)\b", every)
+
+
+# ---- the picture -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def picture(monkeypatch):
+    monkeypatch.syspath_prepend(TOP / "docs")
+    from _site import picture
+
+    return picture
+
+
+DUE = "due: python docs/_site/picture.py"
+
+
+def test_picture_of_the_house_shows_what_is_included_today(picture):
+    assert picture.PICTURE.read_text() == picture.draw(), DUE
+
+
+def test_list_of_files_says_what_their_opening_comments_say(picture):
+    assert picture.PAGE.read_text() == picture.page(), DUE
+
+
+def test_picture_has_every_part_and_its_list_every_file(picture):
+    drawn = picture.draw()
+    for folder in picture.BANDS:
+        for part in picture.house.parts(folder):
+            assert f">{part}</text>" in drawn
+    listed = picture.listing()
+    files = [*picture.house.c_files("core"), *picture.house.c_files("binding")]
+    for file in files:
+        assert f"`{file.stem}." in listed or file.stem.endswith("_doc"), file
+
+
+def test_lines_that_follow_from_others_are_left_out(picture):
+    graph = {"top": {"middle", "ground"}, "middle": {"ground"}, "ground": set()}
+    assert picture.reduced(graph) == {"top": {"middle"}, "middle": {"ground"}, "ground": set()}
+    assert picture.above(graph) == {"top": 2, "middle": 1, "ground": 0}

@@ -1,43 +1,25 @@
 """The house of the sources: each file stands on the floors below it, blind to those above."""
 
-import pathlib
 import re
 
 import pytest
-
-SOURCES = pathlib.Path(__file__).parent.parent / "src"
+from house import (
+    COMMENT,
+    FLOORS,
+    SEEN_BY_BINDING,
+    SOURCES,
+    STRING,
+    c_files,
+    code,
+    floor_of,
+    other_includes,
+    own_includes,
+)
 
 if not (SOURCES / "core").is_dir():
     pytest.skip(
         "an installed package is tested, its sources are elsewhere", allow_module_level=True
     )
-
-# From the ground up. A file belongs to the floor that its name begins with, the longest of several.
-FLOORS = [
-    "status",
-    "memory",
-    "slab",
-    "fork_list",
-    "slice",
-    "load",
-    "arena",
-    "entry",
-    "hash",
-    "utf8",
-    "sort",
-    "rbtree_node",
-    "rbtree",
-    "snapshot_format",
-    "order_index",
-    "snapshot_header",
-    "hash_index",
-    "snapshot_writer",
-    "snapshot_reader",
-    "snapshot_search",
-    "merge",
-    "segment",
-    "publish",
-]
 
 # Floors that could see a lower one but must not: what they must not know of.
 TREE = {"rbtree_node", "rbtree"}
@@ -81,23 +63,6 @@ SYSTEM_CALLS_ELSEWHERE = {
         "pthread_once",
     },
     "memory.c": {"madvise"},
-}
-
-# The core's floors that Python objects may be made from. Layout and system are behind them.
-SEEN_BY_BINDING = {
-    "arena",
-    "entry",
-    "fork_list",
-    "load",
-    "memory",
-    "publish",
-    "rbtree",
-    "segment",
-    "slice",
-    "snapshot_reader",
-    "sort",
-    "status",
-    "utf8",
 }
 
 # Modules of the standard library that the binding may ask for, when they are first needed.
@@ -215,17 +180,6 @@ SYSTEM_CALLS = [
 
 MOST_LINES = 700
 
-COMMENT = r"/\*.*?\*/|//[^\n]*"
-STRING = r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\''
-COMMENT_OR_STRING = re.compile(f"{COMMENT}|{STRING}", re.DOTALL)
-
-
-def c_files(folder):
-    files = sorted([*(SOURCES / folder).glob("*.c"), *(SOURCES / folder).glob("*.h")])
-    assert files, f"no C files in src/{folder}"
-    return files
-
-
 CORE = c_files("core")
 BINDING = c_files("binding")
 
@@ -234,25 +188,6 @@ each_binding_file = pytest.mark.parametrize("file", BINDING, ids=lambda file: fi
 each_file = pytest.mark.parametrize(
     "file", CORE + BINDING, ids=lambda file: f"{file.parent.name}/{file.name}"
 )
-
-
-def code(file):
-    """The text without comments and without what stands in quotes."""
-    return COMMENT_OR_STRING.sub(" ", file.read_text())
-
-
-def own_includes(file):
-    return re.findall(r'^\s*#\s*include\s+"([^"]+)"', file.read_text(), re.MULTILINE)
-
-
-def other_includes(file):
-    return re.findall(r"^\s*#\s*include\s+<([^>]+)>", file.read_text(), re.MULTILINE)
-
-
-def floor_of(file_name):
-    stem = file_name.rsplit("/")[-1].split(".")[0]
-    floors = [floor for floor in FLOORS if stem == floor or stem.startswith(floor + "_")]
-    return max(floors, key=len, default=None)
 
 
 def calls(file):
