@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import machine, readme, report, shapes
+from . import machine, plots, readme, report, shapes
 from .contestants import READERS
 from .process import ROOT
 from .results import BUILDERS, Results, size_title
@@ -76,6 +76,7 @@ def arguments() -> argparse.Namespace:
     add("--repeats", type=int, help=f"{Plan.repeats}, with --full {FULL.repeats}")
     add("--full", action="store_true", help="also 10M, more repeats; takes hours")
     add("--merge", action="store_true", help="keep what the output folder has from earlier runs")
+    add("--plots", action="store_true", help="measure nothing; draw what was measured before")
     add("--output", type=Path, default=PLACE, metavar="FOLDER")
     return parser.parse_args()
 
@@ -171,6 +172,9 @@ def one_round(
 
 def main() -> None:
     options = arguments()
+    if options.plots:
+        plots.draw(Results.load(options.output / "results.json"), options.output)
+        return
     plan = FULL if options.full else Plan()
     if options.repeats:
         plan = Plan(**{**vars(plan), "repeats": options.repeats})

@@ -57,7 +57,7 @@ def save(figure: Any, folder: Path, operation: str) -> str:
 
 
 def ratios(results: Results, operation: str) -> Any:
-    """Ratio to the dict by size, one panel for each shape."""
+    """Ratio to the dict by size, one panel for each shape, two beside each other."""
     lines: dict[str, dict[str, dict[int, float]]] = {}
     for key in results.series:
         if key.operation == operation and key.contestant != "dict":
@@ -67,10 +67,16 @@ def ratios(results: Results, operation: str) -> Any:
     if not lines:
         return None
     panels = sorted(lines)
-    figure, axes = pyplot.subplots(
-        1, len(panels), figsize=(2.8 * len(panels) + 1, 3.6), sharey=True, squeeze=False
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    figure, grid = pyplot.subplots(
+        rows, columns, figsize=(4 * columns, 2.9 * rows + 0.9), sharey=True, squeeze=False
     )
-    for axis, shape in zip(axes[0], panels, strict=True):
+    axes = grid.ravel()
+    for axis in axes[len(panels) :]:
+        axis.remove()
+    axes = axes[: len(panels)]
+    for axis, shape in zip(axes, panels, strict=True):
         axis.axhline(1, color="black", linewidth=1)
         for name in TITLES:
             if points := lines[shape].get(name):
@@ -91,15 +97,16 @@ def ratios(results: Results, operation: str) -> Any:
         axis.minorticks_off()
         axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     lowest = min(min(points.values()) for panel in lines.values() for points in panel.values())
-    axes[0][0].set_ylim(min(0.5, lowest) / 1.3, HIGHEST)
-    axes[0][0].set_ylabel("ratio to dict; below 1 is faster")
+    axes[0].set_ylim(min(0.5, lowest) / 1.3, HIGHEST)
+    for row in grid:
+        row[0].set_ylabel("ratio to dict; below 1 is faster")
     handles = {
         label: handle
-        for axis in axes[0]
+        for axis in axes
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
     }
     figure.legend(
-        handles.values(), handles.keys(), loc="upper center", bbox_to_anchor=(0.5, 0), ncols=4
+        handles.values(), handles.keys(), loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3
     )
     figure.suptitle(f"{OPERATIONS[operation].title} (above {HIGHEST}: see the tables)")
     figure.tight_layout()
@@ -138,11 +145,17 @@ def bars(results: Results, operation: str) -> Any:
     axis.invert_yaxis()
     if is_wide:
         axis.set_xscale("log")
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    # 1,000,000 and not 1e+06.
+    axis.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value:,.0f}" if abs(value) >= 1 else f"{value:g}")
+    )
     axis.set_xlabel(f"{about.unit}; {about.better} is better")
     axis.set_title(f"{about.title}, {size_title(size)} entries")
     handles, labels = axis.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
     if len(unique) > 1:
-        axis.legend(unique.values(), unique.keys(), loc="center left", bbox_to_anchor=(1, 0.5))
+        figure.legend(
+            unique.values(), unique.keys(), loc="upper center", bbox_to_anchor=(0.5, 0), ncols=4
+        )
+        figure.tight_layout()
     return figure
