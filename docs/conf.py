@@ -29,6 +29,7 @@ add_module_names = False
 python_maximum_signature_line_length = 100
 highlight_language = "text"
 pygments_style = "default"
+pygments_dark_style = "github-dark"
 
 html_theme = "furo"
 html_title = f"sharedmap {release}"

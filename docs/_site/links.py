@@ -23,6 +23,8 @@ TOP = Path(__file__).parents[2]
 PAGES = {"CHANGELOG.md": "changelog.md", "README.md": "index.md", "README.zh-CN.md": "zh/index.md"}
 PAGES |= {"CONTRIBUTING.md": "development/contributing.md"}
 
+# A page's own list of its sections: the site has it at the side.
+CONTENTS = re.compile(r"^(?:- \[[^\]]*\]\(#[^)]*\)\n)+\n", re.MULTILINE)
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)#\s:]+)(#[^)\s]*)?\)")
 
 
@@ -40,7 +42,7 @@ def redirect(app: Sphinx, page: str, source: list[str]) -> None:
             return f"[{text}]({ups}{found}{anchor})"
         return text if target.is_dir() else link[0]
 
-    source[0] = LINK.sub(replace, source[0])
+    source[0] = LINK.sub(replace, CONTENTS.sub("", source[0], count=1))
 
 
 class _Page(HTMLParser):
