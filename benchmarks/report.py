@@ -145,7 +145,7 @@ def tables(results: Results) -> str:
     parts = [
         "# Benchmarks: all figures\n",
         "Median [first quartile–third quartile] × median ratio to the dict in the same repeats. "
-        "What was measured where and how is in [index.md](index.md).\n",
+        "What was measured where and how is in [Benchmarks](index.md).\n",
     ]
     for name in OPERATIONS:
         if any(key.operation == name for key in results.series):

@@ -24,17 +24,18 @@ from sphinx.util.docutils import SphinxDirective
 from . import stubs
 
 # What is code in a docstring's prose: calls, subscripts, keywords, names of errors.
+ARGUMENTS = r"\( [^()\s]* (?: ,\ [^()\s]+ )* \)"
 CODE = re.compile(
     r"""(?x)
     (?<![\w`])
-    ( (?!O\() [A-Za-z_][\w.]* \( [^()\s]* (?:,\ [^()\s]*)* \)        # share(), rbtree(a=1)
+    ( (?!O\() [A-Za-z_][\w.]* ARGUMENTS (?: \.\w+ ARGUMENTS )*    # share(), rbtree(a=1).dump()
     | [a-z_]\w* \[ [^\]]+ \] (?: \ =\ \w+ )?                    # m[key], t[key] = value
     | [a-z_]\w*=(?:'[^']*'|\w+)                                 # mode=0o644
     | (?:[A-Z]\w+Error | KeyError | NothingPushed)              # ValueError
     | /dev/shm | ~/[\w./]+ | \$[A-Z_]+
     | (?:True|False|None)
     )
-    (?![\w`])"""
+    (?![\w`])""".replace("ARGUMENTS", ARGUMENTS)
 )
 
 
