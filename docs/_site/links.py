@@ -9,6 +9,7 @@ there, and nothing is fetched from another host.
 
 from __future__ import annotations
 
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,9 +20,11 @@ from sphinx.errors import ExtensionError
 
 TOP = Path(__file__).parents[2]
 
-# Files outside of docs/ that are pages of the site.
-PAGES = {"CHANGELOG.md": "changelog.md", "README.md": "index.md", "README.zh-CN.md": "zh/index.md"}
-PAGES |= {"CONTRIBUTING.md": "development/contributing.md"}
+# Files outside of docs/ that are pages of the site. Of the first ones the page has the text, if it
+# is there: what stands in it is for readers of the repository.
+INCLUDED = {"changelog": "CHANGELOG.md", "development/contributing": "CONTRIBUTING.md"}
+PAGES = {file: page for page, file in INCLUDED.items()}
+PAGES |= {"README.md": "index", "README.zh-CN.md": "zh/index"}
 
 # A page's own list of its sections: the site has it at the side.
 CONTENTS = re.compile(r"^(?:- \[[^\]]*\]\(#[^)]*\)\n)+\n", re.MULTILINE)
@@ -30,17 +33,22 @@ LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)#\s:]+)(#[^)\s]*)?\)")
 
 def redirect(app: Sphinx, page: str, source: list[str]) -> None:
     docs = Path(app.srcdir)
-    folder = (docs / page).parent
+    folder = origin = (docs / page).parent
+    if page in INCLUDED:
+        source[0], origin = (TOP / INCLUDED[page]).read_text("utf-8"), TOP
 
     def replace(link: re.Match[str]) -> str:
         text, path, anchor = link[1], link[2], link[3] or ""
-        target = (folder / path).resolve()
-        if target.is_relative_to(docs) or not target.is_relative_to(TOP):
+        if ":" in path:
             return link[0]
-        if (found := PAGES.get(str(target.relative_to(TOP)))) and (docs / found).exists():
-            ups = "../" * len(folder.relative_to(docs).parts)
-            return f"[{text}]({ups}{found}{anchor})"
-        return text if target.is_dir() else link[0]
+        target = (origin / path).resolve()
+        if target.is_relative_to(TOP):
+            found = PAGES.get(str(target.relative_to(TOP)))
+            if found and (docs / f"{found}.md").exists():
+                target = docs / f"{found}.md"
+            elif target.is_dir():
+                return text
+        return f"[{text}]({os.path.relpath(target, folder)}{anchor})"
 
     source[0] = LINK.sub(replace, CONTENTS.sub("", source[0], count=1))
 
