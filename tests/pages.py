@@ -22,7 +22,7 @@ GENERATED = TOP / "docs/benchmarks"
 
 # What is run, and what is there to be looked at.
 RUN = {"python", "console"}
-SHOWN = {"text", "toml", "ini", "yaml", "dockerfile", "json", "c"}
+SHOWN = {"text", "sh", "toml", "ini", "yaml", "dockerfile", "json", "c"}
 
 COMMENT = re.compile(r"^ *<!--(.*?)-->", re.DOTALL | re.MULTILINE)
 FENCE = re.compile(r"^( *)(`{3,}|:{3,})([^`\n]*)\n(.*?)^\1\2 *$", re.DOTALL | re.MULTILINE)
