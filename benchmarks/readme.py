@@ -1,4 +1,4 @@
-"""The figures in the READMEs: one table between two marks, made from the results."""
+"""The figures in the READMEs and a page: one table between two marks, made from the results."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +27,8 @@ COLUMNS = {  # operation: from its own unit to that of the title, titles
     "publish": (1e-6, "publish, ms", "发布，ms"),
     "pss": (2.0**-20, "memory of 8 readers, MiB", "8 个读取进程的内存，MiB"),
 }
-READMES = {"README.md": 1, "README.zh-CN.md": 2}  # and which of the titles is in its language
+# Where the table is, and which of the titles is in the language of the page.
+READMES = {"README.md": 1, "README.zh-CN.md": 2, "docs/comparison.md": 1}
 
 
 def number(value: float) -> str:
