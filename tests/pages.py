@@ -36,6 +36,7 @@ class Block(NamedTuple):
     line: int  # of its first line of text
     process: str = "this"
     why_not: str = ""
+    mark: str = ""
 
 
 def pages():
@@ -62,6 +63,7 @@ def blocks(text):
                 line_of(text, match.start()) + 1,
                 meant.get("process", "this"),
                 meant.get("not run", ""),
+                mark[0] if mark else "",
             )
         )
     for match in HIDDEN.finditer(text):
@@ -71,9 +73,13 @@ def blocks(text):
     return sorted(found, key=lambda block: block.line)
 
 
+# Comments of those who write tables into pages.
+OTHERS = re.compile(r" */?figures *$| *(?:begin|end) of what ")
+
+
 def marks(text):
-    """The comments that are meant for this file; others are for readers of the source."""
-    return [m[0] for m in COMMENT.finditer(text) if re.match(r" *(run|process|not run)\b", m[1])]
+    """The comments that are meant for this file: all but those of others."""
+    return [match[0] for match in COMMENT.finditer(text) if not OTHERS.match(match[1])]
 
 
 # ---- names -----------------------------------------------------------------------------------
