@@ -38,3 +38,12 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {"navigation_with_keys": True, "footer_icons": []}
+
+
+def setup(app):
+    def language(app, page, template, context, tree):
+        # Browsers choose the shapes of characters by it.
+        if page.startswith("zh/"):
+            context["language"] = "zh-CN"
+
+    app.connect("html-page-context", language)
