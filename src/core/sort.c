@@ -122,15 +122,13 @@ is_before(struct sorting *sorting, const struct item *left,
     }
     struct slice left_key = item_key(sorting, left);
     struct slice right_key = item_key(sorting, right);
-    // Both have at least `depth` bytes, or they would be equal so far.
-    size_t skip =
-        left_key.size < right_key.size ? left_key.size : right_key.size;
-    skip = skip < depth ? skip : depth;
-    if (skip > 0) {  // an empty key may be NULL, which cannot be moved
-        left_key.bytes += skip;
-        left_key.size -= skip;
-        right_key.bytes += skip;
-        right_key.size -= skip;
+    // Both have at least `depth` bytes: shorter keys are sorted before. An
+    // empty key may be NULL, which cannot be moved.
+    if (depth > 0) {
+        left_key.bytes += depth;
+        left_key.size -= depth;
+        right_key.bytes += depth;
+        right_key.size -= depth;
     }
     int order = slice_compare(left_key, right_key);
     if (order == 0) {
