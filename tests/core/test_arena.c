@@ -87,6 +87,24 @@ test_small_copies_share_their_memory(void)
     arena_clear(&arena);
 }
 
+/* A piece of memory that is not yet full is at most 16 MiB. */
+static void
+test_large_copies_leave_little_memory_unused(void)
+{
+    static unsigned char bytes[12 << 20];
+    const size_t quarter = (4 << 20) - 64;
+    struct arena arena = {0};
+    struct slice slice = {bytes, sizeof(bytes)};
+    CHECK_STATUS(arena_keep(&arena, &slice), STATUS_OK);
+    CHECK_EQUAL(memory_outstanding(), 1);
+    for (int i = 0; i < 8; i++) {
+        slice = (struct slice){bytes, quarter};
+        CHECK_STATUS(arena_keep(&arena, &slice), STATUS_OK);
+        CHECK_EQUAL(memory_outstanding(), 2 + i / 4);
+    }
+    arena_clear(&arena);
+}
+
 static void
 test_arena_can_be_filled_again_after_clearing(void)
 {
@@ -135,6 +153,7 @@ static const struct test tests[] = {
     TEST(test_nothing_can_be_kept_too),
     TEST(test_copies_stay_where_they_are),
     TEST(test_small_copies_share_their_memory),
+    TEST(test_large_copies_leave_little_memory_unused),
     TEST(test_arena_can_be_filled_again_after_clearing),
     TEST(test_keep_without_memory_leaves_the_slice_alone),
 };

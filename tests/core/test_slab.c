@@ -70,6 +70,27 @@ test_many_pieces_share_few_allocations(void)
     slab_clear(&slab);
 }
 
+/* A piece of memory that is not yet used up is at most 16 MiB. */
+static void
+test_many_pieces_leave_little_memory_unused(void)
+{
+    const size_t size = SLAB_LARGEST_LINES * SLAB_LINE;
+    struct slab slab = {0};
+    long allocations = 0;
+    size_t taken = 0;
+    // Twice as much each time, until it is 16 MiB: 15 times, 32 MiB in all.
+    while (allocations < 17) {
+        CHECK(slab_take(&slab, SLAB_LARGEST_LINES) != NULL);
+        taken += size;
+        if (memory_outstanding() > allocations) {
+            allocations = memory_outstanding();
+            CHECK(slab.room < 16 << 20);
+        }
+    }
+    CHECK(taken < 49 << 20);
+    slab_clear(&slab);
+}
+
 static void
 test_cleared_slab_can_be_used_again(void)
 {
@@ -108,6 +129,7 @@ static const struct test tests[] = {
     TEST(test_pieces_do_not_overlap_and_begin_before_a_line),
     TEST(test_returned_pieces_are_used_again),
     TEST(test_many_pieces_share_few_allocations),
+    TEST(test_many_pieces_leave_little_memory_unused),
     TEST(test_cleared_slab_can_be_used_again),
     TEST(test_take_without_memory_leaves_the_slab_as_it_was),
 };

@@ -92,6 +92,32 @@ test_failure_of_any_call_while_opening_is_an_error(void)
 }
 
 static void
+test_refusal_to_open_has_the_status_of_its_error(void)
+{
+    static const struct {
+        int error;
+        enum status status;
+    } cases[] = {
+        {ENOENT, STATUS_NAME_ABSENT}, {ELOOP, STATUS_NOT_REGULAR},
+        {ENXIO, STATUS_NOT_REGULAR},  {ENODEV, STATUS_NOT_REGULAR},
+        {EISDIR, STATUS_NOT_REGULAR}, {EMFILE, STATUS_SYSTEM},
+        {EACCES, STATUS_SYSTEM},
+    };
+    const char *path = scratch_path("map");
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct holder holder;
+        fail_only("o", 0, cases[i].error);
+        CHECK_STATUS(status_of_open(path), cases[i].status);
+        fail_only("o", 0, cases[i].error);
+        CHECK_STATUS(holder_lock(&holder, path), cases[i].status);
+        CHECK_EQUAL(errno, cases[i].error);
+    }
+    faults_reset();
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+static void
 test_interruption_of_any_call_while_opening_is_survived(void)
 {
     const char *path = scratch_path("map");
@@ -555,6 +581,7 @@ test_watch_goes_on_after_a_signal_and_has_nothing_after_an_error(void)
 
 static const struct test tests[] = {
     TEST(test_failure_of_any_call_while_opening_is_an_error),
+    TEST(test_refusal_to_open_has_the_status_of_its_error),
     TEST(test_interruption_of_any_call_while_opening_is_survived),
     TEST(test_owner_is_believed_who_is_oneself_or_root_or_named),
     TEST(test_large_map_begins_at_a_huge_page_and_takes_no_more_than_itself),
