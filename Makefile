@@ -128,7 +128,7 @@ coverage: export GCOV_ERROR_FILE = /dev/null
 coverage:  ## which branches of the core its tests do not take; the code has to say why
 	rm -f build/coverage/*.gcda
 	$(MAKE) test-core CC=gcc CORE_BUILD=build/coverage CORE_LINK=tests/coverage/children.c \
-	    CORE_SANITIZE='-O0 -w -DNDEBUG --coverage -fprofile-update=atomic'
+	    CORE_SANITIZE='-O0 -w -DNDEBUG --coverage'
 	$(PYTHON) tests/coverage/coverage.py build/coverage
 
 # What reads bytes and builds objects; what starts many processes takes too long with these.
