@@ -321,6 +321,25 @@ test_failure_of_any_call_of_a_removal_is_an_error_or_is_none(void)
     }
 }
 
+/* Or a child would keep the file, and with it the lock. */
+static void
+test_holder_is_not_mapped_if_children_would_have_it_too(void)
+{
+    const char *path = scratch_path("map");
+    struct segment segment = SEGMENT_EMPTY;
+    struct holder holder;
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    CHECK_STATUS(holder_lock(&holder, path), STATUS_OK);
+    long pages = mapped_pages;
+    fail_only("d", 0, EINVAL);
+    CHECK_STATUS(holder_map(&holder, &segment), STATUS_SYSTEM);
+    faults_reset();
+    CHECK(segment.bytes == NULL);
+    CHECK_EQUAL(mapped_pages, pages);
+    holder_close(&holder);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
 static void
 test_removal_succeeds_though_a_leftover_cannot_be_cleared(void)
 {
@@ -410,6 +429,7 @@ test_name_that_moved_on_meanwhile_is_looked_up_again(void)
         struct holder holder;
         CHECK_STATUS(holder_lock(&holder, path), STATUS_OK);
         CHECK_EQUAL(faults.failed, 't');
+        CHECK_EQUAL(strcmp(faults.calls, "t"), 0);
         CHECK_EQUAL(holder.generation, 1);
         holder_close(&holder);
         faults_reset();
@@ -588,6 +608,7 @@ static const struct test tests[] = {
     TEST(test_failure_of_any_call_of_a_publication_is_an_error_or_is_none),
     TEST(test_failure_of_any_call_of_an_update_is_an_error_or_is_none),
     TEST(test_failure_of_any_call_of_a_removal_is_an_error_or_is_none),
+    TEST(test_holder_is_not_mapped_if_children_would_have_it_too),
     TEST(test_removal_succeeds_though_a_leftover_cannot_be_cleared),
     TEST(test_want_of_space_has_a_status_of_its_own),
     TEST(test_space_of_what_does_not_tell_is_none),
