@@ -76,6 +76,20 @@ threads:  ## all tests without a GIL and a stress test under ThreadSanitizer; bu
 	.venvs/free-threaded/bin/python tests/threads/stress.py
 	$(PYTHON) tests/threads/sanitized.py
 
+# The newest are not on the machine: tests/pythons/newest.sh brings them, for root.
+NEWEST := bash tests/pythons/newest.sh
+
+pythons: dist  ## all tests of the installed wheel on each CPython of the machine, 3.14 and 3.15; an hour
+	for python in $$(bash tests/pythons/find.sh | cut -d ' ' -f 2); do \
+	    bash tests/pythons/installed.sh dist/*.tar.gz $$python $(PYTEST_ARGS) || exit 1; done
+	for python in python3.14 python3.15; do \
+	    $(NEWEST) bash tests/pythons/installed.sh dist/*.tar.gz $$python $(PYTEST_ARGS) || exit 1; done
+
+newest:  ## some tests on CPython 3.14 and 3.15, the newest gcc; needs root and debootstrap
+	$(NEWEST) $(MAKE) warnings COMPILERS=gcc PYTHON=python3.15
+	for version in 3.14 3.15; do $(NEWEST) $(MAKE) test-python VENV=.venvs/$$version \
+	    PYTHON=python$$version PYTEST_ARGS="-m 'not slow' $(CONCENTRATED)" || exit 1; done
+
 machines: $(VENV)/.test  ## three machines follow a publisher through 1,000 versions; needs root and redis-server
 	$(BIN)/python tests/faults/many_machines.py --versions 1000 --trouble 0.2
 
@@ -115,8 +129,10 @@ format: $(VENV)/.lint  ## lay out all sources as `make lint` wants them
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 	$(BIN)/clang-format -i $(C_FILES)
 
+COMPILERS ?= gcc clang
+
 warnings:  ## compile the extension with gcc and clang; every warning is an error
-	for cc in gcc clang; do mkdir -p build/$$cc && (cd build/$$cc && \
+	for cc in $(COMPILERS); do mkdir -p build/$$cc && (cd build/$$cc && \
 	    $$cc $(C_RELEASE) -c $(abspath $(wildcard src/core/*.c src/binding/*.c))) || exit 1; done
 
 analyse:  ## clang-tidy: follow every path through the core and the binding
@@ -134,6 +150,8 @@ coverage:  ## which branches of the core its tests do not take; the code has to 
 # What reads bytes and builds objects; what starts many processes takes too long with these.
 SANITIZED := $(addprefix tests/test_,rbtree.py sharedmap.py errors.py damaged_maps.py forged_maps.py \
              foreign_files.py dump.py get_many.py hostile.py)
+# And what has most to do with the interpreter.
+CONCENTRATED := $(SANITIZED) $(addprefix tests/test_,types.py buffers.py interpreters.py lifetime.py threads.py update.py)
 
 # gcc's runtimes go before Python; one leak report per interpreter would drown all others.
 sanitize: export UBSAN_OPTIONS = halt_on_error=1:print_stacktrace=1
