@@ -19,7 +19,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <limits.h>
-#include <linux/futex.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/inotify.h>
@@ -29,6 +28,9 @@
 
 #include "core/segment.h"
 #include "core/segment_system.h"
+
+/* From linux/futex.h, which is not everywhere where there is a C library. */
+enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1 };
 
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && sizeof(unsigned) == 4,
                "a 32-bit word must be loadable without writing");
