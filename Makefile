@@ -14,7 +14,8 @@ PACKAGE := setup.py pyproject.toml README.md src/core src/binding src/sharedmap 
 CORE    := $(wildcard src/core/*.c)
 OBJECTS := $(CORE:src/core/%.c=$(CORE_BUILD)/%.o)
 HEADERS := $(wildcard src/core/*.h tests/core/*.h)
-C_TESTS := $(patsubst tests/core/%.c,$(CORE_BUILD)/%,$(wildcard tests/core/test_*.c))
+C_TESTS := $(filter-out $(CORE_SKIP:%=$(CORE_BUILD)/%),\
+             $(patsubst tests/core/%.c,$(CORE_BUILD)/%,$(wildcard tests/core/test_*.c)))
 C_FILES := $(wildcard src/core/*.[ch] src/binding/*.[ch] tests/*/*.[ch])
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wno-unused-parameter
@@ -42,7 +43,7 @@ test:  ## all tests, of the C core and of the installed package, side by side
 	$(MAKE) -j2 test-core test-python
 
 test-core: $(C_TESTS)  ## the core's own tests; no Python needed
-	@for test in $^; do echo "$$test"; $$test || exit 1; done
+	@for test in $^; do echo "$$test"; $(CORE_RUN) $$test || exit 1; done
 
 test-python: $(VENV)/.test  ## pytest; PYTEST_ARGS='-k name' and the like go to it
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
@@ -89,6 +90,13 @@ newest:  ## some tests on CPython 3.14 and 3.15, the newest gcc; needs root and 
 	$(NEWEST) $(MAKE) warnings COMPILERS=gcc PYTHON=python3.15
 	for version in 3.14 3.15; do $(NEWEST) $(MAKE) test-python VENV=.venvs/$$version \
 	    PYTHON=python$$version PYTEST_ARGS="-m 'not slow' $(CONCENTRATED)" || exit 1; done
+
+# The emulator takes no notice of MADV_DONTFORK, which is what test_segment_fork is about.
+portable:  ## core and extension for musl and for aarch64, the core's tests with both; needs qemu-aarch64-static
+	$(MAKE) warnings COMPILERS='musl-gcc aarch64-linux-gnu-gcc'
+	$(MAKE) test-core CC='musl-gcc -static' CORE_BUILD=build/musl
+	$(MAKE) test-core CC='aarch64-linux-gnu-gcc -static' CORE_BUILD=build/aarch64 \
+	    CORE_RUN=qemu-aarch64-static CORE_SKIP=test_segment_fork
 
 machines: $(VENV)/.test  ## three machines follow a publisher through 1,000 versions; needs root and redis-server
 	$(BIN)/python tests/faults/many_machines.py --versions 1000 --trouble 0.2
