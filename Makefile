@@ -82,9 +82,9 @@ NEWEST := bash tests/pythons/newest.sh
 
 pythons: dist  ## all tests of the installed wheel on each CPython of the machine, 3.14 and 3.15; an hour
 	for python in $$(bash tests/pythons/find.sh | cut -d ' ' -f 2); do \
-	    bash tests/pythons/installed.sh dist/*.tar.gz $$python $(PYTEST_ARGS) || exit 1; done
+	    bash tests/pythons/installed.sh dist/*.tar.gz - $$python $(PYTEST_ARGS) || exit 1; done
 	for python in python3.14 python3.15; do \
-	    $(NEWEST) bash tests/pythons/installed.sh dist/*.tar.gz $$python $(PYTEST_ARGS) || exit 1; done
+	    $(NEWEST) bash tests/pythons/installed.sh dist/*.tar.gz - $$python $(PYTEST_ARGS) || exit 1; done
 
 newest:  ## some tests on CPython 3.14 and 3.15, the newest gcc; needs root and debootstrap
 	$(NEWEST) $(MAKE) warnings COMPILERS=gcc PYTHON=python3.15
@@ -124,6 +124,9 @@ $(VENV)/.docs: $(PACKAGE) | $(BIN)/python
 
 $(VENV)/.lint: pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet '.[lint]' && touch $@
+
+$(VENV)/.release: pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet '.[release]' && touch $@
 
 # ---- look at the sources ----------------------------------------------------------------------
 
@@ -197,6 +200,9 @@ bench: $(VENV)/.bench  ## beside dict, LMDB, cdb, Redis and others, into docs/be
 dist: | $(BIN)/python  ## source archive and wheel, in dist/
 	rm -rf dist build/lib.* build/bdist.* && $(PIP) install --quiet build
 	$(BIN)/python -m build
+
+archives: dist $(VENV)/.release  ## look at both as an index would, make them again, repair the wheel
+	bash tests/pythons/archives.sh $(BIN)
 
 clean:  ## remove everything that was made here
 	rm -rf .venv .venvs build dist src/*.egg-info .hypothesis .*_cache

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Tests the package as strangers get it, away from the checkout:
 #
-#     bash tests/pythons/installed.sh ARCHIVE PYTHON [ARGUMENT OF PYTEST ...]
+#     bash tests/pythons/installed.sh ARCHIVE WHEEL PYTHON [ARGUMENT OF PYTEST ...]
 #
-# ARCHIVE is a wheel, or the source archive, which becomes a wheel first. The wheel is installed in
-# an empty environment. The tests and a program are those of the source archive beside it.
+# ARCHIVE is the source archive, where the tests come from. WHEEL is what is installed in an empty
+# environment; for - it is made of the archive by that Python.
 set -euo pipefail
 
-[ $# -ge 2 ] || { sed -nE '2,$ { /^#/!q; s/^# ?//p }' "$0" >&2; exit 2; }
-archive=$(realpath "$1") python=$2
-shift 2
+[ $# -ge 3 ] || { sed -nE '2,$ { /^#/!q; s/^# ?//p }' "$0" >&2; exit 2; }
+archive=$(realpath "$1") wheel=$2 python=$3
+[ "$wheel" = - ] || wheel=$(realpath "$wheel")
+shift 3
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 cd "$place"
@@ -17,13 +18,13 @@ cd "$place"
 "$python" -m venv venv
 venv/bin/python --version
 pip="venv/bin/python -m pip --disable-pip-version-check"
-case $archive in
-    *.whl) cp "$archive" . ;;
-    *) $pip wheel --quiet --no-deps "$archive" ;;
-esac
-$pip install --quiet "$(echo ./*.whl)[test]"
+if [ "$wheel" = - ]; then
+    $pip wheel --quiet --no-deps "$archive"
+    wheel=$(echo "$PWD"/*.whl)
+fi
+$pip install --quiet "$wheel[test]"
 mkdir source
-tar -xzf "$(echo "$(dirname "$archive")"/*.tar.gz)" --strip-components=1 -C source
+tar -xzf "$archive" --strip-components=1 -C source
 cd source
 ../venv/bin/python -c 'import sharedmap; print(sharedmap.__version__, sharedmap.__file__)'
 ../venv/bin/python examples/hello.py
