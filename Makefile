@@ -29,7 +29,7 @@ CHECKS   := -*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserv
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: help demo test test-core test-python stress threads machines faults hostile fuzz lint format warnings analyse \
-        coverage sanitize bench docs dist clean
+        coverage sanitize bench docs dist archives clean
 
 help:
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -79,6 +79,7 @@ threads:  ## all tests without a GIL and a stress test under ThreadSanitizer; bu
 
 # The newest are not on the machine: tests/pythons/newest.sh brings them, for root.
 NEWEST := bash tests/pythons/newest.sh
+.PHONY: pythons newest portable
 
 pythons: dist  ## all tests of the installed wheel on each CPython of the machine, 3.14 and 3.15; an hour
 	for python in $$(bash tests/pythons/find.sh | cut -d ' ' -f 2); do \
