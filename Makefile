@@ -129,6 +129,16 @@ $(VENV)/.lint: pyproject.toml | $(BIN)/python
 $(VENV)/.release: pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet '.[release]' && touch $@
 
+# ---- work on it: environments that are built with other switches ----------------------------------
+
+.PHONY: develop debug
+develop:  ## an editable install that rebuilds itself when imported, in .venvs/develop
+	[ -x .venvs/develop/bin/python ] || $(PYTHON) -m venv .venvs/develop
+	.venvs/develop/bin/python tools/develop.py
+
+debug:  ## a build with assertions, test hooks and no optimisation, in .venvs/debug
+	SHAREDMAP_DEBUG=1 $(MAKE) VENV=.venvs/debug .venvs/debug/.test
+
 # ---- look at the sources ----------------------------------------------------------------------
 
 lint: $(VENV)/.lint $(VENV)/.test  ## ruff, clang-format, mypy, pyright and stubtest; changes nothing
