@@ -1,0 +1,34 @@
+"""CONTRIBUTING.md and `make`: every target is there, with what it is for."""
+
+import re
+
+import pytest
+from helpers import HERE
+
+TOP = HERE.parent
+
+if not (TOP / "Makefile").exists():
+    pytest.skip("an installed package is tested, not its Makefile", allow_module_level=True)
+
+MAKEFILE = (TOP / "Makefile").read_text()
+CONTRIBUTING = (TOP / "CONTRIBUTING.md").read_text()
+
+
+def targets():
+    """Those with a name that one would type; others are files."""
+    return set(re.findall(r"^([a-z][a-z-]*):(?!=)", MAKEFILE, re.MULTILINE))
+
+
+def test_every_target_is_in_the_list_that_make_prints():
+    described = set(re.findall(r"^([a-z-]+):[^\n]*## \S", MAKEFILE, re.MULTILINE))
+    assert targets() - described == {"help"}
+
+
+def test_every_target_is_in_the_guide_for_contributors():
+    named = set(re.findall(r"^\| `make ([a-z-]+)", CONTRIBUTING, re.MULTILINE))
+    assert named == targets() - {"help"}
+
+
+def test_no_file_can_stand_in_for_a_target():
+    phony = re.findall(r"^\.PHONY: ((?:[^\n]*\\\n)*[^\n]*)", MAKEFILE, re.MULTILINE)
+    assert targets() <= set(" ".join(phony).replace("\\\n", " ").split())
