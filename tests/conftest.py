@@ -6,6 +6,7 @@ import signal
 import sys
 import uuid
 
+import hypothesis
 import pytest
 from command import Done
 from helpers import FAULTS, SHM, Worker, segment_path, shm_files
@@ -155,6 +156,9 @@ def pytest_configure():
     # A shell without job control starts what is to run in the background deaf to SIGINT, and
     # processes that the tests start would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A failing property says with which line above it the test fails again, on any machine.
+    hypothesis.settings.register_profile("sharedmap", print_blob=True)
+    hypothesis.settings.load_profile("sharedmap")
 
 
 def pytest_report_header():

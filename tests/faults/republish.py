@@ -1,6 +1,6 @@
 """Readers that follow a map while it is published over and over again.
 
-    python3 tests/faults/republish.py --publications 100000 --entries 10000 --readers 8
+    python3 tests/faults/republish.py --publications 100000 --entries 10000 --readers 8 [--seed N]
 
 One process publishes, others read without a pause. Generation g is version g modulo VERSIONS, and
 all values of a version say which it is, so every read tells on its own whether it was of exactly
@@ -66,7 +66,8 @@ def check_one_key(shared, keys):
     return last
 
 
-def read(name, keys, last_generation, row, cells):
+def read(name, keys, last_generation, row, cells, seed):
+    random.seed(f"{seed} {row}")
     reads = seen = 0
     with sharedmap.sharedmap(name, follow=True) as shared:
         while seen < last_generation:
@@ -93,14 +94,14 @@ def start_reader(*arguments):
     return child
 
 
-def run(name, publications, entries, readers):
+def run(name, publications, entries, readers, seed):
     keys = [f"key {number:07}" for number in range(entries)]
     trees = [
         sharedmap.rbtree((key, value(version, key)) for key in keys) for version in range(VERSIONS)
     ]
     cells = Cells(2 * readers)
     trees[0].share(name)
-    children = [start_reader(name, keys, publications, row, cells) for row in range(readers)]
+    children = [start_reader(name, keys, publications, row, cells, seed) for row in range(readers)]
     start = time.monotonic()
     for generation in range(2, publications + 1):
         trees[version_of(generation)].share(name, force=True)
@@ -124,9 +125,11 @@ def main():
     parser.add_argument("--entries", type=int, default=10_000)
     parser.add_argument("--readers", type=int, default=8)
     parser.add_argument("--name", default=f"faults:{uuid.uuid4().hex}")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     options = parser.parse_args()
+    print(f"seed {options.seed}")
     try:
-        is_good = run(options.name, options.publications, options.entries, options.readers)
+        is_good = run(**vars(options))
     finally:
         sharedmap.remove(options.name)
     sys.exit(0 if is_good else 1)
