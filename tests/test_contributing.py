@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md and `make`: every target is there, with what it is for."""
+"""CONTRIBUTING.md, the targets of `make`, and the changelog: what is there is named there."""
 
 import re
 
@@ -32,3 +32,17 @@ def test_every_target_is_in_the_guide_for_contributors():
 def test_no_file_can_stand_in_for_a_target():
     phony = re.findall(r"^\.PHONY: ((?:[^\n]*\\\n)*[^\n]*)", MAKEFILE, re.MULTILINE)
     assert targets() <= set(" ".join(phony).replace("\\\n", " ").split())
+
+
+def test_version_has_its_chapter_in_the_changelog():
+    changelog = (TOP / "CHANGELOG.md").read_text()
+    (version,) = re.findall(r'^version = "(.*)"$', (TOP / "pyproject.toml").read_text(), re.M)
+    chapters = re.findall(r"^## \[(.*?)\](?: - (\d{4}-\d\d-\d\d))?$", changelog, re.MULTILINE)
+    if "dev" in version:
+        assert chapters[0] == ("Unreleased", "")
+        chapters = chapters[1:]
+    else:
+        assert chapters[1][0] == version
+    assert all(date for name, date in chapters if name != "Unreleased")
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^### (.*)$", changelog, re.MULTILINE)) <= kinds
