@@ -40,6 +40,8 @@ def test_live_configuration_leaves_nothing_in_shared_memory():
 
 
 def test_application_of_the_live_configuration_guide_answers_with_the_newest(name):
+    if not GUIDE.exists():
+        pytest.skip("an installed package is tested, its guide is elsewhere")
     section = GUIDE.read_text().partition("\n## gunicorn\n")[2]
     app, configuration = (
         block.text.replace('"shop:settings"', repr(name))
