@@ -110,6 +110,22 @@ def test_doctor_clears_what_is_left_of_a_name_that_is_gone(look, names):
     assert not os.path.exists(path)
 
 
+def test_doctor_clears_the_others_when_one_cannot_be_cleared(look, names):
+    """A directory under a temporary name, or a link under the name itself, is somebody's trick."""
+    paths = [os.fsdecode(segment_path(names())) for _ in range(3)]
+    os.mkdir(paths[0] + "~")
+    os.symlink("/dev/null", paths[1])
+    for path in paths[1:]:
+        with open(path + "~", "wb"):
+            pass
+    found = look(names.token, "--clear")
+    assert found["cleared"] == [paths[2] + "~"]
+    assert len(found["problems"]) == 3
+    os.rmdir(paths[0] + "~")
+    os.unlink(paths[1])
+    assert look(names.token, "--clear")["cleared"] == [paths[1] + "~"]
+
+
 def test_doctor_finds_a_map_that_was_marked_but_not_replaced(look, name):
     sharedmap.share({"a": 1}, name)
     mark_superseded(segment_path(name))

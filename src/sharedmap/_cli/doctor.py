@@ -126,6 +126,14 @@ def find_leftovers() -> list[dict[str, Any]]:
 
 
 def clear(leftover: dict[str, Any]) -> bool:
+    """False if it is in use, somebody else's, or no file at all."""
+    try:
+        return _clear_under_lock(leftover)
+    except OSError:
+        return False
+
+
+def _clear_under_lock(leftover: dict[str, Any]) -> bool:
     """Removes it as the next publisher would: under the lock of who has the name."""
     name = leftover["name"]
     if name is None:
