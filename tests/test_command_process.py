@@ -130,6 +130,18 @@ def test_export_that_is_terminated_leaves_no_file(name, tmp_path):
     assert left == (["out.json"] if process.returncode == 0 else [])
 
 
+def test_hangup_does_not_end_what_nohup_has_started(name):
+    sharedmap.share({}, name)
+    process = start("watch", name, prefix=("nohup",), stdin=subprocess.DEVNULL)
+    assert b"generation 1" in process.stdout.readline()
+    process.send_signal(signal.SIGHUP)
+    sharedmap.share({}, name, force=True)
+    assert b"generation 2" in process.stdout.readline()
+    process.terminate()
+    assert process.wait(HANG) == 128 + signal.SIGTERM
+    process.communicate()
+
+
 def test_watch_tells_of_each_publication_until_ctrl_c(name):
     process = start("watch", name, "--json")
     for value in range(1, 4):
