@@ -102,6 +102,22 @@ def test_doctor_leaves_alone_what_a_publisher_is_still_using(look, names, other)
     assert len(look(names.token, "--clear")["cleared"]) == 1
 
 
+def test_doctor_tells_what_it_cannot_clear_and_goes_on(look, names):
+    directory, link, left = (os.fsdecode(segment_path(names())) for _ in range(3))
+    os.mkdir(directory + "~")
+    os.symlink("/nowhere", link)
+    for path in (link, left):
+        with open(path + "~", "wb"):
+            pass
+    found = look(names.token, "--clear")
+    assert found["cleared"] == [left + "~"]
+    refused = [problem for problem in found["problems"] if ": cannot be cleared: " in problem]
+    assert [problem.partition("~")[0] for problem in refused] == [directory, link]
+    os.rmdir(directory + "~")
+    for path in (link, link + "~"):
+        os.unlink(path)
+
+
 def test_doctor_clears_what_is_left_of_a_name_that_is_gone(look, names):
     path = os.fsdecode(segment_path(names())) + "~"
     with open(path, "wb"):

@@ -126,15 +126,10 @@ def find_leftovers() -> list[dict[str, Any]]:
 
 
 def clear(leftover: dict[str, Any]) -> bool:
-    """False if it is in use, somebody else's, or no file at all."""
-    try:
-        return _clear_under_lock(leftover)
-    except OSError:
-        return False
+    """Removes it as the next publisher would: under the lock of who has the name.
 
-
-def _clear_under_lock(leftover: dict[str, Any]) -> bool:
-    """Removes it as the next publisher would: under the lock of who has the name."""
+    False if that is in use. OSError if it is not ours to remove, or no file.
+    """
     name = leftover["name"]
     if name is None:
         return False
@@ -154,7 +149,8 @@ def _clear_under_lock(leftover: dict[str, Any]) -> bool:
             status = os.fstat(holder)
             if _inode(path_of(name)) != (status.st_dev, status.st_ino):
                 return False
-        os.unlink(leftover["path"])
+        with contextlib.suppress(FileNotFoundError):  # the next publisher was faster
+            os.unlink(leftover["path"])
         return True
     finally:
         if holder is not None:
@@ -215,19 +211,25 @@ def run_doctor(options: Options) -> int:
     shm = _look_at_space(problems)
     maps, unnamed, hidden = _look_at_maps(problems)
     leftovers = find_leftovers()
-    cleared = [leftover for leftover in leftovers if options.clear and clear(leftover)]
+    cleared: list[str] = []
     for leftover in leftovers:
-        if leftover not in cleared:
-            problems.append(
-                f"{leftover['path']}: {size_text(leftover['bytes'])} left by a publisher that was"
-                " killed; the next one under that name clears it, or `sharedmap doctor --clear`"
-            )
+        try:
+            if options.clear and clear(leftover):
+                cleared.append(leftover["path"])
+                continue
+        except OSError as error:
+            problems.append(f"{leftover['path']}: cannot be cleared: {error.strerror}")
+            continue
+        problems.append(
+            f"{leftover['path']}: {size_text(leftover['bytes'])} left by a publisher that was"
+            " killed; the next one under that name clears it, or `sharedmap doctor --clear`"
+        )
     result = {
         "shm": shm,
         "maps": maps,
         "old_snapshots": unnamed,
         "leftovers": leftovers,
-        "cleared": [leftover["path"] for leftover in cleared],
+        "cleared": cleared,
         "processes_not_seen": hidden,
         "problems": problems,
     }
