@@ -15,7 +15,7 @@ import threading
 import time
 
 import pytest
-from helpers import HERE
+from helpers import HERE, segment_path
 from live import (
     Saved,
     Shm,
@@ -432,6 +432,18 @@ def test_following_map_finds_a_name_again_that_was_gone_for_long(names):
         sharedmap.share(NEW, name)
         # It asks every millisecond only by now.
         wait_until(lambda: shared["a"] == "new", "the map moves on")
+
+
+def test_following_map_that_has_lost_its_name_gets_over_what_is_no_snapshot(names, plant_bytes):
+    name = names()
+    sharedmap.share(OLD, name)
+    with sharedmap.sharedmap(name, follow=True) as shared:
+        os.unlink(segment_path(name))
+        assert shared.refresh() is False
+        plant_bytes(name, b"no snapshot")
+        assert shared["a"] == "old"
+        sharedmap.share(NEW, name, force=True)
+        assert shared["a"] == "new"
 
 
 PUBLISH_ON_AND_ON = """

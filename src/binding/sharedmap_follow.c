@@ -47,6 +47,20 @@ is_hinted(SharedMapObject *self, SnapshotObject *seen)
            && (segment_is_superseded(&seen->segment) || self->is_lost);
 }
 
+/* Remembers what a look at the path came to. A file that is not to be used, or
+ * a look that failed, does not make good that the name was lost: what comes
+ * after that is not announced by the snapshot that we have. */
+static void
+note_look(SharedMapObject *self, enum status status)
+{
+    if (status == STATUS_NAME_ABSENT) {
+        self->is_lost = true;
+    }
+    else if (status == STATUS_OK || status == STATUS_UNCHANGED) {
+        self->is_lost = false;
+    }
+}
+
 /* Moves on from `seen`, if there is something to move to. */
 static enum status
 move_on(SharedMapObject *self, SnapshotObject *seen)
@@ -55,7 +69,7 @@ move_on(SharedMapObject *self, SnapshotObject *seen)
     enum status status =
         snapshot_open_path(self->base.state, PyBytes_AS_STRING(self->path),
                            self->rules, seen->decode, seen, &newer);
-    self->is_lost = status == STATUS_NAME_ABSENT;
+    note_look(self, status);
     if (status == STATUS_OK) {
         sharedmap_replace(self, seen, newer);
     }
@@ -157,7 +171,7 @@ has_newer(SharedMapObject *self, SnapshotObject *seen)
     }
     enum status status = segment_look(
         &seen->segment, PyBytes_AS_STRING(self->path), self->rules);
-    self->is_lost = status == STATUS_NAME_ABSENT;
+    note_look(self, status);
     return status == STATUS_OK;
 }
 

@@ -25,7 +25,7 @@ typedef struct {
     PyMutex mutex;  // guards `snapshot`, the one pointer that changes
 #endif
     bool is_following;
-    atomic_bool is_lost;  // the path led nowhere when we last looked
+    atomic_bool is_lost;  // the path led nowhere, and to nothing good since
     // Of segment_clock(): when a hint first came to nothing, 0 if none has;
     // and before when not to look again.
     atomic_llong hinted_since;
