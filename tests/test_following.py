@@ -434,6 +434,27 @@ def test_following_map_finds_a_name_again_that_was_gone_for_long(names):
         wait_until(lambda: shared["a"] == "new", "the map moves on")
 
 
+def test_following_map_that_was_refreshed_after_long_looks_with_each_operation(names):
+    maps = []
+    for name in (names() for _ in range(8)):
+        sharedmap.share(OLD, name)
+        maps.append((name, sharedmap.sharedmap(name, follow=True)))
+        sharedmap.remove(name)
+    begin = time.monotonic()
+    wait_until(
+        lambda: all(m["a"] == "old" for _, m in maps) and time.monotonic() - begin > 1.1, "long"
+    )
+    for name, shared in maps:
+        sharedmap.share(NEW, name)
+        assert shared.refresh() is True
+        # As between the mark and the rename.
+        mark_superseded(segment_path(name))
+        assert shared["a"] == "new"
+        sharedmap.share(OLD, name, force=True)
+        assert shared["a"] == "old"
+        shared.close()
+
+
 def test_following_map_that_has_lost_its_name_gets_over_what_is_no_snapshot(names, plant_bytes):
     name = names()
     sharedmap.share(OLD, name)

@@ -71,6 +71,8 @@ move_on(SharedMapObject *self, SnapshotObject *seen)
                            self->rules, seen->decode, seen, &newer);
     note_look(self, status);
     if (status == STATUS_OK) {
+        self->hinted_since = 0;
+        self->next_look = 0;
         sharedmap_replace(self, seen, newer);
     }
     return status;
@@ -92,7 +94,6 @@ sharedmap_follow(SharedMapObject *self, SnapshotObject *seen)
         }
         return seen;
     }
-    self->hinted_since = 0;
     SnapshotObject *newest = sharedmap_peek(self);
     if (newest == NULL) {
         // Closed by another thread; this operation still began before that.
