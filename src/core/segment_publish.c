@@ -373,7 +373,6 @@ enum status
 draft_publish(struct draft *draft, const char *path,
               const struct draft_terms *terms, struct snapshot_header *header)
 {
-    struct patience patience = patience_begin();
     // The long wait for the disk comes before the lock; under it only the
     // header is new.
     enum status synced =
@@ -384,6 +383,7 @@ draft_publish(struct draft *draft, const char *path,
     if (!terms->force && !terms->has_expected) {
         return take_free_name(draft, path, terms, header);
     }
+    struct patience patience = patience_begin();
     for (;;) {
         struct holder holder;
         enum status status = holder_lock_patiently(&holder, path, &patience);

@@ -451,6 +451,23 @@ test_patience_with_those_who_are_always_faster_ends(void)
     CHECK_EQUAL(scratch_file_count(), 0);
 }
 
+/* The 5 seconds are for the lock. */
+static void
+test_time_that_the_disk_takes_is_no_time_of_waiting_for_the_lock(void)
+{
+    const char *path = scratch_path("map");
+    struct snapshot_plan plan;
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    CHECK_STATUS(publish_plan(&plan, &put, 1, TREE), STATUS_OK);
+    fail_only("k", 0, EAGAIN);
+    faults.sync_time = 60;
+    CHECK_STATUS(publish_to_segment(&plan, path, &DURABLE), STATUS_OK);
+    CHECK_EQUAL(faults.failed, 'k');
+    faults_reset();
+    check_found(path, 2);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
 /* ---- temporary names ------------------------------------------------------ */
 
 static void
@@ -616,6 +633,7 @@ static const struct test tests[] = {
     TEST(test_file_system_without_locks_is_an_error),
     TEST(test_name_that_moved_on_meanwhile_is_looked_up_again),
     TEST(test_patience_with_those_who_are_always_faster_ends),
+    TEST(test_time_that_the_disk_takes_is_no_time_of_waiting_for_the_lock),
     TEST(test_squatted_temporary_name_without_another_is_an_error),
     TEST(test_named_draft_without_a_random_name_is_an_error),
     TEST(test_interrupted_random_bytes_are_asked_for_again),
