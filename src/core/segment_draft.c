@@ -156,9 +156,17 @@ draft_write(struct draft *draft, uint64_t offset, const void *bytes,
 void
 draft_use_huge_pages(struct draft *draft, uint64_t size)
 {
+    // A copy of the mapping in a forked child would keep the draft's memory;
+    // so no fork may come in between.
+    fork_list_lock();
     void *bytes = system_map(draft->file.descriptor, size);
-    if (bytes != MAP_FAILED) {
+    bool is_ours =
+        bytes != MAP_FAILED && madvise(bytes, size, MADV_DONTFORK) == 0;
+    fork_list_unlock();
+    if (is_ours) {
         (void)madvise(bytes, size, MADV_COLLAPSE);
+    }
+    if (bytes != MAP_FAILED) {
         munmap(bytes, size);
     }
 }

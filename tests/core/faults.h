@@ -42,8 +42,9 @@ static struct {
     int error;          // what that one fails with
     long hurry;         // seconds by which the clock goes faster with a look
     long sync_time;     // seconds that the disk takes for a file
-    uintptr_t place;    // of large reservations; 0: where the system wants
-    bool is_masked;     // files are of `owner`, and we are `user`
+    void (*advised)(void *bytes, int advice);  // called before it is taken
+    uintptr_t place;  // of large reservations; 0: where the system wants
+    bool is_masked;   // files are of `owner`, and we are `user`
     uid_t owner;
     uid_t user;
     char failed;       // the letter of the call that failed
@@ -289,6 +290,9 @@ munmap(void *address, size_t size)
 int
 madvise(void *address, size_t size, int advice)
 {
+    if (faults.advised != NULL) {
+        faults.advised(address, advice);
+    }
     return fault_is_due('d')
                ? fail_with(faults.error)
                : (int)syscall(SYS_madvise, address, size, advice);

@@ -541,6 +541,41 @@ test_map_that_asks_for_huge_pages_is_whole_with_and_without_them(void)
     CHECK_STATUS(segment_remove(path), STATUS_OK);
 }
 
+static int forked_after_advice;
+
+/* What is mapped here is nothing in a child that is forked now. */
+static void
+check_child_has_not(void *bytes, int advice)
+{
+    if (advice == MADV_DONTFORK) {
+        return;
+    }
+    pid_t child = start_child();
+    if (child == 0) {
+        CHECK_EQUAL(msync(bytes, PAGE, MS_ASYNC), -1);
+        CHECK_EQUAL(errno, ENOMEM);
+        _exit(0);
+    }
+    CHECK_EQUAL(end_of_child(child), 0);
+    forked_after_advice += 1;
+}
+
+static void
+test_child_that_is_forked_meanwhile_does_not_keep_the_draft(void)
+{
+    const char *path = scratch_path("map");
+    struct draft_terms terms = FORCED;
+    struct snapshot_plan plan;
+    terms.huge_pages = true;
+    CHECK_STATUS(publish_plan(&plan, &put, 1, TREE), STATUS_OK);
+    faults_reset();
+    faults.advised = check_child_has_not;
+    CHECK_STATUS(publish_to_segment(&plan, path, &terms), STATUS_OK);
+    faults_reset();
+    CHECK_EQUAL(forked_after_advice, 1);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
 static void
 test_map_that_could_not_be_written_gets_no_huge_pages(void)
 {
@@ -638,6 +673,7 @@ static const struct test tests[] = {
     TEST(test_named_draft_without_a_random_name_is_an_error),
     TEST(test_interrupted_random_bytes_are_asked_for_again),
     TEST(test_map_that_asks_for_huge_pages_is_whole_with_and_without_them),
+    TEST(test_child_that_is_forked_meanwhile_does_not_keep_the_draft),
     TEST(test_map_that_could_not_be_written_gets_no_huge_pages),
     TEST(test_names_that_cannot_be_read_are_an_error),
     TEST(test_watch_that_cannot_be_opened_is_an_error),
