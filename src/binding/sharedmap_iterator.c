@@ -59,21 +59,37 @@ sharedmap_iterator_tp_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
+static inline void
+ends_lock(SharedMapIteratorObject *self)
+{
+#ifdef Py_GIL_DISABLED
+    PyMutex_Lock(&self->mutex);
+#else
+    (void)self;
+#endif
+}
+
+static inline void
+ends_unlock(SharedMapIteratorObject *self)
+{
+#ifdef Py_GIL_DISABLED
+    PyMutex_Unlock(&self->mutex);
+#else
+    (void)self;
+#endif
+}
+
 /* Fills the index that comes next and leaves it behind; false at the end. */
 static bool
 advance(SharedMapIteratorObject *self, uint64_t *index)
 {
-#ifdef Py_GIL_DISABLED
-    PyMutex_Lock(&self->mutex);
-#endif
+    ends_lock(self);
     struct span *left = &self->span;
     bool has_next = left->low < left->high;
     if (has_next) {
         *index = self->direction == FORWARD ? left->low++ : --left->high;
     }
-#ifdef Py_GIL_DISABLED
-    PyMutex_Unlock(&self->mutex);
-#endif
+    ends_unlock(self);
     return has_next;
 }
 
@@ -104,8 +120,11 @@ static PyObject *
 sharedmap_iterator_py_length_hint(PyObject *object,
                                   PyObject *Py_UNUSED(ignored))
 {
-    struct span *left = &((SharedMapIteratorObject *)object)->span;
-    return PyLong_FromUnsignedLongLong(left->high - left->low);
+    SharedMapIteratorObject *self = (SharedMapIteratorObject *)object;
+    ends_lock(self);
+    uint64_t left = self->span.high - self->span.low;
+    ends_unlock(self);
+    return PyLong_FromUnsignedLongLong(left);
 }
 
 static PyMethodDef sharedmap_iterator_methods[] = {

@@ -14,6 +14,7 @@ extension for ThreadSanitizer is loaded, its reports end the process.
 """
 
 import argparse
+import operator
 import random
 import sys
 import sysconfig
@@ -84,8 +85,11 @@ class Play:
 
     def share_an_iterator(self, rng):
         for kind in ("iterator", "of_tree"):
+            iterator = getattr(self, kind)
+            assert operator.length_hint(iterator) >= 0
             try:
-                next(getattr(self, kind))
+                for _ in range(5):
+                    next(iterator)
             except StopIteration:
                 self.put("iterator", iter(self.refreshed.items()))
                 self.put("of_tree", iter(self.tree))
