@@ -5,11 +5,12 @@
 #ifndef SHAREDMAP_BINDING_SHAREDMAP_TYPE_H
 #define SHAREDMAP_BINDING_SHAREDMAP_TYPE_H
 
-#include <stdatomic.h>
-
 #include "binding/mapping_type.h"
 #include "binding/snapshot_type.h"
 #include "binding/state.h"
+
+// Python.h, which says how the system's headers are to be taken, comes first.
+#include <stdatomic.h>
 
 /* Where a handle's snapshot came from, and so how to get it again. */
 enum source_kind { SOURCE_NAME, SOURCE_PATH, SOURCE_BUFFER };
