@@ -38,7 +38,7 @@ static const long long LONGEST_PUBLICATION = 1000000000;
 static const long long LOOK_AGAIN = 1000000;
 static const int64_t LONGEST_SLEEP = 500000000;
 static const int64_t FIRST_PAUSE = 1000000;
-static const int64_t LONGEST_PAUSE = 20000000;
+static const int64_t LONGEST_PAUSE = 32000000;
 
 static bool
 is_hinted(SharedMapObject *self, SnapshotObject *seen)

@@ -44,7 +44,7 @@ struct patience {
     long pause;        // nanoseconds
 };
 
-enum { FIRST_PAUSE = 20000, LONGEST_PAUSE = 2000000 };
+enum { FIRST_PAUSE = 20000, LONGEST_PAUSE = 128 * FIRST_PAUSE };
 
 static const int64_t LOCK_PATIENCE = INT64_C(5000000000);
 
