@@ -47,8 +47,9 @@ struct publish_update {
 
 /* Publishes the present snapshot with the changes made to it, under the lock:
  * what others publish meanwhile comes before or after, and is not lost. Mode
- * and index stay what they are. STATUS_NAME_ABSENT, the failures of publish_to_segment(), and what
- * is wrong with the present snapshot. O(n), without a tree. */
+ * and index stay what they are. STATUS_NAME_ABSENT, the failures of
+ * publish_plan() and publish_to_segment(), and what is wrong with the present
+ * snapshot. O(n), without a tree. */
 enum status
 publish_update(struct publish_update *update, const char *path);
 

@@ -290,7 +290,7 @@ enum status
 rbtree_build(struct rbtree *tree, const struct entry *entries, size_t count)
 {
     assert(tree->count == 0);
-    // How many levels are full below the root's: floor(log2(count + 1)).
+    // How many levels are full, the root's among them: floor(log2(count + 1)).
     unsigned levels = 0;
     for (size_t rest = count + 1; rest > 1; rest /= 2) {
         levels += 1;

@@ -187,8 +187,8 @@ draft_use_huge_pages(struct draft *draft, uint64_t size);
  * On failure whoever holds the name goes on holding it.
  *
  * STATUS_NAME_TAKEN, STATUS_NOT_REGULAR, STATUS_FOREIGN_OWNER,
- * STATUS_LOCK_TIMEOUT after 5 seconds, STATUS_SYSTEM; STATUS_STALE with the
- * generation that was found in the header. Only when a durable draft has its
+ * STATUS_LOCK_TIMEOUT after 5 seconds, STATUS_NO_SPACE, STATUS_SYSTEM;
+ * STATUS_STALE with the generation that was found in the header. Only when a durable draft has its
  * name and the directory cannot be synced, it is a failure and published. */
 enum status
 draft_publish(struct draft *draft, const char *path,

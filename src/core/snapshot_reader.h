@@ -100,8 +100,9 @@ snapshot_probe_find(const struct snapshot *view,
 enum status
 snapshot_verify_checksum(const struct snapshot *view);
 
-/* The deep check: every reference, record, value and the order of the keys,
- * padding and the checksum of the contents. O(size). */
+/* The deep check: the checksum of the contents, padding included, then every
+ * reference, record and value, the order of the keys, and what both indices
+ * lead to. O(size). */
 enum status
 snapshot_verify(const struct snapshot *view);
 

@@ -14,7 +14,7 @@ enum status {
 
     // The caller's world.
     STATUS_NO_MEMORY,
-    STATUS_SYSTEM,     // errno says which call of the system failed
+    STATUS_SYSTEM,     // errno says why a call of the system failed
     STATUS_NO_SPACE,   // the file system cannot take the snapshot
     STATUS_TOO_LARGE,  // sizes that no offset of the format can hold
 
