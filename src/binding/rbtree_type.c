@@ -70,6 +70,11 @@ rbtree_tp_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
     return (PyObject *)rbtree_create_object(type, NULL, NULL);
 }
 
+/* Inserts what dict.update() would take, all of it or nothing. -1 with an
+ * exception. */
+static int
+update_from(RBTreeObject *self, PyObject *source);
+
 /* Takes one keyword out of the dict; -1 with TypeError when it is no hook. */
 static int
 take_hook(PyObject *keywords, const char *name, PyObject **hook)
@@ -103,10 +108,10 @@ rbtree_tp_init(PyObject *object, PyObject *args, PyObject *keywords)
             goto done;
         }
     }
-    if (source != NULL && rbtree_update_from(self, source) < 0) {
+    if (source != NULL && update_from(self, source) < 0) {
         goto done;
     }
-    if (items != NULL && rbtree_update_from(self, items) < 0) {
+    if (items != NULL && update_from(self, items) < 0) {
         goto done;
     }
     result = 0;
@@ -425,8 +430,8 @@ update_from_batch(RBTreeObject *self, struct batch *batch)
     return 0;
 }
 
-int
-rbtree_update_from(RBTreeObject *self, PyObject *source)
+static int
+update_from(RBTreeObject *self, PyObject *source)
 {
     struct batch batch;
     int result = -1;
@@ -542,7 +547,7 @@ rbtree_py_copy(PyObject *object, PyObject *Py_UNUSED(ignored))
 static PyObject *
 rbtree_nb_inplace_or(PyObject *self, PyObject *other)
 {
-    if (rbtree_update_from((RBTreeObject *)self, other) < 0) {
+    if (update_from((RBTreeObject *)self, other) < 0) {
         return NULL;
     }
     return Py_NewRef(self);
@@ -569,15 +574,11 @@ rbtree_nb_or(PyObject *left, PyObject *right)
     else {
         result = (PyObject *)rbtree_create_object(Py_TYPE(tree), tree->encode,
                                                   tree->decode);
-        if (result != NULL
-            && rbtree_update_from((RBTreeObject *)result, left) < 0)
-        {
+        if (result != NULL && update_from((RBTreeObject *)result, left) < 0) {
             Py_CLEAR(result);
         }
     }
-    if (result != NULL
-        && rbtree_update_from((RBTreeObject *)result, right) < 0)
-    {
+    if (result != NULL && update_from((RBTreeObject *)result, right) < 0) {
         Py_CLEAR(result);
     }
     return result;

@@ -27,11 +27,6 @@ extern const struct mapping_methods rbtree_mapping_methods;
 RBTreeObject *
 rbtree_create_object(PyTypeObject *type, PyObject *encode, PyObject *decode);
 
-/* Inserts what dict.update() would take, all of it or nothing. -1 with an
- * exception. */
-int
-rbtree_update_from(RBTreeObject *self, PyObject *source);
-
 /* A new iterator that is at its end already: an object cannot be created under
  * the guard. */
 PyObject *

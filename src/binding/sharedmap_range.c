@@ -216,6 +216,23 @@ range_iterate(PyObject *self, enum item_kind kind, enum direction direction)
     return iterator;
 }
 
+/* A new range with references of its own. */
+static PyObject *
+create_range(const struct span *span)
+{
+    struct state *state = span->snapshot->state;
+    PyTypeObject *type = state->types[TYPE_SHAREDMAP_RANGE];
+    SharedMapRangeObject *self =
+        (SharedMapRangeObject *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->base.state = state;
+        self->base.methods = &sharedmap_mapping_methods;
+        self->span = *span;
+        Py_INCREF(span->snapshot);
+    }
+    return (PyObject *)self;
+}
+
 static PyObject *
 range_range(PyObject *self, const struct bounds *bounds)
 {
@@ -232,7 +249,7 @@ range_range(PyObject *self, const struct bounds *bounds)
         if (part.high < part.low) {
             part.high = part.low;
         }
-        range = sharedmap_range_create(&part);
+        range = create_range(&part);
     }
     span_release(&span);
     return range;
@@ -367,22 +384,6 @@ sharedmap_py_view(PyObject *self, PyObject *key)
 }
 
 /* ---- the type ----------------------------------------------------------- */
-
-PyObject *
-sharedmap_range_create(const struct span *span)
-{
-    struct state *state = span->snapshot->state;
-    PyTypeObject *type = state->types[TYPE_SHAREDMAP_RANGE];
-    SharedMapRangeObject *self =
-        (SharedMapRangeObject *)type->tp_alloc(type, 0);
-    if (self != NULL) {
-        self->base.state = state;
-        self->base.methods = &sharedmap_mapping_methods;
-        self->span = *span;
-        Py_INCREF(span->snapshot);
-    }
-    return (PyObject *)self;
-}
 
 static PyObject *
 sharedmap_range_tp_repr(PyObject *self)

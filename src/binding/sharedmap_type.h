@@ -94,10 +94,6 @@ span_acquire(PyObject *self, struct span *span);
 void
 span_release(struct span *span);
 
-/* A new range with references of its own. */
-PyObject *
-sharedmap_range_create(const struct span *span);
-
 /* A new iterator over the span. */
 PyObject *
 sharedmap_iterator_create(const struct span *span, enum item_kind kind,
