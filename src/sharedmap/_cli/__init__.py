@@ -5,6 +5,7 @@
     maps         opening what is meant, publishing, saving
     formats      JSON, JSON Lines, CSV and TSV become entries
     output       entries and results become text
+    progress     the bar while input is read
     reading      ls, stat, get, scan, export, verify, watch
     changing     load, update, save, publish, rm
     doctor       doctor

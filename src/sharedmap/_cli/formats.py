@@ -85,15 +85,11 @@ def parse_json(text: str) -> Any:
         raise ValueError("arrays or objects are nested too deeply") from None
 
 
-def _parse_bool_or_none(text: str) -> Any:
-    return parse_json(text)
-
-
 _TYPES: Final[dict[str, Callable[[str], Any]]] = {
     "str": str,
     "int": int,
     "float": float,
-    "json": _parse_bool_or_none,
+    "json": parse_json,
 }
 TYPES: Final = tuple(_TYPES)
 

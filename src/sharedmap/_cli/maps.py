@@ -71,12 +71,7 @@ class Header(NamedTuple):
     """What the first bytes of a file say (docs/FORMAT.md, section 3); not checked."""
 
     flags: int
-    total_size: int
-    entry_count: int
-    content_checksum: int
-    generation: int
     unique_id: bytes
-    superseded: int
 
     @property
     def index_kind(self) -> str:
@@ -87,11 +82,8 @@ def read_header(data: bytes) -> Header | None:
     """None where these are not the first 512 bytes of a snapshot."""
     if len(data) < 512 or data[:8] != b"\x89SMAP\r\n\x1a":
         return None
-    flags, size, count = struct.unpack_from("<IQQ", data, 20)
-    (checksum,) = struct.unpack_from("<Q", data, 56)
-    (generation,) = struct.unpack_from("<Q", data, 128)
-    (superseded,) = struct.unpack_from("<I", data, 192)
-    return Header(flags, size, count, checksum, generation, data[136:152], superseded)
+    (flags,) = struct.unpack_from("<I", data, 20)
+    return Header(flags, data[136:152])
 
 
 def header_of(path: bytes) -> Header | None:
