@@ -161,11 +161,11 @@ dump(RBTreeObject *self, PyObject *name, enum snapshot_index index)
         bytes = dump_entries(entries, count, &options, &status);
     }
     guard_end_publish(&self->guard);
-    memory_release(entries);
-    text_clear(&label);
     if (status != STATUS_OK) {
         raise_status(self->base.state, status, name);
     }
+    memory_release(entries);
+    text_clear(&label);
     return bytes;
 }
 
