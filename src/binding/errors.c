@@ -100,7 +100,8 @@ raise_no_space(PyObject *name, uint64_t needed, uint64_t available,
     if (needed <= available) {
         PyOS_snprintf(message, sizeof(message),
                       "the snapshot's %llu bytes would fit, but the file "
-                      "system has no room for one more file",
+                      "system has no room for one more file, or a quota is "
+                      "used up",
                       (unsigned long long)needed);
     }
     else if (is_file) {
