@@ -251,7 +251,9 @@ def test_load_can_save_to_a_file_instead(command, tmp_path):
     source, path = tmp_path / "a.jsonl", tmp_path / "map"
     source.write_text('["a", 2]\n')
     assert command("load", "--file", path, source).out == f"saved {path}: 1 entries\n"
-    assert failed(command("load", "--file", path, source), errors.CONFLICT, str(path))
+    assert failed(
+        command("load", "--file", path, source), errors.CONFLICT, f"{path}: the path", "--force"
+    )
     with sharedmap.sharedmap.open(path) as opened:
         assert dict(opened) == {"a": 2}
 

@@ -145,6 +145,7 @@ def test_existing_file_is_not_replaced_without_force(saved):
         sharedmap.rbtree(x=1).save(saved)
     assert caught.value.errno == errno.EEXIST
     assert caught.value.filename == saved
+    assert caught.value.strerror == "the path is taken; force=True replaces a file"
     assert saved.read_bytes() == before
 
 
@@ -497,6 +498,7 @@ def test_open_of_a_missing_file_raises_file_not_found_error(path):
         sharedmap.sharedmap.open(path)
     assert caught.value.errno == errno.ENOENT
     assert caught.value.filename == path
+    assert caught.value.strerror == "no such file"
 
 
 def test_missing_folder_raises_file_not_found_error(tmp_path):

@@ -93,6 +93,19 @@ raise_status(struct state *state, enum status status, PyObject *name)
 }
 
 PyObject *
+raise_file_status(struct state *state, enum status status, PyObject *path)
+{
+    if (status == STATUS_NAME_ABSENT) {
+        return raise_os_error(ENOENT, "no such file", path);
+    }
+    if (status == STATUS_NAME_TAKEN) {
+        return raise_os_error(
+            EEXIST, "the path is taken; force=True replaces a file", path);
+    }
+    return raise_status(state, status, path);
+}
+
+PyObject *
 raise_no_space(PyObject *name, uint64_t needed, uint64_t available,
                bool is_file)
 {

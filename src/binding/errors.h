@@ -14,6 +14,10 @@
 PyObject *
 raise_status(struct state *state, enum status status, PyObject *name);
 
+/* The same for the path of a file, which no map is published under. */
+PyObject *
+raise_file_status(struct state *state, enum status status, PyObject *path);
+
 /* OSError(ENOSPC) with what was needed, what there was, and what to do. */
 PyObject *
 raise_no_space(PyObject *name, uint64_t needed, uint64_t available,

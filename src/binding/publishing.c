@@ -41,7 +41,9 @@ publishing_result(struct state *state, const struct target *target,
         return raise_stale(state, target->object, target->terms.expected,
                            target->generation);
     }
-    return raise_status(state, status, target->object);
+    return target->terms.is_durable
+               ? raise_file_status(state, status, target->object)
+               : raise_status(state, status, target->object);
 }
 
 int

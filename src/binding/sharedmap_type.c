@@ -177,7 +177,8 @@ open_file(PyTypeObject *type, PyObject *path, enum source_kind kind,
         snapshot_open_path(state, PyBytes_AS_STRING(path), rules,
                            options->decode, NULL, &snapshot);
     if (status != STATUS_OK) {
-        return raise_status(state, status, given);
+        return kind == SOURCE_PATH ? raise_file_status(state, status, given)
+                                   : raise_status(state, status, given);
     }
     SharedMapObject *self =
         (SharedMapObject *)create(type, snapshot, kind, source);

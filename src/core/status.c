@@ -27,7 +27,7 @@ status_message(enum status status)
     case STATUS_NAME_TOO_LONG:
         return "the name is too long for a file name";
     case STATUS_LABEL_TOO_LONG:
-        return "the label is too long";
+        return "the label is longer than 256 bytes";
     case STATUS_NAME_ABSENT:
         return "no map is published under this name";
     case STATUS_NAME_TAKEN:

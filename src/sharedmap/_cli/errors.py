@@ -72,8 +72,8 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 def _os_message(error: OSError) -> str:
     reason = error.strerror or str(error)
-    if error.errno == errno.EEXIST and "force=True" in reason:
-        reason = "a map is already published under this name; --force replaces it"
+    if error.errno == errno.EEXIST:
+        reason = reason.replace("force=True", "--force")
     if error.errno == errno.ENOSPC:
         reason = reason.replace("save(path) to a disk", "load or save it to a file")
     return reason if error.filename is None else f"{error.filename}: {reason}"
