@@ -24,7 +24,7 @@ static const char sharedmap_doc[] =
     "Raises FileNotFoundError when nothing is published under the name,\n"
     "PermissionError when it is another user's or others may write to it,\n"
     "SnapshotError when it is no whole snapshot, ValueError for what cannot\n"
-    "be a name. O(1).\n"
+    "be a name, KeyError for an owner whose name no user has. O(1).\n"
     "\n"
     ">>> from sharedmap import remove, share, sharedmap\n"
     ">>> share({\"b\": 2, \"a\": 1}, \"doc:sharedmap\", force=True)\n"
