@@ -1,5 +1,6 @@
 """The commands that only look, and what they have in common: --json, exit codes, escapes."""
 
+import getpass
 import io
 import json
 
@@ -248,6 +249,12 @@ def test_bad_name_is_one_line_and_an_exit_code(command, tmp_path, what, bad):
     (tmp_path / "in.jsonl").write_text('["a", 1]\n')
     more = {**MORE, "load": [tmp_path / "in.jsonl"]}
     assert failed(command(what, bad, *more.get(what, [])), errors.FAILED, "name")
+
+
+def test_owner_that_is_no_user_is_one_line_and_an_exit_code(command, fruit):
+    done = command("stat", fruit, "--owner", "nobody has this name")
+    assert failed(done, errors.USAGE, "sharedmap: there is no user 'nobody has this name'")
+    assert command("stat", fruit, "--owner", getpass.getuser()).code == errors.DONE
 
 
 @pytest.mark.parametrize("what", ["stat", "get", "scan", "export", "verify"])

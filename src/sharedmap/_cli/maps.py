@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import pwd
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -11,15 +12,21 @@ from typing import Any, NamedTuple
 from .._encoded import Encoded
 from .._names import path_of
 from .._sharedmap import rbtree, share, sharedmap
+from .errors import USAGE, CommandError
 
 Options = argparse.Namespace
 Pairs = Iterable[tuple[str, Any]]
 
 
-def owner_of(options: Options) -> int | str | None:
+def owner_of(options: Options) -> int | None:
     """A number is a user id, anything else a user's name."""
     owner: str | None = options.owner
-    return int(owner) if owner is not None and owner.isdecimal() else owner
+    if owner is None or owner.isdecimal():
+        return None if owner is None else int(owner)
+    try:
+        return pwd.getpwnam(owner).pw_uid
+    except KeyError:
+        raise CommandError(f"there is no user {owner!r}", USAGE) from None
 
 
 def open_map(options: Options) -> sharedmap[Any]:
