@@ -1,11 +1,14 @@
 """Agents: what they do when something is pushed, and when something goes wrong."""
 
+import contextlib
 import logging
+import os
 import sys
 
 import machines
 import pytest
 import redis
+from helpers import segment_path
 from machines import VALUES, many, publish
 
 import sharedmap
@@ -210,6 +213,36 @@ def test_full_disk_is_told_and_the_local_map_stays(server, name, host, monkeypat
     assert not list(folder.glob("*.partial"))
     host.pull()
     assert host.read() == {"number": 2}
+
+
+def test_agent_that_cannot_publish_when_it_starts_tries_again(server, name, host):
+    publish(name, VALUES)
+    replication.push(server.url, name)
+    host.pull()
+    sharedmap.remove(host.local)
+    obstacle = segment_path(host.local)
+    os.symlink("/nowhere", obstacle)
+    told = []
+
+    def clear(record):
+        told.append(record.getMessage())
+        os.unlink(obstacle)
+        return True
+
+    log = logging.getLogger("sharedmap.replication")
+    log.addFilter(clear)
+    try:
+        agent = replication.follow(
+            server.url, name, local=host.local, directory=host.directory, poll=0.05
+        )
+        with contextlib.closing(agent) as versions:
+            assert next(versions).is_new
+    finally:
+        log.removeFilter(clear)
+        if os.path.islink(obstacle):
+            os.unlink(obstacle)
+    assert "not a regular file" in told[0]
+    assert host.read() == VALUES
 
 
 def test_trouble_is_told_once_and_so_is_its_end(server, name, host, caplog):

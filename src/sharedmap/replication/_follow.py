@@ -181,7 +181,7 @@ def follow(
         recovered: Version | None = None
         try:
             recovered = yield from agent.recover()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             agent.say("start", f"{error}; it is tried again")
         if recovered is not None:
             yield recovered
