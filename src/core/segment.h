@@ -188,8 +188,9 @@ draft_use_huge_pages(struct draft *draft, uint64_t size);
  *
  * STATUS_NAME_TAKEN, STATUS_NOT_REGULAR, STATUS_FOREIGN_OWNER,
  * STATUS_LOCK_TIMEOUT after 5 seconds, STATUS_NO_SPACE, STATUS_SYSTEM;
- * STATUS_STALE with the generation that was found in the header. Only when a durable draft has its
- * name and the directory cannot be synced, it is a failure and published. */
+ * STATUS_STALE with the generation that was found in the header. Only when a
+ * durable draft has its name and the directory cannot be synced, it is a
+ * failure and published. */
 enum status
 draft_publish(struct draft *draft, const char *path,
               const struct draft_terms *terms, struct snapshot_header *header);
