@@ -20,7 +20,16 @@
 
 #include "core/memory.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+// clang says it in a way of its own.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_ADDRESS_SANITIZER
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define HAS_ADDRESS_SANITIZER
+#endif
+
+#if defined(HAS_ADDRESS_SANITIZER)
 #include <sanitizer/asan_interface.h>
 #else
 /* So that a sanitizer sees who uses a piece that was given back. */

@@ -74,6 +74,14 @@ MUTANTS = {
                 "                      <= 0)\n        {\n            removal += 1;\n",
             ),
         ],
+        # A node is looked at after it was given back.
+        "removed-and-used": [
+            (
+                "rbtree.c",
+                "    rbtree_node_destroy(&tree->memory, node);\n    return true;\n",
+                "    rbtree_node_destroy(&tree->memory, node);\n    return node->parent != node;\n",
+            ),
+        ],
         # Of two puts of a key the first one stays.
         "sort-keeps-the-first": [
             ("sort.c", "return left->index < right->index;", "return left->index > right->index;")
