@@ -131,8 +131,8 @@ MUTANTS = {
     "loses-old": [
         (
             "binding/sharedmap_follow.c",
-            "    if (status == STATUS_OK) {\n        sharedmap_replace(self, seen, newer);\n    }",
-            "    if (status != STATUS_OK) {\n        newer = NULL;\n    }\n"
+            "        self->next_look = 0;\n        sharedmap_replace(self, seen, newer);\n    }",
+            "        self->next_look = 0;\n    }\n    else {\n        newer = NULL;\n    }\n"
             "    sharedmap_replace(self, seen, newer);",
         )
     ],
