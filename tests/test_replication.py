@@ -4,10 +4,12 @@ import base64
 import hashlib
 import json
 import os
+import struct
 
 import machines
 import pytest
-from helpers import segment_path
+from helpers import header_field, segment_path
+from independent_reader import hash_bytes, seal
 from machines import VALUES, chunks_of, keys_of, many, publish
 from redis_server import PROGRAMS, end_server, make_server
 
@@ -139,6 +141,34 @@ def test_chunks_are_the_whole_snapshot_whatever_is_in_it(small_chunks, size, ind
         value[f"key {size % 40:06}y"] = "inserted"
         value.pop(f"key {(size + 7) % 40:06}", None)
         size += 9
+
+
+def with_records_last(data):
+    """The same map, as somebody else may write it: the indices before the records."""
+    records, size, index, buckets = (header_field(data, at, "Q") for at in (112, 120, 64, 80))
+    behind = data[index:]
+    moved = len(data) - index
+    head = bytearray(data[:512])
+    for at, offset in ((64, 512), (80, buckets - index + 512), (112, 512 + moved)):
+        struct.pack_into("<Q", head, at, offset)
+    body = behind + data[records:index]
+    state = 0
+    for at in range(0, len(body), 65536):
+        state = hash_bytes(body[at : at + 65536], state)
+    struct.pack_into("<Q", head, 56, state)
+    assert size <= index - records
+    return seal(bytes(head) + body)
+
+
+def test_chunks_are_the_whole_snapshot_in_whatever_order_its_regions_are(small_chunks):
+    entries = many(100, 60)
+    data = with_records_last(sharedmap.rbtree(entries).dump())
+    with sharedmap.sharedmap.frombuffer(data) as m:
+        m.verify()
+        assert dict(m) == entries
+    manifest, places = _chunks.describe(memoryview(data), data[:512], [])
+    assert len(manifest.chunks) > 3
+    assert b"".join(data[p.begin : p.end] for p in places.values()) == data[512:]
 
 
 def transferred(server, name, value):

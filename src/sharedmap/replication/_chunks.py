@@ -55,6 +55,9 @@ class Layout:
         self.other_indices = sorted({self.number("Q", 80), self.number("Q", 96)} - {0})
         self.records_offset = self.number("Q", 112)
         self.records_size = self.number("Q", 120)
+        # Ours have the records first; the format lets others order their regions as they like.
+        indices = [self.sorted_offset, *self.other_indices]
+        self.is_ours = self.records_offset == HEADER_SIZE and indices == sorted(indices)
         self.map: sharedmap[Any] = sharedmap.frombuffer(data, decode=Encoded)
 
     def number(self, form: str, at: int) -> int:
@@ -114,6 +117,8 @@ def cut(layout: Layout, anchors: Iterable[str]) -> Iterator[Cut]:
     """All chunks, in order, without gaps from the header to the end."""
     if layout.size - HEADER_SIZE <= USUAL:
         starts: list[tuple[int, str | None]] = [(HEADER_SIZE, None)]
+    elif not layout.is_ours:
+        starts = [(offset, None) for offset in range(HEADER_SIZE, layout.size, USUAL)]
     else:
         starts = _cut_records(layout, anchors)
         # The zeros between records and index change with the size of the records: they are none.
