@@ -13,6 +13,7 @@ chunks, so that a rollback fetches nothing. A file counts for nothing until it h
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -55,7 +56,9 @@ class State:
         except BlockingIOError:
             os.close(self.lock)
             raise FileExistsError(
-                17, "another agent follows with this directory", os.fspath(self.path)
+                errno.EEXIST,
+                "another agent follows with this directory",
+                os.fspath(self.path),
             ) from None
         self.versions = self._read_versions()
         self.published: tuple[int, bytes | None] = (0, None)
