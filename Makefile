@@ -92,12 +92,14 @@ newest:  ## some tests on CPython 3.14 and 3.15, the newest gcc; needs root and 
 	for version in 3.14 3.15; do $(NEWEST) $(MAKE) test-python VENV=.venvs/$$version \
 	    PYTHON=python$$version PYTEST_ARGS="-m 'not slow' $(CONCENTRATED)" || exit 1; done
 
-# The emulator takes no notice of MADV_DONTFORK, which is what test_segment_fork is about.
+# With musl, planted faults would lead in a circle: its names for calls are not glibc's. The emulator
+# takes no notice of MADV_DONTFORK, which two programs ask for.
 portable:  ## core and extension for musl and for aarch64, the core's tests with both; needs qemu-aarch64-static
 	$(MAKE) warnings COMPILERS='musl-gcc aarch64-linux-gnu-gcc'
-	$(MAKE) test-core CC='musl-gcc -static' CORE_BUILD=build/musl
+	$(MAKE) test-core CC='musl-gcc -static' CORE_BUILD=build/musl \
+	    CORE_SKIP='$(basename $(notdir $(shell grep -l core/faults.h tests/core/*.c)))'
 	$(MAKE) test-core CC='aarch64-linux-gnu-gcc -static' CORE_BUILD=build/aarch64 \
-	    CORE_RUN=qemu-aarch64-static CORE_SKIP=test_segment_fork
+	    CORE_RUN=qemu-aarch64-static CORE_SKIP='test_segment_fork test_system_calls'
 
 machines: $(VENV)/.test  ## three machines follow a publisher through 1,000 versions; needs root and redis-server
 	$(BIN)/python tests/faults/many_machines.py --versions 1000 --trouble 0.2
