@@ -112,9 +112,41 @@ owner_of_value(const struct packed_value *packed, PyObject *object)
     return NULL;
 }
 
+static inline bool
+is_short_ascii(PyObject *object)
+{
+    return PyUnicode_CheckExact(object) && PyUnicode_IS_COMPACT_ASCII(object)
+           && PyUnicode_GET_LENGTH(object) <= LARGEST_COPY;
+}
+
+static inline struct slice
+ascii_bytes(PyObject *string)
+{
+    return (struct slice){PyUnicode_1BYTE_DATA(string),
+                          (size_t)PyUnicode_GET_LENGTH(string)};
+}
+
+/* What most keys and values are: bytes that can be copied as they are. */
+static inline int
+add_short_ascii(struct batch *batch, PyObject *key, PyObject *value)
+{
+    struct entry entry = {ascii_bytes(key), {ascii_bytes(value), VALUE_STR}};
+    if ((batch->count >= batch->capacity && batch_grow(batch) < 0)
+        || batch_keep(batch, &entry.key, NULL) < 0
+        || batch_keep(batch, &entry.value.bytes, NULL) < 0)
+    {
+        return -1;
+    }
+    batch->entries[batch->count++] = entry;
+    return 0;
+}
+
 int
 batch_add(struct batch *batch, PyObject *key, PyObject *value)
 {
+    if (is_short_ascii(key) && is_short_ascii(value)) {
+        return add_short_ascii(batch, key, value);
+    }
     struct text text;
     struct packed_value packed;
     int result = -1;

@@ -29,28 +29,22 @@ next_size(const struct arena *arena)
 }
 
 enum status
-arena_keep(struct arena *arena, struct slice *bytes)
+arena_grow(struct arena *arena, size_t least)
 {
-    if (bytes->size > arena->room || arena->newest == NULL) {
-        size_t size = next_size(arena);
-        size = bytes->size > size ? bytes->size : size;
-        struct arena_chunk *chunk = NULL;
-        if (size <= SIZE_MAX - sizeof(*chunk)) {
-            chunk = memory_allocate(sizeof(*chunk) + size);
-        }
-        if (chunk == NULL) {
-            return STATUS_NO_MEMORY;
-        }
-        chunk->older = arena->newest;
-        chunk->size = size;
-        arena->newest = chunk;
-        arena->room = size;
+    size_t size = next_size(arena);
+    size = least > size ? least : size;
+    struct arena_chunk *chunk = NULL;
+    if (size <= SIZE_MAX - sizeof(*chunk)) {
+        chunk = memory_allocate(sizeof(*chunk) + size);
     }
-    struct arena_chunk *chunk = arena->newest;
-    unsigned char *copy = chunk->bytes + (chunk->size - arena->room);
-    slice_copy(copy, *bytes);
-    arena->room -= bytes->size;
-    bytes->bytes = copy;
+    if (chunk == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    chunk->older = arena->newest;
+    chunk->size = size;
+    arena->newest = chunk;
+    arena->free = chunk->bytes;
+    arena->room = size;
     return STATUS_OK;
 }
 
@@ -62,5 +56,6 @@ arena_clear(struct arena *arena)
         arena->newest = chunk->older;
         memory_release(chunk);
     }
+    arena->free = NULL;
     arena->room = 0;
 }

@@ -15,12 +15,30 @@ struct arena_chunk;
 /* Empty when all zero. */
 struct arena {
     struct arena_chunk *newest;  // owned, with all older ones
-    size_t room;                 // left in it
+    unsigned char *free;         // in it; NULL when there is none
+    size_t room;                 // left there
 };
 
-/* Points the slice to a copy of its bytes that the arena owns. */
+/* Makes room for so many bytes in one piece. */
 enum status
-arena_keep(struct arena *arena, struct slice *bytes);
+arena_grow(struct arena *arena, size_t size);
+
+/* Points the slice to a copy of its bytes that the arena owns. */
+static inline enum status
+arena_keep(struct arena *arena, struct slice *bytes)
+{
+    if (bytes->size > arena->room || arena->free == NULL) {
+        enum status status = arena_grow(arena, bytes->size);
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    unsigned char *copy = arena->free;
+    arena->free = slice_copy(copy, *bytes);
+    arena->room -= bytes->size;
+    bytes->bytes = copy;
+    return STATUS_OK;
+}
 
 void
 arena_clear(struct arena *arena);

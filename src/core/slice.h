@@ -92,13 +92,27 @@ slice_equals(struct slice left, struct slice right)
            && slice_equal_bytes(left.bytes, right.bytes, left.size);
 }
 
-/* Copies the slice to `to`, which has room for it. */
-static inline void
+/* Copies the slice to `to`, which has room for it, and returns what is behind
+ * the copy. Short ones do not pay for a call, as above. */
+static inline unsigned char *
 slice_copy(void *to, struct slice from)
 {
-    if (from.size > 0) {
-        memcpy(to, from.bytes, from.size);
+    unsigned char *copy = to;
+    uint64_t word;
+    if (from.size > 64 || from.size < sizeof(word)) {
+        if (from.size > 0) {
+            memcpy(copy, from.bytes, from.size);
+        }
+        return copy + from.size;
     }
+    size_t last = from.size - sizeof(word);
+    for (size_t at = 0; at < last; at += sizeof(word)) {
+        memcpy(&word, from.bytes + at, sizeof(word));
+        memcpy(copy + at, &word, sizeof(word));
+    }
+    memcpy(&word, from.bytes + last, sizeof(word));
+    memcpy(copy + last, &word, sizeof(word));
+    return copy + from.size;
 }
 
 #endif
