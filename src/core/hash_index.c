@@ -37,20 +37,33 @@ static const struct shape NARROW = {NARROW_SLOTS, NARROW_REACH,
                                     NARROW_REFERENCES, 4};
 static const struct shape WIDE = {WIDE_SLOTS, WIDE_REACH, WIDE_REFERENCES, 8};
 
+/* The first slot without a fingerprint; behind the last when all are taken.
+ * How many are taken cannot be foretold, so to look at one after the other
+ * would cost a branch that is foretold wrongly. */
+static inline size_t
+first_free(const unsigned char *bucket)
+{
+    uint64_t low = hash_index_equal_bytes(load_u64(bucket), 0);
+    uint64_t high = hash_index_equal_bytes(load_u64(bucket + 8), 0);
+    // What stands behind the fingerprints may be zero or not.
+    return low != 0
+               ? (size_t)__builtin_ctzll(low) / 8
+               : 8 + (size_t)__builtin_ctzll(high | UINT64_C(1) << 63) / 8;
+}
+
 /* False when the bucket is full. */
 static bool
 put(unsigned char *bucket, struct shape shape, uint8_t fingerprint,
     uint64_t reference)
 {
-    for (size_t slot = 0; slot < shape.slots; slot++) {
-        if (bucket[slot] == 0) {
-            bucket[slot] = fingerprint;
-            memcpy(bucket + shape.references + slot * shape.reference_size,
-                   &reference, shape.reference_size);
-            return true;
-        }
+    size_t slot = first_free(bucket);
+    if (slot >= shape.slots) {
+        return false;
     }
-    return false;
+    bucket[slot] = fingerprint;
+    memcpy(bucket + shape.references + slot * shape.reference_size, &reference,
+           shape.reference_size);
+    return true;
 }
 
 bool
