@@ -305,9 +305,29 @@ static inline void
 prefetch_bytes(struct slice bytes)
 {
     __builtin_prefetch(bytes.bytes);
-    if (bytes.size > 64) {
-        __builtin_prefetch(bytes.bytes + 64);
+    if (bytes.size > 0) {
+        __builtin_prefetch(bytes.bytes + bytes.size - 1);
     }
+}
+
+static void
+append_record(struct output *output, const struct record_shape *shape,
+              const struct entry *entry)
+{
+    if (shape->size > OUTPUT_SIZE - output->used) {
+        // It goes on in the next buffer, or is longer than one.
+        output_append(output, (struct slice){shape->head, shape->head_size});
+        output_append(output, entry->key);
+        output_append_zeros(output, shape->padding);
+        output_append(output, entry->value.bytes);
+        return;
+    }
+    unsigned char *to = output->buffer + output->used;
+    memcpy(to, shape->head, shape->head_size);
+    to = slice_copy(to + shape->head_size, entry->key);
+    memset(to, 0, shape->padding);
+    slice_copy(to + shape->padding, entry->value.bytes);
+    output->used += shape->size;
 }
 
 static void
@@ -329,10 +349,7 @@ write_records(struct output *output, const struct snapshot_plan *plan,
             indices->hashes[i] = hash_bytes(entry->key.bytes, entry->key.size,
                                             plan->header.hash_seed);
         }
-        output_append(output, (struct slice){shape.head, shape.head_size});
-        output_append(output, entry->key);
-        output_append_zeros(output, shape.padding);
-        output_append(output, entry->value.bytes);
+        append_record(output, &shape, entry);
     }
     output_align(output);
 }
@@ -341,13 +358,20 @@ static void
 write_sorted_index(struct output *output, const struct snapshot_plan *plan,
                    const struct indices *indices)
 {
+    const size_t size = plan->header.reference_size;
+    unsigned char piece[512 * sizeof(uint64_t)];
+    size_t used = 0;
     for (size_t i = 0; i < plan->entry_count; i++) {
-        // Little-endian: the low bytes come first, whatever the size.
-        output_append(
-            output,
-            (struct slice){(const unsigned char *)&indices->references[i],
-                           plan->header.reference_size});
+        // Little-endian: the low bytes come first. What is too much of them
+        // the next one covers; the last has room behind it.
+        memcpy(piece + used, &indices->references[i], sizeof(uint64_t));
+        used += size;
+        if (used > sizeof(piece) - sizeof(uint64_t)) {
+            output_append(output, (struct slice){piece, used});
+            used = 0;
+        }
     }
+    output_append(output, (struct slice){piece, used});
     output_align(output);
 }
 
