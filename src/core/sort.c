@@ -9,9 +9,10 @@
  *
  * The order of the pieces is the order of the bytes, because the first byte is
  * loaded highest. Many items are sorted by radix, by the highest bits in which
- * their pieces differ; few by quicksort; very few by insertion. Items with
- * equal pieces go on with the next eight bytes: so what keys have in common is
- * read once, which is what paths and URLs want.
+ * their pieces differ, and more than that are dealt to several ranges before;
+ * few are sorted by quicksort; very few by insertion. Items with equal pieces
+ * go on with the next eight bytes, or behind what they have in common: so that
+ * is read once, which is what paths and URLs want.
  *
  *     depth 0    | < | < |  equal pieces  | < | < |
  *     depth 8            | < | equal  | < |
@@ -40,6 +41,7 @@ enum {
     MANY = 512,      // from here on radix
     DIGIT_BITS = 8,  // as many places to write to as the first cache holds
     PASSES = 5,
+    CACHED = 16384,  // up to here the second cache holds items and spare
 };
 
 struct item {
@@ -206,6 +208,48 @@ struct range {
     size_t depth;
 };
 
+/* How many bytes from `depth` on a few keys of the range have in common: as
+ * many as all of them, or more. */
+static size_t
+sample_prefix(const struct sorting *sorting, struct range range, size_t depth)
+{
+    const size_t samples = 16;
+    struct slice first = item_key(sorting, &sorting->items[range.low]);
+    size_t end = first.size;
+    for (size_t k = 1; k <= samples && end > depth; k++) {
+        size_t i = range.low + (range.high - range.low - 1) / samples * k;
+        struct slice key = item_key(sorting, &sorting->items[i]);
+        size_t most = key.size < end ? key.size : end;
+        end = depth;
+        while (end < most && key.bytes[end] == first.bytes[end]) {
+            end += 1;
+        }
+    }
+    return end > depth ? end - depth : 0;
+}
+
+/* Loads the pieces behind what all keys of the range have in common, from
+ * `depth` on. Returns false when they do not, or when one ends there: then
+ * some pieces are wrong, and all items where they were. */
+static bool
+load_behind(struct sorting *sorting, struct range range, size_t depth,
+            size_t common)
+{
+    struct item *items = sorting->items;
+    struct slice first = item_key(sorting, &items[range.low]);
+    for (size_t i = range.low; i < range.high; i++) {
+        prefetch_key(sorting, i, range.high, depth);
+        struct slice key = item_key(sorting, &items[i]);
+        if (key.size <= depth + common
+            || memcmp(key.bytes + depth, first.bytes + depth, common) != 0)
+        {
+            return false;
+        }
+        items[i].piece = piece_at(key, depth + common);
+    }
+    return true;
+}
+
 /* From a range of items with equal pieces to the range of those whose keys go
  * on, with their next pieces loaded. Keys that end within the piece come
  * first; they are equal, up to zeros at the end, and sorted here. */
@@ -214,6 +258,13 @@ next_pieces(struct sorting *sorting, struct range range)
 {
     struct item *items = sorting->items;
     size_t depth = range.depth + PIECE_SIZE;
+    if (range.high - range.low >= MANY) {
+        // Each piece that is the same for all would be one more walk.
+        size_t common = sample_prefix(sorting, range, depth);
+        if (common > 0 && load_behind(sorting, range, depth, common)) {
+            return (struct range){range.low, range.high, depth + common};
+        }
+    }
     size_t longer = range.low;
     for (size_t i = range.low; i < range.high; i++) {
         prefetch_key(sorting, i, range.high, depth);
@@ -359,6 +410,22 @@ radix_sort(struct sorting *sorting, struct range range, uint64_t differing)
     return left;
 }
 
+/* Deals a range that is larger than a cache once, by its highest differing
+ * bits: what is left are ranges that fit, and to go through those again and
+ * again costs little. Returns how many bits are left. */
+static unsigned
+split(struct sorting *sorting, struct range range, uint64_t differing)
+{
+    struct item *items = sorting->items + range.low;
+    struct item *spare = sorting->spare + range.low;
+    size_t count = range.high - range.low;
+    unsigned total = 64 - (unsigned)__builtin_clzll(differing);
+    unsigned left = total > DIGIT_BITS ? total - DIGIT_BITS : 0;
+    deal(sorting, items, spare, count, left, total - left);
+    memcpy(items, spare, count * sizeof(*items));
+    return left;
+}
+
 /* Answers with the largest range that is left; all others are sorted. */
 static struct range
 radix_step(struct sorting *sorting, struct range range)
@@ -369,7 +436,9 @@ radix_step(struct sorting *sorting, struct range range)
     if (differing == 0) {
         return next_pieces(sorting, range);
     }
-    unsigned left = radix_sort(sorting, range, differing);
+    bool is_cached = range.high - range.low <= CACHED;
+    unsigned left = is_cached ? radix_sort(sorting, range, differing)
+                              : split(sorting, range, differing);
     struct range largest = {range.low, range.low, range.depth};
     for (size_t low = range.low, high; low < range.high; low = high) {
         high = low + 1;

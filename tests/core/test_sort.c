@@ -311,6 +311,43 @@ test_large_batch_is_sorted(void)
     }
 }
 
+/* What most keys have in common is told from a sample of them. Here it is 20
+ * bytes, and one key that is in no sample goes another way. */
+static void
+test_one_key_without_the_common_part_is_sorted(void)
+{
+    enum { COUNT = 1000, COMMON = 20 };
+    static const struct {
+        size_t size;
+        size_t at;  // where its byte is another one
+        unsigned char byte;
+    } others[] = {
+        {30, 8, 'o'},          {30, 8, 'q'},
+        {30, COMMON - 1, 'o'}, {30, COMMON - 1, 0xFF},
+        {30, 3, 'q'},          {COMMON, 0, 'p'},
+        {COMMON + 1, 0, 'p'},  {9, 0, 'p'},
+        {8, 0, 'p'},           {COMMON, COMMON - 1, 0},
+        {12, 11, 0},
+    };
+    static const uint32_t places[] = {1, COUNT - 2};
+    for (size_t i = 0; i < 2 * sizeof(others) / sizeof(others[0]); i++) {
+        for (uint32_t j = 0; j < COUNT; j++) {
+            unsigned char *key = batch.keys[batch.count];
+            memset(key, 'p', KEY_ROOM);
+            if (j == places[i % 2]) {
+                key[others[i / 2].at] = others[i / 2].byte;
+                add_key(&batch, others[i / 2].size);
+            }
+            else {
+                key[COMMON] = (unsigned char)(j * 7 % COUNT >> 8);
+                key[COMMON + 1] = (unsigned char)(j * 7 % COUNT);
+                add_key(&batch, COMMON + 2 + j % 3);
+            }
+        }
+        check_sorted(&batch);
+    }
+}
+
 /* The keys i * step modulo count, in an array that sort_entries() may take. */
 static struct entry *
 stepped_entries(uint32_t count, uint32_t step)
@@ -385,6 +422,7 @@ static const struct test tests[] = {
     TEST(test_unlucky_order_is_sorted),
     TEST(test_empty_keys_may_be_null),
     TEST(test_large_batch_is_sorted),
+    TEST(test_one_key_without_the_common_part_is_sorted),
     TEST(test_sorted_entries_stay_where_they_are),
     TEST(test_array_is_owned_by_the_caller_before_and_after),
     TEST(test_sort_without_memory_changes_nothing),

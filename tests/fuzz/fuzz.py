@@ -53,6 +53,7 @@ SMALL = [
     # With few entries, too, all the ways to sort them.
     ("sort.c", "    FEW = 12, ", "    FEW = 3, "),
     ("sort.c", "    MANY = 512, ", "    MANY = 9, "),
+    ("sort.c", "    CACHED = 16384, ", "    CACHED = 20, "),
 ]
 
 # Target: its mutants.
