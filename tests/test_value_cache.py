@@ -9,6 +9,7 @@ import math
 import os
 import struct
 import sys
+import sysconfig
 
 import pytest
 from helpers import segment_path
@@ -138,6 +139,37 @@ def test_more_keys_than_are_remembered_have_each_its_own_value(name, index):
             for number, key in enumerate(keys):
                 assert shared[key] == number
                 assert shared.get(key) == number
+
+
+# A small map has room for all its values, a large one only for those that are asked for by keys
+# whose hash is known; and without a GIL nothing is remembered.
+HAS_GIL = not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+
+@each_index
+@pytest.mark.parametrize("count", [1, 100, 2500, 20_000])
+def test_each_value_of_a_small_map_is_made_once(name, count, index):
+    entries = {f"key {number}": f"value {number}" for number in range(count)}
+    sharedmap.share(entries, name, index=index)
+    with sharedmap.sharedmap(name) as shared:
+        for _ in range(OFTEN):
+            for key, value in entries.items():
+                assert shared[copied(key)] == shared.get(copied(key)) == value
+            assert shared.get_many(map(copied, entries)) == list(entries.values())
+        one, other = (shared.get_many(map(copied, entries)) for _ in range(2))
+        assert one == other == list(entries.values())
+        assert {a is b for a, b in zip(one, other, strict=True)} == {HAS_GIL and count < 20_000}
+
+
+@each_index
+def test_values_of_a_small_map_are_as_many_as_its_keys(name, index):
+    # Each as long as what is not remembered any more, or one shorter.
+    entries = {f"key {number}": chr(65 + number) * (1024 + number % 2) for number in range(20)}
+    sharedmap.share(entries, name, index=index)
+    with sharedmap.sharedmap(name) as shared:
+        for _ in range(10 * OFTEN):
+            for key, value in entries.items():
+                assert shared[copied(key)] == value
 
 
 def test_keys_that_differ_in_width_only_are_different(name):

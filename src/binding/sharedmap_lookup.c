@@ -59,6 +59,28 @@ end(SnapshotObject *snapshot)
 #endif
 }
 
+/* A new reference to the value of the entry that was found, which is not an
+ * encoded one. NULL with an exception. */
+static inline PyObject *
+take_value(SnapshotObject *snapshot, const struct snapshot_probe *probe,
+           const struct entry *entry)
+{
+#ifndef Py_GIL_DISABLED
+    struct value_cache *cache = &snapshot->cache;
+    if (value_cache_has_places(cache)) {
+        PyObject *value = value_cache_get_at(cache, probe->place);
+        if (value == NULL) {
+            value = value_unpack(snapshot->state, &entry->value);
+            if (value != NULL) {
+                value_cache_put_at(cache, probe->place, value);
+            }
+        }
+        return value;
+    }
+#endif
+    return value_unpack(snapshot->state, &entry->value);
+}
+
 static inline void
 keep(SnapshotObject *snapshot, PyObject *key, PyObject *value)
 {
@@ -78,6 +100,7 @@ enum outcome { SETTLED, ABSENT, UNSETTLED };
 static enum outcome
 look_up(SharedMapObject *self, PyObject *key, PyObject **value)
 {
+    struct snapshot_probe probe;
     struct entry entry;
     struct text text;
     bool is_found;
@@ -93,14 +116,15 @@ look_up(SharedMapObject *self, PyObject *key, PyObject **value)
         PyErr_Clear();
         goto done;
     }
-    if (snapshot_find(&snapshot->view, text.slice, &entry, &is_found)
+    probe.key = text.slice;
+    if (snapshot_find_place(&snapshot->view, &probe, &entry, &is_found)
         == STATUS_OK)
     {
         if (!is_found) {
             outcome = ABSENT;
         }
         else if (entry.value.type != VALUE_ENCODED) {
-            *value = value_unpack(snapshot->state, &entry.value);
+            *value = take_value(snapshot, &probe, &entry);
             if (*value != NULL) {
                 outcome = SETTLED;
                 keep(snapshot, key, *value);
@@ -200,7 +224,7 @@ enum { GROUP = 32 };
  * is NULL when the key is not ASCII and was not sent ahead. */
 static PyObject *
 answer_one(SnapshotObject *snapshot, PyObject *key,
-           const struct snapshot_probe *probe, PyObject *fallback)
+           struct snapshot_probe *probe, PyObject *fallback)
 {
     struct text text;
     struct snapshot_probe late;
@@ -226,7 +250,7 @@ answer_one(SnapshotObject *snapshot, PyObject *key,
         return Py_NewRef(fallback);
     }
     if (entry.value.type != VALUE_ENCODED) {
-        PyObject *value = value_unpack(snapshot->state, &entry.value);
+        PyObject *value = take_value(snapshot, probe, &entry);
         if (value != NULL && PyUnicode_CheckExact(key)) {
             keep(snapshot, key, value);
         }

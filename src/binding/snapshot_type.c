@@ -28,6 +28,15 @@ snapshot_create(struct state *state, PyObject *decode)
     return self;
 }
 
+/* What is derived from the view, which is in place. */
+static void
+begin_cache(SnapshotObject *self)
+{
+#ifndef Py_GIL_DISABLED
+    value_cache_init(&self->cache, snapshot_place_count(&self->view));
+#endif
+}
+
 enum status
 snapshot_open_path(struct state *state, const char *path,
                    struct segment_rules rules, PyObject *decode,
@@ -59,6 +68,7 @@ snapshot_open_path(struct state *state, const char *path,
     }
     self->segment = segment;
     self->view = view;
+    begin_cache(self);
     *opened = self;
     return STATUS_OK;
 }
@@ -81,6 +91,7 @@ snapshot_open_buffer(struct state *state, PyObject *data, PyObject *decode)
         Py_DECREF(self);
         return NULL;
     }
+    begin_cache(self);
     return self;
 }
 

@@ -1,7 +1,11 @@
 /* binding/value_cache.c
  *
- *     slots   | key, value | key, value | ...     where the hash leads
  *     seen    | byte of a hash | ...              of the key seen there last
+ *     slots   | key, value | key, value | ...     where the hash leads
+ *     places  | value | value | ...               where the snapshot has it
+ *
+ * Each is allocated when it is worth it, and what it could not get memory for
+ * it does without.
  *
  * Not here: who asks; see sharedmap_lookup.c.
  */
@@ -22,47 +26,85 @@ is_worth_keeping(PyObject *value)
     return PyLong_CheckExact(value) || PyFloat_CheckExact(value);
 }
 
+/* Whether the key was the last one seen where its hash leads; it is now. */
 static bool
-allocate(struct value_cache *cache)
+was_seen(struct value_cache *cache, Py_hash_t hash)
 {
-    cache->slots = PyMem_Calloc(VALUE_CACHE_SLOTS, sizeof(*cache->slots) + 1);
-    if (cache->slots == NULL) {
-        return false;
+    size_t index = value_cache_index(hash);
+    unsigned char tag = (unsigned char)((size_t)hash / VALUE_CACHE_SLOTS);
+    if (cache->seen == NULL) {
+        cache->seen = PyMem_Calloc(VALUE_CACHE_SLOTS, sizeof(*cache->seen));
+        if (cache->seen == NULL) {
+            return false;
+        }
     }
-    cache->seen = (unsigned char *)(cache->slots + VALUE_CACHE_SLOTS);
-    return true;
+    bool is_same = cache->seen[index] == tag;
+    cache->seen[index] = tag;
+    return is_same;
 }
 
 void
 value_cache_put(struct value_cache *cache, PyObject *key, PyObject *value)
 {
     Py_hash_t hash = value_cache_hash(key);
-    if (hash == -1 || (cache->slots == NULL && !allocate(cache))) {
+    if (hash == -1 || !was_seen(cache, hash) || !is_worth_keeping(value)) {
         return;
     }
-    size_t index = value_cache_index(hash);
-    unsigned char tag = (unsigned char)((size_t)hash / VALUE_CACHE_SLOTS);
-    if (cache->seen[index] != tag) {
-        cache->seen[index] = tag;
-        return;
+    // Only now: many a map is asked for each of its keys once.
+    if (cache->slots == NULL) {
+        cache->slots = PyMem_Calloc(VALUE_CACHE_SLOTS, sizeof(*cache->slots));
+        if (cache->slots == NULL) {
+            return;
+        }
+    }
+    struct value_cache_slot *slot = &cache->slots[value_cache_index(hash)];
+    Py_XSETREF(slot->key, Py_NewRef(key));
+    Py_XSETREF(slot->value, Py_NewRef(value));
+}
+
+void
+value_cache_put_at(struct value_cache *cache, uint64_t place, PyObject *value)
+{
+    if (cache->places == NULL) {
+        cache->missed += 1;
+        if (cache->missed < cache->place_count) {
+            return;
+        }
+        cache->places =
+            PyMem_Calloc(cache->place_count, sizeof(*cache->places));
+        if (cache->places == NULL) {
+            return;
+        }
     }
     if (is_worth_keeping(value)) {
-        struct value_cache_slot *slot = &cache->slots[index];
-        Py_XSETREF(slot->key, Py_NewRef(key));
-        Py_XSETREF(slot->value, Py_NewRef(value));
+        Py_XSETREF(cache->places[place], Py_NewRef(value));
     }
+}
+
+static void
+clear_slots(struct value_cache *cache)
+{
+    for (size_t i = 0; cache->slots != NULL && i < VALUE_CACHE_SLOTS; i++) {
+        Py_XDECREF(cache->slots[i].key);
+        Py_XDECREF(cache->slots[i].value);
+    }
+    PyMem_Free(cache->slots);
+    PyMem_Free(cache->seen);
+}
+
+static void
+clear_places(struct value_cache *cache)
+{
+    for (size_t i = 0; cache->places != NULL && i < cache->place_count; i++) {
+        Py_XDECREF(cache->places[i]);
+    }
+    PyMem_Free(cache->places);
 }
 
 void
 value_cache_clear(struct value_cache *cache)
 {
-    if (cache->slots == NULL) {
-        return;
-    }
-    for (size_t i = 0; i < VALUE_CACHE_SLOTS; i++) {
-        Py_XDECREF(cache->slots[i].key);
-        Py_XDECREF(cache->slots[i].value);
-    }
-    PyMem_Free(cache->slots);
+    clear_slots(cache);
+    clear_places(cache);
     *cache = (struct value_cache){.slots = NULL};
 }

@@ -204,22 +204,23 @@ snapshot_at(const struct snapshot *view, uint64_t index, struct entry *entry)
 /* ---- one key ------------------------------------------------------------- */
 
 static enum status
-find_by_order(const struct snapshot *view, struct slice key,
+find_by_order(const struct snapshot *view, struct snapshot_probe *probe,
               struct entry *entry, bool *is_found)
 {
     uint64_t index;
-    enum status status = snapshot_seek(view, key, &index);
+    enum status status = snapshot_seek(view, probe->key, &index);
     if (status != STATUS_OK) {
         return status;
     }
     if (index < view->entry_count) {
+        probe->place = index;
         status = snapshot_at(view, index, entry);
         // Rarely tested: the search has read this entry, so its bytes must
         // have changed meanwhile.
         if (status != STATUS_OK) {
             return status;
         }
-        *is_found = slice_equals(entry->key, key);
+        *is_found = slice_equals(entry->key, probe->key);
     }
     return STATUS_OK;
 }
@@ -269,12 +270,13 @@ slot_reference(const unsigned char *bucket, bool is_wide, size_t slot)
                    : load_u32(bucket + NARROW_REFERENCES + slot * 4);
 }
 
-/* Looks for the key in one bucket. */
+/* Looks for the key in the bucket with the number `at`. */
 static inline enum status
-find_in_bucket(const struct snapshot *view, const unsigned char *bucket,
-               const struct snapshot_probe *probe, struct entry *entry,
+find_in_bucket(const struct snapshot *view, uint64_t at,
+               struct snapshot_probe *probe, struct entry *entry,
                bool *is_found)
 {
+    const unsigned char *bucket = view->buckets + at * BUCKET_SIZE;
     bool is_wide = view->reference_size == 8;
     struct matches matches =
         match_bucket(bucket, is_wide, hash_index_fingerprint(probe->hash));
@@ -290,6 +292,7 @@ find_in_bucket(const struct snapshot *view, const unsigned char *bucket,
             return status;
         }
         if (slice_equals(entry->key, probe->key)) {
+            probe->place = at * (is_wide ? WIDE_SLOTS : NARROW_SLOTS) + slot;
             *is_found = true;
             return STATUS_OK;
         }
@@ -298,23 +301,21 @@ find_in_bucket(const struct snapshot *view, const unsigned char *bucket,
 }
 
 static inline enum status
-find_by_hash(const struct snapshot *view, const struct snapshot_probe *probe,
+find_by_hash(const struct snapshot *view, struct snapshot_probe *probe,
              struct entry *entry, bool *is_found)
 {
     uint64_t at = hash_index_home(probe->hash, view->bucket_count);
-    const unsigned char *bucket = view->buckets + at * BUCKET_SIZE;
-    unsigned reach = load_u8(
-        bucket + (view->reference_size == 8 ? WIDE_REACH : NARROW_REACH));
+    unsigned reach =
+        load_u8(view->buckets + at * BUCKET_SIZE
+                + (view->reference_size == 8 ? WIDE_REACH : NARROW_REACH));
     // One byte of reach: 256 buckets at most, whatever it says.
     for (;;) {
-        enum status status =
-            find_in_bucket(view, bucket, probe, entry, is_found);
+        enum status status = find_in_bucket(view, at, probe, entry, is_found);
         if (status != STATUS_OK || *is_found || reach == 0) {
             return status;
         }
         reach -= 1;
         at = at + 1 < view->bucket_count ? at + 1 : 0;
-        bucket = view->buckets + at * BUCKET_SIZE;
     }
 }
 
@@ -357,14 +358,23 @@ snapshot_probe_record(const struct snapshot *view,
 }
 
 enum status
-snapshot_probe_find(const struct snapshot *view,
-                    const struct snapshot_probe *probe, struct entry *entry,
-                    bool *is_found)
+snapshot_probe_find(const struct snapshot *view, struct snapshot_probe *probe,
+                    struct entry *entry, bool *is_found)
 {
     *is_found = false;
-    return view->buckets != NULL
-               ? find_by_hash(view, probe, entry, is_found)
-               : find_by_order(view, probe->key, entry, is_found);
+    return view->buckets != NULL ? find_by_hash(view, probe, entry, is_found)
+                                 : find_by_order(view, probe, entry, is_found);
+}
+
+enum status
+snapshot_find_place(const struct snapshot *view, struct snapshot_probe *probe,
+                    struct entry *entry, bool *is_found)
+{
+    if (view->buckets != NULL) {
+        probe->hash =
+            hash_bytes(probe->key.bytes, probe->key.size, view->hash_seed);
+    }
+    return snapshot_probe_find(view, probe, entry, is_found);
 }
 
 enum status
@@ -372,10 +382,7 @@ snapshot_find(const struct snapshot *view, struct slice key,
               struct entry *entry, bool *is_found)
 {
     struct snapshot_probe probe = {.key = key};
-    if (view->buckets != NULL) {
-        probe.hash = hash_bytes(key.bytes, key.size, view->hash_seed);
-    }
-    return snapshot_probe_find(view, &probe, entry, is_found);
+    return snapshot_find_place(view, &probe, entry, is_found);
 }
 
 /* ---- the deep check ----------------------------------------------------- */

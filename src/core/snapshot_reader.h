@@ -76,13 +76,33 @@ snapshot_is_near(const struct snapshot *view)
     return view->header.total_size <= 512 * 1024;
 }
 
+/* The same, for who wants to know the place of the entry as well. */
+struct snapshot_probe;
+enum status
+snapshot_find_place(const struct snapshot *view, struct snapshot_probe *probe,
+                    struct entry *entry, bool *is_found);
+
 /* The same in three steps, for who looks up many keys: between the steps of
  * one key, the memory that its next step needs is on its way while others have
  * theirs. Without a hash index the first two do nothing. */
 struct snapshot_probe {
     struct slice key;  // set by the caller
     uint64_t hash;
+    uint64_t place;  // of the entry that was found
 };
+
+/* Each entry has a place of its own below this: where the hash index refers to
+ * it, or else its index. Not much larger than the number of entries, so who
+ * keeps something for each entry can keep it in an array. A hostile writer can
+ * give an entry another one's place. */
+static inline uint64_t
+snapshot_place_count(const struct snapshot *view)
+{
+    return view->buckets == NULL
+               ? view->entry_count
+               : view->bucket_count
+                     * (view->reference_size == 8 ? WIDE_SLOTS : NARROW_SLOTS);
+}
 
 void
 snapshot_probe_bucket(const struct snapshot *view,
@@ -91,9 +111,8 @@ void
 snapshot_probe_record(const struct snapshot *view,
                       const struct snapshot_probe *probe);
 enum status
-snapshot_probe_find(const struct snapshot *view,
-                    const struct snapshot_probe *probe, struct entry *entry,
-                    bool *is_found);
+snapshot_probe_find(const struct snapshot *view, struct snapshot_probe *probe,
+                    struct entry *entry, bool *is_found);
 
 /* The part of the deep check that finds damage, but not forgery. O(size), at
  * the speed of memory. */

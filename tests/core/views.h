@@ -33,7 +33,8 @@ is_inside(const struct snapshot *view, struct slice bytes)
            && bytes.size <= (size_t)(end - bytes.bytes);
 }
 
-/* snapshot_find() as who looks up many keys does it. */
+/* snapshot_find() as who looks up many keys does it. Whatever the bytes say, a
+ * place is one of those that there are. */
 static inline enum status
 find_in_steps(const struct snapshot *view, struct slice key,
               struct entry *entry, bool *is_found)
@@ -41,7 +42,10 @@ find_in_steps(const struct snapshot *view, struct slice key,
     struct snapshot_probe probe = {.key = key};
     snapshot_probe_bucket(view, &probe);
     snapshot_probe_record(view, &probe);
-    return snapshot_probe_find(view, &probe, entry, is_found);
+    enum status status = snapshot_probe_find(view, &probe, entry, is_found);
+    CHECK(status != STATUS_OK || !*is_found
+          || probe.place < snapshot_place_count(view));
+    return status;
 }
 
 /* Asks the view everything. All answers must lie inside the snapshot. */

@@ -103,7 +103,7 @@ def fresh(key):
 
 def get(shared):
     for key in ENTRIES:
-        yield from (shared.get(fresh(key)) for _ in range(4))
+        yield shared.get(fresh(key))
 
 
 def get_many(shared):
@@ -177,11 +177,12 @@ def read_beside_writer(tally, index):
     )
     try:
         assert writer.stdout.readline() == b"ready\n"
-        # The writer may make any value one that wants a decoder.
-        shared = sharedmap.sharedmap(name, decode=bytes)
         while not tally.is_done():
             for reader in READERS:
-                tally.look(shared, reader)
+                # Anew each time: an open map remembers the values that it was asked for.
+                # The writer may make any value one that wants a decoder.
+                with sharedmap.sharedmap(name, decode=bytes) as shared:
+                    tally.look(shared, reader)
         assert writer.poll() is None, "the writer died"
     finally:
         writer.kill()
