@@ -98,7 +98,7 @@ rbtree_iterator_tp_iternext(PyObject *object)
     struct item item;
     enum answer answer = ANSWER_NO;
     bool has_changed = false;
-    guard_begin_read(&tree->guard);
+    tree_begin_read(tree);
     if (!self->is_done) {
         // Also behind the last node, as a dict's iterator does.
         has_changed = rbtree_version(tree->tree) != self->version;

@@ -46,7 +46,7 @@ publish(RBTreeObject *self, struct target *target)
     struct entry *entries = NULL;
     size_t count;
     enum status status;
-    if (guard_begin_publish(&self->guard) < 0) {
+    if (tree_begin_publish(self) < 0) {
         return NULL;
     }
     Py_BEGIN_ALLOW_THREADS
@@ -152,7 +152,7 @@ dump(RBTreeObject *self, PyObject *name, enum snapshot_index index)
         return NULL;
     }
     struct snapshot_options options = {.label = label.slice, .index = index};
-    if (guard_begin_publish(&self->guard) < 0) {
+    if (tree_begin_publish(self) < 0) {
         text_clear(&label);
         return NULL;
     }

@@ -112,7 +112,7 @@ range_lookup(PyObject *self, struct slice key, struct item *item)
     if (!is_inside(&span, key)) {
         return ANSWER_NO;
     }
-    guard_begin_read(&span.tree->guard);
+    tree_begin_read(span.tree);
     const struct rbtree_node *node = rbtree_find(span.tree->tree, key);
     if (node != NULL) {
         answer =
@@ -129,7 +129,7 @@ range_nearest(PyObject *self, const struct slice *key,
     struct span span = span_of(self);
     const struct rbtree_node *node;
     enum answer answer = ANSWER_NO;
-    guard_begin_read(&span.tree->guard);
+    tree_begin_read(span.tree);
     if (direction == FORWARD) {
         bool is_below =
             key == NULL || (span.has_low && slice_compare(*key, span.low) < 0);
@@ -155,7 +155,7 @@ range_length(PyObject *self)
 {
     struct span span = span_of(self);
     size_t count = 0;
-    guard_begin_read(&span.tree->guard);
+    tree_begin_read(span.tree);
     if (!span.has_low && !span.has_high) {
         count = rbtree_count(span.tree->tree);
     }
@@ -179,7 +179,7 @@ range_iterate(PyObject *self, enum item_kind kind, enum direction direction)
     if (iterator == NULL) {
         return NULL;
     }
-    guard_begin_read(&span.tree->guard);
+    tree_begin_read(span.tree);
     const struct rbtree_node *first = span_first(&span);
     const struct rbtree_node *end = span_end(&span);
     bool is_whole = !span.has_low && !span.has_high;

@@ -181,7 +181,8 @@ put(RBTreeObject *self, PyObject *key, PyObject *value)
         goto done;
     }
     guard_begin_change(&self->guard);
-    enum status status = rbtree_put(self->tree, text.slice, packed.value);
+    enum status status =
+        rbtree_put_later(self->tree, text.slice, packed.value);
     guard_end_change(&self->guard);
     value_clear(&packed);
     if (status != STATUS_OK) {
@@ -201,7 +202,7 @@ delete_key(RBTreeObject *self, PyObject *key)
     if (text_encode_key(&text, key) < 0) {
         return -1;
     }
-    guard_begin_change(&self->guard);
+    tree_begin_change(self);
     bool was_there = rbtree_remove(self->tree, text.slice);
     guard_end_change(&self->guard);
     text_clear(&text);
@@ -290,7 +291,7 @@ rbtree_py_pop(PyObject *object, PyObject *const *args, Py_ssize_t count)
     if (text_encode_key(&text, args[0]) < 0) {
         return NULL;
     }
-    guard_begin_change(&self->guard);
+    tree_begin_change(self);
     enum answer answer = take_node(self, rbtree_find(self->tree, text.slice),
                                    ITEM_VALUE, &item);
     guard_end_change(&self->guard);
@@ -340,7 +341,7 @@ rbtree_py_popitem(PyObject *object, PyObject *args, PyObject *keywords)
     {
         return NULL;
     }
-    guard_begin_change(&self->guard);
+    tree_begin_change(self);
     bool is_empty = rbtree_count(self->tree) == 0;
     enum answer answer =
         take_node(self, node_at(self->tree, index), ITEM_PAIR, &item);
@@ -379,7 +380,7 @@ rbtree_py_setdefault(PyObject *object, PyObject *args, PyObject *keywords)
         goto done;
     }
     enum status status = STATUS_OK;
-    guard_begin_change(&self->guard);
+    tree_begin_change(self);
     // Packing may have run Python code, and other threads do as they like.
     const struct rbtree_node *node = rbtree_find(self->tree, text.slice);
     if (node == NULL) {
@@ -417,7 +418,7 @@ update_from_batch(RBTreeObject *self, struct batch *batch)
     if (batch_sort(batch) < 0) {
         return -1;
     }
-    guard_begin_change(&self->guard);
+    tree_begin_change(self);
     enum status status =
         rbtree_count(self->tree) == 0
             ? rbtree_build(self->tree, batch->entries, batch->count)
@@ -511,7 +512,7 @@ static PyObject *
 rbtree_py_clear(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     RBTreeObject *self = (RBTreeObject *)object;
-    guard_begin_change(&self->guard);
+    tree_begin_change(self);
     rbtree_clear(self->tree);
     guard_end_change(&self->guard);
     Py_RETURN_NONE;
@@ -527,7 +528,7 @@ rbtree_py_copy(PyObject *object, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     enum status status = STATUS_NO_MEMORY;
-    guard_begin_read(&self->guard);
+    tree_begin_read(self);
     size_t count = rbtree_count(self->tree);
     struct entry *entries = memory_allocate_array(count, sizeof(*entries));
     if (entries != NULL) {
@@ -611,7 +612,7 @@ static PyObject *
 rbtree_py_sizeof(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     RBTreeObject *self = (RBTreeObject *)object;
-    guard_begin_read(&self->guard);
+    tree_begin_read(self);
     size_t size = rbtree_memory(self->tree);
     guard_end_read(&self->guard);
     return PyLong_FromSize_t((size_t)Py_TYPE(self)->tp_basicsize + size);

@@ -19,6 +19,34 @@ typedef struct {
     PyObject *weak_references;
 } RBTreeObject;
 
+/* guard_begin_...() for whoever looks at the tree: what was put and waits takes
+ * effect first. While somebody publishes with the GIL released nothing waits,
+ * so those who read meanwhile write nothing. */
+static inline void
+tree_begin_read(RBTreeObject *self)
+{
+    guard_begin_read(&self->guard);
+    rbtree_settle(self->tree);
+}
+
+static inline void
+tree_begin_change(RBTreeObject *self)
+{
+    guard_begin_change(&self->guard);
+    rbtree_settle(self->tree);
+}
+
+/* -1 with MemoryError. */
+static inline int
+tree_begin_publish(RBTreeObject *self)
+{
+    if (guard_begin_publish(&self->guard) < 0) {
+        return -1;
+    }
+    rbtree_settle(self->tree);
+    return 0;
+}
+
 /* How a tree and its ranges read. */
 extern const struct mapping_methods rbtree_mapping_methods;
 

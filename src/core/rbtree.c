@@ -13,15 +13,16 @@
  * once for a side and its opposite. In the pictures the side is the left, red
  * nodes are in (brackets), and ? stands for either colour.
  *
- * Not here: what a node holds (rbtree_node.c); locks and Python. Callers keep
- * writers away from everyone else.
+ * Not here: what a node holds (rbtree_node.c); puts that wait
+ * (rbtree_waiting.c); the check (rbtree_check.c); locks and Python. Callers
+ * keep writers away from everyone else.
  */
 #include "core/rbtree.h"
 
 #include <assert.h>
 
 #include "core/memory.h"
-#include "core/rbtree_node.h"
+#include "core/rbtree_inside.h"
 
 static inline enum side
 opposite(enum side side)
@@ -29,20 +30,7 @@ opposite(enum side side)
     return side == LEFT ? RIGHT : LEFT;
 }
 
-struct rbtree {
-    struct rbtree_node *root;
-    size_t count;
-    uint64_t version;
-    struct node_memory memory;
-};
-
 /* ---- shape -------------------------------------------------------------- */
-
-static inline bool
-is_red(const struct rbtree_node *node)
-{
-    return node != NULL && node->is_red;
-}
 
 static inline enum side
 side_of(const struct rbtree_node *node)
@@ -54,8 +42,8 @@ side_of(const struct rbtree_node *node)
 static inline void
 prefetch_children(const struct rbtree_node *node)
 {
-    __builtin_prefetch(node->child[LEFT]);
-    __builtin_prefetch(node->child[RIGHT]);
+    rbtree_prefetch(node->child[LEFT]);
+    rbtree_prefetch(node->child[RIGHT]);
 }
 
 /* Puts `heir` (may be NULL) where `node` hangs. */
@@ -157,36 +145,70 @@ repair_after_insertion(struct rbtree *tree, struct rbtree_node *node)
     }
 }
 
+/* Where a key is or would be: as the child of `parent` on `side`. */
+struct place {
+    struct rbtree_node *node;    // NULL when the key is not there
+    struct rbtree_node *parent;  // NULL for the root
+    enum side side;
+};
+
+static struct place
+find_place(const struct rbtree *tree, struct slice key)
+{
+    struct place place = {.node = tree->root};
+    while (place.node != NULL) {
+        prefetch_children(place.node);
+        int order = slice_compare(key, rbtree_node_key(place.node));
+        if (order == 0) {
+            break;
+        }
+        place.parent = place.node;
+        place.side = order < 0 ? LEFT : RIGHT;
+        place.node = place.node->child[place.side];
+    }
+    return place;
+}
+
+/* Hangs a new node where there is none. */
+static void
+link_node(struct rbtree *tree, struct rbtree_node *node, struct place place)
+{
+    node->parent = place.parent;
+    *(place.parent == NULL ? &tree->root : &place.parent->child[place.side]) =
+        node;
+    repair_after_insertion(tree, node);
+    tree->count += 1;
+    tree->version += 1;
+}
+
 /* Inserts a new node, or fills the one that has the key and leaves it alone. */
 static enum status
 insert_or_find(struct rbtree *tree, struct slice key, struct value value,
                struct rbtree_node **found)
 {
-    struct rbtree_node *parent = NULL;
-    struct rbtree_node *node = tree->root;
-    enum side side = LEFT;
-    *found = NULL;
-    while (node != NULL) {
-        prefetch_children(node);
-        int order = slice_compare(key, rbtree_node_key(node));
-        if (order == 0) {
-            *found = node;
-            return STATUS_OK;
-        }
-        parent = node;
-        side = order < 0 ? LEFT : RIGHT;
-        node = node->child[side];
+    struct place place = find_place(tree, key);
+    struct rbtree_node *node;
+    *found = place.node;
+    if (place.node != NULL) {
+        return STATUS_OK;
     }
     enum status status = rbtree_node_create(&tree->memory, &node, key, value);
-    if (status != STATUS_OK) {
-        return status;
+    if (status == STATUS_OK) {
+        link_node(tree, node, place);
     }
-    node->parent = parent;
-    *(parent == NULL ? &tree->root : &parent->child[side]) = node;
-    repair_after_insertion(tree, node);
-    tree->count += 1;
-    tree->version += 1;
-    return STATUS_OK;
+    return status;
+}
+
+void
+rbtree_put_node(struct rbtree *tree, struct rbtree_node *node)
+{
+    struct place place = find_place(tree, rbtree_node_key(node));
+    if (place.node == NULL) {
+        link_node(tree, node, place);
+    }
+    else {
+        rbtree_node_take_value(&tree->memory, place.node, node);
+    }
 }
 
 enum status
@@ -585,6 +607,7 @@ rbtree_create(struct rbtree **created)
 void
 rbtree_clear(struct rbtree *tree)
 {
+    rbtree_settle(tree);
     // Children first, without a stack: climb by the parent links.
     // If no node has anything of its own there is nobody to visit.
     struct rbtree_node *node =
@@ -638,55 +661,4 @@ uint64_t
 rbtree_version(const struct rbtree *tree)
 {
     return tree->version;
-}
-
-/* Black nodes on every way below `node`; -1 and a reason when they differ or
- * another rule is broken. Recursion is as deep as the tree is high. */
-static int
-check_subtree(const struct rbtree_node *node, const struct rbtree_node *parent,
-              size_t *count, const char **reason)
-{
-    if (node == NULL) {
-        return 0;
-    }
-    *count += 1;
-    if (node->parent != parent) {
-        *reason = "a node does not know its parent";
-        return -1;
-    }
-    if (node->is_red && is_red(parent)) {
-        *reason = "a red node has a red child";
-        return -1;
-    }
-    int left = check_subtree(node->child[LEFT], node, count, reason);
-    int right = check_subtree(node->child[RIGHT], node, count, reason);
-    if (left < 0 || right < 0) {
-        return -1;
-    }
-    if (left != right) {
-        *reason = "two ways down meet different numbers of black nodes";
-        return -1;
-    }
-    return left + !node->is_red;
-}
-
-const char *
-rbtree_check(const struct rbtree *tree)
-{
-    const char *reason = NULL;
-    size_t count = 0;
-    if (check_subtree(tree->root, NULL, &count, &reason) < 0) {
-        return reason;
-    }
-    if (count != tree->count) {
-        return "the count is not the number of nodes";
-    }
-    const struct rbtree_node *node = rbtree_first(tree);
-    const struct rbtree_node *next;
-    for (; node != NULL && (next = rbtree_next(node)) != NULL; node = next) {
-        if (slice_compare(rbtree_node_key(node), rbtree_node_key(next)) >= 0) {
-            return "two keys are not in order";
-        }
-    }
-    return NULL;
 }

@@ -53,6 +53,17 @@ rbtree_version(const struct rbtree *tree);
 enum status
 rbtree_put(struct rbtree *tree, struct slice key, struct value value);
 
+/* The same, but whether the key is new turns out later, and so it takes less
+ * time in a large tree. Before anything else is done with the tree, other than
+ * this, to clear or to destroy it, comes rbtree_settle(). */
+enum status
+rbtree_put_later(struct rbtree *tree, struct slice key, struct value value);
+
+/* Lets take effect what was put. Cannot fail; without effect and without
+ * writing to the tree when nothing waits. */
+void
+rbtree_settle(struct rbtree *tree);
+
 /* Puts entries in strictly ascending order, all or none: on STATUS_NO_MEMORY
  * nothing has changed. Their bytes must not be those of the tree. */
 enum status

@@ -2,12 +2,14 @@
  *
  * A node, its key and a short value are one piece of memory, which is whole
  * cache lines; so a value has some room to grow. A value that does not fit is
- * an allocation of its own, and its address is where the value would be:
+ * an allocation of its own, or in another node that was made for it, and that
+ * one's address is where the value would be:
  *
  *     | struct rbtree_node | key bytes | value bytes ... room |
  *     | struct rbtree_node | key bytes | address | ...   room |
  *                                           |
  *                                           +-> | a long value |
+ *                                           or  | node | key | value |
  *
  * A node therefore stays where it is when its value is replaced, and who
  * stands on it while walking does not fall.
@@ -44,10 +46,11 @@ node_room(const struct rbtree_node *node)
     return node_size(node) - sizeof(*node) - node->key_size;
 }
 
-static unsigned char *
-long_value(const struct rbtree_node *node)
+/* What stands in place of the value. */
+static void *
+value_address(const struct rbtree_node *node)
 {
-    unsigned char *address;
+    void *address;
     memcpy(&address, node->bytes + node->key_size, sizeof(address));
     return address;
 }
@@ -55,21 +58,32 @@ long_value(const struct rbtree_node *node)
 struct value
 rbtree_node_value(const struct rbtree_node *node)
 {
-    const unsigned char *bytes =
-        node->has_long_value ? long_value(node) : node->bytes + node->key_size;
+    const unsigned char *bytes = node->bytes + node->key_size;
+    if (node->value_place == VALUE_OUTSIDE) {
+        bytes = value_address(node);
+    }
+    else if (node->value_place == VALUE_IN_NODE) {
+        bytes = rbtree_node_value(value_address(node)).bytes.bytes;
+    }
     return (struct value){
         .bytes = {bytes, node->value_size},
         .type = (enum value_type)node->value_type,
     };
 }
 
+/* Lets go of a value that was somewhere else, or does nothing. */
 static void
-release_long_value(struct node_memory *memory, unsigned char *bytes,
-                   size_t size)
+release_value(struct node_memory *memory, enum value_place place,
+              void *address, size_t size)
 {
-    memory_release(bytes);
-    memory->allocations -= 1;
-    memory->bytes -= size;
+    if (place == VALUE_OUTSIDE) {
+        memory_release(address);
+        memory->allocations -= 1;
+        memory->bytes -= size;
+    }
+    else if (place == VALUE_IN_NODE) {
+        rbtree_node_destroy(memory, address);
+    }
 }
 
 enum status
@@ -91,7 +105,8 @@ rbtree_node_give_value(struct node_memory *memory, struct rbtree_node *node,
                        struct value value, unsigned char *place)
 {
     unsigned char *inside = node->bytes + node->key_size;
-    unsigned char *old = node->has_long_value ? long_value(node) : NULL;
+    enum value_place old_place = (enum value_place)node->value_place;
+    void *old = old_place != VALUE_INSIDE ? value_address(node) : NULL;
     size_t old_size = node->value_size;
     size_t size = value.bytes.size;
     // The new bytes may be the old ones: a tree may be updated from itself.
@@ -104,12 +119,31 @@ rbtree_node_give_value(struct node_memory *memory, struct rbtree_node *node,
     else if (size > 0) {
         memmove(inside, value.bytes.bytes, size);
     }
-    if (old != NULL) {
-        release_long_value(memory, old, old_size);
-    }
+    release_value(memory, old_place, old, old_size);
     node->value_size = size;
     node->value_type = (unsigned)value.type & 7;
-    node->has_long_value = place != NULL;
+    node->value_place = place != NULL ? VALUE_OUTSIDE : VALUE_INSIDE;
+}
+
+void
+rbtree_node_take_value(struct node_memory *memory, struct rbtree_node *node,
+                       struct rbtree_node *other)
+{
+    struct value value = rbtree_node_value(other);
+    if (value.bytes.size <= node_room(node)) {
+        rbtree_node_give_value(memory, node, value, NULL);
+        rbtree_node_destroy(memory, other);
+        return;
+    }
+    // More memory could be refused; the other node has it already.
+    if (node->value_place != VALUE_INSIDE) {
+        release_value(memory, (enum value_place)node->value_place,
+                      value_address(node), node->value_size);
+    }
+    memcpy(node->bytes + node->key_size, &other, sizeof(other));
+    node->value_size = value.bytes.size;
+    node->value_type = (unsigned)value.type & 7;
+    node->value_place = VALUE_IN_NODE;
 }
 
 enum status
@@ -170,8 +204,9 @@ rbtree_node_create(struct node_memory *memory, struct rbtree_node **created,
 void
 rbtree_node_destroy(struct node_memory *memory, struct rbtree_node *node)
 {
-    if (node->has_long_value) {
-        release_long_value(memory, long_value(node), node->value_size);
+    if (node->value_place != VALUE_INSIDE) {
+        release_value(memory, (enum value_place)node->value_place,
+                      value_address(node), node->value_size);
     }
     memory->bytes -= node_size(node);
     if (node->lines > 0) {

@@ -1,7 +1,7 @@
 /* core/rbtree_node.h
  *
- * A node of the red-black tree and what it holds. For rbtree.c; everybody else
- * knows nodes by their names only.
+ * A node of the red-black tree and what it holds. For the tree itself; everybody
+ * else knows nodes by their names only.
  */
 #ifndef SHAREDMAP_CORE_RBTREE_NODE_H
 #define SHAREDMAP_CORE_RBTREE_NODE_H
@@ -16,6 +16,13 @@
 
 enum side { LEFT = 0, RIGHT = 1 };
 
+/* Where the bytes of a node's value are. */
+enum value_place {
+    VALUE_INSIDE,   // behind the key
+    VALUE_OUTSIDE,  // an allocation of their own
+    VALUE_IN_NODE,  // inside or outside of another node, which this one owns
+};
+
 struct rbtree_node {
     size_t value_size;
     struct rbtree_node *parent;  // NULL for the root
@@ -26,7 +33,7 @@ struct rbtree_node {
     uint64_t lines : 8;      // of memory; 0 if it is no multiple of a line
     uint64_t value_type : 3;
     uint64_t is_red : 1;
-    uint64_t has_long_value : 1;
+    uint64_t value_place : 2;
     unsigned char bytes[];
 };
 
@@ -61,6 +68,12 @@ rbtree_node_reserve(const struct rbtree_node *node, size_t size,
 void
 rbtree_node_give_value(struct node_memory *memory, struct rbtree_node *node,
                        struct value value, unsigned char *place);
+
+/* Gives the node the value of another one, which has no relatives and is gone
+ * then. Cannot fail. */
+void
+rbtree_node_take_value(struct node_memory *memory, struct rbtree_node *node,
+                       struct rbtree_node *other);
 
 struct value
 rbtree_node_value(const struct rbtree_node *node);

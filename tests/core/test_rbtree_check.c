@@ -1,31 +1,9 @@
 /* tests/core/test_rbtree_check.c
  *
  * rbtree_check() must be able to say no. A tree with a broken rule cannot be
- * made through rbtree.h, so this program has a copy of the tree whose insides
- * it sees: rbtree.c included, each public name with `own_` before it, beside
- * the tree that all tests are linked with.
+ * made through rbtree.h, so this program sees its insides.
  */
-#define rbtree_create    own_rbtree_create
-#define rbtree_destroy   own_rbtree_destroy
-#define rbtree_clear     own_rbtree_clear
-#define rbtree_count     own_rbtree_count
-#define rbtree_version   own_rbtree_version
-#define rbtree_put       own_rbtree_put
-#define rbtree_put_all   own_rbtree_put_all
-#define rbtree_remove    own_rbtree_remove
-#define rbtree_find      own_rbtree_find
-#define rbtree_seek      own_rbtree_seek
-#define rbtree_first     own_rbtree_first
-#define rbtree_last      own_rbtree_last
-#define rbtree_next      own_rbtree_next
-#define rbtree_previous  own_rbtree_previous
-#define rbtree_entry     own_rbtree_entry
-#define rbtree_entries   own_rbtree_entries
-#define rbtree_check     own_rbtree_check
-#define rbtree_build     own_rbtree_build
-#define rbtree_seek_back own_rbtree_seek_back
-#define rbtree_memory    own_rbtree_memory
-#include "../../src/core/rbtree.c"
+#include "core/rbtree_inside.h"
 
 #include "core/check.h"
 
