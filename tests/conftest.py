@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 from command import Done
 from helpers import FAULTS, SHM, Worker, segment_path, shm_files
+from live import OLD, Saved, Shm
 
 import sharedmap
 from sharedmap._cli import main
@@ -128,6 +129,28 @@ def plant_bytes(plant):
             file.write(data)
 
     return lambda name, data: plant(name, lambda path: write(path, data))
+
+
+@pytest.fixture(params=["shm", "file"])
+def place(request, names, tmp_path):
+    """A name, and then a file, where something newer can be published."""
+    return Shm(names()) if request.param == "shm" else Saved(tmp_path / "a.map")
+
+
+@pytest.fixture
+def following(place):
+    """A map that follows, open on live.OLD."""
+    place.publish(OLD)
+    with place.open(follow=True) as shared:
+        yield shared
+
+
+@pytest.fixture
+def opened(place):
+    """One that does not."""
+    place.publish(OLD)
+    with place.open() as shared:
+        yield shared
 
 
 @pytest.fixture

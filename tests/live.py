@@ -15,6 +15,11 @@ FUTEX = {"x86_64": "202", "aarch64": "98"}.get(platform.machine())
 NANOSLEEP = {"x86_64": ("35", "230"), "aarch64": ("101", "115")}.get(platform.machine())
 
 
+# What is open, and what is published then.
+OLD = {"a": "old", "b": "old", "ca": "old", "cb": "old", "d": "old"}
+NEW = {"a": "new", "b": "new", "ca": "new", "cb": "new", "cc": "new", "d": "new", "e": "new"}
+
+
 class Shm:
     """A name in shared memory."""
 
