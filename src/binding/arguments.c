@@ -6,9 +6,9 @@
 #include "binding/arguments.h"
 
 int
-arguments_key_default(const char *method, PyObject *const *args,
-                      Py_ssize_t count, PyObject *keyword_names,
-                      PyObject **key, PyObject **fallback)
+arguments_key_default_any(const char *method, PyObject *const *args,
+                          Py_ssize_t count, PyObject *keyword_names,
+                          PyObject **key, PyObject **fallback)
 {
     Py_ssize_t keyword_count =
         keyword_names != NULL ? PyTuple_GET_SIZE(keyword_names) : 0;

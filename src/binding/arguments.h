@@ -7,10 +7,25 @@
 
 #include "binding/state.h"
 
-/* (key, default=None): fills two borrowed references. -1 with TypeError. */
+/* Slow path of arguments_key_default(). */
 int
+arguments_key_default_any(const char *method, PyObject *const *args,
+                          Py_ssize_t count, PyObject *keyword_names,
+                          PyObject **key, PyObject **fallback);
+
+/* (key, default=None): fills two borrowed references. -1 with TypeError. */
+static inline int
 arguments_key_default(const char *method, PyObject *const *args,
                       Py_ssize_t count, PyObject *keyword_names,
-                      PyObject **key, PyObject **fallback);
+                      PyObject **key, PyObject **fallback)
+{
+    if (count == 1 && keyword_names == NULL) {
+        *key = args[0];
+        *fallback = Py_None;
+        return 0;
+    }
+    return arguments_key_default_any(method, args, count, keyword_names, key,
+                                     fallback);
+}
 
 #endif

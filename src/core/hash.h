@@ -6,14 +6,61 @@
  * every process, on every machine, for ever, because snapshots store it. It
  * finds damage and spreads keys; it does not withstand somebody who forges
  * bytes on purpose.
+ *
+ * What most keys are, 8 to 16 bytes, is hashed here, without a call; hash.c has
+ * the other lengths, and says how it goes.
  */
 #ifndef SHAREDMAP_CORE_HASH_H
 #define SHAREDMAP_CORE_HASH_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
+/* The first 64-bit words of the fractional part of pi, each made odd. */
+#define HASH_K0 UINT64_C(0x243F6A8885A308D3)
+#define HASH_K1 UINT64_C(0x13198A2E03707345)
+#define HASH_K2 UINT64_C(0xA4093822299F31D1)
+#define HASH_K3 UINT64_C(0x082EFA98EC4E6C89)
+#define HASH_K4 UINT64_C(0x452821E638D01377)
+
+static inline uint64_t
+hash_word(const unsigned char *bytes)
+{
+    uint64_t number;
+    memcpy(&number, bytes, sizeof(number));
+    return number;
+}
+
+static inline uint64_t
+hash_fold(uint64_t left, uint64_t right)
+{
+    __extension__ typedef unsigned __int128 product_t;
+    product_t product = (product_t)left * right;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* The last 16 bytes, as two words, and what came before. */
+static inline uint64_t
+hash_finish(uint64_t low, uint64_t high, uint64_t state, size_t size)
+{
+    return hash_fold(HASH_K3 ^ size,
+                     hash_fold(low ^ HASH_K1, high ^ state) ^ HASH_K4);
+}
+
+/* Of any length but 8 to 16. */
 uint64_t
-hash_bytes(const void *bytes, size_t size, uint64_t seed);
+hash_other_bytes(const unsigned char *bytes, size_t size, uint64_t seed);
+
+static inline uint64_t
+hash_bytes(const void *start, size_t size, uint64_t seed)
+{
+    const unsigned char *bytes = start;
+    if (size < 8 || size > 16) {
+        return hash_other_bytes(bytes, size, seed);
+    }
+    return hash_finish(hash_word(bytes), hash_word(bytes + size - 8),
+                       seed ^ HASH_K0, size);
+}
 
 #endif
