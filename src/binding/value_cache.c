@@ -70,8 +70,7 @@ value_cache_put_at(struct value_cache *cache, uint64_t place, PyObject *value)
         if (cache->missed < cache->place_count) {
             return;
         }
-        cache->places =
-            PyMem_Calloc(cache->place_count, sizeof(*cache->places));
+        cache->places = PyMem_Calloc(cache->place_count, sizeof(void *));
         if (cache->places == NULL) {
             return;
         }

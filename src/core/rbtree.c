@@ -92,7 +92,7 @@ rotate(struct rbtree *tree, struct rbtree_node *top, enum side side)
 static void
 repair_after_insertion(struct rbtree *tree, struct rbtree_node *node)
 {
-    while (is_red(node->parent)) {
+    while (node->parent != NULL && node->parent->is_red) {
         struct rbtree_node *parent = node->parent;
         struct rbtree_node *grandparent = parent->parent;
         if (grandparent == NULL) {

@@ -140,7 +140,8 @@ rbtree_node_take_value(struct node_memory *memory, struct rbtree_node *node,
         release_value(memory, (enum value_place)node->value_place,
                       value_address(node), node->value_size);
     }
-    memcpy(node->bytes + node->key_size, &other, sizeof(other));
+    void *address = other;
+    memcpy(node->bytes + node->key_size, &address, sizeof(address));
     node->value_size = value.bytes.size;
     node->value_type = (unsigned)value.type & 7;
     node->value_place = VALUE_IN_NODE;
