@@ -119,18 +119,12 @@ is_short_ascii(PyObject *object)
            && PyUnicode_GET_LENGTH(object) <= LARGEST_COPY;
 }
 
-static inline struct slice
-ascii_bytes(PyObject *string)
-{
-    return (struct slice){PyUnicode_1BYTE_DATA(string),
-                          (size_t)PyUnicode_GET_LENGTH(string)};
-}
-
 /* What most keys and values are: bytes that can be copied as they are. */
 static inline int
 add_short_ascii(struct batch *batch, PyObject *key, PyObject *value)
 {
-    struct entry entry = {ascii_bytes(key), {ascii_bytes(value), VALUE_STR}};
+    struct entry entry = {text_ascii_bytes(key),
+                          {text_ascii_bytes(value), VALUE_STR}};
     if ((batch->count >= batch->capacity && batch_grow(batch) < 0)
         || batch_keep(batch, &entry.key, NULL) < 0
         || batch_keep(batch, &entry.value.bytes, NULL) < 0)

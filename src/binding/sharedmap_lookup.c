@@ -280,8 +280,7 @@ run_group(SnapshotObject *snapshot, PyObject *const *keys, Py_ssize_t count,
         }
         answers[i] = recall(snapshot, key);
         if (answers[i] == NULL && PyUnicode_IS_COMPACT_ASCII(key)) {
-            probes[i].key = (struct slice){PyUnicode_1BYTE_DATA(key),
-                                           (size_t)PyUnicode_GET_LENGTH(key)};
+            probes[i].key = text_ascii_bytes(key);
             snapshot_probe_bucket(view, &probes[i]);
             is_ahead[i] = true;
         }

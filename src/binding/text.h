@@ -17,6 +17,14 @@ struct text {
     unsigned char room[256];
 };
 
+/* The bytes of a str that is ASCII, where they are. */
+static inline struct slice
+text_ascii_bytes(PyObject *string)
+{
+    return (struct slice){PyUnicode_1BYTE_DATA(string),
+                          (size_t)PyUnicode_GET_LENGTH(string)};
+}
+
 /* Slow path of text_encode(). */
 int
 text_encode_wide(struct text *text, PyObject *string);
@@ -34,8 +42,7 @@ text_encode(struct text *text, PyObject *string)
     text->heap = NULL;
     if (PyUnicode_IS_ASCII(string)) {
         // ASCII is UTF-8 already.
-        text->slice = (struct slice){PyUnicode_1BYTE_DATA(string),
-                                     (size_t)PyUnicode_GET_LENGTH(string)};
+        text->slice = text_ascii_bytes(string);
         return 0;
     }
     return text_encode_wide(text, string);

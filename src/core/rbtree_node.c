@@ -86,6 +86,16 @@ release_value(struct node_memory *memory, enum value_place place,
     }
 }
 
+/* The node has no value then: give it one, or destroy it. */
+static void
+drop_value(struct node_memory *memory, const struct rbtree_node *node)
+{
+    if (node->value_place != VALUE_INSIDE) {
+        release_value(memory, (enum value_place)node->value_place,
+                      value_address(node), node->value_size);
+    }
+}
+
 enum status
 rbtree_node_reserve(const struct rbtree_node *node, size_t size,
                     unsigned char **place)
@@ -136,10 +146,7 @@ rbtree_node_take_value(struct node_memory *memory, struct rbtree_node *node,
         return;
     }
     // More memory could be refused; the other node has it already.
-    if (node->value_place != VALUE_INSIDE) {
-        release_value(memory, (enum value_place)node->value_place,
-                      value_address(node), node->value_size);
-    }
+    drop_value(memory, node);
     void *address = other;
     memcpy(node->bytes + node->key_size, &address, sizeof(address));
     node->value_size = value.bytes.size;
@@ -205,10 +212,7 @@ rbtree_node_create(struct node_memory *memory, struct rbtree_node **created,
 void
 rbtree_node_destroy(struct node_memory *memory, struct rbtree_node *node)
 {
-    if (node->value_place != VALUE_INSIDE) {
-        release_value(memory, (enum value_place)node->value_place,
-                      value_address(node), node->value_size);
-    }
+    drop_value(memory, node);
     memory->bytes -= node_size(node);
     if (node->lines > 0) {
         slab_give(&memory->slab, node, node->lines);
