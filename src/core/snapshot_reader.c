@@ -417,23 +417,49 @@ value_fits_its_type(const struct value *value)
     return false;
 }
 
+/* One record may begin within another and have the same key there. */
+static bool
+is_same_record(const struct entry *one, const struct entry *other)
+{
+    return one->key.bytes == other->key.bytes
+           && one->key.size == other->key.size
+           && one->value.type == other->value.type
+           && one->value.bytes.bytes == other->value.bytes.bytes
+           && one->value.bytes.size == other->value.bytes.size;
+}
+
+/* Whether the slot has the fingerprint of the key that was found in it: a
+ * match can be one too many, and then the slot may even be free. */
+static bool
+has_fingerprint(const struct snapshot *view,
+                const struct snapshot_probe *probe)
+{
+    size_t slots = view->reference_size == 8 ? WIDE_SLOTS : NARROW_SLOTS;
+    const unsigned char *bucket =
+        view->buckets + probe->place / slots * BUCKET_SIZE;
+    return load_u8(bucket + probe->place % slots)
+           == hash_index_fingerprint(probe->hash);
+}
+
 /* Whether the hash index, if there is one, leads from the key to the same
  * record. */
 static enum status
 verify_hash_index(const struct snapshot *view, const struct entry *entry)
 {
+    struct snapshot_probe probe = {.key = entry->key};
     struct entry found;
     bool is_found;
     if (view->buckets == NULL) {
         return STATUS_OK;
     }
-    enum status status = snapshot_find(view, entry->key, &found, &is_found);
-    if (status == STATUS_OK
-        && (!is_found || found.key.bytes != entry->key.bytes))
-    {
-        return STATUS_BAD_HASH_INDEX;
+    enum status status = snapshot_find_place(view, &probe, &found, &is_found);
+    if (status != STATUS_OK) {
+        return status;
     }
-    return status;
+    return is_found && is_same_record(&found, entry)
+                   && has_fingerprint(view, &probe)
+               ? STATUS_OK
+               : STATUS_BAD_HASH_INDEX;
 }
 
 /* Whether the hash index leads to nothing else: it has as many slots in use as

@@ -68,33 +68,22 @@ enum status
 snapshot_find(const struct snapshot *view, struct slice key,
               struct entry *entry, bool *is_found);
 
-/* Whether the whole of it fits into a core's own cache: then nothing is on its
- * way for long enough to be worth asking for. */
-static inline bool
-snapshot_is_near(const struct snapshot *view)
-{
-    return view->header.total_size <= 512 * 1024;
-}
-
-/* The same, for who wants to know the place of the entry as well. */
-struct snapshot_probe;
-enum status
-snapshot_find_place(const struct snapshot *view, struct snapshot_probe *probe,
-                    struct entry *entry, bool *is_found);
-
-/* The same in three steps, for who looks up many keys: between the steps of
- * one key, the memory that its next step needs is on its way while others have
- * theirs. Without a hash index the first two do nothing. */
 struct snapshot_probe {
     struct slice key;  // set by the caller
     uint64_t hash;
     uint64_t place;  // of the entry that was found
 };
 
+/* The same, for a caller that wants to know the place of the entry as well. */
+enum status
+snapshot_find_place(const struct snapshot *view, struct snapshot_probe *probe,
+                    struct entry *entry, bool *is_found);
+
 /* Each entry has a place of its own below this: where the hash index refers to
- * it, or else its index. Not much larger than the number of entries, so who
- * keeps something for each entry can keep it in an array. A hostile writer can
- * give an entry another one's place. */
+ * it, or else its index. Our writer makes this not much larger than the number
+ * of entries, so what is kept for each entry can be kept in an array; a
+ * hostile one can make it as large as the file allows, and give an entry
+ * another one's place. */
 static inline uint64_t
 snapshot_place_count(const struct snapshot *view)
 {
@@ -104,6 +93,18 @@ snapshot_place_count(const struct snapshot *view)
                      * (view->reference_size == 8 ? WIDE_SLOTS : NARROW_SLOTS);
 }
 
+/* Whether the whole of it fits into a core's own cache: then nothing is on its
+ * way for long enough to be worth asking for. */
+static inline bool
+snapshot_is_near(const struct snapshot *view)
+{
+    return view->header.total_size <= 512 * 1024;
+}
+
+/* snapshot_find_place() in three steps, for a caller that looks up many keys:
+ * between the steps of one key, the memory that its next step needs is on its
+ * way while others have theirs. Without a hash index the first two do nothing.
+ */
 void
 snapshot_probe_bucket(const struct snapshot *view,
                       struct snapshot_probe *probe);

@@ -9,6 +9,8 @@
 #include <stdatomic.h>
 
 #include "core/check.h"
+#include "core/hash.h"
+#include "core/hash_index.h"
 #include "core/snapshot_reader.h"
 #include "core/snapshots.h"
 #include "core/views.h"
@@ -452,6 +454,107 @@ test_bytes_may_change_while_they_are_read(void)
     }
 }
 
+/* One bucket for the image, which has no hash index yet: these fingerprints in
+ * its first slots, each with its reference. */
+static struct image
+with_bucket(struct image image, const unsigned char *fingerprints,
+            const uint32_t *references, size_t count)
+{
+    struct image larger = image_create(image.size + BUCKET_SIZE);
+    memcpy(larger.bytes, image.bytes, image.size);
+    struct snapshot_header *header = image_header(&larger);
+    unsigned char *bucket = larger.bytes + image.size;
+    for (size_t slot = 0; slot < count; slot++) {
+        bucket[slot] = fingerprints[slot];
+        memcpy(bucket + NARROW_REFERENCES + 4 * slot, &references[slot], 4);
+    }
+    header->flags |= SNAPSHOT_FLAG_HASH_INDEX;
+    header->total_size = larger.size;
+    header->hash_index = (struct snapshot_region){image.size, BUCKET_SIZE};
+    image_reseal(&larger);
+    image_destroy(&image);
+    return larger;
+}
+
+static uint8_t
+fingerprint_of(struct slice key)
+{
+    return hash_index_fingerprint(hash_bytes(key.bytes, key.size, 0));
+}
+
+/* By order it is True, by its hash a text: the records lie in one another. */
+static void
+test_verify_finds_one_key_with_two_values(void)
+{
+    struct slice records = SLICE("\xE4\x09\x08name\x01"
+                                 "BCDEFGH");
+    const uint64_t by_order = 1;
+    const uint32_t by_hash[] = {0, 1};
+    const unsigned char fingerprint = fingerprint_of(SLICE("name"));
+    for (int i = 0; i < 2; i++) {
+        struct image image =
+            with_bucket(image_by_hand(records, &by_order, 1, 4, 0),
+                        &fingerprint, &by_hash[i], 1);
+        struct snapshot view = open_image(&image);
+        struct entry entry;
+        bool is_found;
+        CHECK_STATUS(snapshot_find(&view, SLICE("name"), &entry, &is_found),
+                     STATUS_OK);
+        CHECK(is_found);
+        CHECK_EQUAL(entry.value.type, i == 0 ? VALUE_STR : VALUE_BOOL);
+        CHECK_STATUS(snapshot_verify(&view),
+                     i == 0 ? STATUS_BAD_HASH_INDEX : STATUS_OK);
+        image_destroy(&image);
+    }
+}
+
+/* The key with this first letter whose fingerprint is 1, or is not. */
+static void
+find_key(char letter, bool is_one, char key[9])
+{
+    for (int number = 0;; number++) {
+        snprintf(key, 9, "%c%07d", letter, number);
+        struct slice bytes = {(unsigned char *)key, 8};
+        if ((fingerprint_of(bytes) == 1) == is_one) {
+            return;
+        }
+    }
+}
+
+/* A comparison of eight bytes at once takes a 0 above a 1 for another 1. */
+static void
+test_verify_finds_a_key_that_only_a_free_slot_leads_to(void)
+{
+    // The third is no entry and has the slot that the first one should have.
+    char keys[3][9];
+    unsigned char records[30], fingerprints[3];
+    for (int i = 0; i < 3; i++) {
+        find_key((char)('a' + i), i < 2, keys[i]);
+        memcpy(records + 10 * i, "\x00\x10", 2);
+        memcpy(records + 10 * i + 2, keys[i], 8);
+    }
+    fingerprints[0] = 1;
+    fingerprints[1] = 0;
+    fingerprints[2] =
+        fingerprint_of((struct slice){(unsigned char *)keys[2], 8});
+    const uint64_t by_order[] = {0, 10};
+    const uint32_t by_hash[] = {10, 0, 20};
+    struct image image =
+        with_bucket(image_by_hand((struct slice){records, sizeof(records)},
+                                  by_order, 2, 4, 0),
+                    fingerprints, by_hash, 3);
+    struct snapshot view = open_image(&image);
+    struct entry entry;
+    bool is_found;
+    CHECK_STATUS(snapshot_find(&view,
+                               (struct slice){(unsigned char *)keys[0], 8},
+                               &entry, &is_found),
+                 STATUS_OK);
+    CHECK(is_found);
+    CHECK_STATUS(snapshot_verify(&view), STATUS_BAD_HASH_INDEX);
+    image_destroy(&image);
+}
+
 static const struct test tests[] = {
     TEST(test_verify_refuses_values_that_do_not_fit_their_type),
     TEST(test_verify_refuses_keys_that_are_no_text),
@@ -462,6 +565,8 @@ static const struct test tests[] = {
     TEST(test_every_byte_of_the_contents_may_have_any_value),
     TEST(test_verify_finds_a_hash_index_that_misleads),
     TEST(test_verify_finds_a_hash_index_that_leads_to_another_record),
+    TEST(test_verify_finds_one_key_with_two_values),
+    TEST(test_verify_finds_a_key_that_only_a_free_slot_leads_to),
     TEST(test_random_damage_is_survived),
     TEST(test_verify_finds_damage_in_every_block_of_a_large_snapshot),
     TEST(test_bytes_may_change_while_they_are_read),
