@@ -11,6 +11,7 @@
 #define _GNU_SOURCE
 #include "core/memory.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -62,8 +63,11 @@ allocate_large(size_t size)
     if (posix_memalign(&memory, HUGE_PAGE, size) != 0) {
         return NULL;
     }
-    // Only a wish. The last page is left out unless it is filled.
+    // Only a wish, whose failure must not be taken for another's. The last
+    // page is left out unless it is filled.
+    int saved_errno = errno;
     (void)madvise(memory, size & -(size_t)HUGE_PAGE, MADV_HUGEPAGE);
+    errno = saved_errno;
     return memory;
 }
 

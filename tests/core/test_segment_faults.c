@@ -188,6 +188,37 @@ test_saved_file_leaves_its_neighbours_alone(void)
     CHECK_EQUAL(unlink(path), 0);
 }
 
+/* Somebody can rename the directory away when all is done. */
+static void
+test_saved_file_whose_directory_is_gone_is_not_called_absent(void)
+{
+    const char *path = scratch_path("map");
+    faults_reset();
+    CHECK_STATUS(publish_number_on(path, &DURABLE, 1), STATUS_OK);
+    // The draft's open, the holder's, the directory's.
+    fail_only("o", 2, ENOENT);
+    CHECK_STATUS(publish_number_on(path, &DURABLE, 2), STATUS_SYSTEM);
+    CHECK_EQUAL(errno, ENOENT);
+    CHECK_EQUAL(faults.failed, 'o');
+    faults_reset();
+    check_published(path, 2, 2);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+/* A kernel without huge pages refuses to be asked for them. */
+static void
+test_refused_wish_for_huge_pages_keeps_an_older_error(void)
+{
+    fail_only("d", 0, EINVAL);
+    errno = EIO;
+    void *memory = memory_allocate(8 << 20);
+    CHECK(memory != NULL);
+    CHECK_EQUAL(faults.failed, 'd');
+    CHECK_EQUAL(errno, EIO);
+    memory_release(memory);
+    faults_reset();
+}
+
 /* ---- one call after the other ------------------------------------------- */
 
 /* Fails the first, the second, ... call of a publication over map 1, until one
@@ -310,6 +341,8 @@ static const struct test tests[] = {
     TEST(test_map_in_memory_is_never_flushed),
     TEST(test_saved_file_is_on_the_disk_before_it_has_its_name),
     TEST(test_saved_file_leaves_its_neighbours_alone),
+    TEST(test_saved_file_whose_directory_is_gone_is_not_called_absent),
+    TEST(test_refused_wish_for_huge_pages_keeps_an_older_error),
     TEST(test_failure_of_any_call_is_an_error_and_the_old_map_stays),
     TEST(test_failure_of_any_call_while_saving_is_an_error),
     TEST(test_failure_of_any_call_leaves_a_free_name_free),
