@@ -53,6 +53,7 @@ raise_status(struct state *state, enum status status, PyObject *name)
     case STATUS_NAME_HAS_NUL:
     case STATUS_NAME_TOO_LONG:
     case STATUS_LABEL_TOO_LONG:
+    case STATUS_PATH_RESERVED:
         return raise_with_name(PyExc_ValueError, message, name);
     case STATUS_NAME_ABSENT:
         return raise_os_error(ENOENT, message, name);

@@ -260,7 +260,7 @@ segment_space(const char *path)
     return (uint64_t)space.f_bavail * space.f_frsize;
 }
 
-void
+bool
 system_temporary_path(const char *path, const char *mark,
                       char temporary[TEMPORARY_PATH_SIZE])
 {
@@ -268,12 +268,10 @@ system_temporary_path(const char *path, const char *mark,
     size_t folder = slash != NULL ? (size_t)(slash + 1 - path) : 0;
     size_t name = strlen(path + folder);
     size_t room = NAME_MAX - strlen(mark);
-    // A name that is as long as a name can be gives way to the mark.
-    if (name > room) {
-        name = room;
-    }
-    snprintf(temporary, TEMPORARY_PATH_SIZE, "%.*s%s", (int)(folder + name),
+    size_t kept = name < room ? name : room;
+    snprintf(temporary, TEMPORARY_PATH_SIZE, "%.*s%s", (int)(folder + kept),
              path, mark);
+    return kept == name;
 }
 
 bool

@@ -164,8 +164,9 @@ struct draft_terms {
 /* Makes a nameless file of `size` bytes, all of them really there, in the
  * directory of `path`. Where the file system knows no nameless files it has a
  * temporary name, which only a kill leaves behind. STATUS_NO_SPACE,
- * STATUS_NO_MEMORY, STATUS_SYSTEM. The draft must not move while it is open.
- */
+ * STATUS_NO_MEMORY, STATUS_SYSTEM; STATUS_PATH_RESERVED where a draft that is
+ * to be durable would be taken for another's leftover. The draft must not move
+ * while it is open. */
 enum status
 draft_create(struct draft *draft, const char *path, uint64_t size,
              const struct draft_terms *terms);

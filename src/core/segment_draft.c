@@ -105,11 +105,22 @@ open_draft(struct draft *draft, const char *path)
     return system_failure();
 }
 
+/* Who saves the path without the mark clears this one. */
+static bool
+is_temporary(const char *path)
+{
+    size_t size = strlen(path), mark = sizeof(SAVED_MARK) - 1;
+    return size >= mark && strcmp(path + size - mark, SAVED_MARK) == 0;
+}
+
 enum status
 draft_create(struct draft *draft, const char *path, uint64_t size,
              const struct draft_terms *terms)
 {
     *draft = DRAFT_EMPTY;
+    if (terms->is_durable && is_temporary(path)) {
+        return STATUS_PATH_RESERVED;
+    }
     enum status status = open_draft(draft, path);
     if (status != STATUS_OK) {
         return status;

@@ -265,21 +265,23 @@ stamp(struct draft *draft, uint64_t generation,
 /* Links the draft to a temporary name beside the name, and fills that path. A
  * leftover of a killed publisher is cleared: we hold the lock, so nobody is
  * using it. If it cannot be cleared it is not ours; then digits that nobody
- * can guess follow the tilde. */
+ * can guess follow the tilde. So they do where a name is too long to have a
+ * temporary one of its own: another name's publisher may be using that. */
 static enum status
 link_temporary(struct draft *draft, const char *path,
                const struct draft_terms *terms,
                char temporary[TEMPORARY_PATH_SIZE])
 {
-    // Nobody but us has names with a tilde; saved files live among others.
-    system_temporary_path(path, terms->is_durable ? ".sharedmap~" : "~",
-                          temporary);
-    unlink(temporary);
-    if (system_link_draft(draft, temporary)) {
-        return STATUS_OK;
-    }
-    if (errno != EEXIST) {
-        return system_failure();
+    if (system_temporary_path(path, terms->is_durable ? SAVED_MARK : "~",
+                              temporary))
+    {
+        unlink(temporary);
+        if (system_link_draft(draft, temporary)) {
+            return STATUS_OK;
+        }
+        if (errno != EEXIST) {
+            return system_failure();
+        }
     }
     enum status status = system_random_path(path, temporary);
     if (status == STATUS_OK && !system_link_draft(draft, temporary)) {
@@ -298,14 +300,22 @@ sync_directory(const char *path)
     if (!system_directory(path, directory)) {
         return STATUS_SYSTEM;
     }
-    enum status status =
-        system_open(directory, O_RDONLY | O_DIRECTORY, &descriptor);
-    if (status != STATUS_OK) {
-        return status;
+    // The name is published already: that it is absent would be untrue.
+    if (system_open(directory, O_RDONLY | O_DIRECTORY, &descriptor)
+        != STATUS_OK)
+    {
+        return STATUS_SYSTEM;
     }
-    status = system_sync(descriptor);
+    enum status status = system_sync(descriptor);
     system_close(descriptor);
     return status;
+}
+
+/* 0 is for what never had a name, even after the last number there is. */
+static uint64_t
+generation_after(uint64_t generation)
+{
+    return generation == UINT64_MAX ? 1 : generation + 1;
 }
 
 /* STATUS_STALE, with what was found in the header, unless it is expected. */
@@ -333,7 +343,7 @@ holder_replace(struct holder *holder, struct draft *draft, const char *path,
     if (status != STATUS_OK) {
         return status;
     }
-    status = stamp(draft, holder->generation + 1, terms, header);
+    status = stamp(draft, generation_after(holder->generation), terms, header);
     if (status != STATUS_OK) {
         return status;
     }
@@ -415,8 +425,9 @@ segment_remove(const char *path)
     if (status != STATUS_OK) {
         return status;
     }
-    system_temporary_path(path, "~", temporary);
-    unlink(temporary);
+    if (system_temporary_path(path, "~", temporary)) {
+        unlink(temporary);
+    }
     holder_mark_superseded(&holder);
     if (unlink(path) < 0) {
         status = STATUS_SYSTEM;

@@ -78,8 +78,14 @@ system_close(int descriptor);
 void
 system_unlink(const char *path);
 
-/* Fills the path with a mark at the end of its name. */
-void
+/* What the temporary name of a saved file ends in; in /dev/shm a tilde does,
+ * which is part of no map's name. */
+#define SAVED_MARK ".sharedmap~"
+
+/* Fills the path with a mark at the end of its name. False when the end of the
+ * name had to give way, because no name can be so long: then what is filled is
+ * not this path's alone. */
+bool
 system_temporary_path(const char *path, const char *mark,
                       char temporary[TEMPORARY_PATH_SIZE]);
 

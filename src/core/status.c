@@ -30,6 +30,9 @@ status_message(enum status status)
         return "the label is longer than 256 bytes";
     case STATUS_NAME_ABSENT:
         return "no map is published under this name";
+    case STATUS_PATH_RESERVED:
+        return "paths that end in .sharedmap~ are those of files that are "
+               "being saved";
     case STATUS_NAME_TAKEN:
         return "a map is already published under this name";
     case STATUS_NOT_REGULAR:

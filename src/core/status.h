@@ -1,7 +1,8 @@
 /* core/status.h
  *
  * Every way an operation of the core can end. A function that can fail
- * returns one of these and fills its results only with STATUS_OK.
+ * returns one of these and fills its results only with STATUS_OK, unless its
+ * contract says otherwise.
  *
  * The binding turns them into exceptions in one switch without a default, so
  * a new ending here does not compile until it has an exception there.
@@ -25,6 +26,7 @@ enum status {
     STATUS_LABEL_TOO_LONG,
     STATUS_NAME_ABSENT,
     STATUS_NAME_TAKEN,
+    STATUS_PATH_RESERVED,
     STATUS_NOT_REGULAR,  // a directory, a FIFO, a symbolic link, ...
     STATUS_FOREIGN_OWNER,
     STATUS_OTHERS_MAY_WRITE,

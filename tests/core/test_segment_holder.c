@@ -34,6 +34,26 @@ test_holder_knows_the_file_that_has_the_name(void)
     CHECK_STATUS(segment_remove(path), STATUS_OK);
 }
 
+/* 0 is for what never had a name. */
+static void
+test_generation_after_the_last_number_is_one(void)
+{
+    const char *path = scratch_path("map");
+    struct segment segment = SEGMENT_EMPTY;
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    struct holder holder;
+    CHECK_STATUS(holder_lock(&holder, path), STATUS_OK);
+    struct snapshot_header *header = holder.header;
+    header->generation = UINT64_MAX;
+    snapshot_header_seal(header);
+    holder_close(&holder);
+    CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
+    segment = open_segment(path);
+    CHECK_EQUAL(header_in(&segment)->generation, 1);
+    segment_close(&segment);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
 static void
 test_holder_that_is_no_snapshot_has_nothing_to_say(void)
 {
@@ -275,6 +295,7 @@ test_processes_that_expect_what_they_read_lose_no_step(void)
 
 static const struct test tests[] = {
     TEST(test_holder_knows_the_file_that_has_the_name),
+    TEST(test_generation_after_the_last_number_is_one),
     TEST(test_holder_that_is_no_snapshot_has_nothing_to_say),
     TEST(test_holder_that_others_may_write_is_replaced_unread),
     TEST(test_holder_is_locked_until_it_is_closed),

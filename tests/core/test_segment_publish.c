@@ -287,6 +287,47 @@ test_longest_file_name_gives_way_to_a_mark(void)
     CHECK_EQUAL(scratch_file_count(), 0);
 }
 
+/* Two names that differ only behind where a mark would cut them off: what the
+ * publisher of one has linked must not be cleared by that of the other. */
+static void
+test_long_names_share_no_temporary_name(void)
+{
+    static const struct {
+        const struct draft_terms *terms;
+        const char *mark;
+    } cases[] = {{&FORCED, "~"}, {&DURABLE, ".sharedmap~"}};
+    for (int i = 0; i < 2; i++) {
+        char name[256], cut[256 + 11];
+        memset(name, 'x', 255);
+        name[255] = '\0';
+        int kept = 255 - (int)strlen(cases[i].mark);
+        snprintf(cut, sizeof(cut), "%.*s%s", kept, name, cases[i].mark);
+        const char *path = scratch_path(name);
+        const char *of_another = scratch_path(cut);
+        write_file(of_another, "at work", 7);
+        CHECK_STATUS(publish_number_on(path, cases[i].terms, 1), STATUS_OK);
+        CHECK_STATUS(publish_number_on(path, cases[i].terms, 2), STATUS_OK);
+        check_published(path, 2, 2);
+        CHECK_STATUS(segment_remove(path), STATUS_OK);
+        CHECK_EQUAL(stat_of(of_another).st_size, 7);
+        CHECK_EQUAL(scratch_file_count(), 1);
+        CHECK_EQUAL(unlink(of_another), 0);
+    }
+}
+
+static void
+test_path_of_a_temporary_name_is_refused(void)
+{
+    const char *path = scratch_path("map.sharedmap~");
+    CHECK_STATUS(publish_number_on(path, &DURABLE, 1), STATUS_PATH_RESERVED);
+    CHECK_STATUS(publish_number_on(scratch_path(".sharedmap~"), &DURABLE, 1),
+                 STATUS_PATH_RESERVED);
+    CHECK_EQUAL(scratch_file_count(), 0);
+    path = scratch_path("sharedmap~");
+    CHECK_STATUS(publish_number_on(path, &DURABLE, 1), STATUS_OK);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
 static void
 test_squatted_temporary_name_is_avoided(void)
 {
@@ -318,6 +359,8 @@ static const struct test tests[] = {
     TEST(test_snapshot_of_another_version_is_replaced_unwritten),
     TEST(test_leftover_of_a_killed_publisher_is_cleared),
     TEST(test_longest_file_name_gives_way_to_a_mark),
+    TEST(test_long_names_share_no_temporary_name),
+    TEST(test_path_of_a_temporary_name_is_refused),
     TEST(test_squatted_temporary_name_is_avoided),
 };
 
