@@ -3,6 +3,8 @@
  *     newest -> | older | copy copy copy ... room |
  *                   |
  *                   +-> | older | copy ... |
+ *
+ * Not here: pieces that are given back one by one; see slab.c.
  */
 #include "core/arena.h"
 

@@ -32,12 +32,22 @@ hash_word(const unsigned char *bytes)
     return number;
 }
 
+/* The low half of the product; fills the high one. */
+static inline uint64_t
+hash_multiply(uint64_t left, uint64_t right, uint64_t *high)
+{
+    __extension__ unsigned __int128 product = left;
+    product *= right;
+    *high = (uint64_t)(product >> 64);
+    return (uint64_t)product;
+}
+
 static inline uint64_t
 hash_fold(uint64_t left, uint64_t right)
 {
-    __extension__ typedef unsigned __int128 product_t;
-    product_t product = (product_t)left * right;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
+    uint64_t high;
+    uint64_t low = hash_multiply(left, right, &high);
+    return low ^ high;
 }
 
 /* The last 16 bytes, as two words, and what came before. */

@@ -15,6 +15,8 @@
  */
 #include "core/hash_index.h"
 
+#include "core/load.h"
+
 enum { AHEAD = 16, LONGEST_REACH = 255 };
 
 uint64_t

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/load.h"
+#include "core/hash.h"
 #include "core/snapshot_format.h"
 
 /* How many buckets for so many entries: enough that few are full. */
@@ -27,8 +27,9 @@ hash_index_build(unsigned char *buckets, uint64_t bucket_count, bool is_wide,
 static inline uint64_t
 hash_index_home(uint64_t hash, uint64_t bucket_count)
 {
-    __extension__ typedef unsigned __int128 product_t;
-    return (uint64_t)((product_t)hash * bucket_count >> 64);
+    uint64_t home;
+    (void)hash_multiply(hash, bucket_count, &home);
+    return home;
 }
 
 static inline uint8_t

@@ -1,12 +1,12 @@
 /* core/order_index.c
  *
- * What a node is made of. All keys below a node begin alike, as its first and
- * its last key do; so the node skips that, and four bytes more tell most of
- * its children apart, however long the keys are:
+ * What a node is made of. All keys below a node begin with what its first key
+ * and the first key behind it have in common; so the node skips that, and four
+ * bytes more tell most of its children apart, however long the keys are:
  *
  *     /srv/data/projects/index/billing/font-522999.html
  *     /srv/data/projects/invoice/catalogue-284097.json
- *     skip ---------------> ^^^^ piece
+ *     skip --------------> ^^^^ piece
  *
  * Not here: searching; see snapshot_search.c.
  */
@@ -43,10 +43,10 @@ common_size(struct slice left, struct slice right)
 
 void
 order_node_fill(struct order_node *node, const struct slice *keys,
-                unsigned count, struct slice first, struct slice last)
+                unsigned count, struct slice first, struct slice behind)
 {
     memset(node, 0, sizeof(*node));
-    node->skip = common_size(first, last);
+    node->skip = common_size(first, behind);
     for (unsigned i = 0; i < count; i++) {
         node->pieces[i] = order_piece(keys[i], node->skip);
     }

@@ -64,9 +64,10 @@ order_piece(struct slice key, uint32_t skip)
 }
 
 /* Fills a node from the first keys of its children but the first, in order,
- * and from its first key and the first behind it, or its last. */
+ * and from its first key and the first behind it; or its last one, where no
+ * key is behind it. */
 void
 order_node_fill(struct order_node *node, const struct slice *keys,
-                unsigned count, struct slice first, struct slice last);
+                unsigned count, struct slice first, struct slice behind);
 
 #endif

@@ -6,7 +6,6 @@
 #ifndef SHAREDMAP_CORE_PUBLISH_H
 #define SHAREDMAP_CORE_PUBLISH_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,7 +40,8 @@ publish_to_segment(struct snapshot_plan *plan, const char *path,
 struct publish_update {
     struct slice label;      // borrowed
     struct changes changes;  // borrowed
-    uint64_t needed;         // filled: the size of the new snapshot
+    uint64_t needed;         // filled: the size of the new snapshot, also
+                             // when there is no space for it
     uint64_t generation;     // filled: what the new snapshot is now
 };
 

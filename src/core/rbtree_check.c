@@ -2,10 +2,12 @@
  *
  * Whether a tree is what rbtree.c says that it is. For tests, which ask after
  * each step.
+ *
+ * Not here: what is checked of a snapshot; see snapshot_reader.c.
  */
 #include "core/rbtree_inside.h"
 
-/* Black nodes on every way below `node`; -1 and a reason when they differ or
+/* Black nodes on every way from `node` down; -1 and a reason when they differ or
  * another rule is broken. Recursion is as deep as the tree is high. */
 static int
 check_subtree(const struct rbtree_node *node, const struct rbtree_node *parent,

@@ -23,13 +23,13 @@
 #include "core/memory.h"
 
 /* Short values are replaced in place, and what a node wastes when a long
- * value becomes a short one stays below this many bytes. */
+ * value becomes a short one stays below this many bytes and a cache line. */
 enum { LARGEST_INSIDE = 256 };
 
 _Static_assert(offsetof(struct rbtree_node, child) == SLAB_SKEW,
                "what a search reads begins a cache line");
 
-/* Not even a key without a byte is as long as the address space. */
+/* What the bits of key_size hold: more than there is to address. */
 #define LARGEST_KEY ((UINT64_C(1) << 48) - 1)
 
 static size_t

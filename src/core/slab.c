@@ -1,9 +1,9 @@
 /* core/slab.c
  *
- *     newest -> | older | 0 | piece    | piece        | piece | room |
- *                   |       ^skew      ^skew
+ *     newest -> | older | size | piece    | piece        | piece | room |
+ *                   |          ^skew      ^skew
  *                   |
- *                   +-> | older | 0 | piece | ...
+ *                   +-> | older | size | piece | ...
  *
  *     returned[2] -> | piece | -> | piece | -> NULL
  *

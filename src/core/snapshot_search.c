@@ -16,6 +16,8 @@
  *
  * What is said in snapshot_reader.c of bytes that nobody can trust goes for
  * these, too: a node can lead to a wrong place, but not out of the map.
+ *
+ * Not here: what a node is made of; see order_index.c.
  */
 #include "core/load.h"
 #include "core/order_index.h"
