@@ -28,7 +28,7 @@ def describe(command: str, contestants: list[str]) -> dict[str, Any]:
         "processor": processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory": memory(),
-        "kernel": f"{platform.system()} {platform.release()}",
+        "kernel": kernel(),
         "C library": " ".join(platform.libc_ver()),
         "compiler": platform.python_compiler(),
         "huge pages": huge_pages(),
@@ -49,6 +49,11 @@ def python_version() -> str:
 
 def is_free_threaded() -> bool:
     return not getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+def kernel() -> str:
+    """Without what whoever built it has added to the number."""
+    return f"{platform.system()} {platform.release().partition('-')[0]}"
 
 
 def processor() -> str:

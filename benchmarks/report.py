@@ -8,7 +8,7 @@ from .shapes import TITLES as SHAPES
 
 HEAD = """# Benchmarks
 
-All figures on these pages come from one command, which compares everything in the same run:
+{source}
 
     {commands}
 
@@ -25,6 +25,15 @@ unpickled there, as a worker process would get it.
 
 Values are 32 characters.
 """
+
+
+ONE_RUN = (
+    "All figures on these pages come from one command, which compares everything in the same run:"
+)
+SEVERAL_RUNS = (
+    "All figures on these pages come from these commands. Each compares what it measures in the\n"
+    "same run, and a later one replaces what an earlier one has measured as well:"
+)
 
 
 def write(results: Results, folder: Path) -> None:
@@ -53,9 +62,10 @@ def index(results: Results, pictures: dict[str, str]) -> str:
         facts = [results.facts.get(f"{shape} {size}") for size in sizes_of(results)]
         raw = ", ".join(f"{fact['raw bytes per entry']:.1f}" for fact in facts if fact)
         rows.append(f"| {shape} | {SHAPES[shape]} | {raw} |")
-    commands = "\n    ".join(dict.fromkeys(run["command"] for run in results.runs))
+    commands = list(dict.fromkeys(run["command"] for run in results.runs))
+    source = ONE_RUN if len(commands) == 1 else SEVERAL_RUNS
     parts = [
-        HEAD.format(commands=commands, shapes="\n".join(rows)),
+        HEAD.format(source=source, commands="\n    ".join(commands), shapes="\n".join(rows)),
         names_note(results),
         "## Marks\n",
         "What this package has set out to reach. **Bold** is more than that; – was not measured "

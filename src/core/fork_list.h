@@ -26,7 +26,7 @@ uint64_t
 fork_list_generation(void);
 
 /* Holds off forks, and everybody else who locks the list: for a few
- * instructions or a system call that is as short. */
+ * instructions or system calls, none of which waits for somebody. */
 void
 fork_list_lock(void);
 void
