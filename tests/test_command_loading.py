@@ -3,7 +3,9 @@
 import base64
 import io
 import json
+import os
 import random
+import stat
 
 import pytest
 from command import failed
@@ -260,9 +262,38 @@ def test_load_can_save_to_a_file_instead(command, tmp_path):
 
 def test_update_changes_and_removes_at_once(command, name):
     sharedmap.share({"a": 1, "b": 2, "c": 3}, name)
-    done = command("update", name, "a=x=y", "d:=[1]", "e:=null", "--remove", "b", "c", "--nested")
+    nested = ("--nested", "--remove", "c")
+    done = command("update", name, "a=x=y", "d:=[1]", "e:=null", "--remove", "b", *nested)
     assert done.out == f"updated {name}: generation 2\n"
     assert read(name) == {"a": "x=y", "d": [1], "e": None}
+
+
+def test_update_removes_one_key_for_each_option(command, name):
+    sharedmap.share({"a": 1, "b": 2}, name)
+    assert command("update", name, "--remove", "b", "c=x").code == 0
+    assert read(name) == {"a": 1, "c": "x"}
+
+
+def test_options_stand_anywhere_between_arguments(command, name, tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_text("key,value\na,1\n")
+    for order in (
+        (name, "--force", path, "--type", "int"),
+        ("--force", name, "--type", "int", path),
+        (name, path, "--type", "int", "--force"),
+    ):
+        assert command("load", *order).code == 0
+        assert read(name) == {"a": 1}
+    assert command("update", name, "--json", "b=x").code == 0
+    assert command("update", name, "--from", path, "c=y").code == 0
+    assert read(name) == {"a": "1", "b": "x", "c": "y"}
+    assert command("get", name, "--raw", "b", "--json", "c").out == "xy"
+
+
+def test_argument_that_nobody_takes_is_refused(command, name):
+    done = command("rm", "--json", "--forse", name)
+    assert (done.code, done.out) == (errors.USAGE, "")
+    assert "unrecognized arguments: --forse" in done.err
 
 
 def test_update_takes_a_file_and_the_command_line_over_it(command, name, tmp_path):
@@ -345,6 +376,28 @@ def test_what_is_exported_can_be_loaded_again(command, names, tmp_path, form):
     }
 
 
+@pytest.mark.parametrize("form", ["csv", "tsv"])
+def test_text_of_a_table_comes_back_with_every_line_end(command, names, tmp_path, form):
+    first, second = names(), names()
+    texts = {"a": "x\ry", "b\r": "", "c": "x\r\ny\n", "d": ' "\r", '}
+    sharedmap.share(texts, first)
+    path = tmp_path / f"out.{form}"
+    assert command("export", first, "-o", path).code == 0
+    assert command("load", second, path).code == 0
+    assert read(second) == texts
+
+
+@pytest.mark.parametrize("entry", [("a", "x\ud800"), ("k\udfff", "x")])
+@pytest.mark.parametrize("to_file", [False, True])
+def test_table_refuses_a_lone_surrogate(command, name, tmp_path, entry, to_file):
+    sharedmap.share([entry], name)
+    where = ("-o", tmp_path / "out.csv") if to_file else ("--format", "csv")
+    done = command("export", name, *where)
+    assert (done.code, done.err.count("\n")) == (errors.BAD_DATA, 1)
+    assert "lone surrogate" in done.err
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_encoded_values_are_exported_and_loaded_again(command, names, tmp_path):
     first, second = names(), names()
     tree = sharedmap.rbtree(encode=lambda value: value[0])
@@ -380,6 +433,29 @@ def test_export_that_fails_leaves_what_was_there(command, name, tmp_path):
         assert failed(command("export", name, "-o", path), errors.NO_SPACE)
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_export_through_a_link_replaces_what_it_leads_to(command, name, tmp_path):
+    sharedmap.share({"a": 1}, name)
+    target, link = tmp_path / "target.csv", tmp_path / "link.csv"
+    target.write_text("old")
+    link.symlink_to(target)
+    assert command("export", name, "-o", link).code == 0
+    assert link.is_symlink()
+    assert target.read_text() == "key,value\na,1\n"
+
+
+def test_export_writes_into_a_pipe_that_has_a_name(command, name, tmp_path):
+    sharedmap.share({"a": 1}, name)
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert command("export", name, "-o", path).code == 0
+        assert os.read(reader, 100) == b'{"key": "a", "value": 1}\n'
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(path.stat().st_mode)
 
 
 def test_export_to_a_folder_that_is_not_there_is_told(command, name, tmp_path):

@@ -191,6 +191,8 @@ def test_scan_selects(command, letters, options, keys):
 def test_scan_counts(command, letters):
     assert lines(command("scan", letters, "--prefix", "b", "--count")) == ["3"]
     assert objects(command("scan", letters, "--count", "--json")) == [{"count": 9}]
+    assert lines(command("scan", letters, "--count", "--limit", "2")) == ["2"]
+    assert lines(command("scan", letters, "--count", "--limit", "20")) == ["9"]
 
 
 def test_scan_escapes_what_could_control_a_terminal(command, fruit):
@@ -201,6 +203,8 @@ def test_scan_escapes_what_could_control_a_terminal(command, fruit):
 
 def test_scan_json_keeps_every_key(command, fruit):
     assert [found["key"] for found in objects(command("scan", fruit, "--json"))] == sorted(VALUES)
+    found = objects(command("scan", fruit, "--json", "--keys"))
+    assert found == [{"key": key} for key in sorted(VALUES)]
 
 
 # ---- verify, watch ---------------------------------------------------------------------------
@@ -229,6 +233,10 @@ def test_watch_prints_what_is_published_now(command, fruit):
     assert (found["generation"], found["entries"]) == (1, len(VALUES))
     (told,) = lines(command("watch", fruit, "--count", "1"))
     assert f"generation 1, {len(VALUES)} entries" in told
+
+
+def test_watch_of_nothing_prints_nothing(command, fruit):
+    assert command("watch", fruit, "--count", "0") == (0, "", "")
 
 
 # ---- failures --------------------------------------------------------------------------------

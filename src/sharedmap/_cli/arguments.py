@@ -71,12 +71,36 @@ def seconds(text: str) -> float:
     return number
 
 
+class _Command(Parser):
+    """Takes options before, between and behind the positionals.
+
+    A plain parser gives an optional positional nothing as soon as an option stands before it:
+    FILE of `load MAP --force FILE` would be unknown.
+    """
+
+    _is_inside = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        if self._is_inside:
+            return super().parse_known_args(args, namespace)
+        # Some versions come back here for each of their two passes.
+        self._is_inside = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_inside = False
+
+
 class _Commands:
     """The commands of one parser, all alike in what they all take."""
 
     def __init__(self, parser: Parser) -> None:
         self.parsers = parser.add_subparsers(
-            title="commands", metavar="COMMAND", required=True, dest="command"
+            title="commands",
+            metavar="COMMAND",
+            required=True,
+            dest="command",
+            parser_class=_Command,
         )
 
     def add(
@@ -99,16 +123,19 @@ class _Commands:
 def _add_map(parser: Parser, *, metavar: str = "MAP", can_be_file: bool = True) -> None:
     what = "the name of the map; with --file a path" if can_be_file else "the name of the map"
     parser.add_argument("map", metavar=metavar, help=what)
-    _add_file(parser, can_be_file)
-
-
-def _add_file(parser: Parser, can_be_file: bool) -> None:
     if can_be_file:
-        parser.add_argument(
-            "-f", "--file", action="store_true", help="a saved file is meant, not a name"
-        )
+        _add_file(parser)
     else:
         parser.set_defaults(file=False)
+
+
+def _add_file(parser: Parser) -> None:
+    parser.add_argument(
+        "-f", "--file", action="store_true", help="a saved file is meant, not a name"
+    )
+
+
+def _add_owner(parser: Parser) -> None:
     parser.add_argument(
         "--owner", metavar="USER", help="trust maps of this user, too, besides your own and root's"
     )
@@ -205,6 +232,7 @@ def _add_readers(commands: _Commands) -> None:
 
     command = commands.add("stat", reading.show_statistics, "say what there is to know of a map")
     _add_map(command)
+    _add_owner(command)
 
     command = commands.add(
         "get",
@@ -215,6 +243,7 @@ def _add_readers(commands: _Commands) -> None:
         "  sharedmap get prices apple\n  sharedmap get images logo.png --raw > logo.png\n",
     )
     _add_map(command)
+    _add_owner(command)
     command.add_argument("keys", metavar="KEY", nargs="+")
     command.add_argument("--raw", action="store_true", help="the bytes as they are, nothing else")
 
@@ -227,6 +256,7 @@ def _add_readers(commands: _Commands) -> None:
         "  sharedmap scan prices --from a --to c --json | jq .value\n",
     )
     _add_map(command)
+    _add_owner(command)
     _add_selection(command)
     command.add_argument("--keys", action="store_true", help="print only the keys")
     command.add_argument("--count", action="store_true", help="print only how many there are")
@@ -241,6 +271,7 @@ def _add_readers(commands: _Commands) -> None:
         "  sharedmap export prices > prices.jsonl\n  sharedmap export prices -o prices.csv\n",
     )
     _add_map(command)
+    _add_owner(command)
     _add_selection(command)
     command.add_argument("-o", "--output", metavar="FILE", help="where to; standard output")
     command.add_argument("--format", choices=FORMATS, help="what FILE's name says, or jsonl")
@@ -255,7 +286,8 @@ def _add_readers(commands: _Commands) -> None:
         "Checksums, order, every reference and every value. The first that is damaged ends it.",
     )
     command.add_argument("maps", metavar="MAP", nargs="+", help="names; with --file paths")
-    _add_file(command, True)
+    _add_file(command)
+    _add_owner(command)
 
     command = commands.add(
         "watch",
@@ -264,6 +296,7 @@ def _add_readers(commands: _Commands) -> None:
         "Sleeps in between. Waits for a name that is not published yet.",
     )
     _add_map(command, can_be_file=False)
+    _add_owner(command)
     command.add_argument("--count", type=count, metavar="N", help="end after so many lines")
 
     command = commands.add(
@@ -303,11 +336,18 @@ def _add_changers(commands: _Commands) -> None:
     command.add_argument(
         "assignments", metavar="KEY=TEXT", nargs="*", help="or KEY:=JSON for what is no text"
     )
-    command.add_argument("--remove", metavar="KEY", nargs="+", action="extend", default=[])
+    command.add_argument(
+        "--remove",
+        metavar="KEY",
+        action="append",
+        default=[],
+        help="leave this key out; can be given again",
+    )
     _add_input(command, name="--from")
 
     command = commands.add("save", changing.save_map, "save a published map to a file")
     _add_map(command, can_be_file=False)
+    _add_owner(command)
     command.add_argument("path", metavar="PATH")
     _add_publishing(command, huge_pages=False)
 
@@ -319,6 +359,7 @@ def _add_changers(commands: _Commands) -> None:
     )
     command.add_argument("path", metavar="PATH")
     _add_map(command, metavar="NAME", can_be_file=False)
+    _add_owner(command)
     _add_publishing(command)
 
     command = commands.add(

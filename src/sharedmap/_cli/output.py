@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, TextIO
 
 from .._encoded import Encoded
+from .errors import BAD_DATA, CommandError
 
 # C0 and C1 controls and DEL: nothing that is in a map shall control a terminal.
 _ESCAPES: Final = {
@@ -158,25 +159,54 @@ def write_entries(file: TextIO, items: Iterable[tuple[str, Any]], form: str, cel
             count += 1
             file.write(f"{to_json({'key': key, 'value': value})}\n")
         return count
-    writer = csv.writer(file, delimiter="," if form == "csv" else "\t", lineterminator="\n")
+    delimiter = "," if form == "csv" else "\t"
+    writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+    quoting_writer = csv.writer(
+        file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL
+    )
     writer.writerow(("key", "value"))
     to_cell = to_json if cells == "json" else to_text
     for key, value in items:
         count += 1
-        writer.writerow((key, to_cell(value)))
+        row = (key, to_cell(value))
+        text = "".join(row)
+        if not text.isascii():
+            _require_utf8(key, text)
+        # The writer itself does not quote a carriage return, which ends a line for a reader.
+        (quoting_writer if "\r" in text else writer).writerow(row)
     return count
 
 
+def _require_utf8(key: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise CommandError(
+            f"the entry {key!r} has a lone surrogate, which a table cannot hold;"
+            " JSON and JSON Lines can",
+            BAD_DATA,
+        ) from None
+
+
 _ENDING: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+_ENCODING: Final[Any] = {"encoding": "utf-8", "errors": "surrogatepass", "newline": ""}
 
 
 @contextlib.contextmanager
 def destination(path: str | None) -> Iterator[TextIO]:
-    """Standard output, or a file that appears under its path when all is written, and only then."""
+    """Standard output, or a file that appears under its path when all is written, and only then.
+
+    What a link leads to is replaced, not the link; a pipe or a device is written to as it is.
+    """
     if path is None or path == "-":
         yield sys.stdout
         return
-    folder = os.path.dirname(path) or "."
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "w", **_ENCODING) as file:
+            yield file
+        return
+    target = os.path.realpath(path)
+    folder = os.path.dirname(target)
     # A signal that ends us must not come after the file is there and before it is known.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
@@ -187,14 +217,14 @@ def destination(path: str | None) -> Iterator[TextIO]:
         raise
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        with open(number, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+        with open(number, "w", **_ENCODING) as file:
             yield file
             file.flush()
             os.fsync(number)
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(beside, 0o666 & ~umask)
-        os.replace(beside, path)
+        os.replace(beside, target)
     except BaseException:
         os.unlink(beside)
         raise

@@ -149,12 +149,13 @@ def scan_entries(options: Options) -> int:
     with open_map(options) as opened:
         part = selected(opened, options)
         if options.count:
-            print(to_json({"count": len(part)}) if options.json else len(part))
+            count = len(part) if options.limit is None else min(len(part), options.limit)
+            print(to_json({"count": count}) if options.json else count)
         elif options.keys:
             whole: Any = part
             keys: Iterable[str] = reversed(whole) if options.reverse else part
             for key in itertools.islice(keys, options.limit):
-                sys.stdout.write(f"{to_json(key) if options.json else escape(key)}\n")
+                sys.stdout.write(f"{to_json({'key': key}) if options.json else escape(key)}\n")
         else:
             for key, value in _items(part, options):
                 write_entry(key, value, options.json)
@@ -193,6 +194,8 @@ def watch_name(options: Options) -> int:
 
 
 async def _watch(options: Options) -> None:
+    if options.count == 0:
+        return
     seen = 0
     async for opened in watch(options.map, decode=Encoded, owner=owner_of(options)):
         with opened:
