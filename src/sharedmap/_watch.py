@@ -81,7 +81,7 @@ async def watch(name, *, decode=None, owner=None):
 
     Each is a sharedmap that does not follow. Of several publications while the caller was busy only
     the newest is yielded; a name under which nothing is published yet is waited for. A snapshot
-    that is damaged or cannot be opened is passed over once there was a good one. Ends never.
+    that is damaged or cannot be opened is passed over once there was a good one. Never ends.
 
     Raises PermissionError, SnapshotError and ValueError as sharedmap(name) does.
 

@@ -9,7 +9,7 @@ version in its own shared memory. Workers read only that, so losing the server t
     pull(url, name)           the same, once
 
 The same functions for asyncio are in sharedmap.replication.aio. On the command line they are
-`sharedmap push`, `rollback` and `follow`. Needs redis-py: pip install 'sharedmap[redis]'.
+`sharedmap push`, `rollback` and `follow`. Needs redis-py, the extra `redis`.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def follow(
     poll: float = 30.0,
     mode: int = 0o600,
 ) -> Generator[Version]:
-    """Publish here what is pushed; yield each version once it is published. Ends never.
+    """Publish here what is pushed; yield each version once it is published. Never ends.
 
     What the disk has is published at once, without asking the server. `directory` is where
     versions are kept: $STATE_DIRECTORY, which systemd sets, or ~/.local/state/sharedmap. The server

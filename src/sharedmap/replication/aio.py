@@ -52,7 +52,7 @@ async def follow(
     poll: float = 30.0,
     mode: int = 0o600,
 ) -> AsyncGenerator[Version]:
-    """Publish here what is pushed; yield each version once it is published. Ends never."""
+    """Publish here what is pushed; yield each version once it is published. Never ends."""
     server = AsyncServer(url, poll)
     try:
         steps = _follow.follow(name, local, as_path(directory), poll, mode)
