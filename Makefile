@@ -3,6 +3,9 @@
 PYTHON     ?= python3
 VENV       ?= .venv
 CORE_BUILD ?= build/core
+JOBS       ?= $(shell nproc)
+
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -12,6 +15,7 @@ PACKAGE := setup.py pyproject.toml README.md src/core src/binding src/sharedmap 
            $(wildcard src/*/*.[ch] src/sharedmap/*.py src/sharedmap/*/*.py src/sharedmap/*.pyi \
                       src/sharedmap/py.typed)
 CORE    := $(wildcard src/core/*.c)
+SOURCES := $(CORE) $(wildcard src/binding/*.c)
 OBJECTS := $(CORE:src/core/%.c=$(CORE_BUILD)/%.o)
 HEADERS := $(wildcard src/core/*.h tests/core/*.h)
 C_TESTS := $(filter-out $(CORE_SKIP:%=$(CORE_BUILD)/%),\
@@ -43,10 +47,11 @@ test:  ## all tests, of the C core and of the installed package, side by side
 	$(MAKE) -j2 test-core test-python
 
 test-core: $(C_TESTS)  ## the core's own tests; no Python needed
-	@for test in $^; do echo "$$test"; $(CORE_RUN) $$test || exit 1; done
+	@printf '%s\n' $^ | xargs -n 1 -P $(JOBS) \
+	    sh -c 'echo "$$0"; $(CORE_RUN) "$$0" || { echo "$$0 failed"; exit 1; }'
 
 test-python: $(VENV)/.test  ## pytest; PYTEST_ARGS='-k name' and the like go to it
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 faults: $(VENV)/.test  ## kill at every instruction and 10,000 times at random; some 20 minutes
 	$(BIN)/python tests/faults/build.py build/faults
@@ -96,9 +101,9 @@ newest:  ## some tests on CPython 3.14 and 3.15, the newest gcc; needs root and 
 # takes no notice of MADV_DONTFORK, which two programs ask for.
 portable:  ## core and extension for musl and for aarch64, the core's tests with both; needs qemu-aarch64-static
 	$(MAKE) warnings COMPILERS='musl-gcc aarch64-linux-gnu-gcc'
-	$(MAKE) test-core CC='musl-gcc -static' CORE_BUILD=build/musl \
+	$(MAKE) -j $(JOBS) test-core CC='musl-gcc -static' CORE_BUILD=build/musl \
 	    CORE_SKIP='$(basename $(notdir $(shell grep -l core/faults.h tests/core/*.c)))'
-	$(MAKE) test-core CC='aarch64-linux-gnu-gcc -static' CORE_BUILD=build/aarch64 \
+	$(MAKE) -j $(JOBS) test-core CC='aarch64-linux-gnu-gcc -static' CORE_BUILD=build/aarch64 \
 	    CORE_RUN=qemu-aarch64-static CORE_SKIP='test_segment_fork test_system_calls'
 
 machines: $(VENV)/.test  ## three machines follow a publisher through 1,000 versions; needs root and redis-server
@@ -157,17 +162,17 @@ COMPILERS ?= gcc clang
 
 warnings:  ## compile the extension with gcc and clang; every warning is an error
 	for cc in $(COMPILERS); do mkdir -p build/$$cc && (cd build/$$cc && \
-	    $$cc $(C_RELEASE) -c $(abspath $(wildcard src/core/*.c src/binding/*.c))) || exit 1; done
+	    printf '%s\n' $(abspath $(SOURCES)) | xargs -n 4 -P $(JOBS) $$cc $(C_RELEASE) -c) || exit 1; done
 
 analyse:  ## clang-tidy: follow every path through the core and the binding
-	clang-tidy --quiet --warnings-as-errors='*' --checks='$(CHECKS)' \
-	    $(wildcard src/core/*.c src/binding/*.c) -- $(C_RELEASE)
+	printf '%s\n' $(SOURCES) | xargs -P $(JOBS) -I '{}' \
+	    clang-tidy --quiet --warnings-as-errors='*' --checks='$(CHECKS)' '{}' -- $(C_RELEASE)
 
 # A child that became another user cannot write what it counted, and says so at length.
 coverage: export GCOV_ERROR_FILE = /dev/null
 coverage:  ## which branches of the core its tests do not take; the code has to say why
 	rm -f build/coverage/*.gcda
-	$(MAKE) test-core CC=gcc CORE_BUILD=build/coverage CORE_LINK=tests/coverage/children.c \
+	$(MAKE) -j $(JOBS) test-core CC=gcc CORE_BUILD=build/coverage CORE_LINK=tests/coverage/children.c \
 	    CORE_SANITIZE='-O0 -w -DNDEBUG --coverage'
 	$(PYTHON) tests/coverage/coverage.py build/coverage
 
@@ -180,10 +185,11 @@ CONCENTRATED := $(SANITIZED) $(addprefix tests/test_,types.py buffers.py interpr
 # gcc's runtimes go before Python; one leak report per interpreter would drown all others.
 sanitize: export UBSAN_OPTIONS = halt_on_error=1:print_stacktrace=1
 sanitize:  ## all tests again, with gcc's address and undefined-behaviour sanitizers
-	$(MAKE) test-core CC=gcc CORE_BUILD=build/sanitize CORE_SANITIZE='-fsanitize=address,undefined -fno-omit-frame-pointer'
+	$(MAKE) -j $(JOBS) test-core CC=gcc CORE_BUILD=build/sanitize CORE_SANITIZE='-fsanitize=address,undefined -fno-omit-frame-pointer'
 	CC=gcc SHAREDMAP_DEBUG=1 SHAREDMAP_SANITIZE=address,undefined $(MAKE) VENV=.venvs/sanitize .venvs/sanitize/.test
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so.6)" \
-	    ASAN_OPTIONS=detect_leaks=0:handle_sigbus=0 PYTHONMALLOC=malloc .venvs/sanitize/bin/pytest -m 'not slow' $(SANITIZED) $(PYTEST_ARGS)
+	    ASAN_OPTIONS=detect_leaks=0:handle_sigbus=0 PYTHONMALLOC=malloc \
+	    .venvs/sanitize/bin/pytest $(SIDE_BY_SIDE) -m 'not slow' $(SANITIZED) $(PYTEST_ARGS)
 
 # ---- write about it -----------------------------------------------------------------------------
 
@@ -205,7 +211,7 @@ fuzz:  ## libFuzzer on each target, for FUZZ_SECONDS, or for FUZZ_RUNS=50000000
 
 # ---- compare it ---------------------------------------------------------------------------------
 
-bench: $(VENV)/.bench  ## beside dict, LMDB, cdb, Redis and others, into docs/benchmarks; some 15 minutes
+bench: $(VENV)/.bench  ## beside dict, LMDB, cdb, Redis and others, into docs/benchmarks; some 20 minutes
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 # ---- hand it out --------------------------------------------------------------------------------

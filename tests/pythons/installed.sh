@@ -28,4 +28,4 @@ tar -xzf "$archive" --strip-components=1 -C source
 cd source
 ../venv/bin/python -c 'import sharedmap; print(sharedmap.__version__, sharedmap.__file__)'
 ../venv/bin/python examples/hello.py
-../venv/bin/pytest "$@"
+../venv/bin/pytest -n auto --maxprocesses 4 --dist loadfile "$@"
