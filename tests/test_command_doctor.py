@@ -1,7 +1,9 @@
 """doctor: what it finds, and what it clears."""
 
+import contextlib
 import json
 import os
+import re
 import subprocess
 
 import pytest
@@ -10,12 +12,20 @@ from helpers import segment_path
 from live import mark_superseded
 
 import sharedmap
-from sharedmap._cli import errors
+from sharedmap._cli import doctor, errors
+from sharedmap._cli.output import size_text
 
 
 @pytest.fixture
-def look(command):
+def look(command, names, monkeypatch):
     """What doctor says of the maps of this test, others being none of its business."""
+    find_all = doctor.find_leftovers
+
+    def find_own():
+        """Or --clear would remove what the tests side by side with this one have there."""
+        return [leftover for leftover in find_all() if names.token in leftover["path"]]
+
+    monkeypatch.setattr(doctor, "find_leftovers", find_own)
 
     def look(token, *options):
         done = command("doctor", "--json", *options)
@@ -154,7 +164,8 @@ def test_doctor_finds_a_map_that_was_marked_but_not_replaced(look, name):
 def test_doctor_finds_what_is_no_map_under_the_name_of_one(look, name, plant_bytes):
     plant_bytes(name, b"x" * 600)
     (problem,) = look(name)["problems"]
-    assert "no" in problem
+    assert problem.startswith("not a sharedmap snapshot (wrong magic number)")
+    assert repr(name) in problem
 
 
 def test_doctor_says_that_nothing_is_wrong_where_nothing_is(as_root, tmp_path):
@@ -191,12 +202,39 @@ def test_doctor_finds_a_full_shm(as_root):
     assert b"nearly full" in done.stdout
 
 
-def test_doctor_tells_people_the_same(command, name, other):
-    sharedmap.share({"a": 1}, name)
+def test_doctor_tells_people_the_same(command, look, name, other):
+    for number in range(3):
+        sharedmap.share({"a": number}, name, force=True)
     other.run("m = sharedmap.sharedmap(name)", name=name)
+    (found,) = look(name)["maps"]
     told = command("doctor").out
     other.run("m.close()")
     assert told.startswith("/dev/shm: ")
-    row = next(line for line in told.splitlines() if line.startswith(name))
-    assert row.split()[:3] == [name, "640", "B"] or " 1 " in row
-    assert any(str(other.pid) in line and name in line for line in told.splitlines())
+    of_map, of_reader = (
+        re.split(" {2,}", line) for line in told.splitlines() if line.startswith(name)
+    )
+    # Its age and what its readers take changes from one moment to the next.
+    size, generation, _, mode, owner, readers, _ = of_map[1:]
+    assert (size, generation) == (size_text(found["bytes"]), "3")
+    assert (mode, owner, readers) == (found["mode"], found["owner"], "1")
+    (reader,) = found["readers"]
+    assert of_reader[1:3] == [str(other.pid), reader["command"]]
+
+
+def test_doctor_prints_no_control_characters_of_file_names(command, look, names):
+    """Anybody can give a file in /dev/shm any name."""
+    name = names()
+    coloured = f"{name}\x1b[31m"
+    sharedmap.share({}, coloured)
+    os.chmod(segment_path(coloured), 0o666)
+    for end in (b"\x1b[32m~", b"\x1b[33m~"):
+        with open(segment_path(name) + end, "wb"):
+            pass
+    told = command("doctor").out
+    assert all(f"\\x1b[3{digit}m" in told for digit in "123")
+    told += command("doctor", "--clear").out
+    assert all(character.isprintable() for character in told.replace("\n", ""))
+    for end in (b"\x1b[32m~", b"\x1b[33m~"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(segment_path(name) + end)
+    assert sharedmap.remove(coloured)

@@ -20,6 +20,8 @@ NOBODY = 65534
 SOMEBODY = 65533
 
 BECOME = """
+import contextlib, io, json
+from sharedmap import _cli
 def become(user):
     os.setgroups([])
     os.setresgid(user, user, user)
@@ -395,3 +397,22 @@ def test_names_of_the_others_maps_do_not_get_in_the_way(names, nobody, nobodys_n
     sharedmap.rbtree().share(own)
     assert sharedmap.rbtree.remove(own) is True
     assert nobody.eval("sharedmap.sharedmap(name)['by']", name=nobodys_name) == "another user"
+
+
+DOCTOR = """
+with contextlib.redirect_stdout(io.StringIO()) as told:
+    _cli.main(["doctor", "--json"])
+found = json.loads(told.getvalue())
+"""
+
+
+def test_doctor_takes_no_map_that_others_may_hide_for_a_problem(roots_name, nobody):
+    nobody.run(DOCTOR)
+    assert nobody.eval("found['maps_not_seen']") >= 1
+    assert not any(roots_name in problem for problem in nobody.eval("found['problems']"))
+
+
+def test_doctor_takes_a_map_that_others_may_write_for_a_problem(roots_name, nobody):
+    os.chmod(segment_path(roots_name), 0o602)
+    nobody.run(DOCTOR)
+    assert any(roots_name in problem for problem in nobody.eval("found['problems']"))

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import re
+import stat
 import struct
 from collections.abc import Iterator
 from typing import Any, Final
@@ -19,7 +20,7 @@ from .._names import SHM, name_of, path_of
 from .._sharedmap import SnapshotError, names, sharedmap
 from .errors import DONE, FINDINGS
 from .maps import Options
-from .output import age_text, mode_text, print_table, size_text, to_json
+from .output import age_text, escape, mode_text, print_table, size_text, to_json
 from .reading import describe, of_map
 
 # name~, or name~ and 16 digits: the temporary names of docs/PROTOCOL.md, steps 1 and 13.
@@ -30,6 +31,7 @@ _MAPPING: Final = re.compile(
 )
 # The smallest /dev/shm that containers get; more than nine tenths of any is full.
 _NEARLY_FULL: Final = 0.9
+_WRITERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
 Place = tuple[int, int]
 
@@ -157,14 +159,19 @@ def clear(leftover: dict[str, Any]) -> bool:
             os.close(holder)
 
 
-def _look_at_maps(problems: list[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
-    readers, unnamed, hidden = find_readers()
+def _look_at_maps(
+    problems: list[str], readers: dict[Place, list[dict[str, Any]]]
+) -> tuple[list[dict[str, Any]], int]:
+    """The maps, and how many others hide from this user, as they may."""
     maps: list[dict[str, Any]] = []
+    hidden = 0
     for name in names():
         path = path_of(name)
+        is_private = False
         try:
-            owner = os.lstat(path).st_uid
-            with sharedmap(name, owner=owner) as opened:
+            status = os.lstat(path)
+            is_private = status.st_uid != os.geteuid() and not status.st_mode & _WRITERS
+            with sharedmap(name, owner=status.st_uid) as opened:
                 fields = describe(opened, path)
                 if opened.stale:
                     problems.append(
@@ -174,13 +181,16 @@ def _look_at_maps(problems: list[str]) -> tuple[list[dict[str, Any]], list[dict[
         except FileNotFoundError:
             continue
         except (OSError, SnapshotError) as error:
+            if is_private and isinstance(error, PermissionError):
+                hidden += 1
+                continue
             reason = getattr(error, "strerror", None) or str(error)
             problems.append(of_map(name, reason))
             continue
         place = _inode(path)
         fields["readers"] = readers.get(place, []) if place is not None else []
         maps.append(fields)
-    return maps, unnamed, hidden
+    return maps, hidden
 
 
 def _look_at_space(problems: list[str]) -> dict[str, Any]:
@@ -209,7 +219,8 @@ def _look_at_space(problems: list[str]) -> dict[str, Any]:
 def run_doctor(options: Options) -> int:
     problems: list[str] = []
     shm = _look_at_space(problems)
-    maps, unnamed, hidden = _look_at_maps(problems)
+    readers, unnamed, processes_hidden = find_readers()
+    maps, maps_hidden = _look_at_maps(problems, readers)
     leftovers = find_leftovers()
     cleared: list[str] = []
     for leftover in leftovers:
@@ -230,7 +241,8 @@ def run_doctor(options: Options) -> int:
         "old_snapshots": unnamed,
         "leftovers": leftovers,
         "cleared": cleared,
-        "processes_not_seen": hidden,
+        "processes_not_seen": processes_hidden,
+        "maps_not_seen": maps_hidden,
         "problems": problems,
     }
     if options.json:
@@ -269,11 +281,13 @@ def _print_result(result: dict[str, Any]) -> None:
         )
     print()
     for path in result["cleared"]:
-        print(f"cleared {path}")
+        print(escape(f"cleared {path}"))
     if result["processes_not_seen"]:
         print(f"{result['processes_not_seen']} processes of other users were not looked into")
+    if result["maps_not_seen"]:
+        print(f"{result['maps_not_seen']} maps of other users were not looked into")
     for problem in result["problems"]:
-        print(f"! {problem}")
+        print(escape(f"! {problem}"))
     if not result["problems"]:
         print("nothing wrong")
 
