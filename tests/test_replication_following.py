@@ -1,6 +1,7 @@
 """Agents: what they do when something is pushed, and when something goes wrong."""
 
 import contextlib
+import errno
 import logging
 import os
 import sys
@@ -9,6 +10,7 @@ import machines
 import pytest
 import redis
 from helpers import segment_path
+from live import wait_until
 from machines import VALUES, many, publish
 
 import sharedmap
@@ -250,13 +252,16 @@ def test_trouble_is_told_once_and_so_is_its_end(server, name, host, caplog):
     replication.push(server.url, name)
     host.pull()
     server.client.set(Keys(name).manifest, b"{")
+
+    def calls():
+        return server.client.info("commandstats")["cmdstat_xread"]["calls"]
+
     with caplog.at_level(logging.INFO, "sharedmap.replication"):
         host.start(poll=0.01)
         host.next()
         # Each attempt asks for the manifest.
-        asked = server.client.info("commandstats")["cmdstat_xread"]["calls"]
-        while server.client.info("commandstats")["cmdstat_xread"]["calls"] < asked + 5:
-            pass
+        asked = calls()
+        wait_until(lambda: calls() >= asked + 5, "five attempts more")
         publish(name, {"number": 2})
         replication.push(server.url, name)
         host.follow_to({"number": 2})
@@ -265,9 +270,46 @@ def test_trouble_is_told_once_and_so_is_its_end(server, name, host, caplog):
     assert len([message for message in told if "all is well again" in message]) == 1
 
 
+@pytest.mark.parametrize("error", [errno.EACCES, errno.ENOMEM])
+def test_version_that_cannot_be_read_now_is_not_thrown_away(server, name, host, monkeypatch, error):
+    publish(name, VALUES)
+    replication.push(server.url, name)
+    host.pull()
+    sharedmap.remove(host.local)
+    kept = sorted(path.name for path in host.directory.rglob("*"))
+
+    def refuse(self, *arguments):
+        raise OSError(error, os.strerror(error))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_state.State, "verify", refuse)
+        with pytest.raises(OSError, match=os.strerror(error)):
+            host.pull()
+    assert sorted(path.name for path in host.directory.rglob("*")) == kept
+    assert host.pull().transferred == 0
+    assert host.read() == VALUES
+
+
+def test_version_that_the_disk_has_lost_is_fetched_again(server, name, host, monkeypatch):
+    publish(name, VALUES)
+    replication.push(server.url, name)
+    host.pull()
+    sharedmap.remove(host.local)
+    verify = _state.State.verify
+
+    def fail(self, manifest, kind):
+        if kind == "snapshot":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return verify(self, manifest, kind)
+
+    monkeypatch.setattr(_state.State, "verify", fail)
+    assert host.pull().transferred > 0
+    assert host.read() == VALUES
+
+
 def test_without_redis_py_the_error_says_what_to_install(monkeypatch, name):
     monkeypatch.setitem(sys.modules, "redis", None)
-    with pytest.raises(replication.ServerError, match=r"sharedmap\[redis\]"):
+    with pytest.raises(replication.ServerError, match="pip install redis"):
         replication.push("redis://localhost", name)
 
 

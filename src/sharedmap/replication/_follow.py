@@ -11,6 +11,7 @@ wrong before that is logged, and tried again: nothing here removes a map.
 
 from __future__ import annotations
 
+import errno
 import logging
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ log = logging.getLogger("sharedmap.replication")
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 10.0
+_IS_LOST = (errno.ENOENT, errno.EIO)
 
 
 class Agent:
@@ -52,6 +54,9 @@ class Agent:
             try:
                 yield Work(self.state.verify, manifest, "snapshot")
             except (ReplicationError, OSError) as error:
+                # That it cannot be read at this moment, or by this user, says nothing against it.
+                if isinstance(error, OSError) and error.errno not in _IS_LOST:
+                    raise
                 log.warning("%s: %s; it is fetched again", self.name, error)
                 self.state.forget(manifest)
                 continue

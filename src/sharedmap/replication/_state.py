@@ -116,7 +116,7 @@ class State:
         if whole.hexdigest() != manifest.sha256:
             raise ReplicationError(f"{path}: not what the manifest says, by its sha256")
         try:
-            with sharedmap.open(path) as opened:
+            with sharedmap.open(os.fspath(path)) as opened:
                 opened.verify()
         except ValueError as error:
             raise ReplicationError(f"{path}: {error}") from None
@@ -153,7 +153,7 @@ class State:
     # ---- publishing --------------------------------------------------------------------------
 
     def publish(self, manifest: Manifest) -> None:
-        with sharedmap.open(self.file_of(manifest, "snapshot")) as opened:
+        with sharedmap.open(os.fspath(self.file_of(manifest, "snapshot"))) as opened:
             share(
                 opened,
                 self.local,
