@@ -35,6 +35,12 @@ def shm_files(part):
     return sorted(file for file in os.listdir(SHM) if part.encode() in file)
 
 
+def files_of_map(name):
+    """The file of the map and the temporary ones of its publishers."""
+    own = os.path.basename(segment_path(name))
+    return [file for file in os.listdir(SHM) if file.partition(b"~")[0] == own]
+
+
 def header_field(header, offset, form):
     return struct.unpack_from("<" + form, header, offset)[0]
 
@@ -62,6 +68,25 @@ def superseded(header):
 def read_header(name):
     with open(segment_path(name), "rb") as file:
         return file.read(HEADER_SIZE)
+
+
+def lines_of_maps(name):
+    """How this process has the map's file mapped: one line for each mapping."""
+    with open("/proc/self/maps", "rb") as file:
+        return [line for line in file if line.rstrip().endswith(segment_path(name))]
+
+
+def files_of_shm(process):
+    """What a process has open in /dev/shm."""
+    found = []
+    for number in os.listdir(f"/proc/{process}/fd"):
+        try:
+            target = os.readlink(f"/proc/{process}/fd/{number}")
+        except FileNotFoundError:
+            continue  # the one that lists the others
+        if target.startswith("/dev/shm/"):
+            found.append(target)
+    return found
 
 
 def resident_bytes():

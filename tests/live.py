@@ -1,4 +1,7 @@
-"""What the tests of live updates share: places to publish in, and doing by hand what goes wrong."""
+"""What tests of maps share: making and reading them, places to publish in, waiting for others.
+
+And doing by hand what goes wrong with live updates.
+"""
 
 import os
 import pathlib
@@ -18,6 +21,14 @@ NANOSLEEP = {"x86_64": ("35", "230"), "aarch64": ("101", "115")}.get(platform.ma
 # What is open, and what is published then.
 OLD = {"a": "old", "b": "old", "ca": "old", "cb": "old", "d": "old"}
 NEW = {"a": "new", "b": "new", "ca": "new", "cb": "new", "cc": "new", "d": "new", "e": "new"}
+
+
+def tree_of(entries):
+    return sharedmap.rbtree(entries)
+
+
+def map_of(entries):
+    return sharedmap.sharedmap.frombuffer(sharedmap.rbtree(entries).dump())
 
 
 class Shm:
@@ -60,6 +71,12 @@ class Saved:
     publish_source = "sharedmap.rbtree(entries).save(name, force=True)"
 
 
+def content(name):
+    """What a new reader of the name finds."""
+    with sharedmap.sharedmap(name) as opened:
+        return dict(opened)
+
+
 def wait_until(is_true, what):
     """Waits for what another process or thread does; a hang is a failure, not the end of all."""
     deadline = time.monotonic() + HANG
@@ -82,13 +99,45 @@ def wait_until_asleep(process, thread=None):
     wait_until(lambda: system_call(process, thread) == FUTEX, "asleep on a word")
 
 
-def wait_until_waiting_for_a_lock(process):
-    wait_until(lambda: system_call(process) in NANOSLEEP, "asleep between two attempts")
+def voluntary_switches(process):
+    """How often it went to sleep so far."""
+    status = pathlib.Path(f"/proc/{process}/status").read_text()
+    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+
+def wait_until_it_has_looked(process):
+    """Waits until wait() in a process of one thread has looked from now on, and sleeps again."""
+    asleep = (FUTEX, *NANOSLEEP)
+    before = None
+
+    def is_asleep():
+        nonlocal before
+        before = voluntary_switches(process)
+        # The same number twice: it slept when it was read, so any look it takes is a later one.
+        return system_call(process) in asleep and voluntary_switches(process) == before
+
+    def is_asleep_again():
+        return voluntary_switches(process) > before and system_call(process) in asleep
+
+    wait_until(is_asleep, "asleep")
+    wait_until(is_asleep_again, "asleep again")
+
+
+def wait_until_waiting_for_a_lock(process, thread=None):
+    wait_until(lambda: system_call(process, thread) in NANOSLEEP, "asleep between two attempts")
 
 
 def has_answered(worker, seconds):
     """Whether another process answers within that time: for those that must not."""
     return worker._answers.poll(seconds)
+
+
+def until_it_answers(worker):
+    """Yields again and again, for what has to go on until another process has seen enough."""
+    deadline = time.monotonic() + HANG
+    while not has_answered(worker, 0):
+        assert time.monotonic() < deadline, f"no answer after {HANG} seconds"
+        yield
 
 
 def mark_superseded(path):

@@ -1,8 +1,10 @@
 """The house of the sources: each file stands on the floors below it, blind to those above."""
 
+import os
 import re
 
 import pytest
+from helpers import HERE
 from house import (
     COMMENT,
     FLOORS,
@@ -296,6 +298,16 @@ def test_include_says_its_folder(file):
 @each_file
 def test_file_is_short_enough_to_be_read(file):
     assert len(file.read_text().splitlines()) <= MOST_LINES
+
+
+def test_files_of_the_tests_are_short_enough_to_be_read():
+    lengths = {
+        file.relative_to(HERE): len(file.read_text().splitlines())
+        for file in HERE.rglob("*")
+        if file.suffix in (".py", ".c", ".h", ".sh")
+    }
+    assert {"test_layers.py", "core/check.h"} <= {os.fspath(file) for file in lengths}
+    assert {file: length for file, length in lengths.items() if length > MOST_LINES} == {}
 
 
 def test_segment_makes_the_system_calls_that_these_tests_look_for():

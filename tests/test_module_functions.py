@@ -1,16 +1,16 @@
-"""share(), remove() and names(): publishing without a tree."""
+"""share() and remove(): publishing without a tree."""
 
 import ast
 import collections
 import os
 import re
-import socket
 import stat
 import types
 
 import independent_reader
 import pytest
-from helpers import HEADER_SIZE, SHM, generation, read_header, segment_path, unique_id
+from helpers import HEADER_SIZE, generation, read_header, segment_path, unique_id
+from live import map_of
 
 import sharedmap
 
@@ -34,10 +34,6 @@ class HasKeys:
         return ENTRIES[key]
 
 
-def dump_of(entries):
-    return sharedmap.sharedmap.frombuffer(sharedmap.rbtree(entries).dump())
-
-
 SOURCES = {
     "dict": ENTRIES,
     "OrderedDict": collections.OrderedDict(ENTRIES),
@@ -45,12 +41,14 @@ SOURCES = {
     "mappingproxy": types.MappingProxyType(ENTRIES),
     "keys and []": HasKeys(),
     "pairs": list(ENTRIES.items()),
+    "pairs that are lists": [list(pair) for pair in ENTRIES.items()],
     "items": ENTRIES.items(),
     "rbtree": sharedmap.rbtree(ENTRIES),
+    "items of an rbtree": sharedmap.rbtree(ENTRIES).items(),
     "part of an rbtree": sharedmap.rbtree({**ENTRIES, "x": 1})["a":"d"],
-    "sharedmap": dump_of(ENTRIES),
-    "part of a sharedmap": dump_of({**ENTRIES, "x": 1})["a":"d"],
-    "items of a sharedmap": dump_of(ENTRIES).items(),
+    "sharedmap": map_of(ENTRIES),
+    "part of a sharedmap": map_of({**ENTRIES, "x": 1})["a":"d"],
+    "items of a sharedmap": map_of(ENTRIES).items(),
 }
 
 
@@ -68,8 +66,9 @@ def test_iterator_can_be_shared(name):
 
 
 def test_last_of_equal_keys_is_shared(name):
-    sharedmap.share([("a", 1), ("b", 2), ("a", 3)], name)
-    assert content(name) == {"a": 3, "b": 2}
+    pairs = [(str(number % 10), number) for number in range(1000)]
+    sharedmap.share(pairs, name)
+    assert content(name) == dict(pairs)
 
 
 @pytest.mark.parametrize("empty", [{}, [], (), sharedmap.rbtree()])
@@ -83,18 +82,21 @@ def test_shared_mapping_is_read_in_another_process(name, other):
     assert other.eval("dict(sharedmap.sharedmap(name))", name=name) == ENTRIES
 
 
-def test_share_publishes_the_bytes_that_the_method_of_a_tree_does(names):
+@pytest.mark.parametrize("index", ["hash", "tree"])
+def test_share_publishes_the_bytes_that_the_method_of_a_tree_does(names, index):
     entries = {f"key {number * 7919 % 1000}": str(number) for number in range(1000)}
+    entries |= {"é" * 1000: "x", "": b"y" * 70_000, "\ud800": "z", "红": b""}
+    tree = sharedmap.rbtree(entries)
     by_function, by_method = (names(), names())
     # The name is written into the file, so it has to be equally long and is cut out below.
     assert len(by_function) == len(by_method)
-    sharedmap.share(entries, by_function, index="tree")
-    sharedmap.rbtree(entries).share(by_method, index="tree")
+    assert sharedmap.share(entries, by_function, index=index) is True
+    assert tree.share(by_method, index=index) is True
     files = []
     for name in (by_function, by_method):
         with open(segment_path(name), "rb") as file:
             files.append(file.read())
-    assert files[0][HEADER_SIZE:] == files[1][HEADER_SIZE:]
+    assert files[0][HEADER_SIZE:] == files[1][HEADER_SIZE:] == tree.dump(index=index)[HEADER_SIZE:]
     assert files[0][:128] == files[1][:128]
     assert unique_id(files[0]) != unique_id(files[1])
     assert independent_reader.read(files[0]) == sorted(entries.items())
@@ -270,7 +272,7 @@ def test_damaged_sharedmap_is_not_shared_under_a_checksum_that_fits_it(name, is_
 
 
 def test_closed_sharedmap_cannot_be_shared(name):
-    shared = dump_of(ENTRIES)
+    shared = map_of(ENTRIES)
     shared.close()
     with pytest.raises(ValueError, match="closed"):
         sharedmap.share(shared, name)
@@ -308,6 +310,12 @@ def test_exception_of_the_mapping_passes_and_publishes_nothing(names, name):
 
     with pytest.raises(ZeroDivisionError):
         sharedmap.share(pairs(), name)
+    assert names.files() == []
+
+
+def test_pair_of_three_raises_value_error_and_publishes_nothing(names, name):
+    with pytest.raises(ValueError, match="length 3"):
+        sharedmap.share([("a", 1), ("b", 2, 3)], name)
     assert names.files() == []
 
 
@@ -374,155 +382,3 @@ def test_remove_of_what_is_no_file_of_ours_raises_snapshot_error(name, plant):
     plant(name, os.mkdir)
     with pytest.raises(sharedmap.SnapshotError, match=re.escape(name)):
         sharedmap.remove(name)
-
-
-# ---- names -------------------------------------------------------------------------------------
-
-
-def own(names):
-    """The names that this test has published, among all there are on this machine."""
-    return [name for name in sharedmap.names() if names.token in name]
-
-
-def test_names_lists_what_is_published(names):
-    assert own(names) == []
-    made = [names() for _ in range(3)]
-    for name in made:
-        sharedmap.share(ENTRIES, name)
-    assert own(names) == sorted(made)
-
-
-def test_names_is_a_sorted_list_of_str(names):
-    for template in ("z{}", "a{}", "红{}", "A{}"):
-        sharedmap.share({}, names(template))
-    found = sharedmap.names()
-    assert type(found) is list
-    assert {type(name) for name in found} == {str}
-    assert found == sorted(found)
-    assert len(own(names)) == 4
-
-
-def test_names_of_another_process_are_listed(names, other):
-    name = names()
-    other.run("sharedmap.share({}, name)", name=name)
-    assert own(names) == [name]
-
-
-def test_removed_name_is_not_listed(names):
-    name = names()
-    sharedmap.share({}, name)
-    sharedmap.remove(name)
-    assert own(names) == []
-
-
-def test_replaced_name_is_listed_once(names):
-    name = names()
-    for _ in range(3):
-        sharedmap.share({}, name, force=True)
-    assert own(names) == [name]
-
-
-SPECIAL = [
-    "{}/slash",
-    "{}%percent",
-    "{}~",
-    "{}\n\x7f",
-    "{} ",
-    "红{}",
-    "{}\udc80",
-    "{}%2F",
-    ".{}",
-    "{}.",
-]
-
-
-def test_special_names_come_back_as_they_were_given(names):
-    made = [names(template) for template in SPECIAL]
-    for name in made:
-        sharedmap.share({"name": name}, name)
-    assert own(names) == sorted(made)
-    for name in own(names):
-        assert content(name) == {"name": name}
-
-
-def test_every_listed_name_of_ours_can_be_opened_and_removed(names):
-    for template in SPECIAL:
-        sharedmap.share({}, names(template))
-    for name in own(names):
-        assert sharedmap.sharedmap(name) == {}
-        assert sharedmap.remove(name) is True
-    assert own(names) == []
-
-
-def test_files_that_are_no_names_are_not_listed(names, plant_bytes):
-    """What publishers have at work, what could not come from a name, what is not ours at all."""
-    token = names.token
-    files = [
-        f"sharedmap.{token}~",
-        f"sharedmap.{token}~0123456789abcdef",
-        f"sharedmap.{token}%",
-        f"sharedmap.{token}%2",
-        f"sharedmap.{token}%2f",
-        f"sharedmap.{token}%41",
-        f"sharedmap.{token}%GG",
-        f"sharedmap.{token}\n",
-        f"sharedmap{token}",
-        f"xsharedmap.{token}",
-        f"{token}",
-    ]
-    paths = [SHM + file.encode() for file in files]
-    paths.append(SHM + b"sharedmap." + token.encode() + b"\xff\xfe")
-    for path in paths:
-        with open(path, "xb"):
-            pass
-    try:
-        assert own(names) == []
-    finally:
-        for path in paths:
-            os.unlink(path)
-
-
-def test_names_are_listed_whatever_is_behind_them(names, plant, plant_bytes):
-    """Who is allowed to open what, and what is a snapshot, is found out by opening."""
-    broken, folder, nothing = names(), names(), names()
-    plant_bytes(broken, b"no snapshot")
-    plant(folder, os.mkdir)
-    plant(nothing, lambda path: os.symlink(b"nowhere", path))
-    assert own(names) == sorted([broken, folder, nothing])
-
-
-def test_names_of_other_users_are_listed(names, as_root, workers):
-    name = names()
-    worker = workers()
-    worker.run("os.setgroups([]); os.setresgid(*[65534] * 3); os.setresuid(*[65534] * 3)")
-    worker.run("sharedmap.share({}, name)", name=name)
-    assert own(names) == [name]
-    with pytest.raises(PermissionError):
-        sharedmap.sharedmap(name)
-    # Nobody else could.
-    assert worker.eval("sharedmap.remove(name)")
-
-
-def test_names_takes_no_argument():
-    with pytest.raises(TypeError):
-        sharedmap.names("")
-
-
-def test_names_leaves_no_descriptor_open(names):
-    sharedmap.share({}, names())
-    before = os.listdir("/proc/self/fd")
-    for _ in range(10):
-        sharedmap.names()
-    assert os.listdir("/proc/self/fd") == before
-
-
-def test_socket_of_another_program_does_not_get_in_the_way(names, plant):
-    def bind(path):
-        with socket.socket(socket.AF_UNIX) as listening:
-            listening.bind(path)
-
-    name = names()
-    plant(name, bind)
-    assert own(names) == [name]
-    with pytest.raises(sharedmap.SnapshotError, match="not a regular file"):
-        sharedmap.sharedmap(name)

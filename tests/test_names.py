@@ -1,11 +1,15 @@
 """Which names a map can have, and the file each one stands for."""
 
+import contextlib
+import fcntl
 import os
+import socket
 
 import pytest
 from helpers import SHM, segment_path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from live import content, wait_until
 
 import sharedmap
 
@@ -22,6 +26,9 @@ LEGAL = [
     "a~{}",
     "{}~",
     "~{}",
+    "{}.",
+    "{}%2F",
+    "{}\n\x7f",
     " {} ",
     "-rf {}",
     "\n{}",
@@ -78,8 +85,23 @@ def test_legal_name_works_from_another_process(names, template, other):
     assert other.eval("len(sharedmap.sharedmap(name))", name=name) == 0
 
 
+@pytest.fixture
+def alone():
+    """While one such test runs, the same one of other users and versions waits."""
+    shm = os.open(SHM, os.O_RDONLY | os.O_DIRECTORY)
+
+    def is_ours():
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(shm, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+
+    wait_until(is_ours, "alone on this machine")
+    yield
+    os.close(shm)
+
+
 @pytest.mark.parametrize("name", [".", "..", "/", "%", "~", "a/b"])
-def test_short_special_name_is_a_name_like_others(name):
+def test_short_special_name_is_a_name_like_others(name, alone):
     # These cannot hold a test's token, so this test must not meet a map of somebody else.
     path = segment_path(name)
     assert not os.path.lexists(path), "in use on this machine"
@@ -267,11 +289,12 @@ def test_names_lists_a_name_once_however_often_it_is_published(name, names):
         assert listed(names) == [name]
 
 
-def test_every_name_that_is_listed_is_a_name(names):
+def test_every_name_that_is_listed_is_the_one_that_was_given(names):
     for template in LEGAL:
-        sharedmap.share({"a": template}, names(template))
+        name = names(template)
+        sharedmap.share({"name": name}, name)
     for name in listed(names):
-        sharedmap.sharedmap(name).close()
+        assert content(name) == {"name": name}
         assert sharedmap.remove(name) is True
     assert listed(names) == []
 
@@ -288,6 +311,7 @@ NO_MAPS = [
     b"sharedmap.%b%%zz",
     b"sharedmap.%b%%00",
     b"sharedmap.%b\x01",
+    b"sharedmap.%b\n",
     b"sharedmap.%b\x7f",
     b"sharedmap.%b\xff",
     b"sharedmap.%b\xed\xa0",
@@ -295,6 +319,7 @@ NO_MAPS = [
     b"sharedmap%b",
     b"Sharedmap.%b",
     b".sharedmap.%b",
+    b"xsharedmap.%b",
     b"sem.sharedmap.%b",
     b"%b",
 ]
@@ -335,3 +360,55 @@ def test_names_works_in_another_process(names, other):
         sharedmap.share({}, name)
     found = other.eval("[n for n in sharedmap.names() if token in n]", token=names.token)
     assert found == sorted(several)
+
+
+def test_names_of_another_process_are_listed(names, other):
+    name = names()
+    other.run("sharedmap.share({}, name)", name=name)
+    assert listed(names) == [name]
+
+
+def test_names_are_listed_whatever_is_behind_them(names, plant, plant_bytes):
+    """Who is allowed to open what, and what is a snapshot, is found out by opening."""
+    broken, folder, nothing = names(), names(), names()
+    plant_bytes(broken, b"no snapshot")
+    plant(folder, os.mkdir)
+    plant(nothing, lambda path: os.symlink(b"nowhere", path))
+    assert listed(names) == sorted([broken, folder, nothing])
+
+
+def test_names_of_other_users_are_listed(names, as_root, workers):
+    name = names()
+    worker = workers()
+    worker.run("os.setgroups([]); os.setresgid(*[65534] * 3); os.setresuid(*[65534] * 3)")
+    worker.run("sharedmap.share({}, name)", name=name)
+    assert listed(names) == [name]
+    with pytest.raises(PermissionError):
+        sharedmap.sharedmap(name)
+    # Nobody else could.
+    assert worker.eval("sharedmap.remove(name)")
+
+
+def test_names_takes_no_argument():
+    with pytest.raises(TypeError):
+        sharedmap.names("")
+
+
+def test_names_leaves_no_descriptor_open(names):
+    sharedmap.share({}, names())
+    before = os.listdir("/proc/self/fd")
+    for _ in range(10):
+        sharedmap.names()
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_socket_of_another_program_does_not_get_in_the_way(names, plant):
+    def bind(path):
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(path)
+
+    name = names()
+    plant(name, bind)
+    assert listed(names) == [name]
+    with pytest.raises(sharedmap.SnapshotError, match="not a regular file"):
+        sharedmap.sharedmap(name)

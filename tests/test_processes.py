@@ -3,11 +3,10 @@
 import contextlib
 import multiprocessing
 import os
-import signal
 import threading
 
 import pytest
-from helpers import HANG, exit_code, forked, generation, read_header, segment_path
+from helpers import HANG, exit_code, forked, segment_path
 from process_targets import look_up, publish, read_all
 
 import sharedmap
@@ -155,32 +154,6 @@ def test_tree_of_a_forked_child_is_its_own(name):
         assert shared["a"] == "child"
 
 
-def test_forked_child_publishes_while_a_thread_of_its_parent_does(name):
-    """A lock held at the moment of a fork must not stay locked in the child, nor for others."""
-    tree = sharedmap.rbtree()
-    for number in range(1000):
-        tree[str(number)] = "x"
-    tree.share(name)
-    stop = threading.Event()
-    published = 0
-
-    def publish_without_pause():
-        nonlocal published
-        while not stop.is_set():
-            tree.share(name, force=True)
-            published += 1
-
-    thread = threading.Thread(target=publish_without_pause)
-    thread.start()
-    own = sharedmap.rbtree()
-    try:
-        assert all(in_child(lambda: own.share(name, force=True)) == 0 for _ in range(100))
-    finally:
-        stop.set()
-        thread.join()
-    assert generation(read_header(name)) == 1 + published + 100
-
-
 @contextlib.contextmanager
 def published_without_pause(tree, name, threads=1):
     stop = threading.Event()
@@ -207,8 +180,7 @@ def test_forked_child_uses_the_tree_that_a_thread_of_its_parent_is_publishing(na
         tree[str(number)] = "x" * 100
 
     def use_tree():
-        # What this is about is a wait for ever; the signal ends it, and the test fails.
-        signal.alarm(10)
+        # What this is about is a wait for ever, which forked() ends.
         tree["child"] = "x"
         tree.dump()
         return len(tree) == 20_001
@@ -222,28 +194,9 @@ def test_forked_child_uses_the_tree_that_threads_of_its_parent_publish_in_turn(n
     tree = sharedmap.rbtree({str(number): "x" for number in range(10)})
 
     def use_tree():
-        signal.alarm(10)
         tree["child"] = "x"
         tree.dump()
         return len(tree) == 11
 
     with published_without_pause(tree, name, threads=2):
         assert all(in_child(use_tree) == 0 for _ in range(150))
-
-
-def test_forked_child_does_not_hold_the_memory_of_a_half_written_map(name):
-    """A child forked while a thread publishes gets no descriptor of the file without a name."""
-    tree = sharedmap.rbtree()
-    tree["a"] = b"x" * (16 * 2**20)
-
-    def holds_no_file_of_shm():
-        for descriptor in os.listdir("/proc/self/fd"):
-            try:
-                if os.readlink(f"/proc/self/fd/{descriptor}").startswith("/dev/shm/"):
-                    return False
-            except FileNotFoundError:
-                pass  # the one that listed the others
-        return True
-
-    with published_without_pause(tree, name):
-        assert all(in_child(holds_no_file_of_shm) == 0 for _ in range(50))

@@ -5,10 +5,17 @@ import os
 import signal
 import struct
 import threading
-import time
 
 import pytest
-from helpers import HANG, exit_code, forked, segment_path
+from helpers import (
+    HANG,
+    exit_code,
+    files_of_shm,
+    forked,
+    generation,
+    read_header,
+    segment_path,
+)
 from live import has_answered, mappings_of, wait_until, wait_until_waiting_for_a_lock
 
 import sharedmap
@@ -21,8 +28,8 @@ import fcntl, struct
 def lock(path):
     global file
     file = open(path, "r+b")
-    # OFD locks are not in older fcntl modules.
-    fcntl.fcntl(file, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    whole_file = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    fcntl.fcntl(file, fcntl.F_OFD_SETLK, whole_file)
 """
 
 
@@ -43,8 +50,9 @@ def holder(shared_name, workers):
 
 def is_locked(path):
     with open(path, "r+b") as file:
+        whole_file = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
         try:
-            fcntl.fcntl(file, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+            fcntl.fcntl(file, fcntl.F_OFD_SETLK, whole_file)
         except BlockingIOError:
             return True
         return False
@@ -53,6 +61,7 @@ def is_locked(path):
 def test_lock_that_is_never_given_back_is_a_timeout_error(shared_name, holder, workers):
     """All three at once, because it takes five seconds."""
     publishers = [workers() for _ in range(3)]
+    before = read_header(shared_name)
     sources = [
         "sharedmap.share({'a': 2}, name, force=True)",
         "sharedmap.update(name, {'a': 2})",
@@ -64,6 +73,7 @@ def test_lock_that_is_never_given_back_is_a_timeout_error(shared_name, holder, w
         with pytest.raises(TimeoutError) as caught:
             worker.answer()
         assert caught.value.filename == shared_name
+    assert read_header(shared_name) == before
     with sharedmap.sharedmap(shared_name) as shared:
         assert (dict(shared), shared.generation, shared.stale) == ({"a": 1}, 1, False)
     # Nothing is left of the three, and the name works as before.
@@ -150,50 +160,50 @@ def test_threads_that_publish_one_name_take_turns(shared_name):
 # --- forks ------------------------------------------------------------------------------------
 
 
+class Publishing:
+    """A thread of this process that publishes without a pause."""
+
+    def __init__(self, publish):
+        self.publish = publish
+        self.count = 0
+        self.is_over = False
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self):
+        while not self.is_over:
+            self.publish()
+            self.count += 1
+
+    def end(self):
+        self.is_over = True
+        self.thread.join()
+
+
 @pytest.fixture(params=["share", "update"])
 def publishing(request, shared_name):
-    """A thread of this process that publishes without a pause."""
     content = {f"key {number:05}": "x" * 50 for number in range(5000)}
     sharedmap.share(content, shared_name, force=True)
-    stop = threading.Event()
-    published = []
-
-    def publish():
-        while not stop.is_set():
-            if request.param == "share":
-                sharedmap.share(content, shared_name, force=True)
-            else:
-                sharedmap.update(shared_name, {"key 00001": "y"})
-            published.append(1)
-
-    thread = threading.Thread(target=publish)
-    thread.start()
-    yield published
-    stop.set()
-    thread.join()
-
-
-def files_of_shm(process):
-    """What a process has open in /dev/shm."""
-    found = []
-    for number in os.listdir(f"/proc/{process}/fd"):
-        try:
-            target = os.readlink(f"/proc/{process}/fd/{number}")
-        except FileNotFoundError:
-            continue  # the one that lists the others
-        if target.startswith("/dev/shm/"):
-            found.append(target)
-    return found
+    publish = {
+        "share": lambda: sharedmap.share(content, shared_name, force=True),
+        "update": lambda: sharedmap.update(shared_name, {"key 00001": "y"}),
+    }
+    publishing = Publishing(publish[request.param])
+    yield publishing
+    publishing.end()
 
 
 def test_forked_child_publishes_while_a_thread_of_its_parent_does(shared_name, publishing):
-    for number in range(30):
+    """A lock held at the moment of a fork must not stay locked in the child, nor for others."""
+    for number in range(50):
         work = [
             lambda: sharedmap.update(shared_name, {"child": 1}),
             lambda: sharedmap.share({"a": 1}, shared_name, force=True),
         ][number % 2]
         assert exit_code(forked(work)) == 0
-    wait_until(lambda: publishing, "the thread publishes")
+    wait_until(lambda: publishing.count, "the thread publishes")
+    publishing.end()
+    assert generation(read_header(shared_name)) == 2 + publishing.count + 50
 
 
 def test_forked_child_has_neither_a_draft_nor_a_locked_map_open(shared_name, publishing):
@@ -274,14 +284,17 @@ def test_killed_publisher_leaves_no_lock_to_its_children(name, workers):
 
 
 def test_fork_does_not_wait_for_a_publisher_that_waits_for_a_lock(shared_name, holder):
-    """The thread is asleep between two attempts most of the time, without anything locked."""
+    """The thread is asleep between two attempts most of the time, without anything locked.
+
+    So few forks that they are over long before the thread waits no more.
+    """
     results = []
     thread = threading.Thread(
         target=lambda: results.append(sharedmap.update(shared_name, {"b": 1}))
     )
     thread.start()
-    time.sleep(0)
-    for _ in range(20):
+    wait_until_waiting_for_a_lock(os.getpid(), thread.native_id)
+    for _ in range(5):
         assert exit_code(forked(lambda: files_of_shm("self") == [])) == 0
     assert results == []
     holder.run("file.close()")

@@ -7,18 +7,11 @@ import pickle
 import weakref
 
 import pytest
+from live import map_of, tree_of
 
 import sharedmap
 
 LETTERS = {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}
-
-
-def tree_of(entries):
-    return sharedmap.rbtree(entries)
-
-
-def map_of(entries):
-    return sharedmap.sharedmap.frombuffer(sharedmap.rbtree(entries).dump())
 
 
 each_kind = pytest.mark.parametrize("make", [tree_of, map_of], ids=["rbtree", "sharedmap"])

@@ -6,7 +6,7 @@ import os
 import pickle
 
 import pytest
-from helpers import segment_path
+from helpers import lines_of_maps, segment_path
 
 import sharedmap
 
@@ -33,12 +33,6 @@ class Text(str):
 
     def __eq__(self, other):
         raise AssertionError("a key counts by its characters")
-
-
-def lines_of_maps(name):
-    """How this process has the map's file mapped: one line for each mapping."""
-    with open("/proc/self/maps", "rb") as file:
-        return [line for line in file if line.rstrip().endswith(segment_path(name))]
 
 
 def test_item_is_got(shared):

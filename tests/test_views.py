@@ -8,19 +8,12 @@ import operator
 import pickle
 
 import pytest
+from live import map_of, tree_of
 
 import sharedmap
 
 ENTRIES = {"b": 2, "a": 1, "c": 3}
 SORTED = dict(sorted(ENTRIES.items()))
-
-
-def tree_of(entries):
-    return sharedmap.rbtree(entries)
-
-
-def map_of(entries):
-    return sharedmap.sharedmap.frombuffer(sharedmap.rbtree(entries).dump())
 
 
 def part_of_tree_of(entries):
