@@ -3,25 +3,16 @@
 import json
 import signal
 
+import machines
 import pytest
 from command import failed, run, start
 from helpers import HANG
-from redis_server import end_server, make_server
+from live import content
 
 import sharedmap
 from sharedmap._cli import errors
 
-
-@pytest.fixture(scope="module")
-def server():
-    server = make_server()
-    yield server
-    end_server(server)
-
-
-def read(name):
-    with sharedmap.sharedmap(name) as opened:
-        return dict(opened)
+server, shared_server = machines.server, machines.shared_server
 
 
 def test_map_travels_and_is_rolled_back(command, server, names, tmp_path):
@@ -33,11 +24,11 @@ def test_map_travels_and_is_rolled_back(command, server, names, tmp_path):
         assert (pushed["done"], pushed["entries"]) == ("pushed", 1)
         followed = json.loads(command(*follow).out)
         assert (followed["done"], followed["version"]) == ("published", pushed["version"])
-        assert read(local) == {"number": number}
+        assert content(local) == {"number": number}
     assert command("push", server.url, name).out.startswith(f"unchanged {name}: version ")
     assert command("rollback", server.url, name).out.startswith(f"rolled back {name}: version ")
     assert command(*follow).code == 0
-    assert read(local) == {"number": 0}
+    assert content(local) == {"number": 0}
 
 
 def test_map_can_come_from_a_file_or_have_another_name(command, server, names, tmp_path):
@@ -73,17 +64,18 @@ def test_url_can_come_from_the_environment(command, server, name, monkeypatch):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, -signal.SIGINT)])
 def test_agent_publishes_until_it_is_ended(server, names, tmp_path, number, code):
     name, local = names(), names()
-    agent = start("follow", server.url, name, "--map", local, "--state", tmp_path, "--json")
-    for value in range(3):
-        sharedmap.share({"value": value}, name, force=True)
-        assert run("push", server.url, name).code == 0
-        told = json.loads(agent.stdout.readline())
-        assert (told["done"], told["is_new"]) == ("published", True)
-        assert read(local) == {"value": value}
-    agent.send_signal(number)
-    assert agent.wait(HANG) == code
-    assert (agent.stdout.read(), agent.stderr.read()) == (b"", b"")
-    assert read(local) == {"value": 2}
+    words = ("follow", server.url, name, "--map", local, "--state", tmp_path, "--json")
+    with start(*words) as agent:
+        for value in range(3):
+            sharedmap.share({"value": value}, name, force=True)
+            assert run("push", server.url, name).code == 0
+            told = json.loads(agent.next_line())
+            assert (told["done"], told["is_new"]) == ("published", True)
+            assert content(local) == {"value": value}
+        agent.send_signal(number)
+        assert agent.wait(HANG) == code
+        assert (agent.stdout.read(), agent.stderr.read()) == (b"", b"")
+    assert content(local) == {"value": 2}
 
 
 def test_agent_that_is_killed_goes_on_from_the_disk(server, names, tmp_path):
@@ -91,18 +83,16 @@ def test_agent_that_is_killed_goes_on_from_the_disk(server, names, tmp_path):
     sharedmap.share({"a": 1}, name)
     assert run("push", server.url, name).code == 0
     words = ("follow", server.url, name, "--map", local, "--state", tmp_path, "--json")
-    agent = start(*words)
-    assert json.loads(agent.stdout.readline())["is_new"]
-    agent.kill()
-    agent.wait()
-    again = start(*words)
-    assert json.loads(again.stdout.readline()) | {"transferred": 0, "is_new": False}
-    again.send_signal(signal.SIGTERM)
-    assert again.wait(HANG) == 0
-    assert read(local) == {"a": 1}
-    for process in (agent, again):
-        process.stdout.close()
-        process.stderr.close()
+    with start(*words) as agent:
+        assert json.loads(agent.next_line())["is_new"]
+        agent.kill()
+        agent.wait()
+    with start(*words) as again:
+        told = json.loads(again.next_line())
+        assert (told["transferred"], told["is_new"]) == (0, False)
+        again.send_signal(signal.SIGTERM)
+        assert again.wait(HANG) == 0
+    assert content(local) == {"a": 1}
 
 
 def test_second_agent_is_refused_in_one_line(server, names, tmp_path):
@@ -110,12 +100,10 @@ def test_second_agent_is_refused_in_one_line(server, names, tmp_path):
     sharedmap.share({"a": 1}, name)
     assert run("push", server.url, name).code == 0
     words = ("follow", server.url, name, "--map", local, "--state", tmp_path)
-    agent = start(*words)
-    assert agent.stdout.readline().startswith(b"published")
-    done = run(*words)
-    assert (done.code, done.out) == (errors.CONFLICT, b"")
-    assert done.err.count(b"\n") == 1
-    agent.send_signal(signal.SIGTERM)
-    assert agent.wait(HANG) == 0
-    agent.stdout.close()
-    agent.stderr.close()
+    with start(*words) as agent:
+        assert agent.next_line().startswith(b"published")
+        done = run(*words)
+        assert (done.code, done.out) == (errors.CONFLICT, b"")
+        assert done.err.count(b"\n") == 1
+        agent.send_signal(signal.SIGTERM)
+        assert agent.wait(HANG) == 0

@@ -39,19 +39,19 @@ def test_load_reads_standard_input(name):
 def test_export_of_one_is_input_of_another(names):
     first, second = names(), names()
     sharedmap.share({"a": b"\xff", "b": 2**70}, first)
-    out = start("export", first)
-    done = run("load", second, "-", stdin=out.stdout)
-    assert (out.wait(), done.code) == (0, 0)
+    with start("export", first) as out:
+        done = run("load", second, "-", stdin=out.stdout)
+        assert (out.wait(HANG), done.code) == (0, 0)
     assert sharedmap.sharedmap(second) == sharedmap.sharedmap(first)
 
 
 def test_whoever_has_read_enough_ends_it_without_a_word(name):
     sharedmap.share({f"{number:06}": "x" * 50 for number in range(20_000)}, name)
-    process = start("scan", name)
-    assert process.stdout.readline() == b"000000\t" + b"x" * 50 + b"\n"
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait(HANG) == -signal.SIGPIPE
+    with start("scan", name) as process:
+        assert process.next_line() == b"000000\t" + b"x" * 50 + b"\n"
+        process.stdout.close()
+        assert process.wait(HANG) == -signal.SIGPIPE
+        assert process.stderr.read() == b""
 
 
 def test_output_that_nobody_reads_at_all(name):
@@ -105,11 +105,11 @@ def feed_half(name):
 )
 def test_load_that_is_ended_has_published_nothing(names, number, code):
     name = names()
-    process = feed_half(name)
-    process.send_signal(number)
-    process.stdin.close()
-    assert process.wait(HANG) == code
-    assert process.stderr.read() == b""
+    with feed_half(name) as process:
+        process.send_signal(number)
+        process.stdin.close()
+        assert process.wait(HANG) == code
+        assert process.stderr.read() == b""
     assert names.files() == []
 
 
@@ -122,34 +122,33 @@ def test_load_that_fails_late_has_published_nothing(names):
 
 def test_export_that_is_terminated_leaves_no_file(name, tmp_path):
     sharedmap.share({f"{number:06}": "x" * 50 for number in range(100_000)}, name)
-    process = start("export", name, "-o", tmp_path / "out.json")
-    wait_until(lambda: list(tmp_path.iterdir()), "writing")
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(HANG) in (128 + signal.SIGTERM, 0)
+    with start("export", name, "-o", tmp_path / "out.json") as process:
+        wait_until(lambda: list(tmp_path.iterdir()), "writing")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(HANG) in (128 + signal.SIGTERM, 0)
     left = [path.name for path in tmp_path.iterdir()]
     assert left == (["out.json"] if process.returncode == 0 else [])
 
 
 def test_hangup_does_not_end_what_nohup_has_started(name):
     sharedmap.share({}, name)
-    process = start("watch", name, prefix=("nohup",), stdin=subprocess.DEVNULL)
-    assert b"generation 1" in process.stdout.readline()
-    process.send_signal(signal.SIGHUP)
-    sharedmap.share({}, name, force=True)
-    assert b"generation 2" in process.stdout.readline()
-    process.terminate()
-    assert process.wait(HANG) == 128 + signal.SIGTERM
-    process.communicate()
+    with start("watch", name, prefix=("nohup",), stdin=subprocess.DEVNULL) as process:
+        assert b"generation 1" in process.next_line()
+        process.send_signal(signal.SIGHUP)
+        sharedmap.share({}, name, force=True)
+        assert b"generation 2" in process.next_line()
+        process.terminate()
+        assert process.wait(HANG) == 128 + signal.SIGTERM
 
 
 def test_watch_tells_of_each_publication_until_ctrl_c(name):
-    process = start("watch", name, "--json")
-    for value in range(1, 4):
-        sharedmap.share({"value": value}, name, force=True)
-        assert json.loads(process.stdout.readline())["generation"] == value
-    process.send_signal(signal.SIGINT)
-    assert process.wait(HANG) == -signal.SIGINT
-    assert (process.stdout.read(), process.stderr.read()) == (b"", b"")
+    with start("watch", name, "--json") as process:
+        for value in range(1, 4):
+            sharedmap.share({"value": value}, name, force=True)
+            assert json.loads(process.next_line())["generation"] == value
+        process.send_signal(signal.SIGINT)
+        assert process.wait(HANG) == -signal.SIGINT
+        assert (process.stdout.read(), process.stderr.read()) == (b"", b"")
 
 
 # ---- terminals -------------------------------------------------------------------------------

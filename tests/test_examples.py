@@ -1,11 +1,11 @@
 """The examples run, and the application of the guide answers as the guide says."""
 
-import subprocess
 import sys
 
 import pages
 import pytest
-from helpers import HANG, HERE, shm_files
+from command import output_of, run_other
+from helpers import HERE, files_of_map
 
 TOP = HERE.parent
 EXAMPLES = TOP / "examples"
@@ -17,14 +17,9 @@ if not EXAMPLES.is_dir():
     )
 
 
-def run(*command, **options):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, **options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def test_live_configuration_reaches_every_worker_with_every_change():
-    told = run(sys.executable, EXAMPLES / "live_configuration.py", "--workers", "2").splitlines()
+    example = EXAMPLES / "live_configuration.py"
+    told = output_of(sys.executable, example, "--workers", "2").splitlines()
     at = [told.index(line) for line in told if line.startswith("generation ")]
     assert len(at) == 4
     for begin, expected in zip(at, ["100 times", "20 times", "50 times", "midnight"], strict=True):
@@ -34,9 +29,10 @@ def test_live_configuration_reaches_every_worker_with_every_change():
 
 
 def test_live_configuration_leaves_nothing_in_shared_memory():
-    before = shm_files("example:settings")
-    run(sys.executable, EXAMPLES / "live_configuration.py", "--workers", "1")
-    assert shm_files("example:settings") == before
+    example = EXAMPLES / "live_configuration.py"
+    process, told = run_other(sys.executable, example, "--workers", "1")
+    assert "generation " in told
+    assert files_of_map(f"example:settings:{process}") == []
 
 
 def test_application_of_the_live_configuration_guide_answers_with_the_newest(name):

@@ -15,9 +15,9 @@ import sys
 import threading
 
 import pytest
-from command import PROGRAM
-from helpers import HANG, HERE, shm_files
-from live import wait_until
+from command import PROGRAM, Program, output_of, run_other
+from helpers import HANG, HERE, files_of_map
+from live import content, wait_until
 from redis_server import end_server, make_server
 
 import sharedmap
@@ -33,12 +33,6 @@ if not EXAMPLES.is_dir():
 def needs(module):
     if importlib.util.find_spec(module) is None:
         pytest.skip(f"NOT TESTED the recipe: {module} is not installed")
-
-
-def run(*command, **options):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, **options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def load(program):
@@ -69,11 +63,7 @@ def web(name, tmp_path):
     path = f"{tmp_path}/s"
     words = ["--chdir", EXAMPLES, "--config", EXAMPLES / "web_service.py", "web_service:app"]
     # A control socket would have a fixed place in the user's home.
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", *words],
-        env={**os.environ, "SETTINGS": name, "BIND": f"unix:{path}", "HOME": os.fspath(tmp_path)},
-        stderr=subprocess.PIPE,
-    )
+    environment = {"SETTINGS": name, "BIND": f"unix:{path}", "HOME": os.fspath(tmp_path)}
 
     def ask():
         connection = Unix(path)
@@ -88,22 +78,30 @@ def web(name, tmp_path):
         with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
             return ask()
 
-    wait_until(answers, "gunicorn answers")
-    yield ask
-    process.terminate()
-    process.stderr.read()
-    process.stderr.close()
-    assert process.wait(HANG) == 0
+    with Program(
+        [sys.executable, "-m", "gunicorn", *words],
+        env={**os.environ, **environment},
+        stderr=subprocess.PIPE,
+    ) as process:
+        wait_until(answers, "gunicorn answers")
+        yield ask
+        process.terminate()
+        process.communicate(timeout=HANG)
+        assert process.returncode == 0
 
 
 def workers_that_say(ask, expected):
-    found = {}
-    while len(found) < 4:
+    found = set()
+
+    def are_all_found():
         status, text = ask()
         assert status == 200
         assert text.startswith(expected + ", worker "), text
-        found[text.rpartition(" ")[2]] = text
-    return found.keys()
+        found.add(text.rpartition(" ")[2])
+        return len(found) == 4
+
+    wait_until(are_all_found, "each of the four has answered")
+    return found
 
 
 def test_all_workers_of_gunicorn_serve_a_change_without_a_restart(web, name):
@@ -129,13 +127,15 @@ def test_no_request_fails_and_none_is_mixed_while_settings_change(web, name):
     threads = [threading.Thread(target=ask_on_and_on) for _ in range(2)]
     for thread in threads:
         thread.start()
-    for version in range(2, 52):
-        before = len(count)
-        sharedmap.update(name, {"limit": 101 - version})
-        wait_until(lambda before=before: len(count) > before, "a request")
-    is_over.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for version in range(2, 52):
+            before = len(count)
+            sharedmap.update(name, {"limit": 101 - version})
+            wait_until(lambda before=before: len(count) > before, "a request")
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
     assert wrong == []
     assert len(count) >= 50
 
@@ -144,11 +144,11 @@ def test_no_request_fails_and_none_is_mixed_while_settings_change(web, name):
 
 
 def test_worker_pool_adds_up():
-    before = shm_files("example:prices")
-    told = run(sys.executable, EXAMPLES / "worker_pool.py", "--workers", "2", "--entries", "1000")
+    words = [EXAMPLES / "worker_pool.py", "--workers", "2", "--entries", "1000"]
+    process, told = run_other(sys.executable, *words)
     expected = sum(number * 7 % 1000 / 100 + number for number in range(1000))
     assert told == f"1000 orders, {expected:,.2f} in all, by 2 processes\n"
-    assert shm_files("example:prices") == before
+    assert files_of_map(f"example:prices:{process}") == []
 
 
 def test_samples_lie_in_shared_memory_and_travel_as_a_name(name, monkeypatch):
@@ -165,7 +165,7 @@ def test_samples_lie_in_shared_memory_and_travel_as_a_name(name, monkeypatch):
 
 def test_data_loader_of_pytorch_reads_every_sample_once():
     needs("torch")
-    told = run(sys.executable, EXAMPLES / "data_loader.py", "--samples", "1000")
+    told = output_of(sys.executable, EXAMPLES / "data_loader.py", "--samples", "1000")
     assert told == f"1000 samples, sum {sum(number % 100 for number in range(1000))}\n"
 
 
@@ -182,7 +182,7 @@ def test_jobs_of_rq_find_the_table_and_its_changes(name):
 
         def answers(*cities):
             jobs = [queue.enqueue("job_queue.greet", city) for city in cities]
-            run(*worker, env=environment)
+            output_of(*worker, env=environment)
             return [job.return_value(refresh=True) for job in jobs]
 
         assert answers("Lyon") == ["Greetings from Lyon in France! (version 1)"]
@@ -199,14 +199,12 @@ def test_jobs_of_rq_find_the_table_and_its_changes(name):
 
 
 def test_async_service_prepares_each_version_once(name):
-    process = subprocess.Popen(
+    with Program(
         [sys.executable, EXAMPLES / "async_service.py"],
         env={**os.environ, "PATTERNS": name, "PORT": "0"},
         stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        port = int(process.stdout.readline().rpartition(" ")[2])
+    ) as process:
+        port = int(process.next_line().rpartition(b" ")[2])
         with socket.create_connection(("127.0.0.1", port), HANG) as connection:
             stream = connection.makefile("rw")
 
@@ -220,23 +218,19 @@ def test_async_service_prepares_each_version_once(name):
             wait_until(lambda: ask("x") == "2: x\n", "the second version")
             assert ask("my card is 1234, I am 30") == "2: my card is ***, ***\n"
             sharedmap.update(name, {"broken": "("})
-            assert process.stdout.readline().startswith("version 3 is not used: ")
+            assert process.next_line().startswith(b"version 3 is not used: ")
             assert ask("I am 30") == "2: ***\n"
             sharedmap.update(name, {}, remove=["broken", "age"])
             wait_until(lambda: ask("x") == "4: x\n", "the fourth version")
             assert ask("I am 30") == "4: I am 30\n"
             stream.close()
-    finally:
-        process.terminate()
-        process.wait(HANG)
-        process.stdout.close()
 
 
 # ---- flags -----------------------------------------------------------------------------------
 
 
 def test_feature_flags_are_switched_on_for_more_and_more_users():
-    told = run(sys.executable, EXAMPLES / "feature_flags.py").splitlines()
+    told = output_of(sys.executable, EXAMPLES / "feature_flags.py").splitlines()
     assert told[0] == "beta: ['ada', 'bob']"
     counts = [int(re.search(r": (\d+) of", line)[1]) for line in told[1:5]]
     assert counts[0] == 0
@@ -262,26 +256,19 @@ def test_command_of_the_unit_is_the_agent(names, tmp_path):
     name = names("{} of/the machine")
     try:
         sharedmap.share({"a": 1}, name)
-        run(*PROGRAM, "push", server.url, name)
+        output_of(*PROGRAM, "push", server.url, name)
         sharedmap.remove(name)
         line = unit()["Service"]["ExecStart"]
         words = [word.replace("%I", name) for word in shlex.split(line)]
         assert words[:2] == ["/usr/bin/env", "sharedmap"]
-        agent = subprocess.Popen(
-            [*PROGRAM, *words[2:]],
-            env={
-                **os.environ,
-                "STATE_DIRECTORY": os.fspath(tmp_path),
-                "SHAREDMAP_URL": server.url,
-            },
-            stdout=subprocess.PIPE,
-        )
-        assert agent.stdout.readline().startswith(b"published ")
-        with sharedmap.sharedmap(name) as opened:
-            assert dict(opened) == {"a": 1}
-        agent.terminate()
-        assert agent.wait(HANG) == 0
-        agent.stdout.close()
+        environment = {"STATE_DIRECTORY": os.fspath(tmp_path), "SHAREDMAP_URL": server.url}
+        with Program(
+            [*PROGRAM, *words[2:]], env={**os.environ, **environment}, stdout=subprocess.PIPE
+        ) as agent:
+            assert agent.next_line().startswith(b"published ")
+            assert content(name) == {"a": 1}
+            agent.terminate()
+            assert agent.wait(HANG) == 0
         assert len(list(tmp_path.iterdir())) == 1
     finally:
         end_server(server)

@@ -4,29 +4,20 @@ import asyncio
 import contextlib
 import threading
 
+import machines
 import pytest
 from helpers import HANG
-from redis_server import end_server, make_server
+from live import content
 
 import sharedmap
 from sharedmap import replication
 from sharedmap.replication import _state, aio
 
-
-@pytest.fixture(scope="module")
-def server():
-    server = make_server()
-    yield server
-    end_server(server)
+server, shared_server = machines.server, machines.shared_server
 
 
 def run(coroutine):
     return asyncio.run(asyncio.wait_for(coroutine, HANG))
-
-
-def read(name):
-    with sharedmap.sharedmap(name) as opened:
-        return dict(opened)
 
 
 def test_everything_is_there_for_event_loops_too(server, names, tmp_path):
@@ -40,10 +31,10 @@ def test_everything_is_there_for_event_loops_too(server, names, tmp_path):
             assert await aio.pull(server.url, name, **here) == version._replace(
                 transferred=version.transferred
             )
-        assert read(local) == {"number": 1}
+        assert content(local) == {"number": 1}
         await aio.rollback(server.url, name)
         await aio.pull(server.url, name, **here)
-        assert read(local) == {"number": 0}
+        assert content(local) == {"number": 0}
 
     run(main())
 
@@ -64,7 +55,7 @@ def test_loop_does_other_things_while_it_follows(server, names, tmp_path):
         follower = aio.follow(server.url, name, local=local, directory=tmp_path)
         async with contextlib.aclosing(follower) as versions:
             async for _ in versions:
-                told.append(read(local)["number"])
+                told.append(content(local)["number"])
                 if len(told) == 3:
                     break
         await publisher
