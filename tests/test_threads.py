@@ -1,10 +1,12 @@
 """Threads that share an object get their own answers, and a whole snapshot each time."""
 
+import os
 import sys
 import threading
 
 import pytest
 from independent_reader import read
+from live import descriptors, wait_until
 
 import sharedmap
 
@@ -320,26 +322,32 @@ def test_two_threads_share_under_one_name(name):
         assert shared["who"] in ("0", "1")
 
 
-def test_other_threads_run_while_one_publishes(name):
-    """Writing a big map must not stop the interpreter: a counter moves during the call."""
-    tree = sharedmap.rbtree()
-    tree["big"] = b"x" * (128 * 2**20)
-    counter = 0
-    stop = threading.Event()
-
-    def count():
-        nonlocal counter
-        while not stop.is_set():
-            counter += 1
-
-    thread = threading.Thread(target=count)
-    thread.start()
+def is_half_written(descriptor):
     try:
-        before = counter
-        tree.share(name)
-        moved = counter - before
-    finally:
-        stop.set()
-        thread.join()
-    # With the GIL kept it could move some hundred, in the switch before and the one after.
-    assert moved > 20_000
+        with open(f"/proc/self/fd/{descriptor}", "rb") as file:
+            early, late = (os.pread(file.fileno(), 1, place * 2**20) for place in (1, 63))
+    except OSError:  # the publisher was faster
+        return False
+    return early == b"x" and late != b"x"
+
+
+def test_other_threads_run_while_one_publishes(name):
+    """Writing a big map must not stop the interpreter: somebody sees it half written."""
+    tree = sharedmap.rbtree(big=b"x" * (64 * 2**20))
+    has_seen, is_over = threading.Event(), threading.Event()
+
+    def look():
+        while not has_seen.is_set() and not is_over.is_set():
+            for descriptor, file in descriptors().items():
+                if file.startswith("/dev/shm/") and is_half_written(descriptor):
+                    has_seen.set()
+
+    def publish_until_seen():
+        try:
+            wait_until(
+                lambda: tree.share(name, force=True) and has_seen.is_set(), "seen half written"
+            )
+        finally:
+            is_over.set()
+
+    run_together(look, publish_until_seen)

@@ -14,7 +14,7 @@ from helpers import HANG
 from live import Shm, damaged, descriptors, published_by_hand, put_in_place
 
 import sharedmap
-from sharedmap import _sharedmap, watch
+from sharedmap import _sharedmap, _watch, watch
 
 
 @pytest.fixture(params=["inotify", "polling"])
@@ -27,6 +27,24 @@ def notice(request, monkeypatch):
 
         monkeypatch.setattr(_sharedmap, "_watch_open", no_descriptor_left)
     return request.param
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """Grows with each look that watch() takes at a name."""
+    looks = []
+
+    class Counted(sharedmap.sharedmap):
+        def refresh(self):
+            looks.append("refresh")
+            return super().refresh()
+
+    def open_counted(*arguments, **options):
+        looks.append("open")
+        return Counted(*arguments, **options)
+
+    monkeypatch.setattr(_watch, "sharedmap", open_counted)
+    return looks
 
 
 def run(coroutine):
@@ -146,11 +164,12 @@ def test_watch_yields_what_was_published_between_two_turns_of_the_loop(name, not
     assert seen == sorted(set(seen))
 
 
-def test_watch_waits_for_a_name_under_which_nothing_is_published_yet(name, notice):
+def test_watch_waits_for_a_name_under_which_nothing_is_published_yet(name, notice, looks):
     async def play():
         seen = []
         async with watching(name, seen):
-            await asyncio.sleep(0.1)
+            # Nothing makes it look a second time if it has a descriptor to sleep on.
+            await until(lambda: len(looks) >= (1 if notice == "inotify" else 3))
             assert seen == []
             sharedmap.share({"a": 1}, name)
             await until(lambda: seen)
@@ -159,14 +178,15 @@ def test_watch_waits_for_a_name_under_which_nothing_is_published_yet(name, notic
     assert run(play()) == [{"a": 1}]
 
 
-def test_watch_yields_again_when_a_removed_name_comes_back(name, notice):
+def test_watch_yields_again_when_a_removed_name_comes_back(name, notice, looks):
     async def play():
         seen = []
         sharedmap.share({"a": 1}, name)
         async with watching(name, seen):
             await until(lambda: seen)
+            before = len(looks)
             sharedmap.remove(name)
-            await asyncio.sleep(0.1)
+            await until(lambda: len(looks) > before)
             assert len(seen) == 1
             sharedmap.share({"a": 2}, name)
             await until(lambda: len(seen) == 2)
@@ -453,7 +473,7 @@ def test_watch_can_begin_again_in_the_same_loop(name, notice):
 # --- when things go wrong ---------------------------------------------------------------------
 
 
-def test_watch_passes_over_a_damaged_snapshot_after_a_good_one(name, notice):
+def test_watch_passes_over_a_damaged_snapshot_after_a_good_one(name, notice, looks):
     place = Shm(name)
 
     async def play():
@@ -461,8 +481,9 @@ def test_watch_passes_over_a_damaged_snapshot_after_a_good_one(name, notice):
         sharedmap.share({"a": 0}, name)
         async with watching(name, seen):
             await until(lambda: seen)
+            before = len(looks)
             published_by_hand(place, damaged(sharedmap.rbtree({"a": 1}).dump()))
-            await asyncio.sleep(0.1)
+            await until(lambda: len(looks) > before)
             sharedmap.share({"a": 2}, name, force=True)
             await until(lambda: len(seen) == 2)
         return seen
