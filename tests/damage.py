@@ -34,6 +34,8 @@ def use(m, keys, thoroughly=True):
         return
     attempt(lambda: list(m.values()), list)
     attempt(lambda: list(reversed(m)), list)
+    attempt(lambda: m == {}, bool)
+    attempt(lambda: sharedmap.rbtree(m), sharedmap.rbtree)
     attempt(lambda: m.first(), tuple)
     attempt(lambda: m.last(), tuple)
     for key in keys:

@@ -9,6 +9,7 @@ import weakref
 
 import numpy
 import pytest
+from damage import USE_EVERYTHING
 
 import sharedmap
 
@@ -326,25 +327,6 @@ def test_wrong_arguments_raise_type_error(data, call):
 USE_WHILE_IT_CHANGES = """
 import random
 
-def use(opened, keys):
-    for read in (
-        lambda: list(opened.items()),
-        lambda: list(reversed(opened)),
-        lambda: [opened.get(key) for key in keys],
-        lambda: [opened.floor(key) for key in keys],
-        lambda: [opened.index(key) for key in keys],
-        lambda: [bytes(opened.view(key)) for key in keys],
-        lambda: dict(opened["a":"z"]),
-        lambda: opened.last(),
-        lambda: opened == {},
-        lambda: sharedmap.rbtree(opened),
-        opened.verify,
-    ):
-        try:
-            read()
-        except (sharedmap.SnapshotError, KeyError, ValueError, MemoryError):
-            pass
-
 def damage_and_use(data, keys, rounds, seed):
     rng = random.Random(seed)
     for _ in range(rounds):
@@ -360,6 +342,7 @@ def damage_and_use(data, keys, rounds, seed):
 
 def test_buffer_that_changes_after_opening_is_wrong_answers_or_snapshot_error(workers, data):
     worker = workers()
+    worker.run(USE_EVERYTHING)
     worker.run(USE_WHILE_IT_CHANGES)
     keys = [*ENTRIES, "", "zz"]
     assert worker.eval("damage_and_use(data, keys, 1000, 1)", data=data, keys=keys)

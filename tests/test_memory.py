@@ -97,6 +97,19 @@ def make_and_drop(_):
     assert measured.eval("growth(10_000, make_and_drop)") < SLACK
 
 
+def test_large_trees_that_are_dropped_with_what_waits_do_not_grow(measured):
+    """As many puts as can wait for each other, in trees that nobody asks for anything."""
+    measured.run("""
+large = sharedmap.rbtree(dict.fromkeys(map(str, range(20_000)), "x"))
+
+def put_and_drop(_):
+    tree = large.copy()
+    for number in range(31):
+        tree["more " + str(number)] = "x" * 10_000
+""")
+    assert measured.eval("growth(100, put_and_drop)") < SLACK
+
+
 def test_get_of_a_tree_does_not_grow(measured):
     measured.run("t['big'] = 'x' * 10_000")
     assert measured.eval("growth(20_000, lambda n: t.get('big') and t['big'])") < SLACK

@@ -133,14 +133,6 @@ def test_refused_value_leaves_what_waits_and_the_rest_alone(tree):
     assert tree == EXPECTED
 
 
-def test_tree_is_dropped_with_what_waits(template):
-    for number in range(40):
-        tree = template.copy()
-        for more in range(number):
-            tree[f"{more}"] = "x" * 1000
-        del tree
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_random_operations_agree_with_a_dict(seed):
     chance = random.Random(seed)
