@@ -1,5 +1,12 @@
-"""Names that are unique to a test and gone after it, other processes, files that are no maps."""
+"""What any test can ask for: names that are its own, other processes, places, the command.
 
+A name is unique to its test and gone after it; a process ends with the test or the file that asked
+for it. A place is a name or a path to publish in, so that what holds for one is tested with both;
+`command` runs the command line in this process. There are files that are no maps, what only root
+can set up, and, for whoever looks at references, a debug build of Python with our package for it.
+"""
+
+import gc
 import itertools
 import os
 import signal
@@ -175,7 +182,36 @@ def as_root():
         pytest.skip("needs root: acts as a second user or mounts a private /dev/shm")
 
 
-def pytest_configure():
+# Files that take long. Side by side they come first, as one of them that came last would be left
+# to run alone.
+LONG = [
+    "test_stress.py",
+    "test_lifetime.py",
+    "test_hostile.py",
+    "test_fuzz.py",
+    "test_documentation.py",
+    "test_stubs.py",
+    "test_faults.py",
+    "test_rbtree_model.py",
+    "test_sharedmap_model.py",
+    "test_many_machines.py",
+]
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
+def pytest_collection_finish():
+    # The tests themselves are there to stay: thousands of objects that no gc.collect() of a test
+    # need look at again.
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_configure(config):
+    # Else xdist begins with the files of the most tests.
+    config.option.loadscopereorder = False
     # A shell without job control starts what is to run in the background deaf to SIGINT, and
     # processes that the tests start would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)

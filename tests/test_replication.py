@@ -111,7 +111,7 @@ def test_versions_grow_and_never_fall_behind_the_clock(server, name, monkeypatch
 
 
 def test_chunks_are_as_large_as_they_are_said_to_be():
-    data = sharedmap.rbtree(many(200_000, 60)).dump()
+    data = sharedmap.rbtree(many(20_000, 700)).dump()
     manifest, places = _chunks.describe(memoryview(data), data[:512], [])
     records = [chunk for chunk in manifest.chunks if chunk.key is not None]
     assert len(records) >= 5

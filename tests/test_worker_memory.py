@@ -10,8 +10,8 @@ import sharedmap
 
 MEBIBYTE = 2**20
 WORKERS = 8
-# 200 MiB of values.
-ENTRIES, SIZE = 102_400, 2048
+# Somewhat more than 200 MiB of values.
+ENTRIES, SIZE = 26_000, 8192
 
 # Sanitizers need memory of their own for every page.
 pytestmark = pytest.mark.slow
@@ -31,7 +31,7 @@ def touch_everything(entries):
     return count, size
 
 # Once with little, so that what Python needs for it is there already.
-small = sharedmap.rbtree({str(number): b"x" * 2048 for number in range(500)})
+small = sharedmap.rbtree({str(number): b"x" * 8192 for number in range(500)})
 touch_everything(sharedmap.sharedmap.frombuffer(small.dump()))
 before = private()
 """
