@@ -107,7 +107,7 @@ __ubsan_default_options(void)
 static void
 wind_timer(void)
 {
-    struct itimerval limit = {.it_value = {.tv_sec = 5}};
+    struct itimerval limit = {.it_value = {.tv_sec = 2}};
     CHECK_EQUAL(setitimer(ITIMER_VIRTUAL, &limit, NULL), 0);
 }
 
@@ -320,6 +320,7 @@ run_kind(const struct kind *kind)
     struct snapshot view = open_image(&target.original);
     present.kind = kind->name;
     present.family = "as it is";
+    wind_timer();
     target.answers = interrogate(&view, &verdict, true);
     CHECK_STATUS(verdict, STATUS_OK);
     target.damaged = image_copy(target.original.bytes, target.original.size);
