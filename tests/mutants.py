@@ -7,19 +7,50 @@ Each tool has a table of its own:
     MUTANTS = {"name": [(file, what to find there exactly once, what to put in its place), ...]}
 
 A file without a folder is one of src/core.
+
+Objects are kept in build/objects: whoever compiles the same text with the same flags again, in
+this run of the tests or in a later one, finds them there.
 """
 
+import concurrent.futures
+import contextlib
+import functools
+import hashlib
 import os
 import pathlib
 import subprocess
 import sys
+import tempfile
+import time
 
 TOP = pathlib.Path(__file__).resolve().parents[1]
 INCLUDE = [f"-I{TOP}/src", f"-I{TOP}/tests"]
+OBJECTS = TOP / "build/objects"
+KEPT = 7 * 24 * 3600  # seconds since it was last used
 
 
 def core_sources():
     return sorted((TOP / "src/core").glob("*.c"))
+
+
+@functools.cache
+def digest_of_surroundings(compiler):
+    """What an object depends on besides its source and the flags: the compiler, our headers."""
+    digest = hashlib.sha256(subprocess.check_output([*compiler, "--version"]))
+    for folder in ("src", "tests"):
+        for header in sorted((TOP / folder).rglob("*.h")):
+            digest.update(f"{header}\0".encode() + header.read_bytes())
+    return digest.digest()
+
+
+@functools.cache
+def prepare_objects():
+    """Once: makes the folder, removes what nobody has used for long."""
+    OBJECTS.mkdir(parents=True, exist_ok=True)
+    for kept in OBJECTS.glob("*.o"):
+        with contextlib.suppress(FileNotFoundError):  # others do the same
+            if kept.stat().st_mtime < time.time() - KEPT:
+                kept.unlink()
 
 
 def mutate(mutant, changes):
@@ -44,15 +75,32 @@ class Tool:
         self.flags = list(flags)
         self.link_flags = list(link)
 
-    def compile(self, sources, directory):
+    def compile_one(self, source):
+        """The object, compiled now or earlier."""
+        # Where a mutant lies is chance, and must not make another object of it.
+        command = [*self.compiler, *self.flags, *INCLUDE, "-c", source.name]
+        digest = hashlib.sha256(digest_of_surroundings(tuple(self.compiler)))
+        digest.update("\0".join([*command, ""]).encode() + source.read_bytes())
+        kept = OBJECTS / f"{source.stem}-{digest.hexdigest()[:32]}.o"
+        try:
+            os.utime(kept)
+        except FileNotFoundError:
+            # Others may be compiling the same, or be linking with it.
+            with tempfile.TemporaryDirectory(dir=OBJECTS) as folder:
+                new = os.path.join(folder, kept.name)
+                subprocess.run([*command, "-o", new], cwd=source.parent, check=True)
+                os.replace(new, kept)
+        return kept
+
+    def compile(self, sources):
         """The objects of the sources by their files' names."""
-        directory.mkdir(parents=True, exist_ok=True)
-        paths = [os.fspath(source) for source in sources]
-        command = [*self.compiler, *self.flags, *INCLUDE, "-c", *paths]
-        subprocess.run(command, cwd=directory, check=True)
-        return {source.name: directory / f"{source.stem}.o" for source in sources}
+        prepare_objects()
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            objects = pool.map(self.compile_one, sources)
+            return {source.name: kept for source, kept in zip(sources, objects, strict=True)}
 
     def link(self, objects, program):
+        program.parent.mkdir(parents=True, exist_ok=True)
         paths = [os.fspath(path) for path in objects.values()]
         command = [*self.compiler, *self.flags, *paths, *self.link_flags]
         subprocess.run([*command, "-o", os.fspath(program)], check=True)
@@ -64,12 +112,12 @@ class Tool:
         texts = mutate(mutant, changes)
         for file, text in texts.items():
             (directory / file).write_text(text)
-        return self.compile([directory / file for file in texts], directory)
+        return self.compile([directory / file for file in texts])
 
     def build(self, program, sources, mutants):
         """The program, and beside it program-MUTANT for each of the mutants, name -> changes."""
         directory = program.parent
-        objects = self.compile(sources, directory / "objects")
+        objects = self.compile(sources)
         programs = [self.link(objects, program)]
         for mutant, changes in mutants.items():
             wrong = objects | self.compile_mutant(mutant, changes, directory / mutant)

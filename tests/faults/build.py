@@ -68,8 +68,8 @@ MUTANTS = {
     "keeps-leftover": [
         (
             "segment_publish.c",
-            "    unlink(temporary);\n    if (system_link_draft(draft, temporary)) {",
-            "    if (system_link_draft(draft, temporary)) {",
+            "        unlink(temporary);\n        if (system_link_draft(draft, temporary)) {",
+            "        if (system_link_draft(draft, temporary)) {",
         )
     ],
     # The old map goes before the new one comes, as it did in version 1.
@@ -98,7 +98,13 @@ MUTANTS = {
         ),
     ],
     # A new snapshot has the generation of the one it replaces.
-    "same-generation": [("segment_publish.c", "holder->generation + 1", "holder->generation")],
+    "same-generation": [
+        (
+            "segment_publish.c",
+            "    return generation == UINT64_MAX ? 1 : generation + 1;",
+            "    return generation;",
+        )
+    ],
     # An update lets go of the lock between reading and replacing.
     "update-lets-go": [
         (

@@ -1,10 +1,11 @@
 """Builds the package where it is not installed: with test hooks, for another Python, or wrong.
 
-    folder = build(directory, python=sys.executable, flags=[...], mutant=[...])
+    builder = Builder(directory, python=sys.executable, flags=[...])
+    folder = builder.link(name, changes)
 
-makes DIRECTORY/sharedmap from our sources with nothing but the C compiler, to be imported with
-PYTHONPATH=DIRECTORY. What the core has for its own tests (memory_fail_after() and others) is
-exported, for ctypes. A mutant is a list of changes as in mutants.py.
+makes FOLDER/sharedmap from our sources with nothing but the C compiler, to be imported with
+PYTHONPATH=FOLDER. What the core has for its own tests (memory_fail_after() and others) is
+exported, for ctypes. The changes of a mutant are those of mutants.py.
 """
 
 import os
@@ -46,7 +47,7 @@ def why_impossible(python=sys.executable):
 
 
 class Builder:
-    """Objects that are compiled once, for the true extension and for its mutants."""
+    """The true extension, and its mutants."""
 
     def __init__(self, directory, python=sys.executable, flags=()):
         self.directory = pathlib.Path(directory).resolve()
@@ -55,7 +56,7 @@ class Builder:
         sources = [*TOP.glob("src/core/*.c"), *TOP.glob("src/binding/*.c")]
         # Two files of the same name would be one object.
         assert len({source.name for source in sources}) == len(sources)
-        self.objects = self.tool.compile(sorted(sources), self.directory / "objects")
+        self.objects = self.tool.compile(sorted(sources))
 
     def link(self, name="true", changes=()):
         """The folder to import the package from."""
@@ -71,8 +72,9 @@ class Builder:
         return os.fspath(folder)
 
 
-def build(directory, python=sys.executable, flags=(), mutant=()):
-    return Builder(directory, python, flags).link(changes=mutant)
+def build(directory, python=sys.executable):
+    """The folder of the true one."""
+    return Builder(directory, python).link()
 
 
 def build_module(source, directory):
@@ -204,6 +206,23 @@ MUTANTS = {
             "    type->tp_free(self);\n    Py_DECREF(type);",
             "    type->tp_free(self);",
         )
+    ],
+    # Nobody who changes a tree waits for those who publish it, and these take their time.
+    "no-guard": [
+        (
+            "binding/guard.c",
+            "    guard->is_publishing = true;",
+            "    guard->is_publishing = false;",
+        ),
+        (
+            "binding/rbtree_publish.c",
+            "        status = publishing_run(target, entries, count);",
+            "        extern int usleep(unsigned);\n        usleep(3000);\n"
+            "        status = publishing_run(target, entries, count);",
+        ),
+        # The same without a GIL.
+        ("binding/guard.c", "    guard_lock(guard);\n    return 0;", "    return 0;"),
+        ("binding/guard.c", "    PyMutex_Unlock(&guard->mutex);", "    (void)guard;"),
     ],
     # The core frees nothing, and counts as if it did.
     "frees-nothing": [("core/memory.c", "    free(memory);", "    (void)memory;")],

@@ -1,13 +1,14 @@
 """Builds the fuzz targets with libFuzzer, runs them, keeps their corpus small.
 
     python3 tests/fuzz/fuzz.py DIRECTORY [--seconds N | --runs N] [TARGET ...]
-    python3 tests/fuzz/fuzz.py DIRECTORY --mutants
+    python3 tests/fuzz/fuzz.py DIRECTORY [--seconds N | --runs N] --mutants [TARGET ...]
     python3 tests/fuzz/fuzz.py DIRECTORY --minimise [TARGET ...]
 
 The targets are fuzz_read, fuzz_publish and fuzz_utf8; all of them, one after the other, if none is
 named. Each begins with what is in tests/fuzz/corpus and with what earlier runs have found and left
 in DIRECTORY, for as many seconds or executions as are wanted. What crashes one is left there, too.
-A mutant (tests/mutants.py) has to crash its target, within the seconds that are given.
+A mutant (tests/mutants.py) has to crash its target, within the seconds or executions that are
+given.
 
 --minimise writes to tests/fuzz/corpus the fewest inputs that reach as much of the code as all that
 are known. An input of fuzz_read is a snapshot without its bytes 160 to 511.
@@ -103,14 +104,6 @@ class Fuzzers:
     def __init__(self, directory):
         self.directory = pathlib.Path(directory).resolve()
         self.compiler = os.environ.get("FUZZ_CC", "clang")
-        self.compiled = {}
-
-    def compile(self, tool, sources, folder):
-        """Once, for all programs that are built with the same flags."""
-        key = (folder, *sources)
-        if key not in self.compiled:
-            self.compiled[key] = tool.compile(sources, self.directory / folder)
-        return self.compiled[key]
 
     def build(self, target, mutant=None):
         kind = "compares" if target == "fuzz_read" else "plain"
@@ -118,12 +111,9 @@ class Fuzzers:
         outer = mutants.Tool(FLAGS, ["-fsanitize=fuzzer"], compiler=self.compiler)
         changes = [*SMALL, *(MUTANTS[target][mutant] if mutant else [])]
         name = f"{target}-{mutant}" if mutant else target
-        changed = self.directory / f"{name}.changed"
-        objects = (
-            self.compile(core, mutants.core_sources(), f"{kind}.objects")
-            | self.compile(outer, [HERE / f"{target}.c"], "targets.objects")
-            | core.compile_mutant(name, changes, changed)
-        )
+        objects = core.compile_mutant(name, changes, self.directory / f"{name}.changed")
+        same = [source for source in mutants.core_sources() if source.name not in objects]
+        objects |= core.compile(same) | outer.compile([HERE / f"{target}.c"])
         return outer.link(objects, self.directory / name)
 
     def run(self, program, target, limits, keeps=True):
