@@ -65,7 +65,7 @@ class Host:
             return dict(opened)
 
     def start(self, poll=HANG):
-        """The agent in a thread; it ends with the next version after end() was called."""
+        """The agent in a thread; it ends with the next version once wants_end is set."""
         self.agent = replication.follow(
             self.url, self.name, local=self.local, directory=self.directory, poll=poll
         )

@@ -4,7 +4,6 @@ Here they run in small; `make faults` runs them in full.
 """
 
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -25,6 +24,8 @@ if not (HERE.parent / "src/core").is_dir():
 sys.path.insert(0, os.fspath(FAULTS))
 import build  # noqa: E402
 
+NOT_TESTED = 77  # as kill_everywhere ends where it cannot do its work
+
 # Which rows of the two tables to look at, and at which of their points. The tool would find it
 # without being told where, only later.
 MUTANTS = {
@@ -44,8 +45,6 @@ MUTANTS = {
 def tools(tmp_path_factory):
     if shutil.which(os.environ.get("CC", "cc").split()[0]) is None:
         pytest.skip("NOT TESTED who is killed where: there is no C compiler")
-    if platform.machine() != "x86_64":
-        pytest.skip("NOT TESTED who is killed where: only x86-64 can be single-stepped here")
     directory = tmp_path_factory.mktemp("faults")
     build.build(directory, MUTANTS)
     return directory
@@ -53,6 +52,8 @@ def tools(tmp_path_factory):
 
 def run(*command):
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
+    if done.returncode == NOT_TESTED and done.stdout.startswith("NOT TESTED"):
+        pytest.skip(done.stdout.strip())
     return done.returncode, done.stdout + done.stderr
 
 
@@ -60,10 +61,10 @@ def test_every_mutant_is_tested():
     assert list(MUTANTS) == list(build.MUTANTS)
 
 
-def test_core_survives_kills_at_every_seventh_instruction_of_each_operation(tools):
+def test_core_survives_kills_at_every_19th_instruction_of_each_operation(tools):
     """`make faults` takes every one, and more of those at which another process begins."""
     with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="test-faults-") as directory:
-        strides = ["--stride", "7", "--race-stride", "499"]
+        strides = ["--stride", "19", "--race-stride", "997"]
         code, told = run(tools / "kill_everywhere", *strides, "--directory", directory)
         assert code == 0, told
         assert " 0 failures" in told

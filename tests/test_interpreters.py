@@ -180,7 +180,7 @@ def test_subinterpreters_work_at_the_same_time(host, names):
 def test_interpreters_of_this_test_have_a_gil_of_their_own(host):
     """While the main interpreter waits in C and keeps its GIL, another one runs to its end."""
     host.run("""
-import ctypes, os, time
+import ctypes, os
 reading, writing = os.pipe()
 script = f'''
 import os, sharedmap
@@ -188,7 +188,6 @@ t = sharedmap.rbtree()
 t["a"] = "1"
 os.write({writing}, t["a"].encode())
 '''
-thread = threading.Thread(target=run, args=(script,))
 # PyDLL keeps the GIL for the whole call, so with one GIL for all this would wait for ever.
 read_with_gil = ctypes.PyDLL(None).read
 buffer = ctypes.create_string_buffer(1)

@@ -1,11 +1,19 @@
 """What plays at random can be played again: a failure says how."""
 
+import asyncio
+import os
 import re
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 from helpers import FAULTS, HANG, HERE
+
+sys.path.insert(0, os.fspath(FAULTS))
+import hammer
+import many_machines
+import republish
 
 PROPERTY = """
 from hypothesis import given, strategies
@@ -32,8 +40,116 @@ def test_failing_property_prints_how_to_repeat_it(tmp_path):
     assert "@reproduce_failure(" in done.stdout
 
 
-@pytest.mark.parametrize("tool", ["hammer.py", "many_machines.py", "republish.py"])
-def test_tool_that_plays_at_random_takes_a_seed_and_prints_it(tool):
-    source = (FAULTS / tool).read_text()
-    assert re.search(r'add_argument\("--seed", type=int', source)
-    assert re.search(r'print\(f"seed \{(options\.)?seed\}"\)', source)
+# ---- the tools in tests/faults -----------------------------------------------------------------
+
+
+class FakeMachine:
+    """Says who was killed when."""
+
+    def __init__(self, number, told):
+        self.number, self.told = number, told
+        self.wrong, self.versions, self.kills = [], [], 0
+        self.agent = mock.Mock()
+
+    def kill_agent(self):
+        self.told.append(("kill", self.number))
+
+    def look(self):
+        pass
+
+    def close(self):
+        pass
+
+
+def play_hammer(monkeypatch, told):
+    def start(arena, row, seed):
+        told.append((arena.label, row, seed))
+        hammer.play(arena, row, seed)
+
+    def end(self, arena, row):
+        del self.children[arena, row]
+
+    def draw(arena, row, rng):
+        told.append(rng.random())
+
+    for work in ("share_forever", "update_forever", "remove_forever"):
+        monkeypatch.setattr(hammer, work, draw)
+    monkeypatch.setattr(hammer, "read_forever", lambda *arguments: None)
+    monkeypatch.setattr(hammer, "watch_forever", lambda *arguments: asyncio.sleep(0))
+    monkeypatch.setattr(hammer, "start", start)
+    monkeypatch.setattr(hammer.Hammer, "end", end)
+    monkeypatch.setattr(hammer.Hammer, "has_lost_somebody", lambda self: False)
+    monkeypatch.setattr(hammer.Hammer, "finish", lambda self: [])
+    monkeypatch.setattr(hammer.Hammer, "clean_up", lambda self: self.arenas[2].remove())
+    return hammer.main, ["--kills", "20"]
+
+
+def play_many_machines(monkeypatch, told):
+    server = mock.Mock()
+    server.directory = "/nowhere"
+    server.client.get.return_value = None
+    server.kill.side_effect = lambda: told.append("server")
+    server.cut_connections.side_effect = lambda: told.append("cut")
+    monkeypatch.setattr(many_machines.redis_server, "make_server", lambda *_, **__: server)
+    monkeypatch.setattr(many_machines.redis_server, "end_server", lambda server: None)
+    monkeypatch.setattr(many_machines, "Machine", lambda n, *_: FakeMachine(n, told))
+    monkeypatch.setattr(many_machines, "push", lambda url, number: told.append(number))
+    monkeypatch.setattr(many_machines, "wait_for_all", lambda *arguments: None)
+    monkeypatch.setattr(many_machines.Trouble, "wait_for_notice", lambda *arguments: None)
+    for part in ("SMALLEST", "USUAL", "LARGEST_CHUNK"):
+        size = getattr(many_machines._chunks, part)
+        monkeypatch.setattr(many_machines._chunks, part, size)  # it changes them
+    return many_machines.main, ["--in-namespace", "--versions", "30", "--trouble", "0.9"]
+
+
+def play_republish(monkeypatch, told):
+    def start_reader(name, keys, last_generation, row, cells, seed):
+        republish.read(name, keys, last_generation, row, cells, seed)
+        told.append(republish.random.random())
+        return os.posix_spawn("/bin/true", ["true"], {})
+
+    monkeypatch.setattr(republish, "start_reader", start_reader)
+    return republish.main, ["--publications", "1", "--entries", "50", "--readers", "3"]
+
+
+PLAYS = {
+    "hammer.py": play_hammer,
+    "many_machines.py": play_many_machines,
+    "republish.py": play_republish,
+}
+
+
+def test_every_tool_that_plays_at_random_is_known():
+    sources = {path.name: path.read_text() for path in FAULTS.glob("*.py")}
+    assert {name for name, text in sources.items() if "import random" in text} == set(PLAYS)
+
+
+@pytest.mark.parametrize("tool", PLAYS)
+def test_tool_plays_again_what_its_seed_says(tool, monkeypatch, capsys):
+    played = []
+    for seed in (5, 5, 6):
+        told = []
+        with monkeypatch.context() as patch:
+            main, arguments = PLAYS[tool](patch, told)
+            patch.setattr(sys, "argv", [tool, *arguments, "--seed", str(seed)])
+            with pytest.raises(SystemExit) as end:
+                main()
+        assert end.value.code == 0
+        assert f"seed {seed}\n" in capsys.readouterr().out
+        played.append(told)
+    first, again, other = played
+    assert first == again != []
+    assert first != other
+
+
+@pytest.mark.parametrize("tool", PLAYS)
+def test_tool_without_a_seed_makes_one_and_prints_it(tool, monkeypatch, capsys):
+    seeds = set()
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            main, arguments = PLAYS[tool](patch, [])
+            patch.setattr(sys, "argv", [tool, *arguments])
+            with pytest.raises(SystemExit):
+                main()
+        seeds.add(re.search(r"^seed (\d+)$", capsys.readouterr().out, re.MULTILINE)[1])
+    assert len(seeds) == 2

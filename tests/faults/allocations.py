@@ -74,6 +74,9 @@ READING = """
     {}.items() - {{("a", "text")}}
     {}.keys().isdisjoint([LONG])
     {}.values().mapping
+    {}.values()
+    {}.items()
+    {}.prefix("k")
     repr({}.keys())
     {} == ENTRIES
     {}.floor("zz")
@@ -176,7 +179,7 @@ PUBLISHING = """
     update(name, {})
     remove(name)
     remove(new)
-    name in names()
+    names()
     moved.refresh()
     following["a"]
     following.stale
@@ -309,6 +312,8 @@ class Scene:
         }
         self.space |= {"ENTRIES": ENTRIES, "MORE": MORE, "LONG": LONG}
         self.space |= {"os": os, "pickle": pickle}
+        # Other processes have names, too, that come and go.
+        self.space["names"] = lambda: [own for own in sharedmap.names() if token in own]
         self.space["s"].kept = "by the subclass"
         self.publish(ENTRIES)
         self.space["m"] = sharedmap.sharedmap(token)

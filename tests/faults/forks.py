@@ -1,6 +1,6 @@
 """Forks at any moment, while threads publish and read, with maps open.
 
-    python3 tests/faults/forks.py [--forks N]
+    python3 tests/faults/forks.py [--forks N] [--limit SECONDS]
 
     main       fork ........ fork ........ fork ........             counts how they end
     publisher  share of one tree, without a pause                    most times the tree is locked
@@ -13,8 +13,9 @@ Each child, where none of these threads exists, has to
     read       the maps that were open, move on to newer ones, finish an iteration that was begun
     write      into the tree that was being published, and publish under both names
 
-and its parent notices nothing of it. A child that hangs is ended by an alarm. In the end there were
-exactly as many publications as generations, and nothing is left. Exits with a failure otherwise.
+and its parent notices nothing of it. A child that hangs for --limit seconds is ended by an alarm.
+In the end there were exactly as many publications as generations, and nothing is left. Exits with a
+failure otherwise.
 """
 
 import argparse

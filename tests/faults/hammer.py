@@ -17,7 +17,8 @@ Each value says who wrote it and when, so that values of two publications in one
 value, cannot be taken for anything else. A reader keeps looking at
 
     whole      all values of the shared part are of one publication, all of an updater of one update
-    going on   no generation comes after a higher one, unless somebody removed the name in between
+    going on   no generation comes after a higher one or stands for two contents, unless somebody
+               removed the name in between
     nothing    what an update has returned is in what is read afterwards
       is lost
 
@@ -204,19 +205,25 @@ class Watch:
         assert generation >= least_generation, f"{generation} after an update to {least_generation}"
         for row, number in least_counters.items():
             assert counters.get(row, 0) >= number, f"update {number} of {row} is lost: {counters}"
-        self.check_order(generation, counters)
+        self.check_order(generation, content, counters)
         if (generation, content) != (self.generation, self.content):
             # It was still published when it was opened. Whoever keeps it may do so long after.
             self.removals_ended = self.removals_before
         self.generation, self.content, self.counters = generation, content, counters
         return False
 
-    def check_order(self, generation, counters):
-        """Whoever sees a lower number than before must have met a removal that is not that old."""
-        went_back = generation < self.generation or any(
-            counters.get(row, 0) < number
-            for row, number in self.counters.items()
-            if self.arena.label == "counters"
+    def check_order(self, generation, content, counters):
+        """Whoever sees a lower number than before, or the same of something else, must have met a
+        removal that is not that old."""
+        is_other = generation == self.generation and content != self.content
+        went_back = (
+            generation < self.generation
+            or is_other
+            or any(
+                counters.get(row, 0) < number
+                for row, number in self.counters.items()
+                if self.arena.label == "counters"
+            )
         )
         begun = self.removals(BEGUN)
         may_be_removed = any(b > e for b, e in zip(begun, self.removals_ended, strict=True))
@@ -403,15 +410,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--token", default=f"hammer:{uuid.uuid4().hex[:12]}")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")
-    with tempfile.TemporaryDirectory(prefix=options.token, dir=SHM) as folder:
+    token = f"hammer:{uuid.uuid4().hex[:12]}"
+    with tempfile.TemporaryDirectory(prefix=token, dir=SHM) as folder:
         arenas = [
-            Arena("whole", f"{options.token}.w", ["share", "share", "update", "update"], READERS),
-            Arena("removed", f"{options.token}.r", ["share", "share", "update", "remove"], READERS),
-            Arena("counters", f"{options.token}.c", ["update"] * 3, READERS),
+            Arena("whole", f"{token}.w", ["share", "share", "update", "update"], READERS),
+            Arena("removed", f"{token}.r", ["share", "share", "update", "remove"], READERS),
+            Arena("counters", f"{token}.c", ["update"] * 3, READERS),
             Arena("saved", f"{folder}/map", ["share"] * 3, READERS[:-1]),
         ]
         sharedmap.share({}, arenas[2].place)

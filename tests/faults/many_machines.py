@@ -1,18 +1,19 @@
 """Three machines follow one publisher by way of Redis, and everything is killed now and then.
 
-    python3 tests/faults/many_machines.py --versions 1000 [--seed N] [--program valkey-server]
+    python3 tests/faults/many_machines.py [--versions N] [--machines N] [--trouble CHANCE]
+        [--seed N] [--program valkey-server]
 
     publisher ---> server ---> agent ---> /dev/shm of machine 1 ---> reader
                           ---> agent ---> /dev/shm of machine 2 ---> reader
                           ---> agent ---> /dev/shm of machine 3 ---> reader
 
 A machine is a mount namespace with a /dev/shm of its own (root is needed for that), and agent and
-reader are processes. Between two versions, by chance:
+reader are processes. Between two versions, by the chance that is given, 0 to 1:
 
     the server is killed with SIGKILL and started again; one time in two it has forgotten everything
     an agent is killed with SIGKILL and started again
     all connections are cut
-    a chunk that belongs to the newest version is damaged
+    a chunk of the newest version is damaged before an agent has got it
     the manifest is cut short
 
 Every value of a version has its number in it, and part of them are as long as the number says, so
@@ -21,6 +22,8 @@ that no two versions can be mixed without being noticed. A reader keeps followin
     whole        all values are of one version, and the snapshot verifies
     going on     no version comes after a later one
     there        the map can be opened at any time, once it was there
+
+An agent that fetches a damaged chunk has to tell the server,
 
 and in the end every machine has to come to the last version by itself. Exits with a failure if
 anything was different.
@@ -52,6 +55,9 @@ from sharedmap.replication._operations import Keys  # noqa: E402
 NAME = "travels"
 ENTRIES = 400
 HANG = 60
+KINDS_OF_TROUBLE = ("server killed", "server forgot", "agents killed", "cut")
+KINDS_OF_TROUBLE += ("chunk", "damage told", "manifest")
+ENOUGH = 3  # chunks damaged: one of them is met by an agent that is there
 OWN_SHM = 'mount -t tmpfs -o mode=1777 tmpfs /dev/shm && exec "$0" "$@"'
 NAMESPACE = ("unshare", "--mount", "sh", "-c", OWN_SHM)
 
@@ -166,9 +172,8 @@ class Trouble:
 
     def __init__(self, server, machines, chance):
         self.server, self.machines, self.random = server, machines, chance
-        self.counts = dict.fromkeys(
-            ("server killed", "server forgot", "agents killed", "cut", "chunk", "manifest"), 0
-        )
+        self.are_agents_stopped = False
+        self.counts = dict.fromkeys(KINDS_OF_TROUBLE, 0)
 
     def make(self):
         kind = self.random.choice(["server", "agent", "agent", "cut", "chunk", "manifest"])
@@ -181,9 +186,34 @@ class Trouble:
             self.server.cut_connections()
             self.counts["cut"] += 1
         elif kind == "chunk":
-            self.damage_chunk()
+            self.signal_agents(signal.SIGSTOP)
+            self.are_agents_stopped = True
         else:
             self.cut_manifest()
+
+    def after_push(self, is_last):
+        """A version that nobody has fetched yet is damaged, but for the last, which must arrive."""
+        if not self.are_agents_stopped:
+            return
+        damaged = None if is_last else self.damage_chunk()
+        self.signal_agents(signal.SIGCONT)
+        self.are_agents_stopped = False
+        if damaged is not None:
+            self.wait_for_notice(damaged)
+
+    def wait_for_notice(self, digest):
+        """Until an agent has told the server of the damage. One that is just starting, or that
+        lost its connection, may take too long."""
+        deadline = time.monotonic() + 0.5
+        while time.monotonic() < deadline:
+            if self.server.client.sismember(Keys(NAME).damaged, digest):
+                self.counts["damage told"] += 1
+                return
+            time.sleep(0.005)
+
+    def signal_agents(self, number):
+        for machine in self.machines:
+            machine.agent.send_signal(number)
 
     def kill_server(self):
         self.server.kill()
@@ -203,6 +233,8 @@ class Trouble:
             key = Keys(NAME).chunk(digest)
             self.server.client.setrange(key, self.random.randrange(size - 8), os.urandom(8))
             self.counts["chunk"] += 1
+            return digest
+        return None
 
     def cut_manifest(self):
         manifest = self.server.client.get(Keys(NAME).manifest)
@@ -237,6 +269,7 @@ def run(options):
         trouble = Trouble(server, machines, chance)
         for number in range(1, options.versions + 1):
             push(server.url, number)
+            trouble.after_push(is_last=number == options.versions)
             # Sometimes there is time to follow, sometimes there is none.
             time.sleep(chance.random() * 0.02)
             if number < options.versions and chance.random() < options.trouble:
@@ -297,6 +330,8 @@ def main():
     print(", ".join(f"{what}: {count}" for what, count in counts.items()))
     print(f"{options.versions} versions in {time.monotonic() - begin:.0f} s")
     wrong = [f"machine {n}: {what}" for n, m in enumerate(machines) for what in sorted({*m.wrong})]
+    if counts["chunk"] >= ENOUGH and counts["damage told"] == 0:
+        wrong.append("no agent has told of a damaged chunk")
     for what in wrong:
         print("FAILED:", what)
     sys.exit(1 if wrong else 0)

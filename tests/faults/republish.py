@@ -1,6 +1,7 @@
 """Readers that follow a map while it is published over and over again.
 
-    python3 tests/faults/republish.py --publications 100000 --entries 10000 --readers 8 [--seed N]
+    python3 tests/faults/republish.py [--publications N] [--entries N] [--readers N] [--name NAME]
+        [--seed N]
 
 One process publishes, others read without a pause. Generation g is version g modulo VERSIONS, and
 all values of a version say which it is, so every read tells on its own whether it was of exactly

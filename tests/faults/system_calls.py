@@ -1,6 +1,6 @@
 """Each system call of each operation fails, once and for ever, with each error that it can have.
 
-    python3 tests/faults/system_calls.py [--stride N] [--only TEXT]
+    python3 tests/faults/system_calls.py [--stride N] [--only TEXT] [--stop-early]
 
 For each operation, in a process that has been through it before:
 
@@ -16,7 +16,8 @@ What may come of it:
                file either, and the next publication works and is noticed
 
 close() and munmap() fail, too, but since strace does not let them happen at all, what they leave is
-not counted. Exits with a failure if anything was different. --stride takes every N-th case.
+not counted. Exits with a failure if anything was different. --stride takes every N-th case,
+--stop-early none after the first failure.
 """
 
 import argparse

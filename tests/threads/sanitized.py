@@ -17,8 +17,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, os.fspath(HERE.parent / "faults"))
 import extension  # noqa: E402
 
-# A handle's pointer is read and replaced without its lock.
+REPORTED = 66
 ATTEMPTS = 5
+# A handle's pointer is read and replaced without its lock.
 RACY = [
     ("binding/sharedmap_type.c", "    PyMutex_Lock(&self->mutex);", "    (void)self;"),
     ("binding/sharedmap_type.c", "    PyMutex_Unlock(&self->mutex);", "    (void)self;"),
@@ -26,8 +27,8 @@ RACY = [
 
 
 def run(python, folder, threads, rounds):
-    """(exit status, what was told); a report makes the status 66."""
-    environment = os.environ | {"PYTHONPATH": folder, "TSAN_OPTIONS": "exitcode=66"}
+    """(exit status, what was told); a report makes the status REPORTED."""
+    environment = os.environ | {"PYTHONPATH": folder, "TSAN_OPTIONS": f"exitcode={REPORTED}"}
     # The sanitizer of older compilers does not know how far addresses are spread nowadays.
     command = ["setarch", "--addr-no-randomize", python, HERE / "stress.py"]
     numbers = ["--threads", str(threads), "--rounds", str(rounds)]
@@ -53,10 +54,10 @@ def main():
         for _ in range(ATTEMPTS):
             racy, told = run(python, folder, arguments.threads, arguments.rounds)
             reports = told.count("WARNING: ThreadSanitizer")
-            if racy != 0:
+            if racy == REPORTED:
                 break
         print(f"{reports} reports of the extension that is racy on purpose")
-        return 0 if code == 0 and racy == 66 else 1
+        return 0 if code == 0 and racy == REPORTED else 1
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ KEYS = [f"key {number:02}" for number in range(24)]
 
 
 def entries(number):
-    return {key: f"{number}:{key}" for key in KEYS}
+    # Of different sizes, so that who changes a value moves it.
+    return {key: f"{number}:{'x' * (number % 50)}:{key}" for key in KEYS}
 
 
 def number_of(values):
@@ -168,6 +169,8 @@ def main():
             if number % 2 == 0:
                 for _ in range(arguments.rounds):
                     rng.choice(works)(rng)
+                    if failures:
+                        break
             while number % 2 and not ended:
                 rng.choice(works)(rng)
         except BaseException:
