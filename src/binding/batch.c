@@ -210,10 +210,53 @@ add_dict(struct batch *batch, PyObject *dict)
 }
 
 static int
+fail_length(Py_ssize_t index, Py_ssize_t length)
+{
+    PyErr_Format(PyExc_ValueError,
+                 "element #%zd has length %zd; 2 is required", index, length);
+    return -1;
+}
+
+static int
+add_tuple(struct batch *batch, PyObject *tuple, Py_ssize_t index)
+{
+    if (PyTuple_GET_SIZE(tuple) != 2) {
+        return fail_length(index, PyTuple_GET_SIZE(tuple));
+    }
+    return batch_add(batch, PyTuple_GET_ITEM(tuple, 0),
+                     PyTuple_GET_ITEM(tuple, 1));
+}
+
+#ifndef Py_GIL_DISABLED
+static int
+add_list(struct batch *batch, PyObject *list, Py_ssize_t index)
+{
+    if (PyList_GET_SIZE(list) != 2) {
+        return fail_length(index, PyList_GET_SIZE(list));
+    }
+    // The encoder can do what it likes with the list.
+    PyObject *key = Py_NewRef(PyList_GET_ITEM(list, 0));
+    PyObject *value = Py_NewRef(PyList_GET_ITEM(list, 1));
+    int result = batch_add(batch, key, value);
+    Py_DECREF(value);
+    Py_DECREF(key);
+    return result;
+}
+#endif
+
+static int
 add_pair(struct batch *batch, PyObject *pair, Py_ssize_t index)
 {
-    PyObject *sequence = PySequence_Fast(pair, "");
-    if (sequence == NULL) {
+    if (PyTuple_CheckExact(pair)) {
+        return add_tuple(batch, pair, index);
+    }
+#ifndef Py_GIL_DISABLED
+    if (PyList_CheckExact(pair)) {
+        return add_list(batch, pair, index);
+    }
+#endif
+    PyObject *tuple = PySequence_Tuple(pair);
+    if (tuple == NULL) {
         if (PyErr_ExceptionMatches(PyExc_TypeError)) {
             PyErr_Format(PyExc_TypeError,
                          "cannot convert element #%zd to a key and a value",
@@ -221,17 +264,8 @@ add_pair(struct batch *batch, PyObject *pair, Py_ssize_t index)
         }
         return -1;
     }
-    int result = -1;
-    if (PySequence_Fast_GET_SIZE(sequence) != 2) {
-        PyErr_Format(PyExc_ValueError,
-                     "element #%zd has length %zd; 2 is required", index,
-                     PySequence_Fast_GET_SIZE(sequence));
-    }
-    else {
-        result = batch_add(batch, PySequence_Fast_GET_ITEM(sequence, 0),
-                           PySequence_Fast_GET_ITEM(sequence, 1));
-    }
-    Py_DECREF(sequence);
+    int result = add_tuple(batch, tuple, index);
+    Py_DECREF(tuple);
     return result;
 }
 
