@@ -27,7 +27,12 @@ batch_init(struct batch *batch, struct state *state, PyObject *encode)
         .encode = Py_XNewRef(encode),
         .held = PyList_New(0),
     };
-    return batch->held != NULL ? 0 : -1;
+    if (batch->held == NULL) {
+        return -1;
+    }
+    // An encoder could find it otherwise, and clear it.
+    PyObject_GC_UnTrack(batch->held);
+    return 0;
 }
 
 void

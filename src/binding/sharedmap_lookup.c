@@ -325,6 +325,8 @@ look_up_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
     if (answers == NULL) {
         return NULL;
     }
+    // A decoder could find it otherwise, and clear it.
+    PyObject_GC_UnTrack(answers);
     int result = 0;
     prefetch_keys(items, count < GROUP ? count : GROUP);
     for (Py_ssize_t first = 0; result == 0 && first < count; first += GROUP) {
@@ -336,8 +338,10 @@ look_up_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
                            PySequence_Fast_ITEMS(answers) + first);
     }
     if (result < 0) {
-        Py_CLEAR(answers);
+        Py_DECREF(answers);
+        return NULL;
     }
+    PyObject_GC_Track(answers);
     return answers;
 }
 
