@@ -225,9 +225,8 @@ module_py_names(PyObject *module, PyObject *Py_UNUSED(ignored))
             break;
         }
         PyObject *name = text_decode(bytes);
-        if (name == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
+        if (name == NULL && !PyErr_Occurred()) {
             // No name of a map, whoever made the file.
-            PyErr_Clear();
             continue;
         }
         if (name == NULL || PyList_Append(names, name) < 0) {
@@ -262,8 +261,7 @@ static int
 add_watched(PyObject *names, struct slice bytes)
 {
     PyObject *name = bytes.size > 0 ? text_decode(bytes) : Py_NewRef(Py_None);
-    if (name == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
-        PyErr_Clear();
+    if (name == NULL && !PyErr_Occurred()) {
         return 0;
     }
     int result = name != NULL ? PySet_Add(names, name) : -1;

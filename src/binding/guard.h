@@ -11,7 +11,8 @@
  * Nothing that could run Python code may happen between begin and end, so
  * nobody can meet a guard that the same thread already holds. Creating str,
  * bytes and numbers is fine; creating an object that the garbage collector
- * tracks is not.
+ * tracks is not, as finalizers may run; nor is a codec, which calls error
+ * handlers.
  *
  * A child that is forked while a thread of its parent publishes has the tree,
  * whole, and nobody who would ever end the publishing: there the guard is

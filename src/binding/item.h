@@ -11,7 +11,8 @@
 enum item_kind { ITEM_KEY, ITEM_VALUE, ITEM_PAIR };
 
 /* An entry as Python objects on the way to the user. Taking it from the core
- * runs no Python code; finishing it may call the decoder. */
+ * runs no Python code, if it does not fail; finishing it may call the decoder.
+ */
 struct item {
     PyObject *key;     // owned; NULL if not asked for
     PyObject *value;   // owned; NULL if not asked for

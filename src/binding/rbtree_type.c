@@ -21,8 +21,8 @@
  *         def fromkeys(cls, keys, value=None): ...
  *
  * The object owns the core's tree. Each method first turns its arguments into
- * slices, which may fail and may run Python code, then works on the tree under
- * the guard, where nothing does either.
+ * slices, which may run Python code, then works on the tree under the guard,
+ * where nothing does.
  *
  * Not here: reading (mapping_type.c, rbtree_range.c); share, save, dump,
  * remove and pickling (rbtree_publish.c).

@@ -28,8 +28,9 @@
 
 /* ---- a snapshot for the length of one lookup ---------------------------- */
 
-/* Borrowed under the GIL, which nothing here releases, a new reference without
- * one. NULL when the base type has to see to it. */
+/* Borrowed under the GIL, a new reference without one: until end() nothing
+ * releases the GIL or runs Python code, unless it fails, and then the snapshot
+ * is not used any more. NULL when the base type has to see to it. */
 static inline SnapshotObject *
 begin(SharedMapObject *self)
 {

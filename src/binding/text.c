@@ -1,13 +1,17 @@
 /* binding/text.c
  *
- * CPython decodes by looking at the source twice: once for the widest
- * character, once to copy. If the source changes in between, the result is a
- * str that claims to be ASCII and is not, and such a str can crash the
- * interpreter long after. So bytes are copied first, into what will be the
- * str if they are ASCII, and only the copy is looked at:
+ * Decoding looks at the source twice: once for the widest character, once to
+ * copy. If the source changed in between, the result would be a str that
+ * claims to be ASCII and is not, and such a str can crash the interpreter long
+ * after. So bytes are copied first, into what will be the str if they are
+ * ASCII, and only the copy is looked at:
  *
  *     snapshot --copy--> | new ASCII str | --all below 128?--> done
  *                                          --otherwise-------> decode the copy
+ *
+ * CPython's own decoder is not asked: what it finds wrong, lone surrogates
+ * among it, goes to error handlers, which are Python code, and makes exceptions,
+ * which the garbage collector tracks.
  *
  * Not here: UTF-8 itself; see core/utf8.c.
  */
@@ -88,6 +92,34 @@ copy_ascii(unsigned char *to, const unsigned char *from, size_t size)
     return ((seen | word) & high_bits) == 0;
 }
 
+/* A new str of bytes that do not change. NULL without an exception when they
+ * are not UTF-8. */
+static PyObject *
+decode_wide(struct slice bytes)
+{
+    struct utf8_extent extent = utf8_measure(bytes);
+    PyObject *string = PyUnicode_New((Py_ssize_t)extent.count, extent.limit);
+    if (string == NULL) {
+        return NULL;
+    }
+    bool is_valid;
+    switch (PyUnicode_KIND(string)) {
+    case PyUnicode_1BYTE_KIND:
+        is_valid = utf8_to_ucs1(PyUnicode_1BYTE_DATA(string), bytes);
+        break;
+    case PyUnicode_2BYTE_KIND:
+        is_valid = utf8_to_ucs2(PyUnicode_2BYTE_DATA(string), bytes);
+        break;
+    default:
+        is_valid = utf8_to_ucs4(PyUnicode_4BYTE_DATA(string), bytes);
+        break;
+    }
+    if (!is_valid) {
+        Py_CLEAR(string);
+    }
+    return string;
+}
+
 PyObject *
 text_decode(struct slice bytes)
 {
@@ -102,8 +134,7 @@ text_decode(struct slice bytes)
     if (copy_ascii(copy, bytes.bytes, bytes.size)) {
         return string;
     }
-    PyObject *decoded = PyUnicode_DecodeUTF8(
-        (const char *)copy, (Py_ssize_t)bytes.size, "surrogatepass");
+    PyObject *decoded = decode_wide((struct slice){copy, bytes.size});
     Py_DECREF(string);
     return decoded;
 }

@@ -62,8 +62,9 @@ int
 text_encode_key(struct text *text, PyObject *key);
 
 /* A new str. The bytes may belong to a snapshot and change at this very
- * moment; the str is right for one of the states they went through. NULL with
- * UnicodeDecodeError, or MemoryError. */
+ * moment; the str is right for one of the states they went through. Runs no
+ * Python code. NULL with MemoryError, or without an exception when they are not
+ * UTF-8. */
 PyObject *
 text_decode(struct slice bytes);
 

@@ -228,8 +228,7 @@ PyObject *
 value_unpack_text(struct state *state, struct slice bytes)
 {
     PyObject *string = text_decode(bytes);
-    if (string == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
-        PyErr_Clear();
+    if (string == NULL && !PyErr_Occurred()) {
         return raise_status(state, STATUS_BAD_TEXT, NULL);
     }
     return string;

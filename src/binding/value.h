@@ -30,8 +30,9 @@ void
 value_clear(struct packed_value *packed);
 
 /* A new object; for an encoded value its bytes, which want value_decode().
- * Runs no Python code. NULL with SnapshotError when the bytes cannot be what
- * the type says, or MemoryError. */
+ * Runs no Python code unless it fails: NULL with SnapshotError when the bytes
+ * cannot be what the type says, which never happens to those of a tree, or
+ * MemoryError. */
 PyObject *
 value_unpack(struct state *state, const struct value *value);
 

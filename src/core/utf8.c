@@ -9,6 +9,8 @@
  */
 #include "core/utf8.h"
 
+#include <string.h>
+
 static inline size_t
 size_of_point(uint32_t point)
 {
@@ -93,54 +95,192 @@ utf8_from_ucs4(unsigned char *to, const uint32_t *points, size_t count)
     }
 }
 
-/* The size of the code point that starts here, 0 if none does. The second
- * byte's range depends on the first: it is what shuts out forms that are too
- * long (E0 80.., F0 80..) and numbers that are too high (F4 90..). */
-static size_t
-valid_point_size(const unsigned char *bytes, size_t left)
+/* ---- the way back ------------------------------------------------------- */
+
+enum { WORD = sizeof(uint64_t) };
+
+static const uint64_t HIGH_BITS = UINT64_C(0x8080808080808080);
+static const uint64_t LOW_BITS = UINT64_C(0x0101010101010101);
+
+static inline uint64_t
+word_at(const unsigned char *bytes)
 {
-    unsigned char first = bytes[0];
-    unsigned char lowest = 0x80, highest = 0xBF;
-    size_t size;
-    if (first < 0x80) {
-        return 1;
-    }
-    if (first >= 0xC2 && first <= 0xDF) {
-        size = 2;
-    }
-    else if (first >= 0xE0 && first <= 0xEF) {
-        size = 3;
-        lowest = first == 0xE0 ? 0xA0 : lowest;
-    }
-    else if (first >= 0xF0 && first <= 0xF4) {
-        size = 4;
-        lowest = first == 0xF0 ? 0x90 : lowest;
-        highest = first == 0xF4 ? 0x8F : highest;
-    }
-    else {
-        return 0;
-    }
-    if (left < size || bytes[1] < lowest || bytes[1] > highest) {
-        return 0;
-    }
-    for (size_t i = 2; i < size; i++) {
-        if ((bytes[i] & 0xC0) != 0x80) {
-            return 0;
+    uint64_t word;
+    memcpy(&word, bytes, sizeof(word));
+    return word;
+}
+
+struct utf8_extent
+utf8_measure(struct slice text)
+{
+    struct utf8_extent extent = {.count = text.size, .limit = 0x7F};
+    uint64_t wide = 0, wider = 0, widest = 0;  // high bits of first bytes
+    for (size_t at = 0; at < text.size; at += WORD) {
+        uint64_t word = 0;
+        if (text.size - at >= WORD) {
+            word = word_at(text.bytes + at);
         }
+        else {
+            memcpy(&word, text.bytes + at, text.size - at);
+        }
+        if ((word & HIGH_BITS) == 0) {
+            continue;
+        }
+        // What follows a first byte is 10xxxxxx, and nothing else is.
+        uint64_t following = word >> 7 & ~word >> 6 & LOW_BITS;
+        extent.count -= (size_t)(following * LOW_BITS >> 56);
+        uint64_t first = word & word << 1;
+        wide |= first;
+        wider |= first & (word << 2 | word << 3 | word << 4 | word << 5);
+        widest |= first & word << 2 & word << 3;
     }
-    return size;
+    if ((wide & HIGH_BITS) != 0) {
+        extent.limit = (widest & HIGH_BITS) != 0  ? 0x10FFFF
+                       : (wider & HIGH_BITS) != 0 ? 0xFFFF
+                                                  : 0xFF;
+    }
+    return extent;
+}
+
+static inline bool
+is_between(unsigned char byte, unsigned char lowest, unsigned char highest)
+{
+    return (unsigned char)(byte - lowest) <= highest - lowest;
+}
+
+static inline bool
+is_following(unsigned char byte)
+{
+    return is_between(byte, 0x80, 0xBF);
+}
+
+enum { NO_POINT = 0x110000 };
+
+/* The code point from U+0080 on whose first byte is here, which leaves it
+ * behind; NO_POINT if there is none. The second byte's range depends on the
+ * first: it is what shuts out forms that are too long (E0 80.., F0 80..) and
+ * numbers that are too high (F4 90..). */
+static inline uint32_t
+take_point(const unsigned char **bytes, const unsigned char *end)
+{
+    const unsigned char *at = *bytes;
+    const unsigned char first = at[0];
+    const size_t left = (size_t)(end - at);
+    if (first < 0xE0) {
+        if (first < 0xC2 || left < 2 || !is_following(at[1])) {
+            return NO_POINT;
+        }
+        *bytes += 2;
+        return (first & 0x1FU) << 6 | (at[1] & 0x3FU);
+    }
+    if (first < 0xF0) {
+        if (left < 3 || !is_between(at[1], first == 0xE0 ? 0xA0 : 0x80, 0xBF)
+            || !is_following(at[2]))
+        {
+            return NO_POINT;
+        }
+        *bytes += 3;
+        return (first & 0x0FU) << 12 | (at[1] & 0x3FU) << 6 | (at[2] & 0x3FU);
+    }
+    if (first > 0xF4 || left < 4
+        || !is_between(at[1], first == 0xF0 ? 0x90 : 0x80,
+                       first == 0xF4 ? 0x8F : 0xBF)
+        || !is_following(at[2]) || !is_following(at[3]))
+    {
+        return NO_POINT;
+    }
+    *bytes += 4;
+    return (first & 0x07U) << 18 | (at[1] & 0x3FU) << 12 | (at[2] & 0x3FU) << 6
+           | (at[3] & 0x3FU);
+}
+
+/* Whether a word of code points below U+0080 is here. */
+static inline bool
+is_ascii_word(const unsigned char *at, const unsigned char *end)
+{
+    return (size_t)(end - at) >= WORD && (word_at(at) & HIGH_BITS) == 0;
+}
+
+static inline const unsigned char *
+end_of(struct slice text)
+{
+    // Nothing can be added to the NULL of an empty slice, not even nothing.
+    return text.size > 0 ? text.bytes + text.size : text.bytes;
 }
 
 bool
 utf8_is_valid(struct slice text)
 {
-    size_t at = 0;
-    while (at < text.size) {
-        size_t size = valid_point_size(text.bytes + at, text.size - at);
-        if (size == 0) {
+    const unsigned char *at = text.bytes, *end = end_of(text);
+    while (at < end) {
+        if (at[0] < 0x80) {
+            at += is_ascii_word(at, end) ? WORD : 1;
+        }
+        else if (take_point(&at, end) == NO_POINT) {
             return false;
         }
-        at += size;
+    }
+    return true;
+}
+
+bool
+utf8_to_ucs1(uint8_t *to, struct slice text)
+{
+    const unsigned char *at = text.bytes, *end = end_of(text);
+    while (at < end) {
+        if (at[0] >= 0x80) {
+            uint32_t point = take_point(&at, end);
+            if (point == NO_POINT) {
+                return false;
+            }
+            *to++ = (uint8_t)point;
+        }
+        else {
+            for (; is_ascii_word(at, end); at += WORD, to += WORD) {
+                memcpy(to, at, WORD);
+            }
+            while (at < end && at[0] < 0x80) {
+                *to++ = *at++;
+            }
+        }
+    }
+    return true;
+}
+
+bool
+utf8_to_ucs2(uint16_t *to, struct slice text)
+{
+    const unsigned char *at = text.bytes, *end = end_of(text);
+    while (at < end) {
+        if (at[0] >= 0x80) {
+            uint32_t point = take_point(&at, end);
+            if (point == NO_POINT) {
+                return false;
+            }
+            *to++ = (uint16_t)point;
+        }
+        else {
+            *to++ = *at++;
+        }
+    }
+    return true;
+}
+
+bool
+utf8_to_ucs4(uint32_t *to, struct slice text)
+{
+    const unsigned char *at = text.bytes, *end = end_of(text);
+    while (at < end) {
+        if (at[0] >= 0x80) {
+            uint32_t point = take_point(&at, end);
+            if (point == NO_POINT) {
+                return false;
+            }
+            *to++ = point;
+        }
+        else {
+            *to++ = *at++;
+        }
     }
     return true;
 }

@@ -1,7 +1,7 @@
 /* core/utf8.h
  *
- * UTF-8 as this project writes it: code points of 1, 2 or 4 bytes in, UTF-8
- * out, lone surrogates encoded like every other code point below U+10000
+ * UTF-8 as this project writes it: code points of 1, 2 or 4 bytes to UTF-8 and
+ * back, lone surrogates encoded like every other code point below U+10000
  * (Python calls this "surrogatepass"). Byte order is code point order.
  */
 #ifndef SHAREDMAP_CORE_UTF8_H
@@ -32,5 +32,26 @@ utf8_from_ucs4(unsigned char *to, const uint32_t *points, size_t count);
 /* Shortest forms only, nothing above U+10FFFF; surrogates pass. O(size). */
 bool
 utf8_is_valid(struct slice text);
+
+/* What a text becomes, if it is valid. */
+struct utf8_extent {
+    size_t count;    // code points
+    uint32_t limit;  // of 0x7F, 0xFF, 0xFFFF, 0x10FFFF the lowest that holds
+};
+
+/* Takes any bytes; for those that are not valid the extent means nothing but
+ * how much the functions below write at most. O(size), quick. */
+struct utf8_extent
+utf8_measure(struct slice text);
+
+/* Fill `to` with the code points of a text that does not change meanwhile and
+ * whose measured limit fits in there. False, and some of them, when it is not
+ * valid. */
+bool
+utf8_to_ucs1(uint8_t *to, struct slice text);
+bool
+utf8_to_ucs2(uint16_t *to, struct slice text);
+bool
+utf8_to_ucs4(uint32_t *to, struct slice text);
 
 #endif

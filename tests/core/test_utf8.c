@@ -120,6 +120,102 @@ test_every_width_gives_the_same_bytes(void)
     CHECK_EQUAL(bytes[size], 0);
 }
 
+/* Decodes as wide as the extent says, into room for no more than that. Widens
+ * the result; false when the bytes are not valid. */
+static bool
+decode_all(const unsigned char *bytes, size_t size, uint32_t *points,
+           struct utf8_extent *extent)
+{
+    struct slice text = {bytes, size};
+    *extent = utf8_measure(text);
+    const size_t count = extent->count;
+    const size_t width = extent->limit <= 0xFF     ? 1
+                         : extent->limit <= 0xFFFF ? 2
+                                                   : 4;
+    void *exact = malloc(count * width + (count == 0));
+    CHECK(exact != NULL);
+    bool is_valid = width == 1   ? utf8_to_ucs1(exact, text)
+                    : width == 2 ? utf8_to_ucs2(exact, text)
+                                 : utf8_to_ucs4(exact, text);
+    for (size_t i = 0; is_valid && i < count; i++) {
+        points[i] = width == 1   ? ((uint8_t *)exact)[i]
+                    : width == 2 ? ((uint16_t *)exact)[i]
+                                 : ((uint32_t *)exact)[i];
+    }
+    free(exact);
+    return is_valid;
+}
+
+static uint32_t
+limit_of(uint32_t point)
+{
+    return point <= 0x7F     ? 0x7F
+           : point <= 0xFF   ? 0xFF
+           : point <= 0xFFFF ? 0xFFFF
+                             : 0x10FFFF;
+}
+
+static void
+test_every_code_point_is_decoded_wherever_it_stands(void)
+{
+    for (uint32_t point = 0; point < POINT_COUNT; point++) {
+        const size_t before = point % 11, after = point % 19;
+        unsigned char bytes[40];
+        uint32_t points[40];
+        struct utf8_extent extent;
+        memset(bytes, 'a', sizeof(bytes));
+        size_t size = utf8_size_of_ucs4(&point, 1);
+        utf8_from_ucs4(bytes + before, &point, 1);
+        CHECK(decode_all(bytes, before + size + after, points, &extent));
+        CHECK_EQUAL(extent.count, before + 1 + after);
+        CHECK_EQUAL(extent.limit, limit_of(point));
+        for (size_t i = 0; i < extent.count; i++) {
+            CHECK_EQUAL(points[i], i == before ? point : 'a');
+        }
+    }
+}
+
+static void
+test_text_of_several_widths_is_decoded_as_the_widest(void)
+{
+    static const uint32_t points[] = {
+        'a', 0xE4,   'b',   0xDC80, 0x4E16, 0x7FF, 0x800, 0x1F600,
+        'c', 0xFFFF, 0x100, 0xD800, 0xFF,   'd',   'e',   0x10000};
+    for (size_t first = 0; first < 16; first++) {
+        for (size_t count = 0; count <= 16 - first; count++) {
+            unsigned char bytes[64];
+            uint32_t decoded[16], highest = 0;
+            struct utf8_extent extent;
+            for (size_t i = 0; i < count; i++) {
+                uint32_t point = points[first + i];
+                highest = point > highest ? point : highest;
+            }
+            size_t size = utf8_size_of_ucs4(points + first, count);
+            utf8_from_ucs4(bytes, points + first, count);
+            CHECK(decode_all(bytes, size, decoded, &extent));
+            CHECK_EQUAL(extent.count, count);
+            CHECK_EQUAL(extent.limit, limit_of(highest));
+            CHECK(memcmp(decoded, points + first, count * sizeof(*decoded))
+                  == 0);
+        }
+    }
+}
+
+/* The sanitizers see whether more is written than was measured. */
+static void
+test_what_is_not_valid_is_not_decoded(void)
+{
+    for (uint32_t number = 0; number < 1U << 24; number += 7) {
+        unsigned char bytes[] = {
+            (unsigned char)(number >> 16), (unsigned char)(number >> 8),
+            (unsigned char)number, (unsigned char)(number >> 3)};
+        uint32_t points[4];
+        struct utf8_extent extent;
+        bool is_decoded = decode_all(bytes, 4, points, &extent);
+        CHECK_EQUAL(is_decoded, is_text(bytes, 4));
+    }
+}
+
 static void
 test_no_code_points_are_no_bytes(void)
 {
@@ -210,6 +306,9 @@ static const struct test tests[] = {
     TEST(test_every_code_point_makes_a_round_trip),
     TEST(test_byte_order_is_code_point_order),
     TEST(test_every_width_gives_the_same_bytes),
+    TEST(test_every_code_point_is_decoded_wherever_it_stands),
+    TEST(test_text_of_several_widths_is_decoded_as_the_widest),
+    TEST(test_what_is_not_valid_is_not_decoded),
     TEST(test_no_code_points_are_no_bytes),
     TEST(test_lone_surrogates_and_pairs_of_them_pass),
     TEST(test_all_two_and_three_byte_strings_are_judged_right),

@@ -91,7 +91,7 @@ MUTANTS = {
     },
     "fuzz_utf8": {
         # Four bytes may hold what three could.
-        "overlong": [("utf8.c", "lowest = first == 0xF0 ? 0x90 : lowest;", "")],
+        "overlong": [("utf8.c", "first == 0xF0 ? 0x90 : 0x80", "0x80")],
         # The first code point of four bytes gets room for three.
         "limit-off-by-one": [("utf8.c", "(point >= 0x10000);", "(point > 0x10000);")],
     },

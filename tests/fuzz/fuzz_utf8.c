@@ -6,6 +6,7 @@
  * arithmetic, and see whether its shortest form is what stands there.
  *
  *     bytes  --> utf8_is_valid       ==  decode, encode again, compare
+ *            --> utf8_to_ucs1/2/4    ==  decode
  *     points --> utf8_from_ucs1/2/4  ==  encode; and decode gives them back
  */
 #include "core/utf8.h"
@@ -61,6 +62,46 @@ oracle_decode(struct slice text, uint32_t *point)
 
 /* ---- both directions ---------------------------------------------------- */
 
+static uint32_t
+point_at(const void *points, size_t width, size_t index)
+{
+    return width == 1   ? ((const uint8_t *)points)[index]
+           : width == 2 ? ((const uint16_t *)points)[index]
+                        : ((const uint32_t *)points)[index];
+}
+
+/* As many code points are allocated as were measured. */
+static void
+check_decoding(struct slice text, bool is_valid)
+{
+    struct utf8_extent extent = utf8_measure(text);
+    size_t width = extent.limit <= 0xFF ? 1 : extent.limit <= 0xFFFF ? 2 : 4;
+    void *points = malloc(extent.count > 0 ? extent.count * width : 1);
+    CHECK(points != NULL);
+    CHECK_EQUAL(width == 1   ? utf8_to_ucs1(points, text)
+                : width == 2 ? utf8_to_ucs2(points, text)
+                             : utf8_to_ucs4(points, text),
+                is_valid);
+    uint32_t point, highest = 0;
+    size_t count = 0;
+    for (size_t at = 0; is_valid && at < text.size; count++) {
+        at += oracle_decode((struct slice){text.bytes + at, text.size - at},
+                            &point);
+        CHECK(count < extent.count);
+        CHECK_EQUAL(point_at(points, width, count), point);
+        highest = point > highest ? point : highest;
+    }
+    if (is_valid) {
+        CHECK_EQUAL(count, extent.count);
+        // No narrower str could hold them.
+        CHECK_EQUAL(extent.limit, highest < 0x80      ? 0x7F
+                                  : highest < 0x100   ? 0xFF
+                                  : highest < 0x10000 ? 0xFFFF
+                                                      : HIGHEST);
+    }
+    free(points);
+}
+
 /* The bytes lie at the end of an allocation of their own. */
 static void
 check_validity(struct slice input)
@@ -78,6 +119,7 @@ check_validity(struct slice input)
         at += size;
     }
     CHECK_EQUAL(utf8_is_valid(text), is_valid);
+    check_decoding(text, is_valid);
     free(copy);
 }
 

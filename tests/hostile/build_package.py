@@ -20,14 +20,14 @@ FLAGS = ["-O2", "-DNDEBUG", "-fvisibility=hidden"]
 
 # For writer.py.
 DECODERS = {
-    # CPython decodes what lies in the snapshot, and looks at it twice.
+    # CPython decodes what lies in the snapshot, and looks at it twice; it takes anything.
     "decodes-in-place": [
         (
             "binding/text.c",
             "    PyObject *string = PyUnicode_New((Py_ssize_t)bytes.size, 127);",
             "    if (bytes.size > 0) {\n"
             "        return PyUnicode_DecodeUTF8((const char *)bytes.bytes,\n"
-            '                                    (Py_ssize_t)bytes.size, "surrogatepass");\n'
+            '                                    (Py_ssize_t)bytes.size, "replace");\n'
             "    }\n"
             "    PyObject *string = PyUnicode_New((Py_ssize_t)bytes.size, 127);",
         )
@@ -56,8 +56,8 @@ READERS = {
     "text-error-escapes": [
         (
             "binding/value.c",
-            "PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)",
-            "PyErr_ExceptionMatches(PyExc_KeyError)",
+            "string == NULL && !PyErr_Occurred()",
+            "string == NULL && PyErr_Occurred()",
         )
     ],
     **{name: build_hostile.MUTANTS[name] for name in ("reference-unchecked", "checksum-ignored")},
