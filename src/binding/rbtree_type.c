@@ -70,10 +70,11 @@ rbtree_tp_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
     return (PyObject *)rbtree_create_object(type, NULL, NULL);
 }
 
-/* Inserts what dict.update() would take, all of it or nothing. -1 with an
- * exception. */
+/* Inserts what dict.update() would take, all of it or nothing; source, items
+ * and encode may be NULL. -1 with an exception. */
 static int
-update_from(RBTreeObject *self, PyObject *source);
+update_from(RBTreeObject *self, PyObject *encode, PyObject *source,
+            PyObject *items);
 
 /* Takes one keyword out of the dict; -1 with TypeError when it is no hook. */
 static int
@@ -100,22 +101,27 @@ rbtree_tp_init(PyObject *object, PyObject *args, PyObject *keywords)
     if (!PyArg_UnpackTuple(args, "rbtree", 0, 1, &source)) {
         return -1;
     }
+    PyObject *encode = Py_XNewRef(self->encode);
+    PyObject *decode = Py_XNewRef(self->decode);
     if (keywords != NULL) {
         items = PyDict_Copy(keywords);
-        if (items == NULL || take_hook(items, "encode", &self->encode) < 0
-            || take_hook(items, "decode", &self->decode) < 0)
+        if (items == NULL || take_hook(items, "encode", &encode) < 0
+            || take_hook(items, "decode", &decode) < 0)
         {
             goto done;
         }
     }
-    if (source != NULL && update_from(self, source) < 0) {
-        goto done;
+    result = source != NULL || items != NULL
+                 ? update_from(self, encode, source, items)
+                 : 0;
+    if (result == 0) {
+        // Only now: a tree that was made before stays as it was, or all changes.
+        Py_XSETREF(self->encode, Py_XNewRef(encode));
+        Py_XSETREF(self->decode, Py_XNewRef(decode));
     }
-    if (items != NULL && update_from(self, items) < 0) {
-        goto done;
-    }
-    result = 0;
 done:
+    Py_XDECREF(decode);
+    Py_XDECREF(encode);
     Py_XDECREF(items);
     return result;
 }
@@ -432,12 +438,15 @@ update_from_batch(RBTreeObject *self, struct batch *batch)
 }
 
 static int
-update_from(RBTreeObject *self, PyObject *source)
+update_from(RBTreeObject *self, PyObject *encode, PyObject *source,
+            PyObject *items)
 {
     struct batch batch;
     int result = -1;
-    if (batch_init(&batch, self->base.state, self->encode) == 0
-        && batch_add_all(&batch, source) == 0)
+    // One batch for both, so that a bad keyword leaves the tree alone too.
+    if (batch_init(&batch, self->base.state, encode) == 0
+        && (source == NULL || batch_add_all(&batch, source) == 0)
+        && (items == NULL || batch_add_all(&batch, items) == 0))
     {
         result = update_from_batch(self, &batch);
     }
@@ -453,18 +462,10 @@ rbtree_py_update(PyObject *object, PyObject *args, PyObject *keywords)
     if (!PyArg_UnpackTuple(args, "update", 0, 1, &source)) {
         return NULL;
     }
-    // One batch for both, so that a bad keyword leaves the tree alone too.
-    struct batch batch;
-    PyObject *result = NULL;
-    if (batch_init(&batch, self->base.state, self->encode) == 0
-        && (source == NULL || batch_add_all(&batch, source) == 0)
-        && (keywords == NULL || batch_add_all(&batch, keywords) == 0)
-        && update_from_batch(self, &batch) == 0)
-    {
-        result = Py_NewRef(Py_None);
+    if (update_from(self, self->encode, source, keywords) < 0) {
+        return NULL;
     }
-    batch_clear(&batch);
-    return result;
+    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -518,12 +519,17 @@ rbtree_py_clear(PyObject *object, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-static PyObject *
-rbtree_py_copy(PyObject *object, PyObject *Py_UNUSED(ignored))
+/* A new empty tree with the hooks. */
+static RBTreeObject *
+create_like(RBTreeObject *self)
 {
-    RBTreeObject *self = (RBTreeObject *)object;
-    RBTreeObject *copy =
-        rbtree_create_object(Py_TYPE(self), self->encode, self->decode);
+    return rbtree_create_object(Py_TYPE(self), self->encode, self->decode);
+}
+
+static RBTreeObject *
+copy_tree(RBTreeObject *self)
+{
+    RBTreeObject *copy = create_like(self);
     if (copy == NULL) {
         return NULL;
     }
@@ -540,15 +546,23 @@ rbtree_py_copy(PyObject *object, PyObject *Py_UNUSED(ignored))
     memory_release(entries);
     if (status != STATUS_OK) {
         Py_DECREF(copy);
-        return raise_status(self->base.state, status, NULL);
+        raise_status(self->base.state, status, NULL);
+        return NULL;
     }
-    return (PyObject *)copy;
+    return copy;
+}
+
+static PyObject *
+rbtree_py_copy(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return (PyObject *)copy_tree((RBTreeObject *)self);
 }
 
 static PyObject *
 rbtree_nb_inplace_or(PyObject *self, PyObject *other)
 {
-    if (update_from((RBTreeObject *)self, other) < 0) {
+    RBTreeObject *tree = (RBTreeObject *)self;
+    if (update_from(tree, tree->encode, other, NULL) < 0) {
         return NULL;
     }
     return Py_NewRef(self);
@@ -568,21 +582,15 @@ rbtree_nb_or(PyObject *left, PyObject *right)
     if (is_mapping == 0) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    PyObject *result;
-    if (left_is_tree) {
-        result = rbtree_py_copy(left, NULL);
-    }
-    else {
-        result = (PyObject *)rbtree_create_object(Py_TYPE(tree), tree->encode,
-                                                  tree->decode);
-        if (result != NULL && update_from((RBTreeObject *)result, left) < 0) {
-            Py_CLEAR(result);
-        }
-    }
-    if (result != NULL && update_from((RBTreeObject *)result, right) < 0) {
+    RBTreeObject *result = left_is_tree ? copy_tree(tree) : create_like(tree);
+    if (result != NULL
+        && ((!left_is_tree
+             && update_from(result, tree->encode, left, NULL) < 0)
+            || update_from(result, tree->encode, right, NULL) < 0))
+    {
         Py_CLEAR(result);
     }
-    return result;
+    return (PyObject *)result;
 }
 
 /* ---- about the tree ----------------------------------------------------- */
