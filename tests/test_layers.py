@@ -68,7 +68,7 @@ SYSTEM_CALLS_ELSEWHERE = {
 }
 
 # Modules of the standard library that the binding may ask for, when they are first needed.
-IMPORTED_BY_BINDING = {"collections.abc", "os", "pwd"}
+IMPORTED_BY_BINDING = {"collections.abc", "copy", "copyreg", "os", "pwd"}
 
 SYSTEM_CALLS = [
     "access",

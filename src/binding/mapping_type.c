@@ -52,16 +52,162 @@ mapping_check(struct state *state, PyObject *object)
     return PyObject_TypeCheck(object, state->types[TYPE_MAPPING]);
 }
 
-PyObject *
-mapping_attributes(PyObject *object)
+/* ---- what a subclass in Python keeps besides ---------------------------- */
+
+/* A new reference to the attribute; NULL without an exception if the object
+ * has none of that name. */
+static PyObject *
+optional_attribute(PyObject *object, const char *name)
 {
-    PyObject *dict = PyObject_GetAttrString(object, "__dict__");
-    if (dict == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+    PyObject *value = PyObject_GetAttrString(object, name);
+    if (value == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();
+    }
+    return value;
+}
+
+#if PY_VERSION_HEX < 0x030B0000
+
+/* A new dict of the __slots__ that have a value. */
+static PyObject *
+slot_values(PyObject *object)
+{
+    PyObject *values = PyDict_New();
+    PyObject *module = PyImport_ImportModule("copyreg");
+    PyObject *names =
+        module != NULL
+            ? PyObject_CallMethod(module, "_slotnames", "O", Py_TYPE(object))
+            : NULL;
+    Py_XDECREF(module);
+    PyObject *iterator = names != NULL ? PyObject_GetIter(names) : NULL;
+    Py_XDECREF(names);
+    PyObject *name = NULL;
+    while (values != NULL && iterator != NULL
+           && (name = PyIter_Next(iterator)) != NULL)
+    {
+        PyObject *value = PyObject_GetAttr(object, name);
+        if (value == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            PyErr_Clear();
+        }
+        else if (value == NULL || PyDict_SetItem(values, name, value) < 0) {
+            Py_CLEAR(values);
+        }
+        Py_XDECREF(value);
+        Py_DECREF(name);
+    }
+    Py_XDECREF(iterator);
+    if (PyErr_Occurred()) {
+        Py_CLEAR(values);
+    }
+    return values;
+}
+
+/* What object.__getstate__() of newer Pythons does. */
+static PyObject *
+default_state(PyObject *object)
+{
+    PyObject *state = optional_attribute(object, "__dict__");
+    if (state == NULL) {
+        if (PyErr_Occurred()) {
+            return NULL;
+        }
+        state = Py_NewRef(Py_None);
+    }
+    PyObject *slots = slot_values(object);
+    if (slots == NULL) {
+        Py_CLEAR(state);
+    }
+    else if (PyDict_GET_SIZE(slots) > 0) {
+        Py_SETREF(state, PyTuple_Pack(2, state, slots));
+    }
+    Py_XDECREF(slots);
+    return state;
+}
+
+#endif
+
+PyObject *
+mapping_state(PyObject *object)
+{
+    if (PyType_HasFeature(Py_TYPE(object), Py_TPFLAGS_IMMUTABLETYPE)) {
+        // One of our own types.
         return Py_NewRef(Py_None);
     }
-    return dict;
+    PyObject *getter = optional_attribute(object, "__getstate__");
+    if (getter == NULL) {
+#if PY_VERSION_HEX < 0x030B0000
+        return PyErr_Occurred() ? NULL : default_state(object);
+#else
+        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+#endif
+    }
+    PyObject *state = PyObject_CallNoArgs(getter);
+    Py_DECREF(getter);
+    return state;
 }
+
+static int
+set_attributes(PyObject *object, PyObject *attributes)
+{
+    PyObject *items = PyMapping_Items(attributes);
+    PyObject *iterator = items != NULL ? PyObject_GetIter(items) : NULL;
+    Py_XDECREF(items);
+    PyObject *item;
+    int result = iterator != NULL ? 0 : -1;
+    while (result == 0 && (item = PyIter_Next(iterator)) != NULL) {
+        PyObject *name, *value;
+        result = PyArg_ParseTuple(item, "OO", &name, &value)
+                     ? PyObject_SetAttr(object, name, value)
+                     : -1;
+        Py_DECREF(item);
+    }
+    Py_XDECREF(iterator);
+    return PyErr_Occurred() ? -1 : result;
+}
+
+int
+mapping_set_state(PyObject *object, PyObject *state)
+{
+    if (state == Py_None) {
+        return 0;
+    }
+    PyObject *setter = optional_attribute(object, "__setstate__");
+    if (setter != NULL) {
+        PyObject *nothing = PyObject_CallOneArg(setter, state);
+        Py_DECREF(setter);
+        Py_XDECREF(nothing);
+        return nothing != NULL ? 0 : -1;
+    }
+    if (PyErr_Occurred()) {
+        return -1;
+    }
+    PyObject *attributes = state, *slots = Py_None;
+    if (PyTuple_Check(state) && PyTuple_GET_SIZE(state) == 2) {
+        attributes = PyTuple_GET_ITEM(state, 0);
+        slots = PyTuple_GET_ITEM(state, 1);
+    }
+    if (attributes != Py_None) {
+        // Not one by one: a property or __setattr__ has no say in it.
+        PyObject *dict = PyObject_GetAttrString(object, "__dict__");
+        int result = dict != NULL ? PyDict_Update(dict, attributes) : -1;
+        Py_XDECREF(dict);
+        if (result < 0) {
+            return -1;
+        }
+    }
+    return slots != Py_None ? set_attributes(object, slots) : 0;
+}
+
+int
+mapping_copy_state(PyObject *to, PyObject *from)
+{
+    PyObject *state = mapping_state(from);
+    int result = state != NULL ? mapping_set_state(to, state) : -1;
+    Py_XDECREF(state);
+    return result;
+}
+
+/* ---- of what kind it is ------------------------------------------------- */
 
 int
 mapping_check_abc(PyObject *object, const char *name)

@@ -58,10 +58,21 @@ typedef struct {
 bool
 mapping_check(struct state *state, PyObject *object);
 
-/* For pickling: what a subclass in Python keeps besides, a new reference to a
- * dict or None. NULL with an exception. */
+/* What a subclass in Python keeps besides, as copy and pickle understand it: a
+ * new reference to what __getstate__() answers, by default __dict__, with
+ * __slots__ a tuple of that and another dict, or None. NULL with an exception.
+ */
 PyObject *
-mapping_attributes(PyObject *object);
+mapping_state(PyObject *object);
+
+/* Gives it to another object of the class, as copy and pickle do: by way of
+ * __setstate__(), if there is one. -1 with an exception. */
+int
+mapping_set_state(PyObject *object, PyObject *state);
+
+/* Both: to a copy that was made without __init__(). */
+int
+mapping_copy_state(PyObject *to, PyObject *from);
 
 /* Whether the object is what a class of collections.abc says. -1 with an
  * exception. */

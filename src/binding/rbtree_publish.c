@@ -197,23 +197,23 @@ PyObject *
 rbtree_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     RBTreeObject *self = (RBTreeObject *)object;
-    PyObject *bytes = NULL, *dict = NULL, *result = NULL;
+    PyObject *bytes = NULL, *state = NULL, *result = NULL;
     PyObject *restore =
         PyObject_GetAttrString((PyObject *)Py_TYPE(self), "_restore");
     bytes = restore != NULL ? dump(self, NULL, INDEX_TREE) : NULL;
     if (bytes == NULL) {
         goto done;
     }
-    dict = mapping_attributes(object);
-    if (dict == NULL) {
+    state = mapping_state(object);
+    if (state == NULL) {
         goto done;
     }
     result =
         Py_BuildValue("O(OOO)O", restore, bytes,
                       self->encode != NULL ? self->encode : Py_None,
-                      self->decode != NULL ? self->decode : Py_None, dict);
+                      self->decode != NULL ? self->decode : Py_None, state);
 done:
-    Py_XDECREF(dict);
+    Py_XDECREF(state);
     Py_XDECREF(bytes);
     Py_XDECREF(restore);
     return result;

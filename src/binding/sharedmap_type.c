@@ -380,15 +380,15 @@ sharedmap_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
     owner = self->rules.has_owner ? PyLong_FromUnsignedLong(self->rules.owner)
                                   : Py_NewRef(Py_None);
     if (reopen != NULL && source != NULL && owner != NULL) {
-        PyObject *dict = mapping_attributes(object);
-        if (dict != NULL) {
+        PyObject *state = mapping_state(object);
+        if (state != NULL) {
             result = Py_BuildValue(
                 "O(iOOOO)O", reopen, (int)self->source_kind, source,
                 self->is_following ? Py_True : Py_False,
                 snapshot->decode != NULL ? snapshot->decode : Py_None, owner,
-                dict);
+                state);
         }
-        Py_XDECREF(dict);
+        Py_XDECREF(state);
     }
     Py_XDECREF(owner);
     Py_XDECREF(source);
