@@ -555,7 +555,11 @@ copy_tree(RBTreeObject *self)
 static PyObject *
 rbtree_py_copy(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return (PyObject *)copy_tree((RBTreeObject *)self);
+    PyObject *copy = (PyObject *)copy_tree((RBTreeObject *)self);
+    if (copy != NULL && mapping_copy_state(copy, self) < 0) {
+        Py_CLEAR(copy);
+    }
+    return copy;
 }
 
 static PyObject *
@@ -584,8 +588,9 @@ rbtree_nb_or(PyObject *left, PyObject *right)
     }
     RBTreeObject *result = left_is_tree ? copy_tree(tree) : create_like(tree);
     if (result != NULL
-        && ((!left_is_tree
-             && update_from(result, tree->encode, left, NULL) < 0)
+        && (mapping_copy_state((PyObject *)result, (PyObject *)tree) < 0
+            || (!left_is_tree
+                && update_from(result, tree->encode, left, NULL) < 0)
             || update_from(result, tree->encode, right, NULL) < 0))
     {
         Py_CLEAR(result);
