@@ -150,6 +150,18 @@ static const char sharedmap_view_doc[] =
     ">>> m.view(\"a\")[1:3].tolist()\n"
     "[1, 2]";
 
+static const char sharedmap_range_copy_doc[] =
+    "__copy__($self, /)\n"
+    "--\n"
+    "\n"
+    "The part itself: it never changes.";
+
+static const char sharedmap_range_deepcopy_doc[] =
+    "__deepcopy__($self, memo, /)\n"
+    "--\n"
+    "\n"
+    "The part itself: it never changes.";
+
 static const char sharedmap_refresh_doc[] =
     "refresh($self, /)\n"
     "--\n"
@@ -196,6 +208,9 @@ static const char sharedmap_snapshot_doc[] =
     "\n"
     "Another map on what this one sees now, that does not follow.\n"
     "\n"
+    "That of a subclass is of the same class and has the same attributes, as\n"
+    "with copy.copy(). Raises ValueError when the map is closed. O(1).\n"
+    "\n"
     ">>> from sharedmap import remove, share, sharedmap\n"
     ">>> share({\"a\": 1}, \"doc:snapshot\", force=True)\n"
     "True\n"
@@ -207,6 +222,21 @@ static const char sharedmap_snapshot_doc[] =
     "(2, 1)\n"
     ">>> remove(\"doc:snapshot\")\n"
     "True";
+
+static const char sharedmap_copy_doc[] =
+    "__copy__($self, /)\n"
+    "--\n"
+    "\n"
+    "Another map on what this one sees now, that follows if this one does.\n"
+    "\n"
+    "Nothing is opened again, and nothing of the content copied. Raises\n"
+    "ValueError when the map is closed. O(1).";
+
+static const char sharedmap_deepcopy_doc[] =
+    "__deepcopy__($self, memo, /)\n"
+    "--\n"
+    "\n"
+    "Like __copy__; the attributes of a subclass are deep copies.";
 
 static const char sharedmap_stale_doc[] =
     "Whether something newer is published or the name was removed, a bool.\n"

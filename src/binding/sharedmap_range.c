@@ -410,6 +410,12 @@ sharedmap_range_tp_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
+static PyObject *
+sharedmap_range_py_copy(PyObject *self, PyObject *Py_UNUSED(memo))
+{
+    return Py_NewRef(self);
+}
+
 static PyMethodDef sharedmap_range_methods[] = {
     {"peekitem", METHOD(sharedmap_py_peekitem), METH_VARARGS | METH_KEYWORDS,
      sharedmap_peekitem_doc},
@@ -419,6 +425,10 @@ static PyMethodDef sharedmap_range_methods[] = {
     {"bisect_right", sharedmap_py_bisect_right, METH_O,
      sharedmap_bisect_right_doc},
     {"view", sharedmap_py_view, METH_O, sharedmap_view_doc},
+    {"__copy__", sharedmap_range_py_copy, METH_NOARGS,
+     sharedmap_range_copy_doc},
+    {"__deepcopy__", sharedmap_range_py_copy, METH_O,
+     sharedmap_range_deepcopy_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -139,7 +139,7 @@ create(PyTypeObject *type, SnapshotObject *snapshot, enum source_kind kind,
     return (PyObject *)self;
 }
 
-PyObject *
+SharedMapObject *
 sharedmap_pin(SharedMapObject *self, SnapshotObject *snapshot)
 {
     SharedMapObject *pinned = (SharedMapObject *)create(
@@ -148,8 +148,9 @@ sharedmap_pin(SharedMapObject *self, SnapshotObject *snapshot)
     if (pinned != NULL) {
         pinned->path = Py_XNewRef(self->path);
         pinned->rules = self->rules;
+        pinned->is_lost = self->is_lost;
     }
-    return (PyObject *)pinned;
+    return pinned;
 }
 
 /* Opens the file at `path`, bytes, that `source` stands for. `given` is what
@@ -593,6 +594,8 @@ static PyMethodDef sharedmap_methods[] = {
     {"close", sharedmap_py_close, METH_NOARGS, sharedmap_close_doc},
     {"__enter__", sharedmap_py_enter, METH_NOARGS, sharedmap_enter_doc},
     {"__exit__", sharedmap_py_exit, METH_VARARGS, sharedmap_exit_doc},
+    {"__copy__", sharedmap_py_copy, METH_NOARGS, sharedmap_copy_doc},
+    {"__deepcopy__", sharedmap_py_deepcopy, METH_O, sharedmap_deepcopy_doc},
     {"__reduce__", sharedmap_py_reduce, METH_NOARGS, NULL},
     {"_reopen", sharedmap_py_reopen, METH_VARARGS | METH_CLASS, NULL},
     {NULL, NULL, 0, NULL},

@@ -57,9 +57,9 @@ void
 sharedmap_replace(SharedMapObject *self, SnapshotObject *seen,
                   SnapshotObject *newer);
 
-/* A new handle on `snapshot` with the source of `self`, that does not follow.
- */
-PyObject *
+/* A new handle on `snapshot` with the source of `self`, that does not follow,
+ * and without what a subclass keeps besides. */
+SharedMapObject *
 sharedmap_pin(SharedMapObject *self, SnapshotObject *snapshot);
 
 /* Takes a reference to a snapshot that is superseded and gives one to the
@@ -76,7 +76,7 @@ sharedmap_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
 PyObject *
 sharedmap_py_get_many(PyObject *self, PyObject *args, PyObject *keywords);
 
-/* stale, refresh, wait, snapshot; see sharedmap_follow.c. */
+/* stale, refresh, wait, snapshot, copying; see sharedmap_follow.c. */
 PyObject *
 sharedmap_get_stale(PyObject *self, void *closure);
 PyObject *
@@ -85,6 +85,10 @@ PyObject *
 sharedmap_py_wait(PyObject *self, PyObject *args, PyObject *keywords);
 PyObject *
 sharedmap_py_snapshot(PyObject *self, PyObject *ignored);
+PyObject *
+sharedmap_py_copy(PyObject *self, PyObject *ignored);
+PyObject *
+sharedmap_py_deepcopy(PyObject *self, PyObject *memo);
 
 /* Fills what a sharedmap or a range of one stands for; release it. -1 with
  * ValueError when the handle is closed. */
