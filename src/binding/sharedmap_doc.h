@@ -143,7 +143,8 @@ static const char sharedmap_view_doc[] =
     "Nothing is copied. The bytes of a bytes value begin at a multiple of 8,\n"
     "so numpy can use them as they are; those of other types are as the\n"
     "format stores them. The view keeps the snapshot open, also when the\n"
-    "map is closed. Raises KeyError, TypeError. O(log n).\n"
+    "map is closed. Raises KeyError, TypeError. O(1), O(log n) without a\n"
+    "hash index.\n"
     "\n"
     ">>> from sharedmap import rbtree, sharedmap\n"
     ">>> m = sharedmap.frombuffer(rbtree(a=bytes(range(4))).dump())\n"
@@ -282,7 +283,9 @@ static const char sharedmap_exit_doc[] = "__exit__($self, /, *exc_info)\n"
                                          "Close the map.";
 
 static const char sharedmap_name_doc[] =
-    "The name or the path it was opened by, a str; None for a buffer.";
+    "The name it was opened by, or the path from the root, a str.\n"
+    "\n"
+    "None for a buffer.";
 
 static const char sharedmap_generation_doc[] =
     "How often the name had been published, counting this snapshot, an int.\n"
