@@ -162,13 +162,15 @@ open_file(PyTypeObject *type, PyObject *path, enum source_kind kind,
     struct state *state = state_of_type(type);
     struct segment_rules rules = {.follows_links = kind == SOURCE_PATH};
     if (options->owner != Py_None) {
-        unsigned long owner = PyLong_AsUnsignedLong(options->owner);
-        if (owner == (unsigned long)-1 && PyErr_Occurred()) {
+        int overflow;
+        long long owner =
+            PyLong_AsLongLongAndOverflow(options->owner, &overflow);
+        if (owner == -1 && PyErr_Occurred()) {
             return NULL;
         }
-        if (owner >= UINT32_MAX) {
-            PyErr_SetString(PyExc_ValueError, "owner is no uid");
-            return NULL;
+        if (overflow != 0 || owner < 0 || owner >= UINT32_MAX) {
+            return PyErr_Format(PyExc_ValueError, "owner is no uid: %R",
+                                options->owner);
         }
         rules.has_owner = true;
         rules.owner = (uint32_t)owner;
