@@ -218,9 +218,10 @@ absolute_path(PyObject *path)
     if (!PyUnicode_FSDecoder(path, &decoded)) {
         return NULL;
     }
-    // Such a path needs no working directory, which there may not be.
-    if (PyUnicode_GET_LENGTH(decoded) > 0
-        && PyUnicode_READ_CHAR(decoded, 0) == '/')
+    // Such a path needs no working directory, which there may not be; and an
+    // empty one leads nowhere, not to the working directory.
+    if (PyUnicode_GET_LENGTH(decoded) == 0
+        || PyUnicode_READ_CHAR(decoded, 0) == '/')
     {
         return decoded;
     }
