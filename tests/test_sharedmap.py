@@ -126,6 +126,35 @@ def test_repr_names_the_type_and_the_map(shared, shared_name):
     assert repr(shared_name) in repr(shared)
 
 
+def test_repr_counts_what_the_next_operation_sees(name):
+    sharedmap.share({"a": 1}, name)
+    with sharedmap.sharedmap(name, follow=True) as follows, sharedmap.sharedmap(name) as stays:
+        sharedmap.share({"a": 1, "b": 2}, name, force=True)
+        assert repr(follows) == f"<sharedmap {name!r}, 2 entries>"
+        assert repr(stays) == f"<sharedmap {name!r}, 1 entry>"
+
+
+def test_repr_of_a_subclass_has_its_name(shared_name):
+    class Letters(sharedmap.sharedmap):
+        pass
+
+    with Letters(shared_name) as letters:
+        assert repr(letters) == f"<Letters {shared_name!r}, 4 entries>"
+    assert repr(letters) == f"<Letters {shared_name!r}, closed>"
+
+
+@pytest.mark.parametrize("owner", [-1, 2**32 - 1, 2**32, -(2**63) - 1, 2**100], ids=str)
+def test_owner_that_cannot_be_a_uid_raises_value_error(shared_name, owner):
+    with pytest.raises(ValueError, match="no uid"):
+        sharedmap.sharedmap(shared_name, owner=owner)
+
+
+@pytest.mark.parametrize("path", ["", b""], ids=repr)
+def test_empty_path_leads_to_no_file(path):
+    with pytest.raises(FileNotFoundError):
+        sharedmap.sharedmap.open(path)
+
+
 def test_repr_of_a_closed_map_says_so(shared_name):
     shared = sharedmap.sharedmap(shared_name)
     shared.close()

@@ -235,6 +235,13 @@ mapping_check_any(struct state *state, PyObject *object)
     return mapping_check_abc(object, "Mapping");
 }
 
+const char *
+mapping_type_name(PyObject *object)
+{
+    const char *name = strrchr(Py_TYPE(object)->tp_name, '.');
+    return name != NULL ? name + 1 : Py_TYPE(object)->tp_name;
+}
+
 PyObject *
 mapping_iterate(PyObject *self, enum item_kind kind, enum direction direction)
 {

@@ -83,6 +83,10 @@ mapping_check_abc(PyObject *object, const char *name);
 int
 mapping_check_any(struct state *state, PyObject *object);
 
+/* The name of its class, without the module; borrowed from the class. */
+const char *
+mapping_type_name(PyObject *object);
+
 /* A new iterator over a mapping of ours. */
 PyObject *
 mapping_iterate(PyObject *self, enum item_kind kind, enum direction direction);

@@ -610,8 +610,7 @@ rbtree_tp_repr(PyObject *self)
     }
     PyObject *items = PyDict_New();
     if (items != NULL && PyDict_Update(items, self) == 0) {
-        const char *name = strrchr(Py_TYPE(self)->tp_name, '.');
-        name = name != NULL ? name + 1 : Py_TYPE(self)->tp_name;
+        const char *name = mapping_type_name(self);
         repr = PyDict_GET_SIZE(items) > 0
                    ? PyUnicode_FromFormat("%s(%R)", name, items)
                    : PyUnicode_FromFormat("%s()", name);

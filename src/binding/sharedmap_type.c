@@ -71,18 +71,26 @@ sharedmap_peek(SharedMapObject *self)
     return snapshot;
 }
 
-SnapshotObject *
-sharedmap_acquire(SharedMapObject *self)
+/* A new reference to what the next operation shall see; NULL without an
+ * exception when the handle is closed. */
+static SnapshotObject *
+newest(SharedMapObject *self)
 {
     SnapshotObject *snapshot = sharedmap_peek(self);
-    if (snapshot == NULL) {
-        PyErr_SetString(PyExc_ValueError, "the sharedmap is closed");
-        return NULL;
-    }
-    if (self->is_following
+    if (snapshot != NULL && self->is_following
         && (segment_is_superseded(&snapshot->segment) || self->is_lost))
     {
         return sharedmap_follow(self, snapshot);
+    }
+    return snapshot;
+}
+
+SnapshotObject *
+sharedmap_acquire(SharedMapObject *self)
+{
+    SnapshotObject *snapshot = newest(self);
+    if (snapshot == NULL) {
+        PyErr_SetString(PyExc_ValueError, "the sharedmap is closed");
     }
     return snapshot;
 }
@@ -468,17 +476,18 @@ static PyObject *
 sharedmap_tp_repr(PyObject *object)
 {
     SharedMapObject *self = (SharedMapObject *)object;
-    SnapshotObject *snapshot = sharedmap_peek(self);
+    SnapshotObject *snapshot = newest(self);
+    const char *type = mapping_type_name(object);
     PyObject *name = self->source_kind == SOURCE_BUFFER
                          ? PyUnicode_FromString("in a buffer")
                          : PyObject_Repr(self->source);
     PyObject *repr = NULL;
     if (name != NULL && snapshot == NULL) {
-        repr = PyUnicode_FromFormat("<sharedmap %U, closed>", name);
+        repr = PyUnicode_FromFormat("<%s %U, closed>", type, name);
     }
     else if (name != NULL) {
         unsigned long long count = snapshot->view.entry_count;
-        repr = PyUnicode_FromFormat("<sharedmap %U, %llu %s>", name, count,
+        repr = PyUnicode_FromFormat("<%s %U, %llu %s>", type, name, count,
                                     count == 1 ? "entry" : "entries");
     }
     Py_XDECREF(name);
