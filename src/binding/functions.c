@@ -211,8 +211,9 @@ module_py_names(PyObject *module, PyObject *Py_UNUSED(ignored))
     }
     enum status status = segment_names_open(&open);
     if (status != STATUS_OK) {
+        raise_status(PyModule_GetState(module), status, NULL);
         Py_DECREF(names);
-        return raise_status(PyModule_GetState(module), status, NULL);
+        return NULL;
     }
     for (;;) {
         struct slice bytes;

@@ -139,14 +139,18 @@ sharedmap_py_refresh(PyObject *object, PyObject *Py_UNUSED(ignored))
     }
     enum status status =
         self->path != NULL ? move_on(self, seen) : STATUS_UNCHANGED;
-    Py_DECREF(seen);
+    PyObject *result = NULL;
     if (status == STATUS_OK) {
-        Py_RETURN_TRUE;
+        result = Py_NewRef(Py_True);
     }
-    if (status == STATUS_UNCHANGED || status == STATUS_NAME_ABSENT) {
-        Py_RETURN_FALSE;
+    else if (status == STATUS_UNCHANGED || status == STATUS_NAME_ABSENT) {
+        result = Py_NewRef(Py_False);
     }
-    return raise_status(self->base.state, status, self->source);
+    else {
+        raise_status(self->base.state, status, self->source);
+    }
+    Py_DECREF(seen);
+    return result;
 }
 
 /* ---- another handle ----------------------------------------------------- */
