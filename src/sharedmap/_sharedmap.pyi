@@ -23,7 +23,7 @@ from typing import (
 )
 
 from _typeshed import ReadableBuffer, StrOrBytesPath, SupportsKeysAndGetItem
-from typing_extensions import Self, TypeVar, disjoint_base
+from typing_extensions import Never, Self, TypeVar, disjoint_base
 
 _T = TypeVar("_T")
 _V = TypeVar("_V", default=Any)
@@ -76,6 +76,7 @@ def _watch_close(descriptor: int, /) -> None: ...
 
 @final
 class KeysView(_KeysView[str]):
+    def __new__(cls, *args: Never) -> Never: ...  # only maps make them
     @property
     def mapping(self) -> Mapping[str, Any]: ...
     def isdisjoint(self, other: Iterable[Any], /) -> bool: ...
@@ -83,12 +84,14 @@ class KeysView(_KeysView[str]):
 
 @final
 class ValuesView(_ValuesView[_V_co]):
+    def __new__(cls, *args: Never) -> Never: ...  # only maps make them
     @property
     def mapping(self) -> Mapping[str, _V_co]: ...
     def __reversed__(self) -> Iterator[_V_co]: ...
 
 @final
 class ItemsView(_ItemsView[str, _V_co]):
+    def __new__(cls, *args: Never) -> Never: ...  # only maps make them
     @property
     def mapping(self) -> Mapping[str, _V_co]: ...
     def isdisjoint(self, other: Iterable[Any], /) -> bool: ...
