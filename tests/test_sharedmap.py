@@ -121,6 +121,21 @@ def test_dict_of_a_map_is_possible_by_its_keys(shared):
     assert {key: shared[key] for key in shared} == {"a": "1", "b": "2", "c": b"3", "红": "32是"}
 
 
+def test_contains_is_right_before_and_after_a_value_is_remembered():
+    calls = []
+    tree = sharedmap.rbtree({"a": 1, "红": 2, "e": object()}, encode=lambda _: b"")
+    with sharedmap.sharedmap.frombuffer(tree.dump(), decode=calls.append) as shared:
+        for _ in range(3):
+            assert [key in shared for key in ("a", "红", "e", Text("a"))] == [True] * 4
+            assert [key in shared for key in ("", "b", "蓝", Text("b"))] == [False] * 4
+            assert calls == []
+            assert [shared.get(key) for key in ("a", "红", "b")] == [1, 2, None]
+        with pytest.raises(TypeError):
+            1 in shared  # noqa: B015
+    with pytest.raises(ValueError, match="closed"):
+        "a" in shared  # noqa: B015
+
+
 def test_repr_names_the_type_and_the_map(shared, shared_name):
     assert "sharedmap" in repr(shared)
     assert repr(shared_name) in repr(shared)

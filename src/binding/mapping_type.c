@@ -269,7 +269,7 @@ lookup(PyObject *self, PyObject *key, PyObject **value)
     return answer;
 }
 
-static int
+int
 mapping_sq_contains(PyObject *self, PyObject *key)
 {
     return lookup(self, key, NULL);

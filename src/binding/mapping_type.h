@@ -91,7 +91,9 @@ mapping_type_name(PyObject *object);
 PyObject *
 mapping_iterate(PyObject *self, enum item_kind kind, enum direction direction);
 
-/* m[key_or_slice] and m.get(key, default) of the base type. */
+/* key in m, m[key_or_slice] and m.get(key, default) of the base type. */
+int
+mapping_sq_contains(PyObject *self, PyObject *key);
 PyObject *
 mapping_mp_subscript(PyObject *self, PyObject *key);
 PyObject *

@@ -8,7 +8,7 @@
  *         def get(self, key, default=None): ...
  *         def get_many(self, keys, default=None): ...  # -> list
  *
- * The base type can do the first three. Here they are again for the case that
+ * The base type can do all but the last. Here they are again for the case that
  * counts, an exact str and a value without a decoder, with nothing in between:
  *
  *     str --> cache of values --> UTF-8 --> hash --> bucket --> record --> value
@@ -97,7 +97,8 @@ keep(SnapshotObject *snapshot, PyObject *key, PyObject *value)
 /* UNSETTLED leaves the question, and any exception, to the base type. */
 enum outcome { SETTLED, ABSENT, UNSETTLED };
 
-/* Looks into the snapshot; fills a new reference to the value if SETTLED. */
+/* Looks into the snapshot. With `value`, fills a new reference to the value if
+ * SETTLED. */
 static enum outcome
 look_up(SharedMapObject *self, PyObject *key, PyObject **value)
 {
@@ -123,6 +124,9 @@ look_up(SharedMapObject *self, PyObject *key, PyObject **value)
     {
         if (!is_found) {
             outcome = ABSENT;
+        }
+        else if (value == NULL) {
+            outcome = SETTLED;
         }
         else if (entry.value.type != VALUE_ENCODED) {
             *value = take_value(snapshot, &probe, &entry);
@@ -162,6 +166,25 @@ recall_by_handle(SharedMapObject *self, PyObject *key)
     SnapshotObject *snapshot = PyUnicode_CheckExact(key) ? begin(self) : NULL;
     return snapshot != NULL ? recall(snapshot, key) : NULL;
 #endif
+}
+
+int
+sharedmap_sq_contains(PyObject *self, PyObject *key)
+{
+    PyObject *value = recall_by_handle((SharedMapObject *)self, key);
+    if (value != NULL) {
+        Py_DECREF(value);
+        return 1;
+    }
+    switch (look_up((SharedMapObject *)self, key, NULL)) {
+    case SETTLED:
+        return 1;
+    case ABSENT:
+        return 0;
+    case UNSETTLED:
+        break;
+    }
+    return mapping_sq_contains(self, key);
 }
 
 /* What is not in the cache is looked up out of line: a hit must not pay for

@@ -637,6 +637,7 @@ static PyType_Slot sharedmap_slots[] = {
     {Py_tp_clear, sharedmap_tp_clear},
     {Py_tp_repr, sharedmap_tp_repr},
     {Py_mp_subscript, sharedmap_mp_subscript},
+    {Py_sq_contains, sharedmap_sq_contains},
     {Py_tp_methods, sharedmap_methods},
     {Py_tp_getset, sharedmap_attributes},
     {Py_tp_members, sharedmap_members},

@@ -68,6 +68,8 @@ SnapshotObject *
 sharedmap_follow(SharedMapObject *self, SnapshotObject *seen);
 
 /* What is quicker here than in the base type; see sharedmap_lookup.c. */
+int
+sharedmap_sq_contains(PyObject *self, PyObject *key);
 PyObject *
 sharedmap_mp_subscript(PyObject *self, PyObject *key);
 PyObject *
