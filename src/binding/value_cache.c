@@ -11,6 +11,8 @@
  */
 #include "binding/value_cache.h"
 
+#ifndef Py_GIL_DISABLED
+
 /* Larger values are not worth what they would occupy. */
 enum { LARGEST_VALUE = 1024 };
 
@@ -107,3 +109,5 @@ value_cache_clear(struct value_cache *cache)
     clear_places(cache);
     *cache = (struct value_cache){.slots = NULL};
 }
+
+#endif
