@@ -6,17 +6,16 @@
 #include "binding/arguments.h"
 
 int
-arguments_key_default_any(const char *method, PyObject *const *args,
-                          Py_ssize_t count, PyObject *keyword_names,
-                          PyObject **key, PyObject **fallback)
+arguments_get_any(PyObject *const *args, Py_ssize_t count,
+                  PyObject *keyword_names, PyObject **key, PyObject **fallback)
 {
     Py_ssize_t keyword_count =
         keyword_names != NULL ? PyTuple_GET_SIZE(keyword_names) : 0;
     if (count < 1 || count + keyword_count > 2) {
         PyErr_Format(PyExc_TypeError,
-                     "%s() takes a key and an optional default (%zd "
+                     "get() takes a key and an optional default (%zd "
                      "arguments given)",
-                     method, count + keyword_count);
+                     count + keyword_count);
         return -1;
     }
     *key = args[0];
@@ -25,7 +24,7 @@ arguments_key_default_any(const char *method, PyObject *const *args,
         PyObject *keyword = PyTuple_GET_ITEM(keyword_names, 0);
         if (PyUnicode_CompareWithASCIIString(keyword, "default") != 0) {
             PyErr_Format(PyExc_TypeError,
-                         "%s() got an unexpected keyword argument %R", method,
+                         "get() got an unexpected keyword argument %R",
                          keyword);
             return -1;
         }

@@ -7,25 +7,23 @@
 
 #include "binding/state.h"
 
-/* Slow path of arguments_key_default(). */
+/* Slow path of arguments_get(). */
 int
-arguments_key_default_any(const char *method, PyObject *const *args,
-                          Py_ssize_t count, PyObject *keyword_names,
-                          PyObject **key, PyObject **fallback);
+arguments_get_any(PyObject *const *args, Py_ssize_t count,
+                  PyObject *keyword_names, PyObject **key,
+                  PyObject **fallback);
 
-/* (key, default=None): fills two borrowed references. -1 with TypeError. */
+/* get(key, default=None): fills two borrowed references. -1 with TypeError. */
 static inline int
-arguments_key_default(const char *method, PyObject *const *args,
-                      Py_ssize_t count, PyObject *keyword_names,
-                      PyObject **key, PyObject **fallback)
+arguments_get(PyObject *const *args, Py_ssize_t count, PyObject *keyword_names,
+              PyObject **key, PyObject **fallback)
 {
     if (count == 1 && keyword_names == NULL) {
         *key = args[0];
         *fallback = Py_None;
         return 0;
     }
-    return arguments_key_default_any(method, args, count, keyword_names, key,
-                                     fallback);
+    return arguments_get_any(args, count, keyword_names, key, fallback);
 }
 
 #endif

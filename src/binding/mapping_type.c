@@ -286,10 +286,7 @@ mapping_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
                PyObject *keyword_names)
 {
     PyObject *key, *fallback, *value = NULL;
-    if (arguments_key_default("get", args, count, keyword_names, &key,
-                              &fallback)
-        < 0)
-    {
+    if (arguments_get(args, count, keyword_names, &key, &fallback) < 0) {
         return NULL;
     }
     if (lookup(self, key, &value) == ANSWER_NO) {

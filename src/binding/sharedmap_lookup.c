@@ -217,10 +217,7 @@ sharedmap_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
                  PyObject *keyword_names)
 {
     PyObject *key, *fallback, *value;
-    if (arguments_key_default("get", args, count, keyword_names, &key,
-                              &fallback)
-        < 0)
-    {
+    if (arguments_get(args, count, keyword_names, &key, &fallback) < 0) {
         return NULL;
     }
     value = recall_by_handle((SharedMapObject *)self, key);
