@@ -177,7 +177,7 @@ module_py_update(PyObject *module, PyObject *args, PyObject *keywords)
 }
 
 PyObject *
-remove_name(struct state *state, PyObject *object)
+functions_remove(struct state *state, PyObject *object)
 {
     struct name name;
     PyObject *result = NULL;
@@ -198,7 +198,7 @@ remove_name(struct state *state, PyObject *object)
 static PyObject *
 module_py_remove(PyObject *module, PyObject *name)
 {
-    return remove_name(PyModule_GetState(module), name);
+    return functions_remove(PyModule_GetState(module), name);
 }
 
 static PyObject *

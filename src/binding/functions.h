@@ -9,6 +9,6 @@
 
 /* remove(name): True, or False when there was none. */
 PyObject *
-remove_name(struct state *state, PyObject *name);
+functions_remove(struct state *state, PyObject *name);
 
 #endif

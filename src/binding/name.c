@@ -9,7 +9,6 @@
 int
 name_parse(struct state *state, struct name *name, PyObject *object)
 {
-    name->object = object;
     name->text.heap = NULL;
     if (!PyUnicode_Check(object)) {
         PyErr_Format(PyExc_TypeError, "the name must be str, not %.100s",

@@ -10,8 +10,7 @@
 #include "core/segment.h"
 
 struct name {
-    PyObject *object;  // borrowed: the str that the user gave
-    struct text text;  // its bytes, the label of what is published
+    struct text text;  // borrows from the str; what is published has it too
     char path[SEGMENT_PATH_SIZE];
 };
 

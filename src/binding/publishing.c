@@ -47,7 +47,7 @@ publishing_result(struct state *state, const struct target *target,
 }
 
 int
-publishing_mode(PyObject *object, void *mode)
+publishing_mode(PyObject *object, void *address)
 {
     long bits = PyLong_AsLong(object);
     if (bits == -1 && PyErr_Occurred()) {
@@ -59,7 +59,8 @@ publishing_mode(PyObject *object, void *mode)
                         "write to a published map can crash its readers");
         return 0;
     }
-    *(unsigned *)mode = (unsigned)bits;
+    unsigned *mode = address;
+    *mode = (unsigned)bits;
     return 1;
 }
 

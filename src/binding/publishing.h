@@ -34,15 +34,15 @@ publishing_result(struct state *state, const struct target *target,
 /* A converter for PyArg_Parse: permission bits into an unsigned. The owner
  * must be able to read and write, nobody else to write. */
 int
-publishing_mode(PyObject *object, void *mode);
+publishing_mode(PyObject *object, void *address);
 
 /* A converter for PyArg_Parse: "hash" or "tree" into enum snapshot_index. */
 int
-publishing_index(PyObject *object, void *index);
+publishing_index(PyObject *object, void *address);
 
 /* A converter for PyArg_Parse: None or a generation into struct draft_terms. */
 int
-publishing_expect(PyObject *object, void *terms);
+publishing_expect(PyObject *object, void *address);
 
 enum { PUBLISHING_DEFAULT_MODE = 0600 };
 

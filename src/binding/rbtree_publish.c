@@ -186,7 +186,7 @@ rbtree_py_dump(PyObject *self, PyObject *args, PyObject *keywords)
 PyObject *
 rbtree_py_remove(PyObject *type, PyObject *name)
 {
-    return remove_name(state_of_type((PyTypeObject *)type), name);
+    return functions_remove(state_of_type((PyTypeObject *)type), name);
 }
 
 /* ---- pickling ----------------------------------------------------------- */
