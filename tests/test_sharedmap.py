@@ -131,9 +131,9 @@ def test_contains_is_right_before_and_after_a_value_is_remembered():
             assert calls == []
             assert [shared.get(key) for key in ("a", "红", "b")] == [1, 2, None]
         with pytest.raises(TypeError):
-            1 in shared  # noqa: B015
+            1 in shared
     with pytest.raises(ValueError, match="closed"):
-        "a" in shared  # noqa: B015
+        "a" in shared
 
 
 def test_repr_names_the_type_and_the_map(shared, shared_name):
