@@ -239,6 +239,60 @@ def test_sharedmap_is_copied_with_what_somebody_encoded(name, index):
         assert dict(opened) == {"a": 1, "b": "x", "object": b"\x80secret"}
 
 
+class Subclass(sharedmap.sharedmap):
+    pass
+
+
+PARTS = {
+    "whole": (lambda shared: shared[:], ["a", "b", "object"]),
+    "low": (lambda shared: shared["b":], ["b", "object"]),
+    "high": (lambda shared: shared[:"b"], ["a"]),
+    "middle": (lambda shared: shared["aa":"c"], ["b"]),
+    "part of a part": (lambda shared: shared["b":].prefix("o"), ["object"]),
+    "nothing": (lambda shared: shared["x":], []),
+}
+
+
+@pytest.mark.parametrize(("take", "keys"), PARTS.values(), ids=PARTS)
+def test_part_of_a_sharedmap_is_copied_with_what_somebody_encoded(name, take, keys):
+    sharedmap.share(take(encoded(b"\x80secret")), name)
+    expected = {"a": 1, "b": "x", "object": b"\x80secret"}
+    with sharedmap.sharedmap(name, decode=bytes) as opened:
+        opened.verify()
+        assert dict(opened) == {key: expected[key] for key in keys}
+
+
+def test_sharedmap_of_a_subclass_is_copied_with_what_somebody_encoded(name):
+    tree = sharedmap.rbtree(object=object(), encode=lambda value: b"\x80secret")
+    sharedmap.share(Subclass.frombuffer(tree.dump()), name)
+    with sharedmap.sharedmap(name, decode=bytes) as opened:
+        assert dict(opened) == {"object": b"\x80secret"}
+
+
+def test_part_of_a_sharedmap_with_a_decoder_is_shared_as_what_it_decodes(name):
+    tree = sharedmap.rbtree({"a": object(), "b": 1}, encode=lambda value: b"7")
+    sharedmap.share(sharedmap.sharedmap.frombuffer(tree.dump(), decode=int)[:"b"], name)
+    assert content(name) == {"a": 7}
+
+
+DAMAGES = {
+    "key": (b"ccc\xc3\xa4", b"ccc\xc3\xff", "UTF-8"),
+    "text": (b"text\xc3\xa4", b"text\xc3\xff", "UTF-8"),
+    "order": (b"ccc", b"aaa", "order"),
+}
+
+
+@pytest.mark.parametrize(("good", "bad", "message"), DAMAGES.values(), ids=DAMAGES)
+def test_damaged_part_of_a_sharedmap_is_not_shared(name, good, bad, message):
+    data = sharedmap.rbtree({"aaa": 0, "bbb": "textä", "cccä": 1.5}).dump(index="tree")
+    assert data.count(good) == 1
+    shared = sharedmap.sharedmap.frombuffer(data.replace(good, bad))
+    # Without an upper end: looking for one could find the damage.
+    with pytest.raises(sharedmap.SnapshotError, match=message):
+        sharedmap.share(shared["aab":], name)
+    assert name not in sharedmap.names()
+
+
 def test_sharedmap_with_a_decoder_is_shared_as_what_it_decodes(name):
     tree = sharedmap.rbtree(encode=lambda value: b"7")
     tree["object"] = object()

@@ -334,17 +334,23 @@ batch_add_all(struct batch *batch, PyObject *source)
 
 /* The entries of a snapshot that is being written to by somebody can change
  * at any time, so they must not be sorted, which relies on their staying what
- * they are. They are in order, or the snapshot is damaged. */
+ * they are. They are in order, or the snapshot is damaged. The checksum finds
+ * all damage, but costs what the whole snapshot does: too much for a part. */
 static enum status
-borrow_entries(struct batch *batch, const struct snapshot *view)
+borrow_entries(struct batch *batch, const struct span *span)
 {
-    enum status status = snapshot_verify_checksum(view);
-    for (uint64_t index = 0; status == STATUS_OK && index < view->entry_count;
+    const struct snapshot *view = &span->snapshot->view;
+    const bool is_part = span->high - span->low < view->entry_count;
+    enum status status = is_part ? STATUS_OK : snapshot_verify_checksum(view);
+    for (uint64_t index = span->low; status == STATUS_OK && index < span->high;
          index++)
     {
-        struct entry *entry = &batch->entries[index];
+        struct entry *entry = &batch->entries[index - span->low];
         status = snapshot_at(view, index, entry);
-        if (status == STATUS_OK && index > 0
+        if (status == STATUS_OK && is_part) {
+            status = snapshot_check_entry(entry);
+        }
+        if (status == STATUS_OK && index > span->low
             && slice_compare(entry[-1].key, entry->key) >= 0)
         {
             status = STATUS_BAD_ORDER;
@@ -353,14 +359,19 @@ borrow_entries(struct batch *batch, const struct snapshot *view)
     return status;
 }
 
+static bool
+is_of_snapshot(struct state *state, PyObject *object)
+{
+    return PyObject_TypeCheck(object, state->types[TYPE_SHAREDMAP])
+           || Py_IS_TYPE(object, state->types[TYPE_SHAREDMAP_RANGE]);
+}
+
 int
 batch_borrow(struct batch *batch, PyObject *source)
 {
     struct span span;
     enum status status;
-    if (!Py_IS_TYPE(source, batch->state->types[TYPE_SHAREDMAP])
-        || batch->encode != NULL)
-    {
+    if (batch->encode != NULL || !is_of_snapshot(batch->state, source)) {
         return 0;
     }
     if (span_acquire(source, &span) < 0) {
@@ -368,14 +379,14 @@ batch_borrow(struct batch *batch, PyObject *source)
     }
     int result = 0;
     if (span.snapshot->decode == NULL) {
-        size_t count = (size_t)span.snapshot->view.entry_count;
+        size_t count = (size_t)(span.high - span.low);
         result = PyList_Append(batch->held, (PyObject *)span.snapshot) < 0
                          || batch_reserve(batch, count) < 0
                      ? -1
                      : 1;
         if (result == 1) {
             Py_BEGIN_ALLOW_THREADS
-            status = borrow_entries(batch, &span.snapshot->view);
+            status = borrow_entries(batch, &span);
             Py_END_ALLOW_THREADS
             batch->count = count;
             if (status != STATUS_OK) {

@@ -37,10 +37,11 @@ batch_add(struct batch *batch, PyObject *key, PyObject *value);
 int
 batch_add_all(struct batch *batch, PyObject *source);
 
-/* Fills an empty batch from a sharedmap without a copy of anything: what it
- * holds is the snapshot, and it is sorted. 1 if it was done, 0 if the source
- * is something else or has a decoder, so that its objects count; -1 with
- * SnapshotError when the snapshot is damaged. */
+/* Fills an empty batch from a sharedmap or a part of one, without a copy of
+ * anything: what it holds is the snapshot, and it is sorted. 1 if it was done,
+ * 0 if the source is something else or has a decoder, so that its objects
+ * count; -1 with SnapshotError when the snapshot is damaged, or the part, as
+ * far as that can be seen without the rest. */
 int
 batch_borrow(struct batch *batch, PyObject *source);
 

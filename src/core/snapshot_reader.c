@@ -533,23 +533,29 @@ verify_order_index(const struct snapshot *view)
     return STATUS_OK;
 }
 
+enum status
+snapshot_check_entry(const struct entry *entry)
+{
+    if (!utf8_is_valid(entry->key)
+        || (entry->value.type == VALUE_STR
+            && !utf8_is_valid(entry->value.bytes)))
+    {
+        return STATUS_BAD_TEXT;
+    }
+    return value_fits_its_type(&entry->value) ? STATUS_OK : STATUS_BAD_VALUE;
+}
+
 static enum status
 verify_entries(const struct snapshot *view)
 {
     struct entry previous = {.key = {NULL, 0}}, entry;
     for (uint64_t index = 0; index < view->entry_count; index++) {
         enum status status = snapshot_at(view, index, &entry);
+        if (status == STATUS_OK) {
+            status = snapshot_check_entry(&entry);
+        }
         if (status != STATUS_OK) {
             return status;
-        }
-        if (!utf8_is_valid(entry.key)
-            || (entry.value.type == VALUE_STR
-                && !utf8_is_valid(entry.value.bytes)))
-        {
-            return STATUS_BAD_TEXT;
-        }
-        if (!value_fits_its_type(&entry.value)) {
-            return STATUS_BAD_VALUE;
         }
         if (index > 0 && slice_compare(previous.key, entry.key) >= 0) {
             return STATUS_BAD_ORDER;

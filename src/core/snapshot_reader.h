@@ -120,6 +120,11 @@ snapshot_probe_find(const struct snapshot *view, struct snapshot_probe *probe,
 enum status
 snapshot_verify_checksum(const struct snapshot *view);
 
+/* The part of it that looks at one entry: text that is none, a value that does
+ * not fit its type. O(size of the entry). */
+enum status
+snapshot_check_entry(const struct entry *entry);
+
 /* The deep check: the checksum of the contents, padding included, then every
  * reference, record and value, the order of the keys, and what both indices
  * lead to. O(size). */
