@@ -24,7 +24,7 @@ typedef struct {
 } RBTreeRangeObject;
 
 /* A tree and what part of it is meant; borrows from the object. */
-struct span {
+struct tree_span {
     RBTreeObject *tree;
     bool has_low, has_high;
     struct slice low, high;
@@ -37,15 +37,15 @@ slice_of_bytes(PyObject *bytes)
                           (size_t)PyBytes_GET_SIZE(bytes)};
 }
 
-static struct span
-span_of(PyObject *object)
+static struct tree_span
+tree_span_of(PyObject *object)
 {
     MappingObject *mapping = (MappingObject *)object;
     if (!Py_IS_TYPE(object, mapping->state->types[TYPE_RBTREE_RANGE])) {
-        return (struct span){.tree = (RBTreeObject *)object};
+        return (struct tree_span){.tree = (RBTreeObject *)object};
     }
     RBTreeRangeObject *range = (RBTreeRangeObject *)object;
-    struct span span = {
+    struct tree_span span = {
         .tree = range->tree,
         .has_low = range->low != NULL,
         .has_high = range->high != NULL,
@@ -60,7 +60,7 @@ span_of(PyObject *object)
 }
 
 static bool
-is_inside(const struct span *span, struct slice key)
+is_inside(const struct tree_span *span, struct slice key)
 {
     return !(span->has_low && slice_compare(key, span->low) < 0)
            && !(span->has_high && slice_compare(key, span->high) >= 0);
@@ -69,7 +69,7 @@ is_inside(const struct span *span, struct slice key)
 /* Under the guard. The first node at or above the lower bound; it may be the
  * end. */
 static const struct rbtree_node *
-span_first(const struct span *span)
+tree_span_first(const struct tree_span *span)
 {
     const struct rbtree *tree = span->tree->tree;
     return span->has_low ? rbtree_seek(tree, span->low) : rbtree_first(tree);
@@ -77,14 +77,14 @@ span_first(const struct span *span)
 
 /* Under the guard. */
 static const struct rbtree_node *
-span_end(const struct span *span)
+tree_span_end(const struct tree_span *span)
 {
     return span->has_high ? rbtree_seek(span->tree->tree, span->high) : NULL;
 }
 
 /* Under the guard. The node before `node`, the last one before NULL. */
 static const struct rbtree_node *
-node_before(const struct span *span, const struct rbtree_node *node)
+node_before(const struct tree_span *span, const struct rbtree_node *node)
 {
     return node != NULL ? rbtree_previous(node)
                         : rbtree_last(span->tree->tree);
@@ -93,8 +93,8 @@ node_before(const struct span *span, const struct rbtree_node *node)
 /* ---- struct mapping_methods --------------------------------------------- */
 
 static enum answer
-take(const struct span *span, const struct rbtree_node *node,
-     enum item_kind kind, struct item *item)
+tree_range_take(const struct tree_span *span, const struct rbtree_node *node,
+                enum item_kind kind, struct item *item)
 {
     struct entry entry = rbtree_entry(node);
     return item_take(item, span->tree->base.state, &entry, kind,
@@ -105,9 +105,9 @@ take(const struct span *span, const struct rbtree_node *node,
 }
 
 static enum answer
-range_lookup(PyObject *self, struct slice key, struct item *item)
+tree_range_lookup(PyObject *self, struct slice key, struct item *item)
 {
-    struct span span = span_of(self);
+    struct tree_span span = tree_span_of(self);
     enum answer answer = ANSWER_NO;
     if (!is_inside(&span, key)) {
         return ANSWER_NO;
@@ -115,54 +115,55 @@ range_lookup(PyObject *self, struct slice key, struct item *item)
     tree_begin_read(span.tree);
     const struct rbtree_node *node = rbtree_find(span.tree->tree, key);
     if (node != NULL) {
-        answer =
-            item != NULL ? take(&span, node, ITEM_VALUE, item) : ANSWER_YES;
+        answer = item != NULL ? tree_range_take(&span, node, ITEM_VALUE, item)
+                              : ANSWER_YES;
     }
     guard_end_read(&span.tree->guard);
     return answer;
 }
 
 static enum answer
-range_nearest(PyObject *self, const struct slice *key,
-              enum direction direction, enum item_kind kind, struct item *item)
+tree_range_nearest(PyObject *self, const struct slice *key,
+                   enum direction direction, enum item_kind kind,
+                   struct item *item)
 {
-    struct span span = span_of(self);
+    struct tree_span span = tree_span_of(self);
     const struct rbtree_node *node;
     enum answer answer = ANSWER_NO;
     tree_begin_read(span.tree);
     if (direction == FORWARD) {
         bool is_below =
             key == NULL || (span.has_low && slice_compare(*key, span.low) < 0);
-        node =
-            is_below ? span_first(&span) : rbtree_seek(span.tree->tree, *key);
+        node = is_below ? tree_span_first(&span)
+                        : rbtree_seek(span.tree->tree, *key);
     }
     else {
         bool is_above =
             key == NULL
             || (span.has_high && slice_compare(*key, span.high) >= 0);
-        node = is_above ? node_before(&span, span_end(&span))
+        node = is_above ? node_before(&span, tree_span_end(&span))
                         : rbtree_seek_back(span.tree->tree, *key);
     }
     if (node != NULL && is_inside(&span, rbtree_entry(node).key)) {
-        answer = take(&span, node, kind, item);
+        answer = tree_range_take(&span, node, kind, item);
     }
     guard_end_read(&span.tree->guard);
     return answer;
 }
 
 static Py_ssize_t
-range_length(PyObject *self)
+tree_range_length(PyObject *self)
 {
-    struct span span = span_of(self);
+    struct tree_span span = tree_span_of(self);
     size_t count = 0;
     tree_begin_read(span.tree);
     if (!span.has_low && !span.has_high) {
         count = rbtree_count(span.tree->tree);
     }
     else {
-        const struct rbtree_node *end = span_end(&span);
-        for (const struct rbtree_node *node = span_first(&span); node != end;
-             node = rbtree_next(node))
+        const struct rbtree_node *end = tree_span_end(&span);
+        for (const struct rbtree_node *node = tree_span_first(&span);
+             node != end; node = rbtree_next(node))
         {
             count += 1;
         }
@@ -172,16 +173,17 @@ range_length(PyObject *self)
 }
 
 static PyObject *
-range_iterate(PyObject *self, enum item_kind kind, enum direction direction)
+tree_range_iterate(PyObject *self, enum item_kind kind,
+                   enum direction direction)
 {
-    struct span span = span_of(self);
+    struct tree_span span = tree_span_of(self);
     PyObject *iterator = rbtree_iterator_create(span.tree, kind, direction);
     if (iterator == NULL) {
         return NULL;
     }
     tree_begin_read(span.tree);
-    const struct rbtree_node *first = span_first(&span);
-    const struct rbtree_node *end = span_end(&span);
+    const struct rbtree_node *first = tree_span_first(&span);
+    const struct rbtree_node *end = tree_span_end(&span);
     bool is_whole = !span.has_low && !span.has_high;
     size_t count = is_whole ? rbtree_count(span.tree->tree) : 0;
     if (direction == FORWARD) {
@@ -209,9 +211,9 @@ bound_to_bytes(const struct slice *bound, PyObject **bytes)
 }
 
 static PyObject *
-range_range(PyObject *self, const struct bounds *bounds)
+tree_range_range(PyObject *self, const struct bounds *bounds)
 {
-    struct span span = span_of(self);
+    struct tree_span span = tree_span_of(self);
     // The narrower bound counts.
     const struct slice *low = span.has_low ? &span.low : NULL;
     const struct slice *high = span.has_high ? &span.high : NULL;
@@ -246,18 +248,18 @@ range_range(PyObject *self, const struct bounds *bounds)
 }
 
 static PyObject *
-range_pin(PyObject *self)
+tree_range_pin(PyObject *self)
 {
     return Py_NewRef(self);
 }
 
 const struct mapping_methods rbtree_mapping_methods = {
-    .lookup = range_lookup,
-    .nearest = range_nearest,
-    .length = range_length,
-    .iterate = range_iterate,
-    .range = range_range,
-    .pin = range_pin,
+    .lookup = tree_range_lookup,
+    .nearest = tree_range_nearest,
+    .length = tree_range_length,
+    .iterate = tree_range_iterate,
+    .range = tree_range_range,
+    .pin = tree_range_pin,
 };
 
 /* ---- the type ----------------------------------------------------------- */
@@ -266,7 +268,7 @@ static PyObject *
 rbtree_range_tp_repr(PyObject *self)
 {
     return PyUnicode_FromFormat("<range of rbtree, %zd entries>",
-                                range_length(self));
+                                tree_range_length(self));
 }
 
 static int

@@ -117,8 +117,8 @@ find(const struct span *span, struct slice key, struct entry *entry,
 /* ---- struct mapping_methods --------------------------------------------- */
 
 static enum answer
-take(const struct span *span, const struct entry *entry, enum item_kind kind,
-     struct item *item)
+map_range_take(const struct span *span, const struct entry *entry,
+               enum item_kind kind, struct item *item)
 {
     return item_take(item, span->snapshot->state, entry, kind,
                      span->snapshot->decode)
@@ -128,7 +128,7 @@ take(const struct span *span, const struct entry *entry, enum item_kind kind,
 }
 
 static enum answer
-range_lookup(PyObject *self, struct slice key, struct item *item)
+map_range_lookup(PyObject *self, struct slice key, struct item *item)
 {
     struct span span;
     struct entry entry;
@@ -138,9 +138,10 @@ range_lookup(PyObject *self, struct slice key, struct item *item)
         return ANSWER_FAILED;
     }
     if (find(&span, key, &entry, &is_found) == 0) {
-        answer = !is_found      ? ANSWER_NO
-                 : item == NULL ? ANSWER_YES
-                                : take(&span, &entry, ITEM_VALUE, item);
+        answer = !is_found ? ANSWER_NO
+                 : item == NULL
+                     ? ANSWER_YES
+                     : map_range_take(&span, &entry, ITEM_VALUE, item);
     }
     span_release(&span);
     return answer;
@@ -163,8 +164,9 @@ seek_back(const struct span *span, struct slice key, uint64_t *index)
 }
 
 static enum answer
-range_nearest(PyObject *self, const struct slice *key,
-              enum direction direction, enum item_kind kind, struct item *item)
+map_range_nearest(PyObject *self, const struct slice *key,
+                  enum direction direction, enum item_kind kind,
+                  struct item *item)
 {
     struct span span;
     struct entry entry;
@@ -185,7 +187,7 @@ range_nearest(PyObject *self, const struct slice *key,
         answer = ANSWER_NO;
     }
     else if (entry_at(&span, index, &entry) == 0) {
-        answer = take(&span, &entry, kind, item);
+        answer = map_range_take(&span, &entry, kind, item);
     }
 done:
     span_release(&span);
@@ -193,7 +195,7 @@ done:
 }
 
 static Py_ssize_t
-range_length(PyObject *self)
+map_range_length(PyObject *self)
 {
     struct span span;
     if (span_acquire(self, &span) < 0) {
@@ -205,7 +207,8 @@ range_length(PyObject *self)
 }
 
 static PyObject *
-range_iterate(PyObject *self, enum item_kind kind, enum direction direction)
+map_range_iterate(PyObject *self, enum item_kind kind,
+                  enum direction direction)
 {
     struct span span;
     if (span_acquire(self, &span) < 0) {
@@ -234,7 +237,7 @@ create_range(const struct span *span)
 }
 
 static PyObject *
-range_range(PyObject *self, const struct bounds *bounds)
+map_range_range(PyObject *self, const struct bounds *bounds)
 {
     struct span span;
     PyObject *range = NULL;
@@ -256,18 +259,18 @@ range_range(PyObject *self, const struct bounds *bounds)
 }
 
 static PyObject *
-range_pin(PyObject *self)
+map_range_pin(PyObject *self)
 {
-    return range_range(self, &(struct bounds){NULL, NULL});
+    return map_range_range(self, &(struct bounds){NULL, NULL});
 }
 
 const struct mapping_methods sharedmap_mapping_methods = {
-    .lookup = range_lookup,
-    .nearest = range_nearest,
-    .length = range_length,
-    .iterate = range_iterate,
-    .range = range_range,
-    .pin = range_pin,
+    .lookup = map_range_lookup,
+    .nearest = map_range_nearest,
+    .length = map_range_length,
+    .iterate = map_range_iterate,
+    .range = map_range_range,
+    .pin = map_range_pin,
 };
 
 /* ---- places ------------------------------------------------------------- */
@@ -293,7 +296,7 @@ sharedmap_py_peekitem(PyObject *self, PyObject *args, PyObject *keywords)
         PyErr_SetString(PyExc_IndexError, "peekitem(): index out of range");
     }
     else if (entry_at(&span, span.low + (uint64_t)index, &entry) == 0
-             && take(&span, &entry, ITEM_PAIR, &item) == ANSWER_YES)
+             && map_range_take(&span, &entry, ITEM_PAIR, &item) == ANSWER_YES)
     {
         result = item_finish(&item);
     }
@@ -389,7 +392,7 @@ static PyObject *
 sharedmap_range_tp_repr(PyObject *self)
 {
     return PyUnicode_FromFormat("<range of sharedmap, %zd entries>",
-                                range_length(self));
+                                map_range_length(self));
 }
 
 static int
