@@ -1,8 +1,9 @@
 /* binding/guard.c
  *
  * Publishing takes long, so it releases the GIL, and a fork can happen at any
- * moment of it, also between taking the lock and saying so. Therefore a guard
- * remembers how many forks lie behind the process that used it last.
+ * moment of it, also between taking the lock and saying so; without a GIL, at
+ * any moment of anything. Therefore a guard remembers how many forks lie behind
+ * the process that used it last.
  *
  * Not here: what the guard is held for; see rbtree_publish.c.
  */

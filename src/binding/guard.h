@@ -1,6 +1,6 @@
 /* binding/guard.h
  *
- * Keeps the users of one tree out of each other's way.
+ * Keeps the users of one object out of each other's way. That of a tree:
  *
  *                 with the GIL                    free-threaded
  *     read        nothing: the GIL is held        the mutex
@@ -14,9 +14,12 @@
  * tracks is not, as finalizers may run; nor is a codec, which calls error
  * handlers.
  *
+ * Objects that nobody publishes from have a guard only without a GIL.
+ *
  * A child that is forked while a thread of its parent publishes has the tree,
  * whole, and nobody who would ever end the publishing: there the guard is
- * free again, which the first who wants it there makes true.
+ * free again, which the first who wants it there makes true. Without a GIL the
+ * same goes for a thread that does no more than read.
  */
 #ifndef SHAREDMAP_BINDING_GUARD_H
 #define SHAREDMAP_BINDING_GUARD_H

@@ -19,7 +19,7 @@ typedef struct {
     PyObject_HEAD
     struct span span;  // owned; what is left
 #ifdef Py_GIL_DISABLED
-    PyMutex mutex;  // guards the span's ends
+    struct guard guard;  // of the span's ends
 #endif
     enum item_kind kind;
     enum direction direction;
@@ -37,6 +37,9 @@ sharedmap_iterator_create(const struct span *span, enum item_kind kind,
         Py_INCREF(span->snapshot);
         self->kind = kind;
         self->direction = direction;
+#ifdef Py_GIL_DISABLED
+        guard_init(&self->guard);
+#endif
     }
     return (PyObject *)self;
 }
@@ -63,7 +66,7 @@ static inline void
 ends_lock(SharedMapIteratorObject *self)
 {
 #ifdef Py_GIL_DISABLED
-    PyMutex_Lock(&self->mutex);
+    guard_begin_change(&self->guard);
 #else
     (void)self;
 #endif
@@ -73,7 +76,7 @@ static inline void
 ends_unlock(SharedMapIteratorObject *self)
 {
 #ifdef Py_GIL_DISABLED
-    PyMutex_Unlock(&self->mutex);
+    guard_end_change(&self->guard);
 #else
     (void)self;
 #endif

@@ -45,7 +45,7 @@ static inline void
 pointer_lock(SharedMapObject *self)
 {
 #ifdef Py_GIL_DISABLED
-    PyMutex_Lock(&self->mutex);
+    guard_begin_change(&self->guard);
 #else
     (void)self;
 #endif
@@ -55,7 +55,7 @@ static inline void
 pointer_unlock(SharedMapObject *self)
 {
 #ifdef Py_GIL_DISABLED
-    PyMutex_Unlock(&self->mutex);
+    guard_end_change(&self->guard);
 #else
     (void)self;
 #endif
@@ -144,6 +144,9 @@ create(PyTypeObject *type, SnapshotObject *snapshot, enum source_kind kind,
     self->source_kind = kind;
     self->source = Py_NewRef(source);
     self->snapshot = snapshot;
+#ifdef Py_GIL_DISABLED
+    guard_init(&self->guard);
+#endif
     return (PyObject *)self;
 }
 

@@ -5,6 +5,7 @@
 #ifndef SHAREDMAP_BINDING_SHAREDMAP_TYPE_H
 #define SHAREDMAP_BINDING_SHAREDMAP_TYPE_H
 
+#include "binding/guard.h"
 #include "binding/mapping_type.h"
 #include "binding/snapshot_type.h"
 #include "binding/state.h"
@@ -23,7 +24,7 @@ typedef struct {
     struct segment_rules rules;  // for opening the path again
     SnapshotObject *snapshot;    // owned; NULL when closed
 #ifdef Py_GIL_DISABLED
-    PyMutex mutex;  // guards `snapshot`, the one pointer that changes
+    struct guard guard;  // of `snapshot`, the one pointer that changes
 #endif
     bool is_following;
     atomic_bool is_lost;  // the path led nowhere, and to nothing good since
