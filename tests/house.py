@@ -86,7 +86,7 @@ def floor_of(file_name):
 
 # The files of a Python type are one part; help texts are no part of anything.
 TYPES = {
-    "rbtree": ("rbtree_type", "rbtree_iterator", "rbtree_publish", "rbtree_range"),
+    "rbtree": ("rbtree_type", "rbtree_iterator", "rbtree_pop", "rbtree_publish", "rbtree_range"),
     "sharedmap": (
         "sharedmap_type",
         "sharedmap_follow",

@@ -198,6 +198,7 @@ rbtree_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     RBTreeObject *self = (RBTreeObject *)object;
     PyObject *bytes = NULL, *state = NULL, *result = NULL;
+    struct hooks hooks = {NULL, NULL};
     PyObject *restore =
         PyObject_GetAttrString((PyObject *)Py_TYPE(self), "_restore");
     bytes = restore != NULL ? dump(self, NULL, INDEX_TREE) : NULL;
@@ -208,11 +209,13 @@ rbtree_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
     if (state == NULL) {
         goto done;
     }
+    hooks = tree_hooks(self);
     result =
         Py_BuildValue("O(OOO)O", restore, bytes,
-                      self->encode != NULL ? self->encode : Py_None,
-                      self->decode != NULL ? self->decode : Py_None, state);
+                      hooks.encode != NULL ? hooks.encode : Py_None,
+                      hooks.decode != NULL ? hooks.decode : Py_None, state);
 done:
+    hooks_clear(&hooks);
     Py_XDECREF(state);
     Py_XDECREF(bytes);
     Py_XDECREF(restore);

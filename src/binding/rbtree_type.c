@@ -11,8 +11,6 @@
  *         def __repr__(self): ...
  *         def __sizeof__(self): ...
  *         def set(self, key, value, /): ...  # the ancestor's __setitem__
- *         def pop(self, key, default=..., /): ...
- *         def popitem(self, index=-1): ...
  *         def setdefault(self, key, /, default=None): ...
  *         def update(self, data=(), /, **items): ...
  *         def clear(self): ...
@@ -24,8 +22,8 @@
  * slices, which may run Python code, then works on the tree under the guard,
  * where nothing does.
  *
- * Not here: reading (mapping_type.c, rbtree_range.c); share, save, dump,
- * remove and pickling (rbtree_publish.c).
+ * Not here: reading (mapping_type.c, rbtree_range.c); pop and popitem
+ * (rbtree_pop.c); share, save, dump, remove and pickling (rbtree_publish.c).
  */
 #include "binding/rbtree_type.h"
 
@@ -73,10 +71,11 @@ rbtree_tp_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
 /* Inserts what dict.update() would take, all of it or nothing; source, items
  * and encode may be NULL. -1 with an exception. */
 static int
-update_from(RBTreeObject *self, PyObject *encode, PyObject *source,
-            PyObject *items);
+update_encoded(RBTreeObject *self, PyObject *encode, PyObject *source,
+               PyObject *items);
 
-/* Takes one keyword out of the dict; -1 with TypeError when it is no hook. */
+/* Takes one keyword out of the dict and replaces the hook by it; -1 with
+ * TypeError when it is none. */
 static int
 take_hook(PyObject *keywords, const char *name, PyObject **hook)
 {
@@ -84,12 +83,22 @@ take_hook(PyObject *keywords, const char *name, PyObject **hook)
     if (given == NULL) {
         return 0;
     }
-    PyObject *parsed;
-    if (value_parse_hook(name, given, &parsed) < 0) {
+    if (value_parse_hook(name, given, hook) < 0) {
         return -1;
     }
-    Py_XSETREF(*hook, parsed);
     return PyDict_DelItemString(keywords, name);
+}
+
+/* Leaves the old ones to the caller. */
+static void
+swap_hooks(RBTreeObject *self, struct hooks *hooks)
+{
+    guard_begin_change(&self->guard);
+    struct hooks old = {self->encode, self->decode};
+    self->encode = hooks->encode;
+    self->decode = hooks->decode;
+    guard_end_change(&self->guard);
+    *hooks = old;
 }
 
 static int
@@ -101,27 +110,24 @@ rbtree_tp_init(PyObject *object, PyObject *args, PyObject *keywords)
     if (!PyArg_UnpackTuple(args, "rbtree", 0, 1, &source)) {
         return -1;
     }
-    PyObject *encode = Py_XNewRef(self->encode);
-    PyObject *decode = Py_XNewRef(self->decode);
+    struct hooks hooks = tree_hooks(self);
     if (keywords != NULL) {
         items = PyDict_Copy(keywords);
-        if (items == NULL || take_hook(items, "encode", &encode) < 0
-            || take_hook(items, "decode", &decode) < 0)
+        if (items == NULL || take_hook(items, "encode", &hooks.encode) < 0
+            || take_hook(items, "decode", &hooks.decode) < 0)
         {
             goto done;
         }
     }
     result = source != NULL || items != NULL
-                 ? update_from(self, encode, source, items)
+                 ? update_encoded(self, hooks.encode, source, items)
                  : 0;
     if (result == 0) {
         // Only now: a tree that was made before stays as it was, or all changes.
-        Py_XSETREF(self->encode, Py_XNewRef(encode));
-        Py_XSETREF(self->decode, Py_XNewRef(decode));
+        swap_hooks(self, &hooks);
     }
 done:
-    Py_XDECREF(decode);
-    Py_XDECREF(encode);
+    hooks_clear(&hooks);
     Py_XDECREF(items);
     return result;
 }
@@ -174,6 +180,16 @@ is_tree(PyObject *object)
 
 /* ---- one entry ---------------------------------------------------------- */
 
+/* value_pack() with the tree's encoder. */
+static int
+pack(RBTreeObject *self, struct packed_value *packed, PyObject *value)
+{
+    struct hooks hooks = tree_hooks(self);
+    int result = value_pack(packed, value, hooks.encode);
+    hooks_clear(&hooks);
+    return result;
+}
+
 static int
 put(RBTreeObject *self, PyObject *key, PyObject *value)
 {
@@ -183,7 +199,7 @@ put(RBTreeObject *self, PyObject *key, PyObject *value)
     if (text_encode_key(&text, key) < 0) {
         return -1;
     }
-    if (value_pack(&packed, value, self->encode) < 0) {
+    if (pack(self, &packed, value) < 0) {
         goto done;
     }
     guard_begin_change(&self->guard);
@@ -241,125 +257,6 @@ rbtree_py_set(PyObject *self, PyObject *const *args, Py_ssize_t count)
     Py_RETURN_TRUE;
 }
 
-/* Under the guard: takes the node's entry and removes it, unless its value
- * still wants the decoder. */
-static enum answer
-take_node(RBTreeObject *self, const struct rbtree_node *node,
-          enum item_kind kind, struct item *item)
-{
-    if (node == NULL) {
-        return ANSWER_NO;
-    }
-    struct entry entry = rbtree_entry(node);
-    if (item_take(item, self->base.state, &entry, kind, self->decode) < 0) {
-        return ANSWER_FAILED;
-    }
-    if (!item->is_encoded) {
-        rbtree_remove(self->tree, entry.key);
-    }
-    return ANSWER_YES;
-}
-
-/* The value or pair that was taken. One that wanted the decoder is removed
- * only now: what cannot be decoded is not lost. */
-static PyObject *
-finish_taking(RBTreeObject *self, struct item *item, PyObject *key)
-{
-    bool was_encoded = item->is_encoded;
-    PyObject *taken_key = Py_NewRef(key != NULL ? key : item->key);
-    PyObject *result = item_finish(item);
-    if (result != NULL && was_encoded && delete_key(self, taken_key) < 0) {
-        if (PyErr_ExceptionMatches(PyExc_KeyError)) {
-            // Another thread was faster; then nothing is left to remove.
-            PyErr_Clear();
-        }
-        else {
-            Py_CLEAR(result);
-        }
-    }
-    Py_DECREF(taken_key);
-    return result;
-}
-
-static PyObject *
-rbtree_py_pop(PyObject *object, PyObject *const *args, Py_ssize_t count)
-{
-    RBTreeObject *self = (RBTreeObject *)object;
-    struct text text;
-    struct item item;
-    if (count < 1 || count > 2) {
-        PyErr_Format(PyExc_TypeError,
-                     "pop() takes a key and an optional default (%zd "
-                     "arguments given)",
-                     count);
-        return NULL;
-    }
-    if (text_encode_key(&text, args[0]) < 0) {
-        return NULL;
-    }
-    tree_begin_change(self);
-    enum answer answer = take_node(self, rbtree_find(self->tree, text.slice),
-                                   ITEM_VALUE, &item);
-    guard_end_change(&self->guard);
-    text_clear(&text);
-    if (answer == ANSWER_NO) {
-        if (count == 2) {
-            return Py_NewRef(args[1]);
-        }
-        PyErr_SetObject(PyExc_KeyError, args[0]);
-    }
-    return answer == ANSWER_YES ? finish_taking(self, &item, args[0]) : NULL;
-}
-
-/* Under the guard: the node at an index that counts from the end if it is
- * negative; NULL when there is none. Walks from the nearer end. */
-static const struct rbtree_node *
-node_at(const struct rbtree *tree, Py_ssize_t index)
-{
-    Py_ssize_t count = (Py_ssize_t)rbtree_count(tree);
-    index += index < 0 ? count : 0;
-    if (index < 0 || index >= count) {
-        return NULL;
-    }
-    const struct rbtree_node *node;
-    if (index < count / 2) {
-        for (node = rbtree_first(tree); index > 0; index--) {
-            node = rbtree_next(node);
-        }
-    }
-    else {
-        for (node = rbtree_last(tree); index < count - 1; index++) {
-            node = rbtree_previous(node);
-        }
-    }
-    return node;
-}
-
-static PyObject *
-rbtree_py_popitem(PyObject *object, PyObject *args, PyObject *keywords)
-{
-    static char *names[] = {"index", NULL};
-    RBTreeObject *self = (RBTreeObject *)object;
-    Py_ssize_t index = -1;
-    struct item item;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|n:popitem", names,
-                                     &index))
-    {
-        return NULL;
-    }
-    tree_begin_change(self);
-    bool is_empty = rbtree_count(self->tree) == 0;
-    enum answer answer =
-        take_node(self, node_at(self->tree, index), ITEM_PAIR, &item);
-    guard_end_change(&self->guard);
-    if (answer == ANSWER_NO) {
-        PyErr_SetString(is_empty ? PyExc_KeyError : PyExc_IndexError,
-                        is_empty ? "popitem(): rbtree is empty"
-                                 : "popitem(): index out of range");
-    }
-    return answer == ANSWER_YES ? finish_taking(self, &item, NULL) : NULL;
-}
-
 static PyObject *
 rbtree_py_setdefault(PyObject *object, PyObject *args, PyObject *keywords)
 {
@@ -380,9 +277,7 @@ rbtree_py_setdefault(PyObject *object, PyObject *args, PyObject *keywords)
         result = item_finish(&item);
         goto done;
     }
-    if (answer == ANSWER_FAILED
-        || value_pack(&packed, value, self->encode) < 0)
-    {
+    if (answer == ANSWER_FAILED || pack(self, &packed, value) < 0) {
         goto done;
     }
     enum status status = STATUS_OK;
@@ -438,8 +333,8 @@ update_from_batch(RBTreeObject *self, struct batch *batch)
 }
 
 static int
-update_from(RBTreeObject *self, PyObject *encode, PyObject *source,
-            PyObject *items)
+update_encoded(RBTreeObject *self, PyObject *encode, PyObject *source,
+               PyObject *items)
 {
     struct batch batch;
     int result = -1;
@@ -454,6 +349,16 @@ update_from(RBTreeObject *self, PyObject *encode, PyObject *source,
     return result;
 }
 
+/* The same with the tree's own encoder. */
+static int
+update_from(RBTreeObject *self, PyObject *source, PyObject *items)
+{
+    struct hooks hooks = tree_hooks(self);
+    int result = update_encoded(self, hooks.encode, source, items);
+    hooks_clear(&hooks);
+    return result;
+}
+
 static PyObject *
 rbtree_py_update(PyObject *object, PyObject *args, PyObject *keywords)
 {
@@ -462,10 +367,20 @@ rbtree_py_update(PyObject *object, PyObject *args, PyObject *keywords)
     if (!PyArg_UnpackTuple(args, "update", 0, 1, &source)) {
         return NULL;
     }
-    if (update_from(self, self->encode, source, keywords) < 0) {
+    if (update_from(self, source, keywords) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
+}
+
+/* A batch with the tree's encoder. */
+static int
+begin_batch(RBTreeObject *self, struct batch *batch)
+{
+    struct hooks hooks = tree_hooks(self);
+    int result = batch_init(batch, self->base.state, hooks.encode);
+    hooks_clear(&hooks);
+    return result;
 }
 
 static PyObject *
@@ -492,8 +407,7 @@ rbtree_py_fromkeys(PyObject *type, PyObject *const *args, Py_ssize_t count)
         return NULL;
     }
     RBTreeObject *self = (RBTreeObject *)tree;
-    int result =
-        batch_init(&batch, state_of_type((PyTypeObject *)type), self->encode);
+    int result = begin_batch(self, &batch);
     iterator = result == 0 ? PyObject_GetIter(args[0]) : NULL;
     result = iterator != NULL ? 0 : -1;
     while (result == 0 && (key = PyIter_Next(iterator)) != NULL) {
@@ -519,17 +433,22 @@ rbtree_py_clear(PyObject *object, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-/* A new empty tree with the hooks. */
+/* A new empty tree with the hooks of `self`. */
 static RBTreeObject *
-create_like(RBTreeObject *self)
+create_alike(PyTypeObject *type, RBTreeObject *self)
 {
-    return rbtree_create_object(Py_TYPE(self), self->encode, self->decode);
+    struct hooks hooks = tree_hooks(self);
+    RBTreeObject *alike =
+        rbtree_create_object(type, hooks.encode, hooks.decode);
+    hooks_clear(&hooks);
+    return alike;
 }
 
+/* A new tree of what `self` holds at one moment. */
 static RBTreeObject *
-copy_tree(RBTreeObject *self)
+copy_as(PyTypeObject *type, RBTreeObject *self)
 {
-    RBTreeObject *copy = create_like(self);
+    RBTreeObject *copy = create_alike(type, self);
     if (copy == NULL) {
         return NULL;
     }
@@ -555,7 +474,8 @@ copy_tree(RBTreeObject *self)
 static PyObject *
 rbtree_py_copy(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    PyObject *copy = (PyObject *)copy_tree((RBTreeObject *)self);
+    PyObject *copy =
+        (PyObject *)copy_as(Py_TYPE(self), (RBTreeObject *)self);
     if (copy != NULL && mapping_copy_state(copy, self) < 0) {
         Py_CLEAR(copy);
     }
@@ -565,8 +485,7 @@ rbtree_py_copy(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 rbtree_nb_inplace_or(PyObject *self, PyObject *other)
 {
-    RBTreeObject *tree = (RBTreeObject *)self;
-    if (update_from(tree, tree->encode, other, NULL) < 0) {
+    if (update_from((RBTreeObject *)self, other, NULL) < 0) {
         return NULL;
     }
     return Py_NewRef(self);
@@ -586,12 +505,12 @@ rbtree_nb_or(PyObject *left, PyObject *right)
     if (is_mapping == 0) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    RBTreeObject *result = left_is_tree ? copy_tree(tree) : create_like(tree);
+    RBTreeObject *result = left_is_tree ? copy_as(Py_TYPE(tree), tree)
+                                        : create_alike(Py_TYPE(tree), tree);
     if (result != NULL
         && (mapping_copy_state((PyObject *)result, (PyObject *)tree) < 0
-            || (!left_is_tree
-                && update_from(result, tree->encode, left, NULL) < 0)
-            || update_from(result, tree->encode, right, NULL) < 0))
+            || (!left_is_tree && update_from(result, left, NULL) < 0)
+            || update_from(result, right, NULL) < 0))
     {
         Py_CLEAR(result);
     }

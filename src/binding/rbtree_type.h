@@ -12,10 +12,10 @@
 
 typedef struct {
     MappingObject base;
-    struct rbtree *tree;  // owned, used under the guard
+    struct rbtree *tree;  // owned, used under the guard, like the hooks:
+    PyObject *encode;     // owned; NULL without an encoder
+    PyObject *decode;     // owned; NULL without a decoder
     struct guard guard;
-    PyObject *encode;  // owned; NULL without an encoder
-    PyObject *decode;  // owned; NULL without a decoder
     PyObject *weak_references;
 } RBTreeObject;
 
@@ -47,6 +47,29 @@ tree_begin_publish(RBTreeObject *self)
     return 0;
 }
 
+/* What calls the user's hooks has references of its own: __init__, called again
+ * by another thread or by the hook itself, replaces those of the tree. */
+struct hooks {
+    PyObject *encode;  // owned; NULL without an encoder
+    PyObject *decode;  // owned; NULL without a decoder
+};
+
+static inline struct hooks
+tree_hooks(RBTreeObject *self)
+{
+    guard_begin_read(&self->guard);
+    struct hooks hooks = {Py_XNewRef(self->encode), Py_XNewRef(self->decode)};
+    guard_end_read(&self->guard);
+    return hooks;
+}
+
+static inline void
+hooks_clear(struct hooks *hooks)
+{
+    Py_CLEAR(hooks->encode);
+    Py_CLEAR(hooks->decode);
+}
+
 /* How a tree and its ranges read. */
 extern const struct mapping_methods rbtree_mapping_methods;
 
@@ -67,6 +90,12 @@ rbtree_iterator_create(RBTreeObject *tree, enum item_kind kind,
 void
 rbtree_iterator_start(PyObject *iterator, const struct rbtree_node *next,
                       const struct rbtree_node *stop, size_t count);
+
+/* See rbtree_pop.c. */
+PyObject *
+rbtree_py_pop(PyObject *self, PyObject *const *args, Py_ssize_t count);
+PyObject *
+rbtree_py_popitem(PyObject *self, PyObject *args, PyObject *keywords);
 
 /* share, save, dump, remove, pickling; see rbtree_publish.c. */
 PyObject *

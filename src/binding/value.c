@@ -140,10 +140,7 @@ pack_encoded(struct packed_value *packed, PyObject *object, PyObject *encode)
                      Py_TYPE(object)->tp_name);
         return -1;
     }
-    // The encoder may replace itself, by calling __init__ of the tree again.
-    Py_INCREF(encode);
     PyObject *encoded = PyObject_CallOneArg(encode, object);
-    Py_DECREF(encode);
     if (encoded == NULL) {
         return -1;
     }

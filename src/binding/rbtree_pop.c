@@ -1,0 +1,182 @@
+/* binding/rbtree_pop.c
+ *
+ * In Python this file would be:
+ *
+ *     class rbtree:  # continued
+ *         def pop(self, key, default=..., /): ...
+ *         def popitem(self, index=-1): ...
+ *
+ * An entry is taken and removed in one step under the guard, so of several who
+ * ask one gets it. Decoding comes after that, for it runs Python code, which
+ * may change the tree, too. What cannot be decoded goes back:
+ *
+ *     | guard: take, remove | -> decode -+-> the value
+ *                                        +-> | guard: put, if still absent |
+ *
+ * Not here: how entries become objects; see item.c.
+ */
+#include "binding/errors.h"
+#include "binding/rbtree_type.h"
+#include "binding/text.h"
+
+/* Whether the decoder has to be called before we know if the entry is to go. */
+static bool
+wants_decoder(const struct item *item)
+{
+    return item->is_encoded && item->decode != NULL;
+}
+
+/* Under the guard: takes the node's entry and removes it. One that can only
+ * fail, for want of a decoder, stays where it is. */
+static enum answer
+take_node(RBTreeObject *self, const struct rbtree_node *node,
+          enum item_kind kind, struct item *item)
+{
+    if (node == NULL) {
+        return ANSWER_NO;
+    }
+    struct entry entry = rbtree_entry(node);
+    if (item_take(item, self->base.state, &entry, kind, self->decode) < 0) {
+        return ANSWER_FAILED;
+    }
+    if (!item->is_encoded || wants_decoder(item)) {
+        rbtree_remove(self->tree, entry.key);
+    }
+    return ANSWER_YES;
+}
+
+/* Puts the bytes of an encoded value back, unless the key has come back by
+ * itself. */
+static enum status
+put_back(RBTreeObject *self, struct slice key, PyObject *encoded)
+{
+    struct value value = {{(const unsigned char *)PyBytes_AS_STRING(encoded),
+                           (size_t)PyBytes_GET_SIZE(encoded)},
+                          VALUE_ENCODED};
+    enum status status = STATUS_OK;
+    tree_begin_change(self);
+    if (rbtree_find(self->tree, key) == NULL) {
+        status = rbtree_put(self->tree, key, value);
+    }
+    guard_end_change(&self->guard);
+    return status;
+}
+
+/* The same after an exception, which stays, unless the entry is lost for want
+ * of memory: that is worse. */
+static void
+put_back_after(RBTreeObject *self, PyObject *key, PyObject *encoded)
+{
+    PyObject *type, *error, *traceback;
+    struct text text;
+    PyErr_Fetch(&type, &error, &traceback);
+    if (text_encode_key(&text, key) == 0) {
+        enum status status = put_back(self, text.slice, encoded);
+        text_clear(&text);
+        if (status == STATUS_OK) {
+            PyErr_Restore(type, error, traceback);
+            return;
+        }
+        raise_status(self->base.state, status, NULL);
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(error);
+    Py_XDECREF(traceback);
+}
+
+/* The value or pair that was taken; `key` is that of the item if NULL. */
+static PyObject *
+finish_taking(RBTreeObject *self, struct item *item, PyObject *key)
+{
+    if (!wants_decoder(item)) {
+        return item_finish(item);
+    }
+    PyObject *taken_key = Py_NewRef(key != NULL ? key : item->key);
+    PyObject *encoded = Py_NewRef(item->value);
+    PyObject *result = item_finish(item);
+    if (result == NULL) {
+        put_back_after(self, taken_key, encoded);
+    }
+    Py_DECREF(encoded);
+    Py_DECREF(taken_key);
+    return result;
+}
+
+PyObject *
+rbtree_py_pop(PyObject *object, PyObject *const *args, Py_ssize_t count)
+{
+    RBTreeObject *self = (RBTreeObject *)object;
+    struct text text;
+    struct item item;
+    if (count < 1 || count > 2) {
+        PyErr_Format(PyExc_TypeError,
+                     "pop() takes a key and an optional default (%zd "
+                     "arguments given)",
+                     count);
+        return NULL;
+    }
+    if (text_encode_key(&text, args[0]) < 0) {
+        return NULL;
+    }
+    tree_begin_change(self);
+    enum answer answer = take_node(self, rbtree_find(self->tree, text.slice),
+                                   ITEM_VALUE, &item);
+    guard_end_change(&self->guard);
+    text_clear(&text);
+    if (answer == ANSWER_NO) {
+        if (count == 2) {
+            return Py_NewRef(args[1]);
+        }
+        PyErr_SetObject(PyExc_KeyError, args[0]);
+    }
+    return answer == ANSWER_YES ? finish_taking(self, &item, args[0]) : NULL;
+}
+
+/* Under the guard: the node at an index that counts from the end if it is
+ * negative; NULL when there is none. Walks from the nearer end. */
+static const struct rbtree_node *
+node_at(const struct rbtree *tree, Py_ssize_t index)
+{
+    Py_ssize_t count = (Py_ssize_t)rbtree_count(tree);
+    index += index < 0 ? count : 0;
+    if (index < 0 || index >= count) {
+        return NULL;
+    }
+    const struct rbtree_node *node;
+    if (index < count / 2) {
+        for (node = rbtree_first(tree); index > 0; index--) {
+            node = rbtree_next(node);
+        }
+    }
+    else {
+        for (node = rbtree_last(tree); index < count - 1; index++) {
+            node = rbtree_previous(node);
+        }
+    }
+    return node;
+}
+
+PyObject *
+rbtree_py_popitem(PyObject *object, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"index", NULL};
+    RBTreeObject *self = (RBTreeObject *)object;
+    Py_ssize_t index = -1;
+    struct item item;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|n:popitem", names,
+                                     &index))
+    {
+        return NULL;
+    }
+    tree_begin_change(self);
+    bool is_empty = rbtree_count(self->tree) == 0;
+    enum answer answer =
+        take_node(self, node_at(self->tree, index), ITEM_PAIR, &item);
+    guard_end_change(&self->guard);
+    if (answer == ANSWER_NO) {
+        PyErr_SetString(is_empty ? PyExc_KeyError : PyExc_IndexError,
+                        is_empty ? "popitem(): rbtree is empty"
+                                 : "popitem(): index out of range");
+    }
+    return answer == ANSWER_YES ? finish_taking(self, &item, NULL) : NULL;
+}
