@@ -250,9 +250,8 @@ mapping_iterate(PyObject *self, enum item_kind kind, enum direction direction)
 
 /* ---- one key ------------------------------------------------------------ */
 
-/* With `value`, fills a new reference if the answer is yes. */
-static enum answer
-lookup(PyObject *self, PyObject *key, PyObject **value)
+enum answer
+mapping_lookup(PyObject *self, PyObject *key, PyObject **value)
 {
     struct text text;
     struct item item;
@@ -272,7 +271,7 @@ lookup(PyObject *self, PyObject *key, PyObject **value)
 int
 mapping_sq_contains(PyObject *self, PyObject *key)
 {
-    return lookup(self, key, NULL);
+    return mapping_lookup(self, key, NULL);
 }
 
 static Py_ssize_t
@@ -289,7 +288,7 @@ mapping_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
     if (arguments_get(args, count, keyword_names, &key, &fallback) < 0) {
         return NULL;
     }
-    if (lookup(self, key, &value) == ANSWER_NO) {
+    if (mapping_lookup(self, key, &value) == ANSWER_NO) {
         return Py_NewRef(fallback);
     }
     return value;
@@ -400,7 +399,7 @@ mapping_mp_subscript(PyObject *self, PyObject *key)
     if (PySlice_Check(key)) {
         return subscript_slice(self, key);
     }
-    if (lookup(self, key, &value) == ANSWER_NO) {
+    if (mapping_lookup(self, key, &value) == ANSWER_NO) {
         PyErr_SetObject(PyExc_KeyError, key);
     }
     return value;
@@ -483,11 +482,15 @@ mapping_py_items(PyObject *self, PyObject *Py_UNUSED(ignored))
 /* What `mapping` has for the key, as a new reference; NULL without an
  * exception if nothing. */
 static PyObject *
-get_optional(PyObject *mapping, PyObject *key)
+get_optional(struct state *state, PyObject *mapping, PyObject *key)
 {
+    PyObject *value = NULL;
+    if (mapping_check(state, mapping)) {
+        (void)mapping_lookup(mapping, key, &value);
+        return value;
+    }
     if (PyDict_CheckExact(mapping)) {
 #if PY_VERSION_HEX >= 0x030D0000
-        PyObject *value;
         (void)PyDict_GetItemRef(mapping, key, &value);
         return value;
 #else
@@ -517,7 +520,8 @@ equals(PyObject *self, PyObject *other)
     int result = 1;
     PyObject *pair;
     while (result > 0 && (pair = PyIter_Next(iterator)) != NULL) {
-        PyObject *value = get_optional(other, PyTuple_GET_ITEM(pair, 0));
+        PyObject *value =
+            get_optional(state_of(self), other, PyTuple_GET_ITEM(pair, 0));
         if (value == NULL) {
             result = PyErr_Occurred() ? -1 : 0;
         }
@@ -545,10 +549,14 @@ mapping_tp_richcompare(PyObject *self, PyObject *other, int operation)
     if (is_mapping == 0) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    // One snapshot for all of it, even if the handle follows.
-    PyObject *pinned = methods_of(self)->pin(self);
-    int result = pinned != NULL ? equals(pinned, other) : -1;
-    Py_XDECREF(pinned);
+    // One snapshot of each for all of it, even if a handle follows.
+    PyObject *left = methods_of(self)->pin(self);
+    PyObject *right = mapping_check(state_of(self), other)
+                          ? methods_of(other)->pin(other)
+                          : Py_NewRef(other);
+    int result = left != NULL && right != NULL ? equals(left, right) : -1;
+    Py_XDECREF(right);
+    Py_XDECREF(left);
     if (result < 0) {
         return NULL;
     }

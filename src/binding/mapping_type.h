@@ -91,6 +91,11 @@ mapping_type_name(PyObject *object);
 PyObject *
 mapping_iterate(PyObject *self, enum item_kind kind, enum direction direction);
 
+/* Is the key there? With `value`, fills a new reference if it is. A key that goes
+ * meanwhile is no failure, and a KeyError is the decoder's. */
+enum answer
+mapping_lookup(PyObject *self, PyObject *key, PyObject **value);
+
 /* key in m, m[key_or_slice] and m.get(key, default) of the base type. */
 int
 mapping_sq_contains(PyObject *self, PyObject *key);

@@ -519,6 +519,25 @@ rbtree_nb_or(PyObject *left, PyObject *right)
 
 /* ---- about the tree ----------------------------------------------------- */
 
+/* A new dict. Of a copy: while the decoder runs, entries may come and go. */
+static PyObject *
+copy_to_dict(RBTreeObject *self)
+{
+    PyObject *items = PyDict_New();
+    PyObject *copy = (PyObject *)copy_as(
+        self->base.state->types[TYPE_RBTREE], self);
+    PyObject *iterator =
+        copy != NULL ? mapping_iterate(copy, ITEM_PAIR, FORWARD) : NULL;
+    if (items != NULL
+        && (iterator == NULL || PyDict_MergeFromSeq2(items, iterator, 1) < 0))
+    {
+        Py_CLEAR(items);
+    }
+    Py_XDECREF(iterator);
+    Py_XDECREF(copy);
+    return items;
+}
+
 static PyObject *
 rbtree_tp_repr(PyObject *self)
 {
@@ -527,8 +546,8 @@ rbtree_tp_repr(PyObject *self)
     if (depth != 0) {
         return depth > 0 ? PyUnicode_FromString("rbtree(...)") : NULL;
     }
-    PyObject *items = PyDict_New();
-    if (items != NULL && PyDict_Update(items, self) == 0) {
+    PyObject *items = copy_to_dict((RBTreeObject *)self);
+    if (items != NULL) {
         const char *name = mapping_type_name(self);
         repr = PyDict_GET_SIZE(items) > 0
                    ? PyUnicode_FromFormat("%s(%R)", name, items)

@@ -109,14 +109,11 @@ items_view_sq_contains(PyObject *object, PyObject *pair)
     {
         return 0;
     }
-    // Asked for first: a KeyError of the decoder is not a missing key.
-    int contains = PySequence_Contains(mapping, PyTuple_GET_ITEM(pair, 0));
-    if (contains <= 0) {
-        return contains;
-    }
-    PyObject *value = PyObject_GetItem(mapping, PyTuple_GET_ITEM(pair, 0));
-    if (value == NULL) {
-        return -1;
+    PyObject *value;
+    enum answer answer =
+        mapping_lookup(mapping, PyTuple_GET_ITEM(pair, 0), &value);
+    if (answer != ANSWER_YES) {
+        return answer;
     }
     int result =
         PyObject_RichCompareBool(value, PyTuple_GET_ITEM(pair, 1), Py_EQ);
