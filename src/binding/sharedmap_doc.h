@@ -194,7 +194,7 @@ static const char sharedmap_wait_doc[] =
     "None waits for ever. Returns at once when there is something newer\n"
     "already: refresh() moves to it, a map that follows is there. Signals\n"
     "are handled while it sleeps. Raises ValueError when timeout is\n"
-    "negative or the map is in a buffer.\n"
+    "negative, the map is in a buffer, or it is closed meanwhile.\n"
     "\n"
     ">>> from sharedmap import remove, share, sharedmap\n"
     ">>> share({\"a\": 1}, \"doc:wait\", force=True)\n"

@@ -51,15 +51,20 @@ is_hinted(SharedMapObject *self, SnapshotObject *seen)
 
 /* Remembers what a look at the path came to. A file that is not to be used, or
  * a look that failed, does not make good that the name was lost: what comes
- * after that is not announced by the snapshot that we have. */
+ * after that is not announced by the snapshot that we have. Once there is
+ * nothing left to ask for, the next hint is a new one. */
 static void
-note_look(SharedMapObject *self, enum status status)
+note_look(SharedMapObject *self, SnapshotObject *seen, enum status status)
 {
     if (status == STATUS_NAME_ABSENT) {
         self->is_lost = true;
     }
     else if (status == STATUS_OK || status == STATUS_UNCHANGED) {
         self->is_lost = false;
+    }
+    if (status == STATUS_OK || !is_hinted(self, seen)) {
+        self->hinted_since = 0;
+        self->next_look = 0;
     }
 }
 
@@ -71,10 +76,8 @@ move_on(SharedMapObject *self, SnapshotObject *seen)
     enum status status =
         snapshot_open_path(self->base.state, PyBytes_AS_STRING(self->path),
                            self->rules, seen->decode, seen, &newer);
-    note_look(self, status);
+    note_look(self, seen, status);
     if (status == STATUS_OK) {
-        self->hinted_since = 0;
-        self->next_look = 0;
         sharedmap_replace(self, seen, newer);
     }
     return status;
@@ -88,6 +91,9 @@ sharedmap_follow(SharedMapObject *self, SnapshotObject *seen)
         return seen;
     }
     if (move_on(self, seen) != STATUS_OK) {
+        if (!is_hinted(self, seen)) {
+            return seen;
+        }
         if (self->hinted_since == 0) {
             self->hinted_since = now;
         }
@@ -149,6 +155,7 @@ sharedmap_py_refresh(PyObject *object, PyObject *Py_UNUSED(ignored))
     else {
         raise_status(self->base.state, status, self->source);
     }
+    // After errno has been read: this may unmap the file.
     Py_DECREF(seen);
     return result;
 }
@@ -243,35 +250,31 @@ has_newer(SharedMapObject *self, SnapshotObject *seen)
     }
     enum status status = segment_look(
         &seen->segment, PyBytes_AS_STRING(self->path), self->rules);
-    note_look(self, status);
+    note_look(self, seen, status);
     return status == STATUS_OK;
 }
 
 /* Sleeps until there is reason to look again, but not longer than `left`
- * nanoseconds. False if a signal arrived. `pause` grows while there is a hint
- * that has come to nothing so far. */
-static bool
+ * nanoseconds. `pause` grows while there is a hint that has come to nothing so
+ * far. */
+static void
 sleep_until_hinted(SharedMapObject *self, SnapshotObject *seen, int64_t left,
                    int64_t *pause)
 {
-    bool is_undisturbed;
     if (is_hinted(self, seen)) {
         Py_BEGIN_ALLOW_THREADS
-        is_undisturbed = segment_pause(left < *pause ? left : *pause);
+        segment_pause(left < *pause ? left : *pause);
         Py_END_ALLOW_THREADS
         *pause = *pause < LONGEST_PAUSE ? *pause * 2 : *pause;
-        return is_undisturbed;
+        return;
     }
     Py_BEGIN_ALLOW_THREADS
-    is_undisturbed = segment_wait(&seen->segment,
-                                  left < LONGEST_SLEEP ? left : LONGEST_SLEEP)
-                     != WAKE_SIGNAL;
+    segment_wait(&seen->segment, left < LONGEST_SLEEP ? left : LONGEST_SLEEP);
     Py_END_ALLOW_THREADS
-    return is_undisturbed;
 }
 
 /* 1 when there is something newer, 0 when the time is over, -1 with an
- * exception. */
+ * exception: a signal handler's, or ValueError when the handle was closed. */
 static int
 wait_for_newer(SharedMapObject *self, SnapshotObject *seen, int64_t deadline)
 {
@@ -284,13 +287,20 @@ wait_for_newer(SharedMapObject *self, SnapshotObject *seen, int64_t deadline)
         if (left <= 0) {
             return 0;
         }
-        bool is_undisturbed = sleep_until_hinted(self, seen, left, &pause);
-        if (!is_undisturbed && PyErr_CheckSignals() < 0) {
+        sleep_until_hinted(self, seen, left, &pause);
+        // However the sleep ended: a signal that another thread got, or that
+        // came between two sleeps, ended none.
+        if (PyErr_CheckSignals() < 0) {
             return -1;
         }
         if (has_newer(self, seen)) {
             return 1;
         }
+        SnapshotObject *present = peek_open(self);
+        if (present == NULL) {
+            return -1;
+        }
+        Py_DECREF(present);
     }
 }
 
