@@ -68,6 +68,13 @@ snapshot_open_path(struct state *state, const char *path,
     }
     self->segment = segment;
     self->view = view;
+    status = segment_keep(&self->segment);
+    if (status != STATUS_OK) {
+        int saved_errno = errno;
+        Py_DECREF(self);
+        errno = saved_errno;
+        return status;
+    }
     begin_cache(self);
     *opened = self;
     return STATUS_OK;

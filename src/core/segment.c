@@ -7,7 +7,8 @@
  *             the rules say so
  *     fstat   a regular file, of somebody we trust, writable by no other
  *     pread   the header, checked before a page is mapped
- *     mmap    read-only; the descriptor is closed, the mapping keeps the file
+ *     mmap    read-only, and of no use to a child that is forked before somebody
+ *             owns it; the descriptor is closed, the mapping keeps the file
  *
  * Not here: publishing and removing; see segment_publish.c. What the header
  * means; see snapshot_header.c.
@@ -124,7 +125,8 @@ system_map(int descriptor, uint64_t size)
     return bytes;
 }
 
-/* Maps an open file whose header can be believed, as far as a header can. */
+/* Maps an open file whose header can be believed, as far as a header can. A
+ * forked child does not get the mapping. */
 static enum status
 map_file(struct segment *segment, int descriptor, const struct stat *file)
 {
@@ -137,7 +139,16 @@ map_file(struct segment *segment, int descriptor, const struct stat *file)
     if (status != STATUS_OK) {
         return status;
     }
+    // No fork may come in between.
+    fork_list_lock();
     void *bytes = system_map(descriptor, size);
+    if (bytes != MAP_FAILED && madvise(bytes, size, MADV_DONTFORK) < 0) {
+        int saved_errno = errno;
+        munmap(bytes, size);
+        errno = saved_errno;
+        bytes = MAP_FAILED;
+    }
+    fork_list_unlock();
     if (bytes == MAP_FAILED) {
         return STATUS_SYSTEM;
     }
@@ -148,6 +159,14 @@ map_file(struct segment *segment, int descriptor, const struct stat *file)
         .inode = file->st_ino,
     };
     return STATUS_OK;
+}
+
+enum status
+segment_keep(struct segment *segment)
+{
+    return madvise((void *)segment->bytes, segment->size, MADV_DOFORK) == 0
+               ? STATUS_OK
+               : STATUS_SYSTEM;
 }
 
 static bool
@@ -173,7 +192,8 @@ enum status
 segment_open(struct segment *segment, const char *path,
              struct segment_rules rules, const struct segment *known)
 {
-    // A child that is forked meanwhile would keep the file for ever.
+    // A child that is forked meanwhile would keep the file for ever, whether
+    // by its descriptor or by its mapping.
     struct unforked opened;
     int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
     if (!unforked_open(&opened, path,
@@ -303,18 +323,8 @@ holder_map(const struct holder *holder, struct segment *segment)
     if (system_others_may_write(file.st_mode)) {
         return STATUS_OTHERS_MAY_WRITE;
     }
-    // A copy of the mapping in a forked child would keep the lock; so no fork
-    // may come in between.
-    fork_list_lock();
-    enum status status = map_file(segment, holder->file.descriptor, &file);
-    if (status == STATUS_OK
-        && madvise((void *)segment->bytes, segment->size, MADV_DONTFORK) < 0)
-    {
-        segment_close(segment);
-        status = STATUS_SYSTEM;
-    }
-    fork_list_unlock();
-    return status;
+    // A copy of the mapping in a forked child would keep the lock.
+    return map_file(segment, holder->file.descriptor, &file);
 }
 
 enum status

@@ -74,10 +74,15 @@ struct segment_rules {
  * STATUS_FOREIGN_OWNER, STATUS_OTHERS_MAY_WRITE, STATUS_SYSTEM, and what
  * snapshot_header_check() says of its first bytes. With a segment that is
  * `known`, STATUS_UNCHANGED if the path still leads to it. O(1) in the size.
- */
+ * A child that is forked does not have it, until segment_keep(). */
 enum status
 segment_open(struct segment *segment, const char *path,
              struct segment_rules rules, const struct segment *known);
+
+/* From now on a forked child has it, too: call it when the segment belongs to
+ * something that the child has and can close it by. STATUS_SYSTEM. */
+enum status
+segment_keep(struct segment *segment);
 
 void
 segment_close(struct segment *segment);
@@ -229,7 +234,8 @@ struct holder {
 enum status
 holder_lock(struct holder *holder, const char *path);
 
-/* Maps the holder's bytes to read. What segment_open() answers. */
+/* Maps the holder's bytes to read. What segment_open() answers; do not keep it
+ * in a child, where it would keep the lock. */
 enum status
 holder_map(const struct holder *holder, struct segment *segment);
 

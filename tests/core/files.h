@@ -157,6 +157,7 @@ open_segment(const char *path)
 {
     struct segment segment = SEGMENT_EMPTY;
     CHECK_STATUS(segment_open(&segment, path, STRICT, NULL), STATUS_OK);
+    CHECK_STATUS(segment_keep(&segment), STATUS_OK);
     return segment;
 }
 

@@ -8,6 +8,7 @@
 #endif
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 
 #include "core/check.h"
 #include "core/files.h"
@@ -317,6 +318,35 @@ test_open_segment_survives_a_fork(void)
     segment_close(&segment);
 }
 
+/* A mapping that a thread is in the middle of opening would be nobody's in a
+ * child, and keep the file's memory for as long as the child lives. */
+static bool
+is_mapped(const void *bytes, size_t size)
+{
+    return msync((void *)bytes, size, MS_ASYNC) == 0;
+}
+
+static void
+test_child_has_no_segment_before_somebody_keeps_it(void)
+{
+    const char *path = scratch_path("map");
+    struct segment segment = SEGMENT_EMPTY;
+    CHECK_STATUS(publish_number(path, false, 0600, 7), STATUS_OK);
+    CHECK_STATUS(segment_open(&segment, path, STRICT, NULL), STATUS_OK);
+    for (int is_kept = 0; is_kept < 2; is_kept++) {
+        pid_t child = start_child();
+        if (child == 0) {
+            CHECK_EQUAL(is_mapped(segment.bytes, segment.size), is_kept);
+            _exit(0);
+        }
+        CHECK_EQUAL(end_of_child(child), 0);
+        CHECK_STATUS(segment_keep(&segment), STATUS_OK);
+    }
+    CHECK_EQUAL(number_in(&segment), 7);
+    segment_close(&segment);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
 static const struct test tests[] = {
     TEST(test_child_of_a_fork_has_no_drafts),
     TEST(test_draft_closed_by_a_child_closes_nothing_of_the_child),
@@ -327,6 +357,7 @@ static const struct test tests[] = {
     TEST(test_no_child_has_a_draft_whenever_it_is_forked),
     TEST(test_fork_during_a_publication_disturbs_nobody),
     TEST(test_open_segment_survives_a_fork),
+    TEST(test_child_has_no_segment_before_somebody_keeps_it),
 };
 
 int

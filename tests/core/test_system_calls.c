@@ -83,11 +83,27 @@ test_failure_of_any_call_while_opening_is_an_error(void)
 {
     const char *path = scratch_path("map");
     CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
-    // The file, its kind and owner, its header, its pages.
-    CHECK_EQUAL(strcmp(fail_each_call_of_opening(path), "osrp"), 0);
+    // The file, its kind and owner, its header, its pages, which no child gets.
+    CHECK_EQUAL(strcmp(fail_each_call_of_opening(path), "osrpd"), 0);
     CHECK_STATUS(publish_large(path, &FORCED, LARGE, 1), STATUS_OK);
     // A large one is mapped to where room has been reserved.
-    CHECK_EQUAL(strcmp(fail_each_call_of_opening(path), "osrpp"), 0);
+    CHECK_EQUAL(strcmp(fail_each_call_of_opening(path), "osrppd"), 0);
+    CHECK_STATUS(segment_remove(path), STATUS_OK);
+}
+
+static void
+test_failure_to_give_a_segment_to_children_is_an_error(void)
+{
+    const char *path = scratch_path("map");
+    struct segment segment = SEGMENT_EMPTY;
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    CHECK_STATUS(segment_open(&segment, path, STRICT, NULL), STATUS_OK);
+    fail_only("d", 0, ENOMEM);
+    CHECK_STATUS(segment_keep(&segment), STATUS_SYSTEM);
+    CHECK_EQUAL(errno, ENOMEM);
+    faults_reset();
+    CHECK_EQUAL(number_in(&segment), 1);
+    segment_close(&segment);
     CHECK_STATUS(segment_remove(path), STATUS_OK);
 }
 
@@ -653,6 +669,7 @@ test_watch_goes_on_after_a_signal_and_has_nothing_after_an_error(void)
 
 static const struct test tests[] = {
     TEST(test_failure_of_any_call_while_opening_is_an_error),
+    TEST(test_failure_to_give_a_segment_to_children_is_an_error),
     TEST(test_refusal_to_open_has_the_status_of_its_error),
     TEST(test_interruption_of_any_call_while_opening_is_survived),
     TEST(test_owner_is_believed_who_is_oneself_or_root_or_named),
