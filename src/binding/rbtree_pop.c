@@ -19,7 +19,7 @@
 #include "binding/rbtree_type.h"
 #include "binding/text.h"
 
-/* Whether the decoder has to be called before we know if the entry is to go. */
+/* Whether Python code has a say in what becomes of the item. */
 static bool
 wants_decoder(const struct item *item)
 {

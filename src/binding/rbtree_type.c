@@ -184,9 +184,9 @@ is_tree(PyObject *object)
 static int
 pack(RBTreeObject *self, struct packed_value *packed, PyObject *value)
 {
-    struct hooks hooks = tree_hooks(self);
-    int result = value_pack(packed, value, hooks.encode);
-    hooks_clear(&hooks);
+    PyObject *encode = tree_encoder(self);
+    int result = value_pack(packed, value, encode);
+    Py_XDECREF(encode);
     return result;
 }
 
@@ -353,9 +353,9 @@ update_encoded(RBTreeObject *self, PyObject *encode, PyObject *source,
 static int
 update_from(RBTreeObject *self, PyObject *source, PyObject *items)
 {
-    struct hooks hooks = tree_hooks(self);
-    int result = update_encoded(self, hooks.encode, source, items);
-    hooks_clear(&hooks);
+    PyObject *encode = tree_encoder(self);
+    int result = update_encoded(self, encode, source, items);
+    Py_XDECREF(encode);
     return result;
 }
 
@@ -377,9 +377,9 @@ rbtree_py_update(PyObject *object, PyObject *args, PyObject *keywords)
 static int
 begin_batch(RBTreeObject *self, struct batch *batch)
 {
-    struct hooks hooks = tree_hooks(self);
-    int result = batch_init(batch, self->base.state, hooks.encode);
-    hooks_clear(&hooks);
+    PyObject *encode = tree_encoder(self);
+    int result = batch_init(batch, self->base.state, encode);
+    Py_XDECREF(encode);
     return result;
 }
 

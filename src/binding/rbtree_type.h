@@ -70,6 +70,16 @@ hooks_clear(struct hooks *hooks)
     Py_CLEAR(hooks->decode);
 }
 
+/* A new reference to one of them; NULL without an encoder. */
+static inline PyObject *
+tree_encoder(RBTreeObject *self)
+{
+    guard_begin_read(&self->guard);
+    PyObject *encode = Py_XNewRef(self->encode);
+    guard_end_read(&self->guard);
+    return encode;
+}
+
 /* How a tree and its ranges read. */
 extern const struct mapping_methods rbtree_mapping_methods;
 
