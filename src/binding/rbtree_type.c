@@ -474,8 +474,7 @@ copy_as(PyTypeObject *type, RBTreeObject *self)
 static PyObject *
 rbtree_py_copy(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    PyObject *copy =
-        (PyObject *)copy_as(Py_TYPE(self), (RBTreeObject *)self);
+    PyObject *copy = (PyObject *)copy_as(Py_TYPE(self), (RBTreeObject *)self);
     if (copy != NULL && mapping_copy_state(copy, self) < 0) {
         Py_CLEAR(copy);
     }
@@ -524,8 +523,8 @@ static PyObject *
 copy_to_dict(RBTreeObject *self)
 {
     PyObject *items = PyDict_New();
-    PyObject *copy = (PyObject *)copy_as(
-        self->base.state->types[TYPE_RBTREE], self);
+    PyObject *copy =
+        (PyObject *)copy_as(self->base.state->types[TYPE_RBTREE], self);
     PyObject *iterator =
         copy != NULL ? mapping_iterate(copy, ITEM_PAIR, FORWARD) : NULL;
     if (items != NULL

@@ -21,8 +21,9 @@ struct packed_value {
     PyObject *owner;  // owned: what the encoder answered; NULL if not called
 };
 
-/* `encode` is called for objects of other types; NULL for none. The caller has a
- * reference to it: it runs Python code, which may do anything. -1 with TypeError, MemoryError or what the encoder raised. */
+/* `encode` is called for objects of other types; NULL for none. It is Python
+ * code that may do anything, so the caller holds a reference to it. -1 with
+ * TypeError, MemoryError or what the encoder raised. */
 int
 value_pack(struct packed_value *packed, PyObject *object, PyObject *encode);
 
