@@ -54,7 +54,7 @@ STANDARD_HEADERS = {
 
 SYSTEM_HEADERS_ELSEWHERE = {
     "fork_list.c": {"pthread.h"},
-    "memory.c": {"sys/mman.h"},
+    "memory.c": {"errno.h", "sys/mman.h"},
     "slab.c": {"sanitizer/asan_interface.h"},
 }
 SYSTEM_CALLS_ELSEWHERE = {

@@ -1,11 +1,11 @@
 /* tests/core/test_system_calls.c
  *
- * Each call of the system that opening, publishing, updating, removing,
- * listing or watching makes fails once: that is an error with the errno of
- * the call, or it does not matter; and nothing is left open or mapped.
+ * Each call of the system that opening, publishing, updating or removing
+ * makes fails once: that is an error with the errno of the call, or it does
+ * not matter; and nothing is left open or mapped.
  *
  * Not here: what of a saved file reaches the disk when; see
- * test_segment_faults.c.
+ * test_segment_faults.c. Listing and watching; see test_directory_calls.c.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -604,69 +604,6 @@ test_map_that_could_not_be_written_gets_no_huge_pages(void)
     CHECK_EQUAL(scratch_file_count(), 0);
 }
 
-/* ---- listing and watching -------------------------------------------------- */
-
-static void
-test_names_that_cannot_be_read_are_an_error(void)
-{
-    struct segment_names *names = NULL;
-    struct slice name;
-    int descriptors = count_descriptors();
-    fail_only("O", 0, EMFILE);
-    CHECK_STATUS(segment_names_open(&names), STATUS_SYSTEM);
-    CHECK_EQUAL(errno, EMFILE);
-    CHECK(names == NULL);
-
-    fail_only("O", 0, EINTR);
-    CHECK_STATUS(segment_names_open(&names), STATUS_OK);
-    fail_only("N", 0, EIO);
-    CHECK_STATUS(segment_names_next(names, &name), STATUS_SYSTEM);
-    CHECK_EQUAL(errno, EIO);
-    CHECK(name.bytes == NULL);
-    faults_reset();
-    segment_names_close(names);
-    CHECK_EQUAL(count_descriptors(), descriptors);
-}
-
-static void
-test_watch_that_cannot_be_opened_is_an_error(void)
-{
-    int descriptor;
-    int descriptors = count_descriptors();
-    fail_only("i", 0, EMFILE);
-    CHECK_STATUS(segment_watch_open(&descriptor), STATUS_SYSTEM);
-    CHECK_EQUAL(errno, EMFILE);
-    fail_only("I", 0, ENOSPC);
-    CHECK_STATUS(segment_watch_open(&descriptor), STATUS_SYSTEM);
-    CHECK_EQUAL(errno, ENOSPC);
-    faults_reset();
-    CHECK_EQUAL(count_descriptors(), descriptors);
-}
-
-static void
-test_watch_goes_on_after_a_signal_and_has_nothing_after_an_error(void)
-{
-    struct segment_watch watch;
-    struct slice name;
-    int descriptor;
-    CHECK_STATUS(segment_watch_open(&descriptor), STATUS_OK);
-    fail_only("e", 0, EIO);
-    CHECK(!segment_watch_read(&watch, descriptor));
-    CHECK_EQUAL(faults.failed, 'e');
-    CHECK(!segment_watch_next(&watch, &name));
-
-    char file[SEGMENT_PATH_SIZE];
-    CHECK_STATUS(segment_path(SLICE("sharedmap-test-watch"), file), STATUS_OK);
-    faults_reset();
-    write_file(file, "x", 1);
-    fail_only("e", 0, EINTR);
-    CHECK(segment_watch_read(&watch, descriptor));
-    CHECK_EQUAL(faults.failed, 'e');
-    faults_reset();
-    CHECK_EQUAL(unlink(file), 0);
-    segment_watch_close(descriptor);
-}
-
 static const struct test tests[] = {
     TEST(test_failure_of_any_call_while_opening_is_an_error),
     TEST(test_failure_to_give_a_segment_to_children_is_an_error),
@@ -692,9 +629,6 @@ static const struct test tests[] = {
     TEST(test_map_that_asks_for_huge_pages_is_whole_with_and_without_them),
     TEST(test_child_that_is_forked_meanwhile_does_not_keep_the_draft),
     TEST(test_map_that_could_not_be_written_gets_no_huge_pages),
-    TEST(test_names_that_cannot_be_read_are_an_error),
-    TEST(test_watch_that_cannot_be_opened_is_an_error),
-    TEST(test_watch_goes_on_after_a_signal_and_has_nothing_after_an_error),
 };
 
 int

@@ -133,9 +133,8 @@ MUTANTS = {
     "loses-old": [
         (
             "binding/sharedmap_follow.c",
-            "        self->next_look = 0;\n        sharedmap_replace(self, seen, newer);\n    }",
-            "        self->next_look = 0;\n    }\n    else {\n        newer = NULL;\n    }\n"
-            "    sharedmap_replace(self, seen, newer);",
+            "    if (status == STATUS_OK) {\n        sharedmap_replace(self, seen, newer);\n    }",
+            "    sharedmap_replace(self, seen, status == STATUS_OK ? newer : NULL);",
         )
     ],
     # Many entries are put one by one, and those before the failure stay.
@@ -158,16 +157,17 @@ MUTANTS = {
     "loses-attributes": [
         (
             "binding/mapping_type.c",
-            "dict == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)",
-            "dict == NULL",
+            "value == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {\n"
+            "        PyErr_Clear();\n    }\n    return value;",
+            "value == NULL) {\n        PyErr_Clear();\n    }\n    return value;",
         )
     ],
     # A reference too many, when something fails.
     "leaks-bytes": [
         (
             "binding/rbtree_publish.c",
-            "    if (dict == NULL) {\n        goto done;\n    }",
-            "    if (dict == NULL) {\n        Py_CLEAR(restore);\n        return NULL;\n    }",
+            "    if (state == NULL) {\n        goto done;\n    }",
+            "    if (state == NULL) {\n        Py_CLEAR(restore);\n        return NULL;\n    }",
         )
     ],
     # Forked children keep what is being written.

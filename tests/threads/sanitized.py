@@ -21,8 +21,8 @@ REPORTED = 66
 ATTEMPTS = 5
 # A handle's pointer is read and replaced without its lock.
 RACY = [
-    ("binding/sharedmap_type.c", "    PyMutex_Lock(&self->mutex);", "    (void)self;"),
-    ("binding/sharedmap_type.c", "    PyMutex_Unlock(&self->mutex);", "    (void)self;"),
+    ("binding/sharedmap_type.c", "    guard_begin_change(&self->guard);", "    (void)self;"),
+    ("binding/sharedmap_type.c", "    guard_end_change(&self->guard);", "    (void)self;"),
 ]
 
 
