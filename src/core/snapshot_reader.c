@@ -417,14 +417,13 @@ value_fits_its_type(const struct value *value)
     return false;
 }
 
-/* One record may begin within another and have the same key there. */
+/* Of two records with equal keys. One may begin within the other and have the
+ * same key there; then type and size of the value tell them apart. */
 static bool
 is_same_record(const struct entry *one, const struct entry *other)
 {
     return one->key.bytes == other->key.bytes
-           && one->key.size == other->key.size
            && one->value.type == other->value.type
-           && one->value.bytes.bytes == other->value.bytes.bytes
            && one->value.bytes.size == other->value.bytes.size;
 }
 

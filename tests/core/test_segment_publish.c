@@ -326,6 +326,15 @@ test_path_of_a_temporary_name_is_refused(void)
     path = scratch_path("sharedmap~");
     CHECK_STATUS(publish_number_on(path, &DURABLE, 1), STATUS_OK);
     CHECK_STATUS(segment_remove(path), STATUS_OK);
+
+    pid_t child = start_child();
+    if (child == 0) {
+        CHECK_EQUAL(chdir(scratch.path), 0);
+        CHECK_STATUS(publish_number_on("short", &DURABLE, 1), STATUS_OK);
+        CHECK_STATUS(segment_remove("short"), STATUS_OK);
+        _exit(0);
+    }
+    CHECK_EQUAL(end_of_child(child), 0);
 }
 
 static void

@@ -482,28 +482,34 @@ fingerprint_of(struct slice key)
     return hash_index_fingerprint(hash_bytes(key.bytes, key.size, 0));
 }
 
-/* By order it is True, by its hash a text: the records lie in one another. */
+/* By order it is True; by its hash it is a text, or true at a length that no
+ * bool has. The records lie in one another. */
 static void
 test_verify_finds_one_key_with_two_values(void)
 {
-    struct slice records = SLICE("\xE4\x09\x08name\x01"
-                                 "BCDEFGH");
+    static const struct slice records[] = {SLICE("\xE4\x09\x08name\x01"
+                                                 "BCDEFGH"),
+                                           SLICE("\xE1\x09\x08name\x01"
+                                                 "BCDEFGH")};
+    static const enum value_type types[] = {VALUE_STR, VALUE_BOOL};
     const uint64_t by_order = 1;
     const uint32_t by_hash[] = {0, 1};
     const unsigned char fingerprint = fingerprint_of(SLICE("name"));
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 4; i++) {
+        bool is_right = i % 2 == 1;
         struct image image =
-            with_bucket(image_by_hand(records, &by_order, 1, 4, 0),
-                        &fingerprint, &by_hash[i], 1);
+            with_bucket(image_by_hand(records[i / 2], &by_order, 1, 4, 0),
+                        &fingerprint, &by_hash[i % 2], 1);
         struct snapshot view = open_image(&image);
         struct entry entry;
         bool is_found;
         CHECK_STATUS(snapshot_find(&view, SLICE("name"), &entry, &is_found),
                      STATUS_OK);
         CHECK(is_found);
-        CHECK_EQUAL(entry.value.type, i == 0 ? VALUE_STR : VALUE_BOOL);
+        CHECK_EQUAL(entry.value.type, is_right ? VALUE_BOOL : types[i / 2]);
+        CHECK_EQUAL(entry.value.bytes.size, is_right ? 1 : 8);
         CHECK_STATUS(snapshot_verify(&view),
-                     i == 0 ? STATUS_BAD_HASH_INDEX : STATUS_OK);
+                     is_right ? STATUS_OK : STATUS_BAD_HASH_INDEX);
         image_destroy(&image);
     }
 }
@@ -512,8 +518,8 @@ test_verify_finds_one_key_with_two_values(void)
 static void
 find_key(char letter, bool is_one, char key[9])
 {
-    for (int number = 0;; number++) {
-        snprintf(key, 9, "%c%07d", letter, number);
+    for (unsigned number = 0;; number++) {
+        snprintf(key, 9, "%c%07u", letter, number % 10000000);
         struct slice bytes = {(unsigned char *)key, 8};
         if ((fingerprint_of(bytes) == 1) == is_one) {
             return;
