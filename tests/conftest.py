@@ -176,6 +176,15 @@ def command(capsys):
 
 
 @pytest.fixture
+def often_switched():
+    """Lets threads take turns far more often than usual, so that few rounds meet many orders."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.fixture
 def as_root():
     """For what only root can set up: another user's files, a /dev/shm of its own."""
     if os.geteuid() != 0:

@@ -6,7 +6,6 @@ import itertools
 import operator
 import os
 import signal
-import sys
 import threading
 import time
 
@@ -16,16 +15,11 @@ from live import mappings_of, mark_superseded, wait_until_asleep
 
 from sharedmap import rbtree, share, sharedmap
 
-# Newer interpreters warn of a fork beside threads; here that is the very thing to test.
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-
-
-@pytest.fixture(autouse=True)
-def often_switched():
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(before)
+pytestmark = [
+    pytest.mark.usefixtures("often_switched"),
+    # Newer interpreters warn of a fork beside threads; here that is the very thing to test.
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+]
 
 
 class Background:

@@ -1,7 +1,6 @@
 """Threads that share an object get their own answers, and a whole snapshot each time."""
 
 import os
-import sys
 import threading
 
 import pytest
@@ -10,14 +9,7 @@ from live import descriptors, wait_until
 
 import sharedmap
 
-
-@pytest.fixture(autouse=True)
-def often_switched():
-    """Lets threads take turns far more often than usual, so that few rounds meet many orders."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(before)
+pytestmark = pytest.mark.usefixtures("often_switched")
 
 
 def run_together(*works):

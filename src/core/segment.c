@@ -141,13 +141,7 @@ map_file(struct segment *segment, int descriptor, const struct stat *file)
     }
     // No fork may come in between.
     fork_list_lock();
-    void *bytes = system_map(descriptor, size);
-    if (bytes != MAP_FAILED && madvise(bytes, size, MADV_DONTFORK) < 0) {
-        int saved_errno = errno;
-        munmap(bytes, size);
-        errno = saved_errno;
-        bytes = MAP_FAILED;
-    }
+    void *bytes = system_hide(system_map(descriptor, size), size);
     fork_list_unlock();
     if (bytes == MAP_FAILED) {
         return STATUS_SYSTEM;

@@ -49,17 +49,23 @@ unforked_open(struct unforked *file, const char *path, int flags)
 }
 
 void *
+system_hide(void *bytes, size_t size)
+{
+    if (bytes == MAP_FAILED || madvise(bytes, size, MADV_DONTFORK) == 0) {
+        return bytes;
+    }
+    int saved_errno = errno;
+    munmap(bytes, size);
+    errno = saved_errno;
+    return MAP_FAILED;
+}
+
+void *
 unforked_map(const struct unforked *file, size_t size, int protection)
 {
     fork_list_lock();
-    void *bytes =
-        mmap(NULL, size, protection, MAP_SHARED, file->descriptor, 0);
-    if (bytes != MAP_FAILED && madvise(bytes, size, MADV_DONTFORK) < 0) {
-        int saved_errno = errno;
-        munmap(bytes, size);
-        errno = saved_errno;
-        bytes = MAP_FAILED;
-    }
+    void *bytes = system_hide(
+        mmap(NULL, size, protection, MAP_SHARED, file->descriptor, 0), size);
     fork_list_unlock();
     return bytes != MAP_FAILED ? bytes : NULL;
 }

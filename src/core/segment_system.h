@@ -70,6 +70,12 @@ system_open(const char *path, int flags, int *descriptor);
 void *
 system_map(int descriptor, uint64_t size);
 
+/* Keeps a mapping that was made this moment, while forks are held off, from
+ * children; where that is refused it is unmapped. MAP_FAILED, like what is
+ * given, with errno. */
+void *
+system_hide(void *bytes, size_t size);
+
 /* Leaves errno alone. */
 void
 system_close(int descriptor);

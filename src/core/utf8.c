@@ -247,40 +247,34 @@ utf8_to_ucs1(uint8_t *to, struct slice text)
     return true;
 }
 
-bool
-utf8_to_ucs2(uint16_t *to, struct slice text)
+/* In one place for both, which are compiled apart. */
+static inline __attribute__((always_inline)) bool
+decode(struct slice text, void *to, size_t width)
 {
     const unsigned char *at = text.bytes, *end = end_of(text);
-    while (at < end) {
-        if (at[0] >= 0x80) {
-            uint32_t point = take_point(&at, end);
-            if (point == NO_POINT) {
-                return false;
-            }
-            *to++ = (uint16_t)point;
+    for (size_t index = 0; at < end; index++) {
+        uint32_t point = at[0] < 0x80 ? *at++ : take_point(&at, end);
+        if (point == NO_POINT) {
+            return false;
+        }
+        if (width == 2) {
+            ((uint16_t *)to)[index] = (uint16_t)point;
         }
         else {
-            *to++ = *at++;
+            ((uint32_t *)to)[index] = point;
         }
     }
     return true;
 }
 
 bool
+utf8_to_ucs2(uint16_t *to, struct slice text)
+{
+    return decode(text, to, 2);
+}
+
+bool
 utf8_to_ucs4(uint32_t *to, struct slice text)
 {
-    const unsigned char *at = text.bytes, *end = end_of(text);
-    while (at < end) {
-        if (at[0] >= 0x80) {
-            uint32_t point = take_point(&at, end);
-            if (point == NO_POINT) {
-                return false;
-            }
-            *to++ = point;
-        }
-        else {
-            *to++ = *at++;
-        }
-    }
-    return true;
+    return decode(text, to, 4);
 }
