@@ -19,9 +19,15 @@ import sharedmap
 NOBODY = 65534
 SOMEBODY = 65533
 
-BECOME = """
+DOCTOR = """
 import contextlib, io, json
 from sharedmap import _cli
+with contextlib.redirect_stdout(io.StringIO()) as told:
+    _cli.main(["doctor", "--json"])
+found = json.loads(told.getvalue())
+"""
+
+BECOME = """
 def become(user):
     os.setgroups([])
     os.setresgid(user, user, user)
@@ -40,7 +46,8 @@ def user():
     def start(uid):
         if uid not in started:
             started[uid] = Worker()
-            started[uid].run(BECOME)
+            # Once before, as it has to import what the other user may not read.
+            started[uid].run(DOCTOR + BECOME)
             started[uid].run("become(uid)", uid=uid)
         return started[uid]
 
@@ -397,13 +404,6 @@ def test_names_of_the_others_maps_do_not_get_in_the_way(names, nobody, nobodys_n
     sharedmap.rbtree().share(own)
     assert sharedmap.rbtree.remove(own) is True
     assert nobody.eval("sharedmap.sharedmap(name)['by']", name=nobodys_name) == "another user"
-
-
-DOCTOR = """
-with contextlib.redirect_stdout(io.StringIO()) as told:
-    _cli.main(["doctor", "--json"])
-found = json.loads(told.getvalue())
-"""
 
 
 def test_doctor_takes_no_map_that_others_may_hide_for_a_problem(roots_name, nobody):
