@@ -103,7 +103,7 @@ __ubsan_default_options(void)
     return "abort_on_error=1:print_stacktrace=1";
 }
 
-/* Thousands of cases get as much of the processor as one that hangs. */
+/* Some hundred cases get as much of the processor as one that hangs. */
 static void
 wind_timer(void)
 {
@@ -119,7 +119,7 @@ begin_case(uint64_t place, uint64_t number, uint64_t other_place,
     if (totals.seen++ % totals.stride != 0) {
         return false;
     }
-    if (totals.cases++ % 4096 == 0) {
+    if (totals.cases++ % 256 == 0) {
         wind_timer();
     }
     present.words[0] = place;
