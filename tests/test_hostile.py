@@ -122,6 +122,10 @@ def test_no_str_is_corrupt_whatever_is_written_while_it_is_decoded():
 
 @needs_compiler
 @pytest.mark.slow
+@pytest.mark.skipif(
+    len(os.sched_getaffinity(0)) < 2,
+    reason="NOT TESTED: reads and writes have to happen at the same time, on two processors",
+)
 @pytest.mark.parametrize("mutant", build_package.DECODERS)
 def test_mutant_of_the_decoder_is_found(packages, mutant):
     command = [sys.executable, HOSTILE / "writer.py", "--lookups", "5000000", "--stop-early"]

@@ -13,6 +13,7 @@ likes. Exit status 1 when a str is corrupt or the process dies.
 import argparse
 import array
 import mmap
+import os
 import random
 import subprocess
 import sys
@@ -30,13 +31,15 @@ SWAPS = [(b"\xc3\xa9", b"ab"), (b"\xe7\xba\xa2", b"abc"), (b"\xf0\x9f\x98\x80", 
 
 
 def scribble(path):
-    """Writes until it is killed: into some text again and again, and now and then anywhere."""
+    """Writes until it is killed, or has lost the reader that started it: into some text again and
+    again, and now and then anywhere."""
+    reader = os.getppid()
     with open(path, "r+b") as file:
         memory = mmap.mmap(file.fileno(), 0)
     chance = random.Random(6)
     # The reader waits for it: from here on it is not reading in peace.
     print("ready", flush=True)
-    while True:
+    while os.getppid() == reader:
         place = chance.randrange(HEADER_SIZE, len(memory) - 8)
         if chance.random() < 0.2:
             byte = memory[place]
