@@ -20,7 +20,7 @@ OBJECTS := $(CORE:src/core/%.c=$(CORE_BUILD)/%.o)
 HEADERS := $(wildcard src/core/*.h tests/core/*.h)
 C_TESTS := $(filter-out $(CORE_SKIP:%=$(CORE_BUILD)/%),\
              $(patsubst tests/core/%.c,$(CORE_BUILD)/%,$(wildcard tests/core/test_*.c)))
-C_FILES := $(wildcard src/core/*.[ch] src/binding/*.[ch] tests/*/*.[ch])
+C_FILES := $(wildcard src/core/*.[ch] src/binding/*.[ch] tests/*/*.[ch] benchmarks/*.c)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wno-unused-parameter
 C_FLAGS   = -std=c11 -O1 -g $(WARNINGS) -Isrc -Itests -DSHAREDMAP_TESTING -pthread $(CORE_SANITIZE)

@@ -107,9 +107,9 @@ reader_items(PyObject *self, PyObject *unused)
     unsigned position;
     cdb_seqinit(&position, cdb);
     while (list != NULL && cdb_seqnext(&position, cdb) > 0) {
-        PyObject *pair = Py_BuildValue(
-            "(NN)", text(cdb, cdb_keylen(cdb), cdb_keypos(cdb)),
-            text(cdb, cdb_datalen(cdb), cdb_datapos(cdb)));
+        PyObject *pair =
+            Py_BuildValue("(NN)", text(cdb, cdb_keylen(cdb), cdb_keypos(cdb)),
+                          text(cdb, cdb_datalen(cdb), cdb_datapos(cdb)));
         if (pair == NULL || PyList_Append(list, pair) != 0) {
             Py_CLEAR(list);
         }
@@ -136,9 +136,10 @@ write_dict(PyObject *module, PyObject *args)
     while (!failed && PyDict_Next(dict, &next, &key, &value)) {
         const char *key_bytes = PyUnicode_AsUTF8AndSize(key, &key_size);
         const char *value_bytes = PyUnicode_AsUTF8AndSize(value, &value_size);
-        failed = key_bytes == NULL || value_bytes == NULL ||
-                 cdb_make_add(&make, key_bytes, (unsigned)key_size,
-                              value_bytes, (unsigned)value_size) != 0;
+        failed = key_bytes == NULL || value_bytes == NULL
+                 || cdb_make_add(&make, key_bytes, (unsigned)key_size,
+                                 value_bytes, (unsigned)value_size)
+                        != 0;
     }
     failed = cdb_make_finish(&make) != 0 || failed;
     failed = close(fd) != 0 || failed;
