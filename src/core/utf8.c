@@ -247,34 +247,30 @@ utf8_to_ucs1(uint8_t *to, struct slice text)
     return true;
 }
 
-/* In one place for both, which are compiled apart. */
-static inline __attribute__((always_inline)) bool
-decode(struct slice text, void *to, size_t width)
+bool
+utf8_to_ucs2(uint16_t *to, struct slice text)
 {
     const unsigned char *at = text.bytes, *end = end_of(text);
-    for (size_t index = 0; at < end; index++) {
+    while (at < end) {
         uint32_t point = at[0] < 0x80 ? *at++ : take_point(&at, end);
         if (point == NO_POINT) {
             return false;
         }
-        if (width == 2) {
-            ((uint16_t *)to)[index] = (uint16_t)point;
-        }
-        else {
-            ((uint32_t *)to)[index] = point;
-        }
+        *to++ = (uint16_t)point;
     }
     return true;
 }
 
 bool
-utf8_to_ucs2(uint16_t *to, struct slice text)
-{
-    return decode(text, to, 2);
-}
-
-bool
 utf8_to_ucs4(uint32_t *to, struct slice text)
 {
-    return decode(text, to, 4);
+    const unsigned char *at = text.bytes, *end = end_of(text);
+    while (at < end) {
+        uint32_t point = at[0] < 0x80 ? *at++ : take_point(&at, end);
+        if (point == NO_POINT) {
+            return false;
+        }
+        *to++ = (uint32_t)point;
+    }
+    return true;
 }
