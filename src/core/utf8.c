@@ -247,30 +247,33 @@ utf8_to_ucs1(uint8_t *to, struct slice text)
     return true;
 }
 
+/* False at the end, and before what is no code point. */
+static inline bool
+next_point(uint32_t *point, const unsigned char **at, const unsigned char *end)
+{
+    if (*at == end) {
+        return false;
+    }
+    *point = **at < 0x80 ? *(*at)++ : take_point(at, end);
+    return *point != NO_POINT;
+}
+
 bool
 utf8_to_ucs2(uint16_t *to, struct slice text)
 {
     const unsigned char *at = text.bytes, *end = end_of(text);
-    while (at < end) {
-        uint32_t point = at[0] < 0x80 ? *at++ : take_point(&at, end);
-        if (point == NO_POINT) {
-            return false;
-        }
+    for (uint32_t point; next_point(&point, &at, end);) {
         *to++ = (uint16_t)point;
     }
-    return true;
+    return at == end;
 }
 
 bool
 utf8_to_ucs4(uint32_t *to, struct slice text)
 {
     const unsigned char *at = text.bytes, *end = end_of(text);
-    while (at < end) {
-        uint32_t point = at[0] < 0x80 ? *at++ : take_point(&at, end);
-        if (point == NO_POINT) {
-            return false;
-        }
-        *to++ = (uint32_t)point;
+    for (uint32_t point; next_point(&point, &at, end);) {
+        *to++ = point;
     }
-    return true;
+    return at == end;
 }
