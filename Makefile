@@ -11,19 +11,18 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 # The folders are in the list because a file that was removed has no date any more.
-PACKAGE := setup.py pyproject.toml README.md src/core src/binding src/sharedmap \
-           $(wildcard src/*/*.[ch] src/sharedmap/*.py src/sharedmap/*/*.py src/sharedmap/*.pyi \
+PACKAGE := setup.py pyproject.toml README.md src/core $(wildcard src/core/*/) src/binding src/sharedmap \
+           $(wildcard src/*/*.[ch] src/core/*/*.[ch] src/sharedmap/*.py src/sharedmap/*/*.py src/sharedmap/*.pyi \
                       src/sharedmap/py.typed)
-CORE    := $(wildcard src/core/*.c)
+CORE    := $(wildcard src/core/*.c src/core/*/*.c)
 SOURCES := $(CORE) $(wildcard src/binding/*.c)
 OBJECTS := $(CORE:src/core/%.c=$(CORE_BUILD)/%.o)
-HEADERS := $(wildcard src/core/*.h tests/core/*.h)
 C_TESTS := $(filter-out $(CORE_SKIP:%=$(CORE_BUILD)/%),\
              $(patsubst tests/core/%.c,$(CORE_BUILD)/%,$(wildcard tests/core/test_*.c)))
-C_FILES := $(wildcard src/core/*.[ch] src/binding/*.[ch] tests/*/*.[ch] benchmarks/*.c)
+C_FILES := $(wildcard src/core/*.[ch] src/core/*/*.[ch] src/binding/*.[ch] tests/*/*.[ch] benchmarks/*.c)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wno-unused-parameter
-C_FLAGS   = -std=c11 -O1 -g $(WARNINGS) -Isrc -Itests -DSHAREDMAP_TESTING -pthread $(CORE_SANITIZE)
+C_FLAGS   = -std=c11 -O1 -g -MMD -MP $(WARNINGS) -Isrc -Itests -DSHAREDMAP_TESTING -pthread $(CORE_SANITIZE)
 C_RELEASE = -std=c11 -O2 -DNDEBUG $(WARNINGS) -Werror -DSHAREDMAP_VERSION='""' \
             -I$(CURDIR)/src -isystem $(shell $(PYTHON) -c 'import sysconfig as s; print(s.get_path("include"))')
 CHECKS   := -*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,$\
@@ -67,14 +66,19 @@ stress: $(VENV)/.installed  ## everything fails that can: some minutes
 	$(BIN)/python tests/faults/leaks.py
 	$(BIN)/python tests/faults/leaks.py --debug
 
-$(CORE_BUILD)/%.o: src/core/%.c $(HEADERS) Makefile | $(CORE_BUILD)
+$(CORE_BUILD)/%.o: src/core/%.c Makefile
+	@mkdir -p $(@D)
 	$(CC) $(C_FLAGS) -c $< -o $@
 
-$(CORE_BUILD)/test_%: tests/core/test_%.c $(OBJECTS) $(HEADERS)
+# Compiled apart from linked, since only one file's headers can be noted at a time.
+$(CORE_BUILD)/test_%.o: tests/core/test_%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(C_FLAGS) -c $< -o $@
+
+$(CORE_BUILD)/test_%: $(CORE_BUILD)/test_%.o $(OBJECTS)
 	$(CC) $(C_FLAGS) $< $(OBJECTS) $(CORE_LINK) -o $@
 
-$(CORE_BUILD):
-	mkdir -p $@
+-include $(OBJECTS:.o=.d) $(C_TESTS:=.d)
 
 threads:  ## all tests without a GIL and a stress test under ThreadSanitizer; builds two Pythons the first time
 	PIP_CONSTRAINT=$(CURDIR)/tests/threads/constraints.txt $(MAKE) test-python \
@@ -161,8 +165,8 @@ format: $(VENV)/.lint  ## lay out all sources as `make lint` wants them
 COMPILERS ?= gcc clang
 
 warnings:  ## compile the extension with gcc and clang; every warning is an error
-	for cc in $(COMPILERS); do mkdir -p build/$$cc && (cd build/$$cc && \
-	    printf '%s\n' $(abspath $(SOURCES)) | xargs -n 4 -P $(JOBS) $$cc $(C_RELEASE) -c) || exit 1; done
+	for cc in $(COMPILERS); do printf '%s\n' $(SOURCES) | xargs -P $(JOBS) -I '{}' \
+	    $$cc $(C_RELEASE) -c '{}' -o /dev/null || exit 1; done
 
 analyse:  ## clang-tidy: follow every path through the core and the binding
 	printf '%s\n' $(SOURCES) | xargs -P $(JOBS) -I '{}' \
@@ -171,7 +175,7 @@ analyse:  ## clang-tidy: follow every path through the core and the binding
 # A child that became another user cannot write what it counted, and says so at length.
 coverage: export GCOV_ERROR_FILE = /dev/null
 coverage:  ## which branches of the core its tests do not take; the code has to say why
-	rm -f build/coverage/*.gcda
+	rm -rf build/coverage
 	$(MAKE) -j $(JOBS) test-core CC=gcc CORE_BUILD=build/coverage CORE_LINK=tests/coverage/children.c \
 	    CORE_SANITIZE='-O0 -w -DNDEBUG --coverage'
 	$(PYTHON) tests/coverage/coverage.py build/coverage

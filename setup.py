@@ -83,8 +83,8 @@ class SourceArchive(sdist):
 
 extension = Extension(
     "sharedmap._sharedmap",
-    sources=sorted(glob("src/core/*.c") + glob("src/binding/*.c")),
-    depends=sorted(glob("src/*/*.h")),
+    sources=sorted(glob("src/core/**/*.c", recursive=True) + glob("src/binding/*.c")),
+    depends=sorted(glob("src/**/*.h", recursive=True)),
     include_dirs=["src"],
     define_macros=MACROS,
     extra_compile_args=COMPILE,

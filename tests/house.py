@@ -3,53 +3,36 @@
 For tests/test_layers.py, which says what is allowed, and for the picture in docs/architecture.md.
 """
 
+import ast
 import pathlib
 import re
 
 SOURCES = pathlib.Path(__file__).parent.parent / "src"
 
-# From the ground up. A file belongs to the floor that its name begins with, the longest of several.
-FLOORS = [
-    "status",
-    "memory",
-    "slab",
-    "fork_list",
-    "slice",
-    "load",
-    "arena",
-    "entry",
-    "hash",
-    "utf8",
-    "sort",
-    "rbtree_node",
-    "rbtree",
-    "snapshot_format",
-    "order_index",
-    "snapshot_header",
-    "hash_index",
-    "snapshot_writer",
-    "snapshot_reader",
-    "snapshot_search",
-    "merge",
-    "segment",
-    "publish",
-]
+# The folders of the core, each with those that it stands on. publish is a single file above all.
+FOLDERS = {
+    "core/base": set(),
+    "core/tree": {"core/base"},
+    "core/snapshot": {"core/base"},
+    "core/segment": {"core/base", "core/snapshot"},
+    "core": {"core/base", "core/snapshot", "core/segment"},
+}
 
-# The core's floors that Python objects may be made from. Layout and system are behind them.
+# The core's headers that Python objects may be made from. Layout and system are behind them.
 SEEN_BY_BINDING = {
-    "arena",
-    "entry",
-    "fork_list",
-    "load",
-    "memory",
-    "publish",
-    "rbtree",
-    "segment",
-    "slice",
-    "snapshot_reader",
-    "sort",
-    "status",
-    "utf8",
+    "core/base/arena",
+    "core/base/entry",
+    "core/base/load",
+    "core/base/memory",
+    "core/base/slice",
+    "core/base/sort",
+    "core/base/status",
+    "core/base/utf8",
+    "core/publish",
+    "core/segment/fork_list",
+    "core/segment/segment",
+    "core/snapshot/reader",
+    "core/tree/rbtree",
 }
 
 COMMENT = r"/\*.*?\*/|//[^\n]*"
@@ -76,13 +59,22 @@ def other_includes(file):
     return re.findall(r"^\s*#\s*include\s+<([^>]+)>", file.read_text(), re.MULTILINE)
 
 
-def floor_of(file_name):
-    stem = file_name.rsplit("/")[-1].split(".")[0]
-    floors = [floor for floor in FLOORS if stem == floor or stem.startswith(floor + "_")]
-    return max(floors, key=len, default=None)
+def core_files():
+    return [file for folder in FOLDERS for file in c_files(folder)]
 
 
-# ---- parts: a floor of the core, a type or a table of the binding, a module of the package ------
+def folder_of(file):
+    """Of a source, or of a header as it is included."""
+    path = file.relative_to(SOURCES) if isinstance(file, pathlib.Path) else pathlib.Path(file)
+    return path.parent.as_posix()
+
+
+def unit_of(file):
+    """A .c and the .h of its name are one unit, which is called by its path without the suffix."""
+    return f"{folder_of(file)}/{pathlib.Path(file).stem}"
+
+
+# ---- parts: a unit of the core, a type or a table of the binding, a module of the package ------
 
 # The files of a Python type are one part; help texts are no part of anything.
 TYPES = {
@@ -104,37 +96,55 @@ def binding_part(file_name):
     return next((part for part, stems in TYPES.items() if stem in stems), stem)
 
 
-def package_part(path):
-    """`_cli` and `replication` are one part each; the C module below stands for itself."""
-    return path.relative_to(SOURCES / "sharedmap").parts[0].removesuffix(".py")
+def core_part(file_name):
+    """A header that only the files of one unit share is no unit."""
+    return pathlib.Path(file_name).stem.removesuffix("_inside")
 
 
 def parts(folder):
     """The parts of a folder, each with the other parts of the folder that it is built on."""
     if folder == "sharedmap":
         return _package_parts()
-    part_of = floor_of if folder == "core" else binding_part
+    part_of = binding_part if folder == "binding" else core_part
     found = {}
     for file in c_files(folder):
         if part := part_of(file.name):
             below = found.setdefault(part, set())
             for include in own_includes(file):
-                if include.startswith(folder + "/") and (other := part_of(include)):
+                if folder_of(include) == folder and (other := part_of(include)):
                     below.add(other)
     return {part: below - {part} for part, below in found.items()}
 
 
+def package_imports():
+    """{module: those of the package that it imports, at the top or when it needs them}."""
+    top = SOURCES / "sharedmap"
+    names = {
+        file: file.relative_to(SOURCES).with_suffix("").as_posix().removesuffix("/__init__")
+        for file in sorted(top.rglob("*.py"))
+    }
+    known = {*names.values(), "sharedmap/_sharedmap"}
+    found: dict[str, set[str]] = {}
+    for file, name in names.items():
+        found[name] = set()
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                folder = file.relative_to(SOURCES).parents[node.level - 1] if node.level else ""
+                base = f"{folder}/{node.module or ''}".replace(".", "/").strip("/")
+                inside = {f"{base}/{alias.name}" for alias in node.names} & known
+                # What is no module is an attribute of the package.
+                attributes = {f"{base}/{alias.name}" for alias in node.names} - known
+                found[name] |= inside | ({base} & known if attributes else set())
+            elif isinstance(node, ast.Import):
+                found[name] |= {alias.name.replace(".", "/") for alias in node.names} & known
+        found[name] -= {name, "sharedmap/_sharedmap"}
+    return found
+
+
 def _package_parts():
+    """`_cli` and `replication` are one part each, and so is each module beside them."""
     found = {}
-    files = sorted((SOURCES / "sharedmap").rglob("*.py"))
-    names = {package_part(file) for file in files}
-    for file in files:
-        below = found.setdefault(package_part(file), set())
-        # `from . import x` and `from .x import y` at the top, `from ..x import y` in a folder.
-        dots = r"\." * len(file.relative_to(SOURCES / "sharedmap").parts)
-        text = file.read_text()
-        below |= set(re.findall(rf"^from {dots}(\w+)", text, re.MULTILINE))
-        for line in re.findall(rf"^from {dots} import (.+)$", text, re.MULTILINE):
-            below |= set(re.findall(r"\w+", line))
-        below &= names
+    for name, imports in package_imports().items():
+        parts = [[*path.split("/"), "__init__"][1] for path in (name, *sorted(imports))]
+        found.setdefault(parts[0], set()).update(parts[1:])
     return {part: below - {part} for part, below in found.items()}

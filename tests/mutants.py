@@ -6,7 +6,7 @@ Each tool has a table of its own:
 
     MUTANTS = {"name": [(file, what to find there exactly once, what to put in its place), ...]}
 
-A file without a folder is one of src/core.
+A file is named from src/core, or from src if it is one of src/binding.
 
 Objects are kept in build/objects: whoever compiles the same text with the same flags again, in
 this run of the tests or in a later one, finds them there.
@@ -30,7 +30,7 @@ KEPT = 7 * 24 * 3600  # seconds since it was last used
 
 
 def core_sources():
-    return sorted((TOP / "src/core").glob("*.c"))
+    return sorted((TOP / "src/core").rglob("*.c"))
 
 
 @functools.cache
@@ -54,12 +54,11 @@ def prepare_objects():
 
 
 def mutate(mutant, changes):
-    """The changed files of a mutant, name -> text."""
+    """The changed files of a mutant, by their paths from the checkout's root -> text."""
     texts = {}
-    for place, found, put in changes:
-        path = TOP / "src" / (place if "/" in place else f"core/{place}")
-        file = path.name
-        text = texts.get(file) or path.read_text()
+    for name, found, put in changes:
+        file = f"src/{name}" if name.startswith("binding/") else f"src/core/{name}"
+        text = texts.get(file) or (TOP / file).read_text()
         # A mutant of sources that have moved on would be the healthy core, and be missed.
         if text.count(found) != 1:
             sys.exit(f"{mutant}: not exactly once in {file}:\n{found}")
@@ -92,12 +91,13 @@ class Tool:
                 os.replace(new, kept)
         return kept
 
-    def compile(self, sources):
-        """The objects of the sources by their files' names."""
+    def compile(self, sources, root=TOP):
+        """The objects of the sources by their paths from the root."""
         prepare_objects()
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             objects = pool.map(self.compile_one, sources)
-            return {source.name: kept for source, kept in zip(sources, objects, strict=True)}
+            names = [os.fspath(source.relative_to(root)) for source in sources]
+            return dict(zip(names, objects, strict=True))
 
     def link(self, objects, program):
         program.parent.mkdir(parents=True, exist_ok=True)
@@ -108,11 +108,11 @@ class Tool:
 
     def compile_mutant(self, mutant, changes, directory):
         """The objects of the files that the mutant changes."""
-        directory.mkdir(parents=True, exist_ok=True)
         texts = mutate(mutant, changes)
         for file, text in texts.items():
+            (directory / file).parent.mkdir(parents=True, exist_ok=True)
             (directory / file).write_text(text)
-        return self.compile([directory / file for file in texts])
+        return self.compile([directory / file for file in texts], directory)
 
     def build(self, program, sources, mutants):
         """The program, and beside it program-MUTANT for each of the mutants, name -> changes."""

@@ -279,7 +279,7 @@ def test_picture_has_every_part_and_its_list_every_file(picture):
         for part in picture.house.parts(folder):
             assert f">{part}</text>" in drawn
     listed = picture.listing()
-    files = [*picture.house.c_files("core"), *picture.house.c_files("binding")]
+    files = [*picture.house.core_files(), *picture.house.c_files("binding")]
     for file in files:
         assert f"`{file.stem}." in listed or file.stem.endswith("_doc"), file
 

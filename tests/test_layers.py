@@ -1,21 +1,28 @@
-"""The house of the sources: each file stands on the floors below it, blind to those above."""
+"""The house of the sources: each folder stands on those below it, and so does each file in it."""
 
 import os
 import re
+import shutil
+import subprocess
+import sysconfig
+from collections import defaultdict
 
+import house
+import mutants
 import pytest
 from helpers import HERE
 from house import (
     COMMENT,
-    FLOORS,
+    FOLDERS,
     SEEN_BY_BINDING,
     SOURCES,
     STRING,
     c_files,
     code,
-    floor_of,
+    folder_of,
     other_includes,
     own_includes,
+    unit_of,
 )
 
 if not (SOURCES / "core").is_dir():
@@ -23,19 +30,25 @@ if not (SOURCES / "core").is_dir():
         "an installed package is tested, its sources are elsewhere", allow_module_level=True
     )
 
-# Floors that could see a lower one but must not: what they must not know of.
-TREE = {"rbtree_node", "rbtree"}
+# Units that could see a lower one but must not: what they must not know of.
+HASH_INDEX = "core/snapshot/hash_index"
+READER, WRITER = "core/snapshot/reader", "core/snapshot/writer"
+ARENA, SORT, HASH = "core/base/arena", "core/base/sort", "core/base/hash"
 STRANGERS = {
-    "sort": {"arena", "hash"},
-    "rbtree": {"arena", "hash", "sort"},
-    "order_index": {*TREE, "slab", "arena", "entry", "hash", "sort"},
-    "hash_index": {*TREE, "arena", "entry", "slice", "snapshot_header", "sort"},
-    "snapshot_writer": {*TREE, "arena", "sort"},
-    "snapshot_reader": {*TREE, "arena", "snapshot_writer", "sort"},
-    "snapshot_search": {*TREE, "arena", "hash", "hash_index", "snapshot_writer", "sort"},
-    "merge": {*TREE, "arena", "hash_index", "snapshot_writer", "sort"},
-    "segment": {*TREE, "hash_index", "merge", "snapshot_reader", "snapshot_writer", "sort"},
-    "publish": {*TREE, "hash_index", "sort"},
+    "core/base/sort": {ARENA, HASH},
+    "core/snapshot/order_index": {"core/base/entry", HASH},
+    HASH_INDEX: {"core/base/entry", "core/base/slice", "core/snapshot/header"},
+    READER: {WRITER},
+    "core/snapshot/search": {HASH, HASH_INDEX, WRITER},
+    "core/snapshot/merge": {HASH_INDEX, WRITER},
+    "core/publish": {HASH_INDEX},
+}
+# And folders: what their files must not know of the folders that they stand on.
+STRANGERS_OF_FOLDERS = {
+    "core/tree": {ARENA, HASH, SORT},
+    "core/snapshot": {ARENA, SORT},
+    "core/segment": {HASH_INDEX, READER, WRITER, SORT, "core/snapshot/merge"},
+    "core": {SORT},
 }
 
 # What the core takes from the language; what it takes from the system is for `segment` alone, but
@@ -51,181 +64,77 @@ STANDARD_HEADERS = {
     "stdlib.h",
     "string.h",
 }
-
 SYSTEM_HEADERS_ELSEWHERE = {
-    "fork_list.c": {"pthread.h"},
-    "memory.c": {"errno.h", "sys/mman.h"},
-    "slab.c": {"sanitizer/asan_interface.h"},
+    "core/base/memory": {"errno.h", "sys/mman.h"},
+    "core/tree/slab": {"sanitizer/asan_interface.h"},
 }
-SYSTEM_CALLS_ELSEWHERE = {
-    "fork_list.c": {
-        "pthread_atfork",
-        "pthread_mutex_lock",
-        "pthread_mutex_unlock",
-        "pthread_once",
-    },
-    "memory.c": {"madvise"},
+
+# The functions that an object needs from outside and that ask nothing of the system.
+LANGUAGE = {"memchr", "memcmp", "memcpy", "memmove", "memset", "strcmp", "strlen", "strrchr"}
+SYSTEM_ELSEWHERE = {
+    "core/base/memory": {"__errno_location", "free", "madvise", "malloc", "posix_memalign"}
+}
+# Only the interpreter's API asks the system for the binding.
+LANGUAGE_OF_BINDING = LANGUAGE | {"__errno_location"}
+
+# Two files that need each other, because the language does: a view iterates over its mapping, and
+# a mapping makes its views.
+CIRCLES = {frozenset({"binding/mapping_type", "binding/view_type"})}
+# To be opened.
+CIRCLES |= {
+    frozenset({"core/snapshot/reader", "core/snapshot/search"}),
+    frozenset({"core/segment/fork", "core/segment/open"}),
+    frozenset({"core/tree/rbtree", "core/tree/rbtree_waiting"}),
+    frozenset(
+        f"binding/{name}"
+        for name in (
+            "batch functions module rbtree_publish rbtree_type sharedmap_follow sharedmap_iterator "
+            "sharedmap_lookup sharedmap_range sharedmap_type"
+        ).split()
+    ),
 }
 
 # Modules of the standard library that the binding may ask for, when they are first needed.
 IMPORTED_BY_BINDING = {"collections.abc", "copy", "copyreg", "os", "pwd"}
 
-SYSTEM_CALLS = [
-    "access",
-    "chmod",
-    "chown",
-    "clock_gettime",
-    "clone",
-    "close",
-    "copy_file_range",
-    "creat",
-    "dup",
-    "dup2",
-    "eventfd",
-    "execve",
-    "fallocate",
-    "fchmod",
-    "fchown",
-    "fcntl",
-    "fdatasync",
-    "flock",
-    "fopen",
-    "fork",
-    "fread",
-    "fstat",
-    "fstatat",
-    "fsync",
-    "ftruncate",
-    "futex",
-    "fwrite",
-    "getdents",
-    "getenv",
-    "getpid",
-    "getrandom",
-    "geteuid",
-    "getuid",
-    "inotify_add_watch",
-    "inotify_init",
-    "inotify_init1",
-    "ioctl",
-    "kill",
-    "link",
-    "linkat",
-    "lockf",
-    "lseek",
-    "lstat",
-    "madvise",
-    "memfd_create",
-    "mkdir",
-    "mlock",
-    "mmap",
-    "mprotect",
-    "mremap",
-    "msync",
-    "munmap",
-    "nanosleep",
-    "open",
-    "openat",
-    "opendir",
-    "pipe",
-    "poll",
-    "posix_fallocate",
-    "posix_madvise",
-    "prctl",
-    "pread",
-    "printf",
-    "pthread_atfork",
-    "pthread_create",
-    "pthread_mutex_lock",
-    "pthread_mutex_unlock",
-    "pthread_once",
-    "pwrite",
-    "read",
-    "readdir",
-    "readlink",
-    "recv",
-    "rename",
-    "renameat",
-    "rmdir",
-    "sched_yield",
-    "select",
-    "semctl",
-    "semop",
-    "send",
-    "shm_open",
-    "shm_unlink",
-    "shmat",
-    "shmctl",
-    "shmdt",
-    "shmget",
-    "sigaction",
-    "signal",
-    "socket",
-    "stat",
-    "statfs",
-    "statvfs",
-    "symlink",
-    "sync",
-    "syscall",
-    "sysconf",
-    "time",
-    "truncate",
-    "umask",
-    "uname",
-    "unlink",
-    "unlinkat",
-    "usleep",
-    "waitpid",
-    "write",
-    "writev",
-]
-
 MOST_LINES = 700
 
-CORE = c_files("core")
+CORE = house.core_files()
 BINDING = c_files("binding")
 
-each_core_file = pytest.mark.parametrize("file", CORE, ids=lambda file: file.name)
-each_binding_file = pytest.mark.parametrize("file", BINDING, ids=lambda file: file.name)
-each_file = pytest.mark.parametrize(
-    "file", CORE + BINDING, ids=lambda file: f"{file.parent.name}/{file.name}"
-)
+
+def name_of(file):
+    return file.relative_to(SOURCES).as_posix()
 
 
-def calls(file):
-    return set(re.findall(r"(?<!->)(?<!\.)\b([a-z_0-9]+)\s*\(", code(file)))
+each_core_file = pytest.mark.parametrize("file", CORE, ids=name_of)
+each_binding_file = pytest.mark.parametrize("file", BINDING, ids=name_of)
+each_file = pytest.mark.parametrize("file", CORE + BINDING, ids=name_of)
+
+
+# ---- what a file includes ----------------------------------------------------------------------
+
+
+def test_every_folder_is_known():
+    folders = {folder_of(file) for file in (SOURCES / "core").rglob("*.[ch]")}
+    assert folders == set(FOLDERS)
+    known = {unit_of(file) for file in CORE}
+    assert known >= SEEN_BY_BINDING | set(STRANGERS) | set(SYSTEM_ELSEWHERE)
+    assert known >= set().union(*STRANGERS.values(), *STRANGERS_OF_FOLDERS.values())
 
 
 @each_core_file
-def test_core_file_has_a_floor(file):
-    assert floor_of(file.name) is not None
-
-
-def test_every_floor_has_a_file():
-    assert {floor_of(file.name) for file in CORE} == set(FLOORS)
-    assert set(FLOORS) >= SEEN_BY_BINDING | set(STRANGERS) | set().union(*STRANGERS.values())
-
-
-@each_core_file
-def test_core_file_includes_only_floors_below(file):
-    own = FLOORS.index(floor_of(file.name))
+def test_core_file_includes_only_folders_below(file):
+    own = folder_of(file)
     for include in own_includes(file):
-        assert include.startswith("core/"), include
-        assert FLOORS.index(floor_of(include)) <= own, include
+        assert folder_of(include) in {own, *FOLDERS[own]}, include
 
 
 @each_core_file
 def test_core_file_does_not_include_strangers(file):
-    included = {floor_of(include) for include in own_includes(file)}
-    assert included & STRANGERS.get(floor_of(file.name), set()) == set()
-
-
-@each_core_file
-def test_core_file_that_no_other_floor_may_include_is_included_by_none(file):
-    """In a floor of several files the header named like the floor is the only way in."""
-    for include in own_includes(file):
-        floor = floor_of(include)
-        assert floor == floor_of(file.name) or include == f"core/{floor}.h", include
+    included = {unit_of(include) for include in own_includes(file)}
+    assert not included & STRANGERS.get(unit_of(file), set())
+    assert not included & STRANGERS_OF_FOLDERS.get(folder_of(file), set())
 
 
 @each_core_file
@@ -236,23 +145,12 @@ def test_core_file_never_heard_of_python(file):
 
 @each_core_file
 def test_system_headers_are_included_by_segment_only(file):
-    if floor_of(file.name) == "segment" and file.suffix == ".c":
+    if folder_of(file) == "core/segment" and file.suffix == ".c":
         return
-    allowed = SYSTEM_HEADERS_ELSEWHERE.get(file.name, set())
+    allowed = SYSTEM_HEADERS_ELSEWHERE.get(unit_of(file), set())
+    if file.name == "fork_list.c":
+        allowed = {"pthread.h"}
     assert set(other_includes(file)) - STANDARD_HEADERS <= allowed
-
-
-@each_core_file
-def test_system_calls_are_made_by_segment_only(file):
-    if floor_of(file.name) == "segment":
-        return
-    allowed = SYSTEM_CALLS_ELSEWHERE.get(file.name, set())
-    assert calls(file) & set(SYSTEM_CALLS) <= allowed
-
-
-@each_binding_file
-def test_binding_file_makes_no_system_call(file):
-    assert calls(file) & set(SYSTEM_CALLS) == set()
 
 
 @each_binding_file
@@ -264,10 +162,7 @@ def test_binding_file_includes_no_system_header(file):
 @each_binding_file
 def test_binding_file_includes_only_what_hides_layout_and_system(file):
     for include in own_includes(file):
-        folder, name = include.split("/")
-        assert folder in ("binding", "core"), include
-        if folder == "core":
-            assert name.removesuffix(".h") in SEEN_BY_BINDING, include
+        assert folder_of(include) == "binding" or unit_of(include) in SEEN_BY_BINDING, include
 
 
 @each_binding_file
@@ -310,17 +205,152 @@ def test_files_of_the_tests_are_short_enough_to_be_read():
     assert {file: length for file, length in lengths.items() if length > MOST_LINES} == {}
 
 
-def test_segment_makes_the_system_calls_that_these_tests_look_for():
-    """So that the tests above cannot pass by looking for nothing."""
-    found = set().union(*(calls(file) for file in CORE if floor_of(file.name) == "segment"))
-    assert {"open", "mmap", "linkat", "rename", "posix_fallocate", "pwrite"} <= found & set(
-        SYSTEM_CALLS
-    )
-
-
 def test_comments_do_not_count_as_code(tmp_path):
     file = tmp_path / "file.c"
     file.write_text('/* Py_None */ a = "Py_None"; // Py_None\nb = \'"\'; c = d; /* open( */')
     assert "Py" not in code(file)
     assert "open" not in code(file)
     assert "c = d" in code(file)
+
+
+# ---- what an object needs from others, by the linker's word --------------------------------------
+
+FLAGS = ["-std=c11", "-O1", "-DNDEBUG", '-DSHAREDMAP_VERSION="x"', "-fvisibility=hidden"]
+
+
+def symbols(objects):
+    """What each source defines and what it needs from elsewhere, by its unit."""
+    defined, needed = {}, {}
+    for source, file in objects.items():
+        unit = source.removeprefix("src/").removesuffix(".c")
+        needed[unit] = set()
+        told = subprocess.run(["nm", "-g", file], check=True, capture_output=True, text=True)
+        for kind, name in (line.split()[-2:] for line in told.stdout.splitlines()):
+            if kind in "UwW" and name != "_GLOBAL_OFFSET_TABLE_":
+                needed[unit].add(name)
+            elif kind not in "UwW":
+                defined[name] = unit
+    return defined, needed
+
+
+def calls(defined, needed):
+    """{unit: the other units of which it needs something}."""
+    return {
+        unit: {defined[name] for name in names & defined.keys()} - {unit}
+        for unit, names in needed.items()
+    }
+
+
+def from_outside(defined, needed):
+    """{unit: what none of our own units defines}; what hardening adds is the compiler's."""
+    ours = re.compile(r"__\w+_chk(_fail)?$")
+    plain = {
+        unit: {name for name in names if not ours.match(name)} for unit, names in needed.items()
+    }
+    return {unit: names - defined.keys() for unit, names in plain.items()}
+
+
+def circles(graph):
+    """Sets of nodes that reach each other, but for single ones."""
+
+    def reached(node):
+        found, waiting = set(), [node]
+        while waiting:
+            for other in graph.get(waiting.pop(), ()):
+                if other not in found:
+                    found.add(other)
+                    waiting.append(other)
+        return found
+
+    reach = {node: reached(node) for node in graph}
+    return {
+        frozenset(other for other in reach[node] if node in reach.get(other, ()))
+        for node in graph
+        if node in reach[node]
+    }
+
+
+def asks_the_system(defined, needed):
+    """{unit: what it asks of the system and must not}."""
+    found = defaultdict(set)
+    for unit, names in from_outside(defined, needed).items():
+        if folder_of(unit + ".c") == "core/segment":
+            continue
+        if unit.startswith("binding/"):
+            strange = {name for name in names if not name.startswith(("Py", "_Py"))}
+            strange -= LANGUAGE_OF_BINDING
+        else:
+            strange = names - LANGUAGE - SYSTEM_ELSEWHERE.get(unit, set())
+        if strange:
+            found[unit] = strange
+    return found
+
+
+@pytest.fixture(scope="module")
+def tool():
+    if shutil.which(os.environ.get("CC", "cc").split()[0]) is None or shutil.which("nm") is None:
+        pytest.skip("NOT TESTED what objects need: there is no C compiler")
+    include = sysconfig.get_path("include")
+    if not os.path.exists(f"{include}/Python.h"):
+        pytest.skip(f"NOT TESTED what objects need: Python's headers are not in {include}")
+    return mutants.Tool([*FLAGS, "-isystem", include])
+
+
+@pytest.fixture(scope="module")
+def objects(tool):
+    return tool.compile([file for file in CORE + BINDING if file.suffix == ".c"])
+
+
+def test_no_files_call_each_other_in_circles(objects):
+    assert circles(calls(*symbols(objects))) <= CIRCLES
+
+
+def test_no_headers_include_each_other_in_circles():
+    graph = defaultdict(set)
+    for file in CORE + BINDING:
+        if file.suffix == ".h":
+            graph[name_of(file)] |= set(own_includes(file))
+    assert circles(graph) == set()
+
+
+def test_no_modules_of_the_package_import_each_other_in_circles():
+    assert circles(house.package_imports()) == set()
+
+
+def test_circles_are_found():
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"d"}, "e": {"a"}}
+    assert circles(graph) == {frozenset("bc"), frozenset("d")}
+
+
+def test_only_segment_asks_the_system(objects):
+    assert asks_the_system(*symbols(objects)) == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "unit"),
+    [("base/sort.c", "core/base/sort"), ("binding/value.c", "binding/value")],
+)
+def test_mutant_that_asks_the_system_is_found(tool, objects, tmp_path, file, unit):
+    first = f'#include "{unit}.h"'
+    changes = [(file, first, f"{first}\nint getpid(void);\nint (*asks)(void) = getpid;")]
+    wrong = objects | tool.compile_mutant("asks", changes, tmp_path)
+    assert asks_the_system(*symbols(wrong)) == {unit: {"getpid"}}
+
+
+def test_mutant_that_closes_a_circle_is_found(tool, objects, tmp_path):
+    """An arena takes its memory from `memory`, which must not know of it."""
+    first = '#include "core/base/memory.h"'
+    closed = "void arena_clear(void *arena);\nvoid (*up)(void *) = arena_clear;"
+    wrong = objects | tool.compile_mutant(
+        "circle", [("base/memory.c", first, f"{first}\n{closed}")], tmp_path
+    )
+    circle = frozenset({"core/base/arena", "core/base/memory"})
+    assert circle in circles(calls(*symbols(wrong)))
+
+
+def test_segment_asks_the_system_for_what_publishing_needs(objects):
+    """So that the tests above cannot pass by looking for nothing."""
+    defined, needed = symbols(objects)
+    outside = from_outside(defined, needed)
+    asked = set().union(*(names for unit, names in outside.items() if "/segment/" in unit))
+    assert {"open", "mmap", "linkat", "rename", "posix_fallocate", "pwrite"} <= asked

@@ -1,4 +1,4 @@
-"""A large tree: keys that are put wait for each other (core/rbtree_waiting.c), and nobody notices.
+"""A large tree: keys that are put wait for each other, and nobody notices.
 
 Whatever is asked right after a put has to take it into account, so each test puts and asks one
 thing. The tree is larger than what is small enough not to wait.

@@ -232,7 +232,10 @@ def test_mutant_is_found_by_the_leak_sanitizer(tmp_path):
     if why := extension.why_impossible():
         pytest.skip(f"NOT TESTED that leaks of the core are found: {why}")
     flags = ["-std=c11", "-g", "-fsanitize=address", "-DSHAREDMAP_TESTING", "-pthread"]
-    core = [mutants.TOP / "src/core" / name for name in ("memory.c", "slab.c", "status.c")]
+    core = [
+        mutants.TOP / "src/core" / name
+        for name in ("base/memory.c", "tree/slab.c", "base/status.c")
+    ]
     sources = [*core, mutants.TOP / "tests/core/test_slab.c"]
     wrong = {"frees-nothing": extension.MUTANTS["frees-nothing"]}
     programs = mutants.Tool(flags, compiler="gcc").build(tmp_path / "slab", sources, wrong)
@@ -285,7 +288,7 @@ def test_mutant_is_found_by_threads(mutant):
 
 def test_mutant_of_the_sanitized_threads_can_be_built():
     """`make threads` looks for it: here there is no Python with ThreadSanitizer."""
-    assert mutants.mutate("racy", sanitized.RACY).keys() == {"sharedmap_type.c"}
+    assert mutants.mutate("racy", sanitized.RACY).keys() == {"src/binding/sharedmap_type.c"}
 
 
 # ---- many processes ----------------------------------------------------------------------------

@@ -24,7 +24,7 @@ def is_out_of_date():
     extension = TOP / f"src/sharedmap/_sharedmap{sysconfig.get_config_var('EXT_SUFFIX')}"
     # The folders, too: a file that was removed has no date any more.
     sources = [TOP / "setup.py", TOP / "pyproject.toml", TOP / "src/core", TOP / "src/binding"]
-    sources += TOP.glob("src/*/*.[ch]")
+    sources += [*TOP.glob("src/core/*/"), *TOP.glob("src/**/*.[ch]")]
     newest = max(source.stat().st_mtime_ns for source in sources)
     return not extension.exists() or extension.stat().st_mtime_ns < newest
 

@@ -30,6 +30,10 @@ BANDS = {
     "sharedmap": ("src/sharedmap", "the Python package"),
     "binding": ("src/binding", "CPython types: arguments, objects, exceptions"),
     "core": ("src/core", "C11 that has never heard of Python"),
+    "core/segment": ("src/core/segment", "the operating system: files, names, locks, waiting"),
+    "core/snapshot": ("src/core/snapshot", "the bytes: written, found, checked"),
+    "core/tree": ("src/core/tree", "the mutable map in private memory"),
+    "core/base": ("src/core/base", "what all of the core stands on"),
 }
 FILL = {"sharedmap": "#dbeafe", "binding": "#fef3c7", "core": "#f3f4f6", "seen": "#dcfce7"}
 LINE = {"sharedmap": "#1d4ed8", "binding": "#b45309", "core": "#4b5563", "seen": "#15803d"}
@@ -140,7 +144,9 @@ def draw() -> str:
                 )
         for part in sorted(graph):
             middle, width = where[part]
-            kind = "seen" if folder == "core" and part in house.SEEN_BY_BINDING else folder
+            kind = folder.partition("/")[0]
+            if f"{folder}/{part}" in house.SEEN_BY_BINDING:
+                kind = "seen"
             shapes.append(
                 f'<rect x="{middle - width / 2:.1f}" y="{ys[part]:g}" width="{width:g}" '
                 f'height="{BOX}" rx="4" fill="{FILL[kind]}" stroke="{LINE[kind]}"/>'

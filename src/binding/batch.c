@@ -7,7 +7,7 @@
  * Copying costs less than it spares: objects lie anywhere in memory, and to
  * hold them would mean to touch each of them twice more.
  *
- * Not here: sorting; see core/sort.c.
+ * Not here: sorting; see core/base/sort.c.
  */
 #include "binding/batch.h"
 
@@ -16,8 +16,8 @@
 #include "binding/sharedmap_type.h"
 #include "binding/text.h"
 #include "binding/value.h"
-#include "core/memory.h"
-#include "core/sort.h"
+#include "core/base/memory.h"
+#include "core/base/sort.h"
 
 int
 batch_init(struct batch *batch, struct state *state, PyObject *encode)

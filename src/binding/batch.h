@@ -9,8 +9,8 @@
 #define SHAREDMAP_BINDING_BATCH_H
 
 #include "binding/state.h"
-#include "core/arena.h"
-#include "core/entry.h"
+#include "core/base/arena.h"
+#include "core/base/entry.h"
 
 struct batch {
     struct state *state;    // borrowed

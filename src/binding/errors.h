@@ -6,7 +6,7 @@
 #define SHAREDMAP_BINDING_ERRORS_H
 
 #include "binding/state.h"
-#include "core/status.h"
+#include "core/base/status.h"
 
 /* Raises what `status` stands for and returns NULL. `name`, which may be NULL,
  * is the map's name or path as the user wrote it. Reads errno when the status

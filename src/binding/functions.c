@@ -19,7 +19,7 @@
 #include "binding/publishing.h"
 #include "binding/text.h"
 #include "binding/value.h"
-#include "core/segment.h"
+#include "core/segment/segment.h"
 
 /* Fills an empty batch with the entries of any mapping, in order. */
 static int

@@ -31,7 +31,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/fork_list.h"
+#include "core/segment/fork_list.h"
 
 #ifdef Py_GIL_DISABLED
 

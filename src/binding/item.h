@@ -6,7 +6,7 @@
 #define SHAREDMAP_BINDING_ITEM_H
 
 #include "binding/state.h"
-#include "core/entry.h"
+#include "core/base/entry.h"
 
 enum item_kind { ITEM_KEY, ITEM_VALUE, ITEM_PAIR };
 

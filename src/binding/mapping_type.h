@@ -9,7 +9,7 @@
 
 #include "binding/item.h"
 #include "binding/state.h"
-#include "core/slice.h"
+#include "core/base/slice.h"
 
 enum answer { ANSWER_FAILED = -1, ANSWER_NO = 0, ANSWER_YES = 1 };
 

@@ -7,7 +7,7 @@
 
 #include "binding/state.h"
 #include "binding/text.h"
-#include "core/segment.h"
+#include "core/segment/segment.h"
 
 struct name {
     struct text text;  // borrows from the str; what is published has it too

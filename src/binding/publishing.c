@@ -1,6 +1,6 @@
 /* binding/publishing.c
  *
- * Not here: the protocol; see core/segment_publish.c.
+ * Not here: the protocol; see core/segment/publish.c.
  */
 #include "binding/publishing.h"
 

@@ -7,7 +7,7 @@
 
 #include "binding/name.h"
 #include "binding/state.h"
-#include "core/entry.h"
+#include "core/base/entry.h"
 #include "core/publish.h"
 
 /* Where to, and what became of it. */

@@ -10,7 +10,7 @@
  * next. Nodes do not move, so replacing a value is harmless; when one came or
  * went, the tree's version is another, and the iterator stops for good.
  *
- * Not here: the order of nodes; see core/rbtree.c.
+ * Not here: the order of nodes; see core/tree/rbtree.c.
  */
 #include "binding/rbtree_type.h"
 

@@ -22,9 +22,9 @@
 #include "binding/rbtree_type.h"
 #include "binding/snapshot_type.h"
 #include "binding/value.h"
-#include "core/memory.h"
+#include "core/base/memory.h"
 #include "core/publish.h"
-#include "core/segment.h"
+#include "core/segment/segment.h"
 
 /* Fills the entries of the tree, in order; they borrow from it. The caller
  * releases them. Call under the guard. */

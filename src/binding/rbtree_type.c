@@ -35,7 +35,7 @@
 #include "binding/rbtree_doc.h"
 #include "binding/text.h"
 #include "binding/value.h"
-#include "core/memory.h"
+#include "core/base/memory.h"
 
 /* ---- lifetime ----------------------------------------------------------- */
 

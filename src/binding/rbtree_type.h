@@ -8,7 +8,7 @@
 #include "binding/guard.h"
 #include "binding/mapping_type.h"
 #include "binding/state.h"
-#include "core/rbtree.h"
+#include "core/tree/rbtree.h"
 
 typedef struct {
     MappingObject base;

@@ -27,7 +27,7 @@
  * hint also stays when the name was removed, or the publisher killed: after a
  * second without anything new it is enough to ask every millisecond.
  *
- * Not here: the word that is looked at; see core/segment_wait.c.
+ * Not here: the word that is looked at; see core/segment/wait.c.
  */
 #include "binding/errors.h"
 #include "binding/sharedmap_type.h"

@@ -10,8 +10,8 @@
 
 #include "binding/state.h"
 #include "binding/value_cache.h"
-#include "core/segment.h"
-#include "core/snapshot_reader.h"
+#include "core/segment/segment.h"
+#include "core/snapshot/reader.h"
 
 typedef struct {
     PyObject_HEAD

@@ -13,12 +13,12 @@
  * among it, goes to error handlers, which are Python code, and makes exceptions,
  * which the garbage collector tracks.
  *
- * Not here: UTF-8 itself; see core/utf8.c.
+ * Not here: UTF-8 itself; see core/base/utf8.c.
  */
 #include "binding/text.h"
 
-#include "core/load.h"
-#include "core/utf8.h"
+#include "core/base/load.h"
+#include "core/base/utf8.h"
 
 int
 text_encode_wide(struct text *text, PyObject *string)

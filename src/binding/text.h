@@ -7,7 +7,7 @@
 #define SHAREDMAP_BINDING_TEXT_H
 
 #include "binding/state.h"
-#include "core/slice.h"
+#include "core/base/slice.h"
 
 /* A str as UTF-8. The slice borrows from the str itself (ASCII), from room,
  * or from heap; so the text must not move, and the str must outlive it. */

@@ -9,7 +9,7 @@
 
 #include "binding/state.h"
 #include "binding/text.h"
-#include "core/entry.h"
+#include "core/base/entry.h"
 
 /* A Python object as a value of the core. The value borrows from the object,
  * from `owner`, or from the struct itself; so it must not move, and the object

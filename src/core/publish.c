@@ -6,12 +6,12 @@
  *     holder, changes -> merged entries -> plan -> writer -> draft -> name
  *       +------------------- locked all the way ---------------------+
  *
- * Not here: the bytes (snapshot_writer.c), the names (segment_publish.c).
+ * Not here: the bytes (snapshot/writer.c), the names (segment/publish.c).
  */
 #include "core/publish.h"
 
-#include "core/memory.h"
-#include "core/snapshot_reader.h"
+#include "core/base/memory.h"
+#include "core/snapshot/reader.h"
 
 enum status
 publish_plan(struct snapshot_plan *plan, const struct entry *entries,

@@ -9,12 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/entry.h"
-#include "core/merge.h"
-#include "core/segment.h"
-#include "core/slice.h"
-#include "core/snapshot_writer.h"
-#include "core/status.h"
+#include "core/base/entry.h"
+#include "core/snapshot/merge.h"
+#include "core/segment/segment.h"
+#include "core/base/slice.h"
+#include "core/snapshot/writer.h"
+#include "core/base/status.h"
 
 /* Fills a plan with a unique id of its own; plan->header.total_size is the
  * size that publish_to_memory() fills. STATUS_LABEL_TOO_LONG,

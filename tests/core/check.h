@@ -28,8 +28,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/memory.h"
-#include "core/status.h"
+#include "core/base/memory.h"
+#include "core/base/status.h"
 
 /* Seconds: so far beyond what any test needs, under an emulator too, that only
  * a hang gets there. */

@@ -18,8 +18,8 @@
 
 #include "core/check.h"
 #include "core/publish.h"
-#include "core/segment.h"
-#include "core/snapshot_reader.h"
+#include "core/segment/segment.h"
+#include "core/snapshot/reader.h"
 #include "core/snapshots.h"
 
 /* ---- the directory ------------------------------------------------------ */

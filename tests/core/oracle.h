@@ -10,8 +10,8 @@
 #define SHAREDMAP_TESTS_CORE_ORACLE_H
 
 #include "core/check.h"
-#include "core/memory.h"
-#include "core/rbtree.h"
+#include "core/base/memory.h"
+#include "core/tree/rbtree.h"
 #include "core/snapshots.h"
 
 /* ---- the oracle --------------------------------------------------------- */

@@ -8,13 +8,13 @@
 #define SHAREDMAP_TESTS_CORE_SNAPSHOTS_H
 
 #include "core/check.h"
-#include "core/entry.h"
-#include "core/hash.h"
-#include "core/memory.h"
-#include "core/snapshot_format.h"
-#include "core/snapshot_header.h"
-#include "core/snapshot_writer.h"
-#include "core/sort.h"
+#include "core/base/entry.h"
+#include "core/base/hash.h"
+#include "core/base/memory.h"
+#include "core/snapshot/format.h"
+#include "core/snapshot/header.h"
+#include "core/snapshot/writer.h"
+#include "core/base/sort.h"
 
 #define SLICE(literal) \
     ((struct slice){(const unsigned char *)(literal), sizeof(literal) - 1})

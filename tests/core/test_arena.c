@@ -2,10 +2,10 @@
  *
  * Copies that stay where they are until all of them go.
  */
-#include "core/arena.h"
+#include "core/base/arena.h"
 
 #include "core/check.h"
-#include "core/memory.h"
+#include "core/base/memory.h"
 #include "core/snapshots.h"
 
 static void

@@ -11,7 +11,7 @@
 
 #include "core/check.h"
 #include "core/files.h"
-#include "core/segment.h"
+#include "core/segment/segment.h"
 
 static void
 test_names_that_cannot_be_read_are_an_error(void)

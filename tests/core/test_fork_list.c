@@ -5,7 +5,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "core/fork_list.h"
+#include "core/segment/fork_list.h"
 
 #include "core/check.h"
 #include "core/files.h"

@@ -4,7 +4,7 @@
  * They come from hash_reference.py, which was written from docs/FORMAT.md and
  * prints the table below.
  */
-#include "core/hash.h"
+#include "core/base/hash.h"
 
 #include "core/check.h"
 

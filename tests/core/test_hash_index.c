@@ -3,7 +3,7 @@
  * The hash index: where entries go, that they are found again, and that they
  * are the same that are found without it.
  */
-#include "core/hash_index.h"
+#include "core/snapshot/hash_index.h"
 
 #include "core/check.h"
 #include "core/snapshots.h"

@@ -2,7 +2,7 @@
  *
  * The source of private memory, and the fault that other tests rely on.
  */
-#include "core/memory.h"
+#include "core/base/memory.h"
 
 #include "core/check.h"
 

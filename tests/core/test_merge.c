@@ -3,7 +3,7 @@
  * Merging against a dumb oracle: a table with a line for each possible key,
  * written by the snapshot, then by the changes.
  */
-#include "core/merge.h"
+#include "core/snapshot/merge.h"
 
 #include "core/check.h"
 #include "core/snapshots.h"

@@ -4,7 +4,7 @@
  * where one without it does; and what is not an order index of these keys is
  * found by the deep check and leads to no harm.
  */
-#include "core/order_index.h"
+#include "core/snapshot/order_index.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -9,7 +9,7 @@
 
 #include "core/check.h"
 #include "core/files.h"
-#include "core/memory.h"
+#include "core/base/memory.h"
 
 static void
 check_holds(const void *bytes, size_t size, const struct entry *entries,

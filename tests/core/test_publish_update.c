@@ -8,7 +8,7 @@
 #endif
 #include "core/check.h"
 #include "core/files.h"
-#include "core/memory.h"
+#include "core/base/memory.h"
 #include "core/publish.h"
 
 static struct publish_update

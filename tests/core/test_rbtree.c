@@ -4,10 +4,10 @@
  * rbtree_check() runs after each step while trees are small. That it can fail
  * is shown in test_rbtree_check.c.
  */
-#include "core/rbtree.h"
+#include "core/tree/rbtree.h"
 
 #include "core/check.h"
-#include "core/memory.h"
+#include "core/base/memory.h"
 #include "core/oracle.h"
 
 static void

@@ -4,9 +4,9 @@
  * below, and the count of a tree's memory.
  */
 #include "core/check.h"
-#include "core/memory.h"
+#include "core/base/memory.h"
 #include "core/oracle.h"
-#include "core/rbtree.h"
+#include "core/tree/rbtree.h"
 
 /* ---- building ----------------------------------------------------------- */
 

@@ -1,9 +1,9 @@
 /* tests/core/test_rbtree_check.c
  *
  * rbtree_check() must be able to say no. A tree with a broken rule cannot be
- * made through rbtree.h, so this program sees its insides.
+ * made through tree/rbtree.h, so this program sees its insides.
  */
-#include "core/rbtree_inside.h"
+#include "core/tree/rbtree_inside.h"
 
 #include "core/check.h"
 

@@ -5,9 +5,9 @@
  * when there is no memory.
  */
 #include "core/check.h"
-#include "core/memory.h"
+#include "core/base/memory.h"
 #include "core/oracle.h"
-#include "core/rbtree.h"
+#include "core/tree/rbtree.h"
 
 /* ---- values ------------------------------------------------------------- */
 

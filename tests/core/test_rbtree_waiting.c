@@ -4,7 +4,7 @@
  * large enough for that.
  */
 #include "core/oracle.h"
-#include "core/rbtree_inside.h"
+#include "core/tree/rbtree_inside.h"
 
 static struct value
 str_of(const unsigned char *bytes, size_t size)

@@ -6,7 +6,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "core/segment.h"
+#include "core/segment/segment.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>

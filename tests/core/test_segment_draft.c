@@ -8,7 +8,7 @@
 
 #include "core/check.h"
 #include "core/files.h"
-#include "core/segment.h"
+#include "core/segment/segment.h"
 
 static void
 test_draft_is_a_whole_file_without_a_name(void)

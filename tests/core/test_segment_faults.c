@@ -10,7 +10,7 @@
 
 #include "core/check.h"
 #include "core/files.h"
-#include "core/segment.h"
+#include "core/segment/segment.h"
 
 /* ---- file systems without nameless files -------------------------------- */
 

@@ -12,7 +12,7 @@
 
 #include "core/check.h"
 #include "core/files.h"
-#include "core/segment.h"
+#include "core/segment/segment.h"
 
 static void
 test_child_of_a_fork_has_no_drafts(void)

@@ -7,8 +7,8 @@
 #endif
 #include "core/check.h"
 #include "core/files.h"
-#include "core/segment.h"
-#include "core/segment_system.h"
+#include "core/segment/segment.h"
+#include "core/segment/system.h"
 #include "core/snapshots.h"
 
 #define PREFIX "/dev/shm/sharedmap."

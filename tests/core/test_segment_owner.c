@@ -8,7 +8,7 @@
 #endif
 #include "core/check.h"
 #include "core/files.h"
-#include "core/segment.h"
+#include "core/segment/segment.h"
 
 enum { ALICE = 41001, BOB = 41002 };
 

@@ -9,7 +9,7 @@
 
 #include "core/check.h"
 #include "core/files.h"
-#include "core/segment.h"
+#include "core/segment/segment.h"
 
 static void
 test_path_without_a_slash_is_in_the_working_directory(void)

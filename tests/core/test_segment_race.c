@@ -13,7 +13,7 @@
 
 #include "core/check.h"
 #include "core/files.h"
-#include "core/segment.h"
+#include "core/segment/segment.h"
 
 /* ---- the lock ----------------------------------------------------------- */
 

@@ -13,7 +13,7 @@
 
 #include "core/check.h"
 #include "core/files.h"
-#include "core/segment.h"
+#include "core/segment/segment.h"
 
 static const int64_t SECOND = INT64_C(1000000000);
 static const int64_t HOUR = INT64_C(3600000000000);

@@ -2,13 +2,13 @@
  *
  * Pieces keep apart, lie where a search wants them, and are used again.
  */
-#include "core/slab.h"
+#include "core/tree/slab.h"
 
 #include <stdint.h>
 #include <string.h>
 
 #include "core/check.h"
-#include "core/memory.h"
+#include "core/base/memory.h"
 
 static void
 test_empty_slab_owns_nothing(void)

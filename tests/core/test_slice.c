@@ -2,7 +2,7 @@
  *
  * The order of keys.
  */
-#include "core/slice.h"
+#include "core/base/slice.h"
 
 #include "core/check.h"
 

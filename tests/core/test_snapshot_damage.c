@@ -9,9 +9,9 @@
 #include <stdatomic.h>
 
 #include "core/check.h"
-#include "core/hash.h"
-#include "core/hash_index.h"
-#include "core/snapshot_reader.h"
+#include "core/base/hash.h"
+#include "core/snapshot/hash_index.h"
+#include "core/snapshot/reader.h"
 #include "core/snapshots.h"
 #include "core/views.h"
 

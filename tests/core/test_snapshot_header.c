@@ -3,7 +3,7 @@
  * Which damage of a header gets which answer: unsealed, as an accident would
  * leave it, and sealed again, as a foreign program could have written it.
  */
-#include "core/snapshot_header.h"
+#include "core/snapshot/header.h"
 
 #include "core/check.h"
 #include "core/snapshots.h"

@@ -6,10 +6,10 @@
  *
  *     test_snapshot_writer --write-golden
  */
-#include "core/snapshot_writer.h"
+#include "core/snapshot/writer.h"
 
 #include "core/check.h"
-#include "core/memory.h"
+#include "core/base/memory.h"
 #include "core/snapshots.h"
 
 /* ---- layout ------------------------------------------------------------- */

@@ -3,10 +3,10 @@
  * The sort against a dumb oracle: each entry moved to its place by hand, and
  * one with an equal key overwritten there, as a dict would do it.
  */
-#include "core/sort.h"
+#include "core/base/sort.h"
 
 #include "core/check.h"
-#include "core/memory.h"
+#include "core/base/memory.h"
 #include "core/snapshots.h"
 
 enum { CAPACITY = 4000, KEY_ROOM = 48 };

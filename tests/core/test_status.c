@@ -2,7 +2,7 @@
  *
  * The sentences that end up in exceptions.
  */
-#include "core/status.h"
+#include "core/base/status.h"
 
 #include "core/check.h"
 

@@ -14,7 +14,7 @@
 
 #include "core/check.h"
 #include "core/files.h"
-#include "core/segment.h"
+#include "core/segment/segment.h"
 
 enum { PAGE = 4096, LARGE = 3 << 20 };
 

@@ -4,10 +4,10 @@
  * of UTF-8 that was written from the arithmetic and not from the tables of
  * lead bytes.
  */
-#include "core/utf8.h"
+#include "core/base/utf8.h"
 
 #include "core/check.h"
-#include "core/slice.h"
+#include "core/base/slice.h"
 
 enum { POINT_COUNT = 0x110000 };
 

@@ -29,14 +29,14 @@ MARK = re.compile(r"// (Untested|Rarely tested): \w")
 
 def count_branches(objects, sources):
     """{file: {line: counts of its branches}}, those of a header from all that include it."""
-    data = sorted(os.fspath(path.resolve()) for path in objects.glob("*.gcda"))
+    data = sorted(os.fspath(path.resolve()) for path in objects.rglob("*.gcda"))
     command = [os.environ.get("GCOV", "gcov"), "--branch-probabilities", "--json-format"]
     told = subprocess.run([*command, "--stdout", *data], check=True, capture_output=True, text=True)
     counts = collections.defaultdict(dict)
     for unit in map(json.loads, told.stdout.splitlines()):
         for file in unit["files"]:
             path = pathlib.Path(unit["current_working_directory"], file["file"]).resolve()
-            if path.parent != sources:
+            if not path.is_relative_to(sources):
                 continue
             known = counts[path]
             for line in file["lines"]:
@@ -98,18 +98,19 @@ def main():
     totals = [0, 0, 0]
     print(f"{'branches':>8} {'taken':>7} {'explained':>9}")
     # A source that nothing was counted of is one that was not built.
-    for path in sorted({*counts, *sources.glob("*.c")}):
+    for path in sorted({*counts, *sources.rglob("*.c")}):
+        name = path.relative_to(sources)
         if path not in counts:
-            print(f"{path.name}: nothing was counted")
+            print(f"{name}: nothing was counted")
             good = False
             continue
         *numbers, wrong = report(path, counts[path])
         totals = [a + b for a, b in zip(totals, numbers, strict=True)]
         branches, taken, excused = numbers
-        print(f"{branches:8} {share(taken, branches):>7} {excused:9}  {path.name}")
+        print(f"{branches:8} {share(taken, branches):>7} {excused:9}  {name}")
         lines = path.read_text().splitlines()
         for line, what in wrong:
-            print(f"    {path.name}:{line}: {what}: {lines[line - 1].strip()}")
+            print(f"    {name}:{line}: {what}: {lines[line - 1].strip()}")
             good = False
     print(f"{totals[0]:8} {share(totals[1], totals[0]):>7} {totals[2]:9}  all")
     return 0 if good else 1

@@ -24,12 +24,12 @@ MUTANTS = {
     # The mark comes after the rename: whoever is killed in between leaves readers behind.
     "late-mark": [
         (
-            "segment_publish.c",
+            "segment/publish.c",
             "    holder_mark_superseded(holder);\n    if (rename(temporary, path) < 0) {",
             "    if (rename(temporary, path) < 0) {",
         ),
         (
-            "segment_publish.c",
+            "segment/publish.c",
             "    holder_wake_readers(holder);\n    return terms->is_durable",
             "    holder_mark_superseded(holder);\n    holder_wake_readers(holder);\n"
             "    return terms->is_durable",
@@ -38,12 +38,12 @@ MUTANTS = {
     # The same when a name is taken away.
     "late-mark-of-remove": [
         (
-            "segment_publish.c",
+            "segment/publish.c",
             "    holder_mark_superseded(&holder);\n    if (unlink(path) < 0) {",
             "    if (unlink(path) < 0) {",
         ),
         (
-            "segment_publish.c",
+            "segment/publish.c",
             "        holder_wake_readers(&holder);",
             "        holder_mark_superseded(&holder);\n        holder_wake_readers(&holder);",
         ),
@@ -51,7 +51,7 @@ MUTANTS = {
     # Nobody locks the holder.
     "no-lock": [
         (
-            "segment_publish.c",
+            "segment/publish.c",
             "if (fcntl(holder->file.descriptor, F_OFD_SETLK, &lock) < 0) {\n        *is_busy",
             "if (lock.l_type != F_WRLCK) {\n        *is_busy",
         )
@@ -59,7 +59,7 @@ MUTANTS = {
     # Who got the lock does not look whether the name still leads to what is locked.
     "no-second-look": [
         (
-            "segment_publish.c",
+            "segment/publish.c",
             "    if (!is_named) {",
             "    if (path == NULL && !is_named) {",
         )
@@ -67,7 +67,7 @@ MUTANTS = {
     # What a killed publisher left under the temporary name stays there.
     "keeps-leftover": [
         (
-            "segment_publish.c",
+            "segment/publish.c",
             "        unlink(temporary);\n        if (system_link_draft(draft, temporary)) {",
             "        if (system_link_draft(draft, temporary)) {",
         )
@@ -75,7 +75,7 @@ MUTANTS = {
     # The old map goes before the new one comes, as it did in version 1.
     "early-unlink": [
         (
-            "segment_publish.c",
+            "segment/publish.c",
             "    if (rename(temporary, path) < 0) {",
             "    unlink(path);\n    if (rename(temporary, path) < 0) {",
         )
@@ -83,14 +83,14 @@ MUTANTS = {
     # The name is taken before the header is complete.
     "late-stamp": [
         (
-            "segment_publish.c",
+            "segment/publish.c",
             "    if (status == STATUS_OK) {\n"
             "        status = stamp(draft, 1, terms, header);\n"
             "    }",
             "",
         ),
         (
-            "segment_publish.c",
+            "segment/publish.c",
             "        return errno == EEXIST ? STATUS_NAME_TAKEN : system_failure();\n    }",
             "        return errno == EEXIST ? STATUS_NAME_TAKEN : system_failure();\n    }\n"
             "    status = stamp(draft, 1, terms, header);\n"
@@ -100,7 +100,7 @@ MUTANTS = {
     # A new snapshot has the generation of the one it replaces.
     "same-generation": [
         (
-            "segment_publish.c",
+            "segment/publish.c",
             "    return generation == UINT64_MAX ? 1 : generation + 1;",
             "    return generation;",
         )

@@ -53,10 +53,8 @@ class Builder:
         self.directory = pathlib.Path(directory).resolve()
         include, self.suffix = subprocess.check_output([python, "-c", ASK], text=True).split()
         self.tool = mutants.Tool([*FLAGS, VERSION, f"-I{include}", *flags], ["-shared"])
-        sources = [*TOP.glob("src/core/*.c"), *TOP.glob("src/binding/*.c")]
-        # Two files of the same name would be one object.
-        assert len({source.name for source in sources}) == len(sources)
-        self.objects = self.tool.compile(sorted(sources))
+        sources = [*mutants.core_sources(), *sorted(TOP.glob("src/binding/*.c"))]
+        self.objects = self.tool.compile(sources)
 
     def link(self, name="true", changes=()):
         """The folder to import the package from."""
@@ -91,7 +89,7 @@ MUTANTS = {
     # What opened a file for a draft does not close it when there is no room.
     "leaks-descriptor": [
         (
-            "core/segment_draft.c",
+            "segment/draft.c",
             "        status = STATUS_SYSTEM;\n    }\n"
             "    if (status != STATUS_OK) {\n        draft_close(draft);\n    }\n",
             "        status = STATUS_SYSTEM;\n    }\n",
@@ -100,7 +98,7 @@ MUTANTS = {
     # What is to be updated stays mapped.
     "leaks-mapping": [
         (
-            "core/publish.c",
+            "publish.c",
             "    segment_close(&segment);\n    holder_close(&holder);\n    return status;",
             "    holder_close(&holder);\n    return status;",
         )
@@ -108,7 +106,7 @@ MUTANTS = {
     # What could not be written is published all the same.
     "believes-pwrite": [
         (
-            "core/segment_draft.c",
+            "segment/draft.c",
             "                continue;\n            }\n            return system_failure();",
             "                continue;\n            }\n            return STATUS_OK;",
         )
@@ -116,7 +114,7 @@ MUTANTS = {
     # A rename that failed leaves the temporary name behind.
     "keeps-temporary": [
         (
-            "core/segment_publish.c",
+            "segment/publish.c",
             "        status = system_failure();\n        system_unlink(temporary);",
             "        status = system_failure();",
         )
@@ -140,7 +138,7 @@ MUTANTS = {
     # Many entries are put one by one, and those before the failure stay.
     "half-an-update": [
         (
-            "core/rbtree.c",
+            "tree/rbtree.c",
             "            rbtree_remove(tree, entries[i].key);",
             "            continue;",
         )
@@ -148,7 +146,7 @@ MUTANTS = {
     # What was reserved for a new value is not given back.
     "leaks-place": [
         (
-            "core/rbtree.c",
+            "tree/rbtree.c",
             "            memory_release(to_do->place);",
             "            (void)to_do->place;",
         )
@@ -173,13 +171,13 @@ MUTANTS = {
     # Forked children keep what is being written.
     "child-keeps-files": [
         (
-            "core/segment_fork.c",
+            "segment/fork.c",
             "    system_close(file->descriptor);\n    file->descriptor = -1;\n}\n\nbool",
             "    file->descriptor = -1;\n}\n\nbool",
         )
     ],
     # In a forked child nobody ends what a thread of its parent began.
-    "child-waits": [("core/fork_list.c", "    generation += 1;\n", "")],
+    "child-waits": [("segment/fork_list.c", "    generation += 1;\n", "")],
     # All interpreters have the types and exceptions of the first.
     "one-state": [
         (
@@ -225,29 +223,29 @@ MUTANTS = {
         ("binding/guard.c", "    PyMutex_Unlock(&guard->mutex);", "    (void)guard;"),
     ],
     # The core frees nothing, and counts as if it did.
-    "frees-nothing": [("core/memory.c", "    free(memory);", "    (void)memory;")],
+    "frees-nothing": [("base/memory.c", "    free(memory);", "    (void)memory;")],
     # Pages are not reserved, and what could not be written is published all the same.
     "ignores-full-shm": [
         (
-            "core/segment_draft.c",
+            "segment/draft.c",
             "    status = reserve(draft->file.descriptor, size);",
             "    (void)reserve;\n"
             "    status = ftruncate(draft->file.descriptor, (off_t)size) < 0 ? STATUS_SYSTEM "
             ": STATUS_OK;",
         ),
         (
-            "core/segment_draft.c",
+            "segment/draft.c",
             "                continue;\n            }\n            return system_failure();",
             "                continue;\n            }\n            return STATUS_OK;",
         ),
     ],
     # Who opens a map does not look whose it is, or who else may write to it, ...
     "believes-anybody": [
-        ("core/segment.c", "        return STATUS_FOREIGN_OWNER;", "        return STATUS_OK;")
+        ("segment/open.c", "        return STATUS_FOREIGN_OWNER;", "        return STATUS_OK;")
     ],
     "lets-others-write": [
         (
-            "core/segment.c",
+            "segment/open.c",
             "        return STATUS_OTHERS_MAY_WRITE;\n    }\n    return STATUS_OK;\n}",
             "    }\n    return STATUS_OK;\n}",
         )
@@ -255,7 +253,7 @@ MUTANTS = {
     # ... and who replaces one neither.
     "replaces-anybodys": [
         (
-            "core/segment_publish.c",
+            "segment/publish.c",
             "        return STATUS_FOREIGN_OWNER;",
             "        holder->generation = 0;",
         )
@@ -263,7 +261,7 @@ MUTANTS = {
     # The mode is what the umask left of it.
     "obeys-umask": [
         (
-            "core/segment_draft.c",
+            "segment/draft.c",
             "fchmod(draft->file.descriptor, (mode_t)terms->mode) < 0",
             "fchmod(draft->file.descriptor, (mode_t)terms->mode & ~(umask(0) | 022)) < 0",
         )

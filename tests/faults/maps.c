@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "core/publish.h"
-#include "core/snapshot_reader.h"
+#include "core/snapshot/reader.h"
 
 static const char keys[] = "abcdef";
 

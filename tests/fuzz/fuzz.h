@@ -10,7 +10,7 @@
 #define SHAREDMAP_TESTS_FUZZ_FUZZ_H
 
 #include "core/check.h"
-#include "core/slice.h"
+#include "core/base/slice.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);

@@ -47,14 +47,14 @@ NOTICED = {
 SMALL = [
     # The sanitizer takes longer to hand out a megabyte than a small snapshot takes to be written.
     (
-        "snapshot_writer.c",
+        "snapshot/writer.c",
         "OUTPUT_SIZE = 16 * SNAPSHOT_CHECKSUM_BLOCK",
         "OUTPUT_SIZE = SNAPSHOT_CHECKSUM_BLOCK",
     ),
     # With few entries, too, all the ways to sort them.
-    ("sort.c", "    FEW = 12, ", "    FEW = 3, "),
-    ("sort.c", "    MANY = 512, ", "    MANY = 9, "),
-    ("sort.c", "    CACHED = 16384, ", "    CACHED = 20, "),
+    ("base/sort.c", "    FEW = 12, ", "    FEW = 3, "),
+    ("base/sort.c", "    MANY = 512, ", "    MANY = 9, "),
+    ("base/sort.c", "    CACHED = 16384, ", "    CACHED = 20, "),
 ]
 
 # Target: its mutants.
@@ -66,12 +66,12 @@ MUTANTS = {
     "fuzz_publish": {
         # The size 256 goes into one byte.
         "size-in-too-few-bytes": [
-            ("snapshot_writer.c", "size <= UINT8_MAX    ? 0", "size <= UINT8_MAX + 1 ? 0")
+            ("snapshot/writer.c", "size <= UINT8_MAX    ? 0", "size <= UINT8_MAX + 1 ? 0")
         ],
         # What is removed is gone over and stays.
         "merge-skips-removals": [
             (
-                "merge.c",
+                "snapshot/merge.c",
                 "                      < 0)\n        {\n            removal += 1;\n",
                 "                      <= 0)\n        {\n            removal += 1;\n",
             ),
@@ -79,21 +79,25 @@ MUTANTS = {
         # A node is looked at after it was given back.
         "removed-and-used": [
             (
-                "rbtree.c",
+                "tree/rbtree.c",
                 "    rbtree_node_destroy(&tree->memory, node);\n    return true;\n",
                 "    rbtree_node_destroy(&tree->memory, node);\n    return node->parent != node;\n",
             ),
         ],
         # Of two puts of a key the first one stays.
         "sort-keeps-the-first": [
-            ("sort.c", "return left->index < right->index;", "return left->index > right->index;")
+            (
+                "base/sort.c",
+                "return left->index < right->index;",
+                "return left->index > right->index;",
+            )
         ],
     },
     "fuzz_utf8": {
         # Four bytes may hold what three could.
-        "overlong": [("utf8.c", "first == 0xF0 ? 0x90 : 0x80", "0x80")],
+        "overlong": [("base/utf8.c", "first == 0xF0 ? 0x90 : 0x80", "0x80")],
         # The first code point of four bytes gets room for three.
-        "limit-off-by-one": [("utf8.c", "(point >= 0x10000);", "(point > 0x10000);")],
+        "limit-off-by-one": [("base/utf8.c", "(point >= 0x10000);", "(point > 0x10000);")],
     },
 }
 
@@ -112,8 +116,8 @@ class Fuzzers:
         changes = [*SMALL, *(MUTANTS[target][mutant] if mutant else [])]
         name = f"{target}-{mutant}" if mutant else target
         objects = core.compile_mutant(name, changes, self.directory / f"{name}.changed")
-        same = [source for source in mutants.core_sources() if source.name not in objects]
-        objects |= core.compile(same) | outer.compile([HERE / f"{target}.c"])
+        objects = core.compile(mutants.core_sources()) | objects
+        objects |= outer.compile([HERE / f"{target}.c"])
         return outer.link(objects, self.directory / name)
 
     def run(self, program, target, limits, keeps=True):

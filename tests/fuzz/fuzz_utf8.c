@@ -9,7 +9,7 @@
  *            --> utf8_to_ucs1/2/4    ==  decode
  *     points --> utf8_from_ucs1/2/4  ==  encode; and decode gives them back
  */
-#include "core/utf8.h"
+#include "core/base/utf8.h"
 #include "fuzz/fuzz.h"
 
 enum { HIGHEST = 0x10FFFF };

@@ -22,19 +22,19 @@ MUTANTS = {
     # A short key and value are believed to lie inside the records.
     "size-unchecked": [
         (
-            "snapshot_reader.c",
+            "snapshot/reader.c",
             "if (cursor.left < key_code + value_code) {",
             "if (cursor.left < key_code) {",
         )
     ],
     # A size behind the head may lie behind the records, too.
     "width-unchecked": [
-        ("snapshot_reader.c", "    if (cursor->left < width) {\n", "    if (width > 8) {\n")
+        ("snapshot/reader.c", "    if (cursor->left < width) {\n", "    if (width > 8) {\n")
     ],
     # The last byte of the records is taken for a head of two.
     "reference-off-by-one": [
         (
-            "snapshot_reader.c",
+            "snapshot/reader.c",
             "offset > view->records_size - RECORD_HEAD_SIZE)",
             "offset > view->records_size - RECORD_HEAD_SIZE + 1)",
         )
@@ -42,12 +42,12 @@ MUTANTS = {
     # Nothing keeps a reference of the indices inside the records.
     "reference-unchecked": [
         (
-            "snapshot_reader.c",
+            "snapshot/reader.c",
             "        || offset > view->records_size - RECORD_HEAD_SIZE)",
             "        || offset > UINT64_MAX - RECORD_HEAD_SIZE)",
         ),
         (
-            "snapshot_reader.c",
+            "snapshot/reader.c",
             "    if (reference > view->records_size >> view->reference_shift) {",
             "    if (reference > UINT64_MAX >> view->reference_shift) {",
         ),
@@ -55,7 +55,7 @@ MUTANTS = {
     # The sum of offset and size goes round.
     "region-overflows": [
         (
-            "snapshot_header.c",
+            "snapshot/header.c",
             "region->size <= total_size - region->offset",
             "region->offset + region->size <= total_size",
         )
@@ -63,7 +63,7 @@ MUTANTS = {
     # So does the size of the sorted index.
     "count-overflows": [
         (
-            "snapshot_header.c",
+            "snapshot/header.c",
             "        || __builtin_mul_overflow(header->entry_count, header->reference_size,\n"
             "                                  &sorted_size)\n",
             "        || ((sorted_size = header->entry_count * header->reference_size), false)\n",
@@ -71,22 +71,22 @@ MUTANTS = {
     ],
     # What leaves the last bucket goes on behind it.
     "bucket-off-by-one": [
-        ("snapshot_reader.c", "at + 1 < view->bucket_count ?", "at + 1 <= view->bucket_count ?")
+        ("snapshot/reader.c", "at + 1 < view->bucket_count ?", "at + 1 <= view->bucket_count ?")
     ],
     # A node leads to children that are not there.
     "child-unchecked": [
         (
-            "snapshot_search.c",
+            "snapshot/search.c",
             "        left < ORDER_FANOUT - 1 ? (unsigned)left : ORDER_FANOUT - 1;\n",
             "        left < 1 ? 0 : ORDER_FANOUT - 1;\n",
         )
     ],
     # Any reach is as good as endless.
-    "endless-reach": [("snapshot_reader.c", "        reach -= 1;\n", "")],
+    "endless-reach": [("snapshot/reader.c", "        reach -= 1;\n", "")],
     # Verify lets a key be there twice.
     "order-unchecked": [
         (
-            "snapshot_reader.c",
+            "snapshot/reader.c",
             "slice_compare(previous.key, entry.key) >= 0",
             "slice_compare(previous.key, entry.key) > 0",
         )
@@ -94,7 +94,7 @@ MUTANTS = {
     # Verify does not mind the checksum of the contents.
     "checksum-ignored": [
         (
-            "snapshot_reader.c",
+            "snapshot/reader.c",
             "    return checksum == view->header.content_checksum ? STATUS_OK",
             "    return checksum == view->header.content_checksum || at > 0 ? STATUS_OK",
         )

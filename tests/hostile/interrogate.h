@@ -1,6 +1,6 @@
 /* tests/hostile/interrogate.h
  *
- * Asks a view everything that snapshot_reader.h has to ask, and says whether
+ * Asks a view everything that snapshot/reader.h has to ask, and says whether
  * the answers are allowed: each lies inside the snapshot, and all of its
  * bytes are read, so that the address sanitizer sees one that does not.
  *
@@ -13,8 +13,8 @@
 #define SHAREDMAP_TESTS_HOSTILE_INTERROGATE_H
 
 #include "core/check.h"
-#include "core/merge.h"
-#include "core/snapshot_reader.h"
+#include "core/snapshot/merge.h"
+#include "core/snapshot/reader.h"
 #include "core/snapshots.h"
 #include "core/views.h"
 

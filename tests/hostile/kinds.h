@@ -7,7 +7,7 @@
 #ifndef SHAREDMAP_TESTS_HOSTILE_KINDS_H
 #define SHAREDMAP_TESTS_HOSTILE_KINDS_H
 
-#include "core/hash_index.h"
+#include "core/snapshot/hash_index.h"
 #include "core/snapshots.h"
 #include "core/views.h"
 

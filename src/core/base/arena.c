@@ -1,14 +1,14 @@
-/* core/arena.c
+/* core/base/arena.c
  *
  *     newest -> | older | copy copy copy ... room |
  *                   |
  *                   +-> | older | copy ... |
  *
- * Not here: pieces that are given back one by one; see slab.c.
+ * Not here: pieces that are given back one by one; see tree/slab.c.
  */
-#include "core/arena.h"
+#include "core/base/arena.h"
 
-#include "core/memory.h"
+#include "core/base/memory.h"
 
 struct arena_chunk {
     struct arena_chunk *older;

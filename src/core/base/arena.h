@@ -1,14 +1,14 @@
-/* core/arena.h
+/* core/base/arena.h
  *
  * Many small copies that are all let go at once. They stay where they are.
  */
-#ifndef SHAREDMAP_CORE_ARENA_H
-#define SHAREDMAP_CORE_ARENA_H
+#ifndef SHAREDMAP_CORE_BASE_ARENA_H
+#define SHAREDMAP_CORE_BASE_ARENA_H
 
 #include <stdint.h>
 
-#include "core/slice.h"
-#include "core/status.h"
+#include "core/base/slice.h"
+#include "core/base/status.h"
 
 struct arena_chunk;
 

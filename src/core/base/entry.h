@@ -1,15 +1,15 @@
-/* core/entry.h
+/* core/base/entry.h
  *
  * One key with its value, and what types a value can have.
  *
  * An entry borrows its bytes: from a tree, from a snapshot, from the caller.
  */
-#ifndef SHAREDMAP_CORE_ENTRY_H
-#define SHAREDMAP_CORE_ENTRY_H
+#ifndef SHAREDMAP_CORE_BASE_ENTRY_H
+#define SHAREDMAP_CORE_BASE_ENTRY_H
 
 #include <stdbool.h>
 
-#include "core/slice.h"
+#include "core/base/slice.h"
 
 /* The numbers are part of the snapshot format (docs/FORMAT.md): they are
  * stored in three bits and never change their meaning. */

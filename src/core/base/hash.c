@@ -1,4 +1,4 @@
-/* core/hash.c
+/* core/base/hash.c
  *
  * The hash multiplies 64-bit words into 128-bit products and folds the two
  * halves together: every bit of both factors reaches every bit of the fold.
@@ -13,10 +13,10 @@
  * no length needs a loop over single bytes. The length enters the last fold:
  * "a" and "a\0" differ though their words are equal.
  *
- * Not here: which bytes are hashed; see snapshot_writer.c and
- * snapshot_header.c.
+ * Not here: which bytes are hashed; see snapshot/writer.c and
+ * snapshot/header.c.
  */
-#include "core/hash.h"
+#include "core/base/hash.h"
 
 static inline uint64_t
 half_word(const unsigned char *bytes)

@@ -1,4 +1,4 @@
-/* core/hash.h
+/* core/base/hash.h
  *
  * One 64-bit hash for keys and for checksums.
  *
@@ -10,8 +10,8 @@
  * What most keys are, 8 to 16 bytes, is hashed here, without a call; hash.c has
  * the other lengths, and says how it goes.
  */
-#ifndef SHAREDMAP_CORE_HASH_H
-#define SHAREDMAP_CORE_HASH_H
+#ifndef SHAREDMAP_CORE_BASE_HASH_H
+#define SHAREDMAP_CORE_BASE_HASH_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-/* core/load.h
+/* core/base/load.h
  *
  * Loads from memory that another process may be changing at this moment.
  *
@@ -10,8 +10,8 @@
  * All numbers of the format are little-endian, and so are the machines that
  * this code builds for.
  */
-#ifndef SHAREDMAP_CORE_LOAD_H
-#define SHAREDMAP_CORE_LOAD_H
+#ifndef SHAREDMAP_CORE_BASE_LOAD_H
+#define SHAREDMAP_CORE_BASE_LOAD_H
 
 #include <stdint.h>
 #include <string.h>

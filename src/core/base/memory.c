@@ -1,4 +1,4 @@
-/* core/memory.c
+/* core/base/memory.c
  *
  * malloc and free, and in test builds the fault that is injected on purpose.
  *
@@ -6,10 +6,10 @@
  * the place: with pages of 4 KiB most of that time goes into page faults and
  * page walks. So they are asked for in huge pages, where the system has some.
  *
- * Not here: shared memory; see core/segment.h.
+ * Not here: shared memory; see core/segment/segment.h.
  */
 #define _GNU_SOURCE
-#include "core/memory.h"
+#include "core/base/memory.h"
 
 #include <errno.h>
 #include <stdint.h>

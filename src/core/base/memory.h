@@ -1,12 +1,12 @@
-/* core/memory.h
+/* core/base/memory.h
  *
  * Where the core's private memory comes from: one place, so that a test can
  * make the n-th request fail.
  *
  * Whoever asks for memory owns it and gives it back with memory_release().
  */
-#ifndef SHAREDMAP_CORE_MEMORY_H
-#define SHAREDMAP_CORE_MEMORY_H
+#ifndef SHAREDMAP_CORE_BASE_MEMORY_H
+#define SHAREDMAP_CORE_BASE_MEMORY_H
 
 #include <stdbool.h>
 #include <stddef.h>

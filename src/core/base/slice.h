@@ -1,4 +1,4 @@
-/* core/slice.h
+/* core/base/slice.h
  *
  * A run of bytes that belongs to somebody else, and the order of keys.
  *
@@ -6,8 +6,8 @@
  * as unsigned bytes, a prefix before what it begins. For UTF-8 this is the
  * order of code points, and so the order of Python's str.
  */
-#ifndef SHAREDMAP_CORE_SLICE_H
-#define SHAREDMAP_CORE_SLICE_H
+#ifndef SHAREDMAP_CORE_BASE_SLICE_H
+#define SHAREDMAP_CORE_BASE_SLICE_H
 
 #include <stdbool.h>
 #include <stddef.h>

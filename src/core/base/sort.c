@@ -1,4 +1,4 @@
-/* core/sort.c
+/* core/base/sort.c
  *
  * A sort of strings that looks at eight bytes of each key at a time. The bytes
  * are kept beside the entry's number as one number, so that comparing two keys
@@ -27,13 +27,13 @@
  *
  * Not here: who gathers the entries; see binding/batch.c.
  */
-#include "core/sort.h"
+#include "core/base/sort.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "core/memory.h"
+#include "core/base/memory.h"
 
 enum {
     PIECE_SIZE = 8,

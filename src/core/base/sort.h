@@ -1,14 +1,14 @@
-/* core/sort.h
+/* core/base/sort.h
  *
  * Entries in any order become entries in the order of their keys.
  */
-#ifndef SHAREDMAP_CORE_SORT_H
-#define SHAREDMAP_CORE_SORT_H
+#ifndef SHAREDMAP_CORE_BASE_SORT_H
+#define SHAREDMAP_CORE_BASE_SORT_H
 
 #include <stddef.h>
 
-#include "core/entry.h"
-#include "core/status.h"
+#include "core/base/entry.h"
+#include "core/base/status.h"
 
 /* Sorts the entries, an array of memory_allocate(), and drops all but the last
  * of those with equal keys; `count` becomes how many are left, and the array

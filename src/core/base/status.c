@@ -1,10 +1,10 @@
-/* core/status.c
+/* core/base/status.c
  *
  * The sentence for each ending.
  *
  * Not here: which exception it becomes; see binding/errors.c.
  */
-#include "core/status.h"
+#include "core/base/status.h"
 
 const char *
 status_message(enum status status)

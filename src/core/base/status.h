@@ -1,4 +1,4 @@
-/* core/status.h
+/* core/base/status.h
  *
  * Every way an operation of the core can end. A function that can fail
  * returns one of these and fills its results only with STATUS_OK, unless its
@@ -7,8 +7,8 @@
  * The binding turns them into exceptions in one switch without a default, so
  * a new ending here does not compile until it has an exception there.
  */
-#ifndef SHAREDMAP_CORE_STATUS_H
-#define SHAREDMAP_CORE_STATUS_H
+#ifndef SHAREDMAP_CORE_BASE_STATUS_H
+#define SHAREDMAP_CORE_BASE_STATUS_H
 
 enum status {
     STATUS_OK = 0,

@@ -1,4 +1,4 @@
-/* core/utf8.c
+/* core/base/utf8.c
  *
  *     U+0000   .. U+007F     0xxxxxxx
  *     U+0080   .. U+07FF     110xxxxx 10xxxxxx
@@ -7,7 +7,7 @@
  *
  * Not here: Python's str; see binding/text.c.
  */
-#include "core/utf8.h"
+#include "core/base/utf8.h"
 
 #include <string.h>
 

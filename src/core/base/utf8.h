@@ -1,17 +1,17 @@
-/* core/utf8.h
+/* core/base/utf8.h
  *
  * UTF-8 as this project writes it: code points of 1, 2 or 4 bytes to UTF-8 and
  * back, lone surrogates encoded like every other code point below U+10000
  * (Python calls this "surrogatepass"). Byte order is code point order.
  */
-#ifndef SHAREDMAP_CORE_UTF8_H
-#define SHAREDMAP_CORE_UTF8_H
+#ifndef SHAREDMAP_CORE_BASE_UTF8_H
+#define SHAREDMAP_CORE_BASE_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/slice.h"
+#include "core/base/slice.h"
 
 /* How many bytes `count` code points become; 0 for none. */
 size_t

@@ -1,4 +1,4 @@
-/* core/segment_draft.c
+/* core/segment/draft.c
  *
  * A file that is being filled and has no name yet.
  *
@@ -7,7 +7,7 @@
  * The memory of a file without a name is freed with its last descriptor, so a
  * publisher that is killed leaves nothing.
  *
- * Not here: how a draft gets its name; see segment_publish.c.
+ * Not here: how a draft gets its name; see publish.c.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,9 +19,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/memory.h"
-#include "core/segment.h"
-#include "core/segment_system.h"
+#include "core/base/memory.h"
+#include "core/segment/segment.h"
+#include "core/segment/system.h"
 
 /* ---- the draft ---------------------------------------------------------- */
 

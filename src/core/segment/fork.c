@@ -1,4 +1,4 @@
-/* core/segment_fork.c
+/* core/segment/fork.c
  *
  * Descriptors that a forked child must not keep.
  *
@@ -13,16 +13,16 @@
  *
  *     map -> | no forks: close | -> unmap
  *
- * Not here: the list (fork_list.c); what the files are for (segment_draft.c,
- * segment_publish.c).
+ * Not here: the list (fork_list.c); what the files are for (draft.c,
+ * publish.c).
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 
-#include "core/segment.h"
-#include "core/segment_system.h"
+#include "core/segment/segment.h"
+#include "core/segment/system.h"
 
 static void
 close_in_child(struct fork_listener *listener)

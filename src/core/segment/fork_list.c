@@ -1,13 +1,13 @@
-/* core/fork_list.c
+/* core/segment/fork_list.c
  *
  *     listeners -> | listener | -> | listener | -> NULL
  *
  * fork() takes the lock before and gives it back after, in parent and child;
  * so the list is whole in both.
  *
- * Not here: what the listeners do; see segment_fork.c.
+ * Not here: what the listeners do; see fork.c.
  */
-#include "core/fork_list.h"
+#include "core/segment/fork_list.h"
 
 #include <pthread.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* core/fork_list.h
+/* core/segment/fork_list.h
  *
  * Who wants to know that a child was forked.
  *
@@ -7,8 +7,8 @@
  * holds something that must not stay so is on this list meanwhile, and puts it
  * right in the child before fork() returns there.
  */
-#ifndef SHAREDMAP_CORE_FORK_LIST_H
-#define SHAREDMAP_CORE_FORK_LIST_H
+#ifndef SHAREDMAP_CORE_SEGMENT_FORK_LIST_H
+#define SHAREDMAP_CORE_SEGMENT_FORK_LIST_H
 
 #include <stdbool.h>
 #include <stdint.h>

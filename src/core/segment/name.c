@@ -1,4 +1,4 @@
-/* core/segment_name.c
+/* core/segment/name.c
  *
  * The name of a map <-> the name of its file.
  *
@@ -9,15 +9,15 @@
  * control characters would make a listing of the directory unreadable. All
  * other bytes stand as they are, so the file can be found by eye.
  *
- * Not here: what is done with the file; see segment.c.
+ * Not here: what is done with the file; see open.c.
  */
-#include "core/segment.h"
+#include "core/segment/segment.h"
 
 #include <dirent.h>
 #include <errno.h>
 
-#include "core/memory.h"
-#include "core/segment_system.h"
+#include "core/base/memory.h"
+#include "core/segment/system.h"
 
 #define FILE_PREFIX "sharedmap."
 #define NAME_PREFIX SEGMENT_NAME_DIRECTORY "/" FILE_PREFIX

@@ -1,4 +1,4 @@
-/* core/segment.c
+/* core/segment/open.c
  *
  * Opening a segment. Who opens trusts nothing that the file system says of a
  * name until it has been looked at through the descriptor:
@@ -10,11 +10,11 @@
  *     mmap    read-only, and of no use to a child that is forked before somebody
  *             owns it; the descriptor is closed, the mapping keeps the file
  *
- * Not here: publishing and removing; see segment_publish.c. What the header
- * means; see snapshot_header.c.
+ * Not here: publishing and removing; see publish.c. What the header
+ * means; see snapshot/header.c.
  */
 #define _GNU_SOURCE
-#include "core/segment.h"
+#include "core/segment/segment.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,9 +26,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "core/fork_list.h"
-#include "core/segment_system.h"
-#include "core/snapshot_header.h"
+#include "core/segment/fork_list.h"
+#include "core/segment/system.h"
+#include "core/snapshot/header.h"
 
 enum status
 system_open_failure(void)

@@ -1,4 +1,4 @@
-/* core/segment_publish.c
+/* core/segment/publish.c
  *
  * Giving a name to a finished file, taking a name away.
  *
@@ -18,9 +18,9 @@
  * to what was locked.
  *
  * Such a lock belongs to the open file, which a forked child would share; so
- * the holder is a file that children close (segment_fork.c).
+ * the holder is a file that children close (fork.c).
  *
- * Not here: the draft until it is finished; see segment_draft.c. What is in
+ * Not here: the draft until it is finished; see draft.c. What is in
  * the file; see publish.c.
  */
 #define _GNU_SOURCE
@@ -33,9 +33,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/segment.h"
-#include "core/segment_system.h"
-#include "core/snapshot_header.h"
+#include "core/segment/segment.h"
+#include "core/segment/system.h"
+#include "core/snapshot/header.h"
 
 /* ---- patience ----------------------------------------------------------- */
 

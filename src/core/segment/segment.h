@@ -1,4 +1,4 @@
-/* core/segment.h
+/* core/segment/segment.h
  *
  * A segment is a named, immutable file that processes map to read: in
  * /dev/shm for maps with a name, anywhere for maps that were saved. This is
@@ -14,17 +14,17 @@
  * set to the empty state ({0} is not: use the EMPTY macros). Functions that
  * answer STATUS_SYSTEM or STATUS_NO_SPACE leave errno set.
  */
-#ifndef SHAREDMAP_CORE_SEGMENT_H
-#define SHAREDMAP_CORE_SEGMENT_H
+#ifndef SHAREDMAP_CORE_SEGMENT_SEGMENT_H
+#define SHAREDMAP_CORE_SEGMENT_SEGMENT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/fork_list.h"
-#include "core/slice.h"
-#include "core/snapshot_format.h"
-#include "core/status.h"
+#include "core/segment/fork_list.h"
+#include "core/base/slice.h"
+#include "core/snapshot/format.h"
+#include "core/base/status.h"
 
 /* ---- names -------------------------------------------------------------- */
 

@@ -1,4 +1,4 @@
-/* core/segment_system.h
+/* core/segment/system.h
  *
  * What the files of core/segment share; nobody else includes it.
  */
@@ -7,9 +7,9 @@
 
 #include <stdbool.h>
 
-#include "core/segment.h"
-#include "core/snapshot_format.h"
-#include "core/status.h"
+#include "core/segment/segment.h"
+#include "core/snapshot/format.h"
+#include "core/base/status.h"
 
 /* Where names live. */
 #define SEGMENT_NAME_DIRECTORY "/dev/shm"
@@ -30,7 +30,7 @@ system_decode_name(const char *file_name, unsigned char name[256],
 bool
 system_others_may_write(unsigned mode);
 
-/* Opens a file that a forked child will not have; see segment_fork.c. False
+/* Opens a file that a forked child will not have; see fork.c. False
  * with errno. The struct must not move while the file is open. */
 bool
 unforked_open(struct unforked *file, const char *path, int flags);

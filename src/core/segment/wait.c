@@ -1,4 +1,4 @@
-/* core/segment_wait.c
+/* core/segment/wait.c
  *
  * Noticing that a segment is superseded.
  *
@@ -14,7 +14,7 @@
  * An event loop sleeps on descriptors, not on words. For it there is a watch on
  * the directory of all names, one for any number of them.
  *
- * Not here: who stores and wakes; see segment_publish.c.
+ * Not here: who stores and wakes; see publish.c.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -26,8 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/segment.h"
-#include "core/segment_system.h"
+#include "core/segment/segment.h"
+#include "core/segment/system.h"
 
 /* From linux/futex.h, which is not everywhere where there is a C library. */
 enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1 };

@@ -1,4 +1,4 @@
-/* core/snapshot_format.h
+/* core/snapshot/format.h
  *
  * The bytes of a snapshot, format version 1, as structs. The authority is
  * docs/FORMAT.md; the assertions below keep this file true to its tables.
@@ -13,8 +13,8 @@
  * offsets count from the start of the snapshot. After publication one word is
  * written, header.superseded, and nothing else ever.
  *
- * No functions here: snapshot_header.h seals and checks a header,
- * snapshot_writer.h makes snapshots, snapshot_reader.h reads them.
+ * No functions here: header.h seals and checks a header,
+ * writer.h makes snapshots, reader.h reads them.
  */
 #ifndef SHAREDMAP_CORE_SNAPSHOT_FORMAT_H
 #define SHAREDMAP_CORE_SNAPSHOT_FORMAT_H

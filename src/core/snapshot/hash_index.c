@@ -1,4 +1,4 @@
-/* core/hash_index.c
+/* core/snapshot/hash_index.c
  *
  * Entries go into the first bucket with room, from their home on:
  *
@@ -11,11 +11,11 @@
  * The buckets of entries that follow each other have nothing to do with each
  * other, so each costs a cache miss; they are asked for some entries ahead.
  *
- * Not here: finding; see snapshot_reader.c.
+ * Not here: finding; see reader.c.
  */
-#include "core/hash_index.h"
+#include "core/snapshot/hash_index.h"
 
-#include "core/load.h"
+#include "core/base/load.h"
 
 enum { AHEAD = 16, LONGEST_REACH = 255 };
 

@@ -1,17 +1,17 @@
-/* core/hash_index.h
+/* core/snapshot/hash_index.h
  *
  * The hash index as it is built and as it is probed. What a bucket looks like
- * is in snapshot_format.h.
+ * is in format.h.
  */
-#ifndef SHAREDMAP_CORE_HASH_INDEX_H
-#define SHAREDMAP_CORE_HASH_INDEX_H
+#ifndef SHAREDMAP_CORE_SNAPSHOT_HASH_INDEX_H
+#define SHAREDMAP_CORE_SNAPSHOT_HASH_INDEX_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/hash.h"
-#include "core/snapshot_format.h"
+#include "core/base/hash.h"
+#include "core/snapshot/format.h"
 
 /* How many buckets for so many entries: enough that few are full. */
 uint64_t

@@ -1,4 +1,4 @@
-/* core/snapshot_header.c
+/* core/snapshot/header.c
  *
  * The header is checked from the outside in: is it ours, can we read it, is
  * it whole, and only then what it says.
@@ -8,15 +8,15 @@
  * The header given here is a private copy. One that still lies in shared
  * memory could change between the check and its use.
  *
- * Not here: what the regions contain; see snapshot_reader.c.
+ * Not here: what the regions contain; see reader.c.
  */
-#include "core/snapshot_header.h"
+#include "core/snapshot/header.h"
 
 #include <stdbool.h>
 #include <string.h>
 
-#include "core/hash.h"
-#include "core/order_index.h"
+#include "core/base/hash.h"
+#include "core/snapshot/order_index.h"
 
 static const unsigned char magic[] = SNAPSHOT_MAGIC;
 

@@ -1,4 +1,4 @@
-/* core/snapshot_header.h
+/* core/snapshot/header.h
  *
  * A snapshot's header as a whole: sealed by who writes it, checked by who
  * opens it. Both cost O(1) and touch no byte behind the header.
@@ -6,8 +6,8 @@
 #ifndef SHAREDMAP_CORE_SNAPSHOT_HEADER_H
 #define SHAREDMAP_CORE_SNAPSHOT_HEADER_H
 
-#include "core/snapshot_format.h"
-#include "core/status.h"
+#include "core/snapshot/format.h"
+#include "core/base/status.h"
 
 /* Computes header_checksum over everything but the unique id, which is
  * random, and `superseded`, which changes. */

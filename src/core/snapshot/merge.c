@@ -1,4 +1,4 @@
-/* core/merge.c
+/* core/snapshot/merge.c
  *
  *     published   a   c   d       f
  *     puts            c'      e
@@ -8,7 +8,7 @@
  *
  * Not here: who publishes the result; see publish.c.
  */
-#include "core/merge.h"
+#include "core/snapshot/merge.h"
 
 enum status
 merge_changes(const struct snapshot *view, const struct changes *changes,

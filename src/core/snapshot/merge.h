@@ -1,16 +1,16 @@
-/* core/merge.h
+/* core/snapshot/merge.h
  *
  * What is published and what shall change become one sorted sequence, in one
  * pass over both.
  */
-#ifndef SHAREDMAP_CORE_MERGE_H
-#define SHAREDMAP_CORE_MERGE_H
+#ifndef SHAREDMAP_CORE_SNAPSHOT_MERGE_H
+#define SHAREDMAP_CORE_SNAPSHOT_MERGE_H
 
 #include <stddef.h>
 
-#include "core/entry.h"
-#include "core/snapshot_reader.h"
-#include "core/status.h"
+#include "core/base/entry.h"
+#include "core/snapshot/reader.h"
+#include "core/base/status.h"
 
 /* Sorted and without doubles; no key is in both. Borrowed. */
 struct changes {

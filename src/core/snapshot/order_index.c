@@ -1,4 +1,4 @@
-/* core/order_index.c
+/* core/snapshot/order_index.c
  *
  * What a node is made of. All keys below a node begin with what its first key
  * and the first key behind it have in common; so the node skips that, and four
@@ -8,9 +8,9 @@
  *     /srv/data/projects/invoice/catalogue-284097.json
  *     skip --------------> ^^^^ piece
  *
- * Not here: searching; see snapshot_search.c.
+ * Not here: searching; see search.c.
  */
-#include "core/order_index.h"
+#include "core/snapshot/order_index.h"
 
 void
 order_levels_init(struct order_levels *levels, uint64_t entry_count)

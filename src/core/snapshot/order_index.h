@@ -1,7 +1,7 @@
-/* core/order_index.h
+/* core/snapshot/order_index.h
  *
  * The order index: where to begin searching the sorted index, so that a search
- * touches few pages. What a node looks like is in snapshot_format.h.
+ * touches few pages. What a node looks like is in format.h.
  *
  * It knows every ORDER_STEP-th key, the samples. A node has ORDER_FANOUT
  * children and tells them apart by the first samples of all but the first:
@@ -17,13 +17,13 @@
  * Nothing says where a child is: nodes are numbered, and the levels lie one
  * behind the other, the highest first.
  */
-#ifndef SHAREDMAP_CORE_ORDER_INDEX_H
-#define SHAREDMAP_CORE_ORDER_INDEX_H
+#ifndef SHAREDMAP_CORE_SNAPSHOT_ORDER_INDEX_H
+#define SHAREDMAP_CORE_SNAPSHOT_ORDER_INDEX_H
 
 #include <stdint.h>
 
-#include "core/slice.h"
-#include "core/snapshot_format.h"
+#include "core/base/slice.h"
+#include "core/snapshot/format.h"
 
 /* Which nodes there are; follows from the number of entries. */
 struct order_levels {

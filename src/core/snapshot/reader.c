@@ -1,4 +1,4 @@
-/* core/snapshot_reader.c
+/* core/snapshot/reader.c
  *
  *     sorted index                      records
  *     | 0 | 1 | 2 | ... |    +--------> | head | key | value | head | ...
@@ -8,20 +8,20 @@
  *     hash index                  |
  *     | bucket | bucket | ... | --+
  *
- * Every number is loaded once (load.h), compared with what the mapping has
+ * Every number is loaded once (base/load.h), compared with what the mapping has
  * room for, and used from where it was checked. `assert` has no place here:
  * bytes from outside are never our own invariant.
  *
- * Not here: searching in key order (snapshot_search.c); where the bytes come
- * from (segment.c).
+ * Not here: searching in key order (search.c); where the bytes come
+ * from (segment/open.c).
  */
-#include "core/snapshot_reader.h"
+#include "core/snapshot/reader.h"
 
-#include "core/hash.h"
-#include "core/hash_index.h"
-#include "core/load.h"
-#include "core/snapshot_header.h"
-#include "core/utf8.h"
+#include "core/base/hash.h"
+#include "core/snapshot/hash_index.h"
+#include "core/base/load.h"
+#include "core/snapshot/header.h"
+#include "core/base/utf8.h"
 
 enum status
 snapshot_open(struct snapshot *view, const void *bytes, size_t size)

@@ -1,4 +1,4 @@
-/* core/snapshot_reader.h
+/* core/snapshot/reader.h
  *
  * A checked, read-only view on the bytes of a snapshot.
  *
@@ -18,10 +18,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/entry.h"
-#include "core/order_index.h"
-#include "core/snapshot_format.h"
-#include "core/status.h"
+#include "core/base/entry.h"
+#include "core/snapshot/order_index.h"
+#include "core/snapshot/format.h"
+#include "core/base/status.h"
 
 struct snapshot {
     const unsigned char *bytes;  // borrowed

@@ -1,4 +1,4 @@
-/* core/snapshot_search.c
+/* core/snapshot/search.c
  *
  * Searching in key order. The balanced tree is in the sorted index without
  * being stored: the root of the entries [low, high) is the middle one, its
@@ -14,14 +14,14 @@
  * be led astray where it differs in what was left out; then the search begins
  * anew, without the index.
  *
- * What is said in snapshot_reader.c of bytes that nobody can trust goes for
+ * What is said in reader.c of bytes that nobody can trust goes for
  * these, too: a node can lead to a wrong place, but not out of the map.
  *
  * Not here: what a node is made of; see order_index.c.
  */
-#include "core/load.h"
-#include "core/order_index.h"
-#include "core/snapshot_reader.h"
+#include "core/base/load.h"
+#include "core/snapshot/order_index.h"
+#include "core/snapshot/reader.h"
 
 /* Fills the index of the first entry in [low, high) whose key is not below
  * `key`; `high` when all are. */

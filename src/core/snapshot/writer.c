@@ -1,4 +1,4 @@
-/* core/snapshot_writer.c
+/* core/snapshot/writer.c
  *
  * The sizes of the records say where everything lies, so the plan needs no
  * more than those. Then one walk over the entries writes the records and keeps
@@ -14,17 +14,17 @@
  *
  * The header goes last, when the checksum is known.
  *
- * Not here: trees, files, and the record's picture; see snapshot_format.h.
+ * Not here: trees, files, and the record's picture; see format.h.
  */
-#include "core/snapshot_writer.h"
+#include "core/snapshot/writer.h"
 
 #include <string.h>
 
-#include "core/hash.h"
-#include "core/hash_index.h"
-#include "core/memory.h"
-#include "core/order_index.h"
-#include "core/snapshot_header.h"
+#include "core/base/hash.h"
+#include "core/snapshot/hash_index.h"
+#include "core/base/memory.h"
+#include "core/snapshot/order_index.h"
+#include "core/snapshot/header.h"
 
 /* ---- records ------------------------------------------------------------ */
 

@@ -1,4 +1,4 @@
-/* core/snapshot_writer.h
+/* core/snapshot/writer.h
  *
  * Sorted entries become the bytes of a snapshot.
  *
@@ -13,9 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/entry.h"
-#include "core/snapshot_format.h"
-#include "core/status.h"
+#include "core/base/entry.h"
+#include "core/snapshot/format.h"
+#include "core/base/status.h"
 
 enum snapshot_index {
     INDEX_HASH,  // exact keys by hash, everything else by order

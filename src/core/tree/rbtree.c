@@ -1,4 +1,4 @@
-/* core/rbtree.c
+/* core/tree/rbtree.c
  *
  * A red-black tree.
  *
@@ -17,12 +17,12 @@
  * (rbtree_waiting.c); the check (rbtree_check.c); locks and Python. Callers
  * keep writers away from everyone else.
  */
-#include "core/rbtree.h"
+#include "core/tree/rbtree.h"
 
 #include <assert.h>
 
-#include "core/memory.h"
-#include "core/rbtree_inside.h"
+#include "core/base/memory.h"
+#include "core/tree/rbtree_inside.h"
 
 static inline enum side
 opposite(enum side side)

@@ -1,4 +1,4 @@
-/* core/rbtree.h
+/* core/tree/rbtree.h
  *
  * A sorted map in private memory: keys are bytes in the order of
  * slice_compare(), each with one value.
@@ -11,15 +11,15 @@
  * The caller keeps writers away from everybody else; any number of readers
  * may share a tree that nobody changes.
  */
-#ifndef SHAREDMAP_CORE_RBTREE_H
-#define SHAREDMAP_CORE_RBTREE_H
+#ifndef SHAREDMAP_CORE_TREE_RBTREE_H
+#define SHAREDMAP_CORE_TREE_RBTREE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/entry.h"
-#include "core/status.h"
+#include "core/base/entry.h"
+#include "core/base/status.h"
 
 struct rbtree;
 struct rbtree_node;

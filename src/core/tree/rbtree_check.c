@@ -1,11 +1,11 @@
-/* core/rbtree_check.c
+/* core/tree/rbtree_check.c
  *
  * Whether a tree is what rbtree.c says that it is. For tests, which ask after
  * each step.
  *
- * Not here: what is checked of a snapshot; see snapshot_reader.c.
+ * Not here: what is checked of a snapshot; see snapshot/reader.c.
  */
-#include "core/rbtree_inside.h"
+#include "core/tree/rbtree_inside.h"
 
 /* Black nodes on every way from `node` down; -1 and a reason when they differ or
  * another rule is broken. Recursion is as deep as the tree is high. */

@@ -1,12 +1,12 @@
-/* core/rbtree_inside.h
+/* core/tree/rbtree_inside.h
  *
  * The tree as the files see it that it consists of.
  */
-#ifndef SHAREDMAP_CORE_RBTREE_INSIDE_H
-#define SHAREDMAP_CORE_RBTREE_INSIDE_H
+#ifndef SHAREDMAP_CORE_TREE_RBTREE_INSIDE_H
+#define SHAREDMAP_CORE_TREE_RBTREE_INSIDE_H
 
-#include "core/rbtree.h"
-#include "core/rbtree_node.h"
+#include "core/tree/rbtree.h"
+#include "core/tree/rbtree_node.h"
 
 /* How many wait for each other: enough to fill the time that memory takes. */
 enum { RBTREE_WAITING = 32 };

@@ -1,4 +1,4 @@
-/* core/rbtree_node.c
+/* core/tree/rbtree_node.c
  *
  * A node, its key and a short value are one piece of memory, which is whole
  * cache lines; so a value has some room to grow. A value that does not fit is
@@ -16,11 +16,11 @@
  *
  * Not here: parents and colours; see rbtree.c.
  */
-#include "core/rbtree_node.h"
+#include "core/tree/rbtree_node.h"
 
 #include <string.h>
 
-#include "core/memory.h"
+#include "core/base/memory.h"
 
 /* Short values are replaced in place, and what a node wastes when a long
  * value becomes a short one stays below this many bytes and a cache line. */

@@ -1,18 +1,18 @@
-/* core/rbtree_node.h
+/* core/tree/rbtree_node.h
  *
  * A node of the red-black tree and what it holds. For the tree itself; everybody
  * else knows nodes by their names only.
  */
-#ifndef SHAREDMAP_CORE_RBTREE_NODE_H
-#define SHAREDMAP_CORE_RBTREE_NODE_H
+#ifndef SHAREDMAP_CORE_TREE_RBTREE_NODE_H
+#define SHAREDMAP_CORE_TREE_RBTREE_NODE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/entry.h"
-#include "core/slab.h"
-#include "core/status.h"
+#include "core/base/entry.h"
+#include "core/tree/slab.h"
+#include "core/base/status.h"
 
 enum side { LEFT = 0, RIGHT = 1 };
 

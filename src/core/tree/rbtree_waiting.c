@@ -1,4 +1,4 @@
-/* core/rbtree_waiting.c
+/* core/tree/rbtree_waiting.c
  *
  * A new node of a large tree waits for memory again and again on its way down,
  * for a line of each node that it passes. Some of them that go down together
@@ -15,7 +15,7 @@
  *
  * Not here: how it takes its place; see rbtree.c.
  */
-#include "core/rbtree_inside.h"
+#include "core/tree/rbtree_inside.h"
 
 /* Trees with fewer nodes are in the caches anyway. In test builds they are
  * small, so that each test meets nodes that wait. */

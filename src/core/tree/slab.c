@@ -1,4 +1,4 @@
-/* core/slab.c
+/* core/tree/slab.c
  *
  *     newest -> | older | size | piece    | piece        | piece | room |
  *                   |          ^skew      ^skew
@@ -13,12 +13,12 @@
  *
  * Not here: what is in the pieces; see rbtree_node.c.
  */
-#include "core/slab.h"
+#include "core/tree/slab.h"
 
 #include <stdint.h>
 #include <string.h>
 
-#include "core/memory.h"
+#include "core/base/memory.h"
 
 // clang says it in a way of its own.
 #if defined(__has_feature)

@@ -1,4 +1,4 @@
-/* core/slab.h
+/* core/tree/slab.h
  *
  * Pieces of memory of a few sizes, for the nodes of one tree.
  *
@@ -6,8 +6,8 @@
  * next one of its size; memory goes back to the system when the slab is
  * cleared, and then all at once. Not for several threads at a time.
  */
-#ifndef SHAREDMAP_CORE_SLAB_H
-#define SHAREDMAP_CORE_SLAB_H
+#ifndef SHAREDMAP_CORE_TREE_SLAB_H
+#define SHAREDMAP_CORE_TREE_SLAB_H
 
 #include <stddef.h>
 
