@@ -10,11 +10,11 @@
 #include <stdint.h>
 
 #include "core/base/entry.h"
-#include "core/snapshot/merge.h"
-#include "core/segment/segment.h"
 #include "core/base/slice.h"
-#include "core/snapshot/writer.h"
 #include "core/base/status.h"
+#include "core/segment/segment.h"
+#include "core/snapshot/merge.h"
+#include "core/snapshot/writer.h"
 
 /* Fills a plan with a unique id of its own; plan->header.total_size is the
  * size that publish_to_memory() fills. STATUS_LABEL_TOO_LONG,

@@ -9,10 +9,10 @@
 #ifndef SHAREDMAP_TESTS_CORE_ORACLE_H
 #define SHAREDMAP_TESTS_CORE_ORACLE_H
 
-#include "core/check.h"
 #include "core/base/memory.h"
-#include "core/tree/rbtree.h"
+#include "core/check.h"
 #include "core/snapshots.h"
+#include "core/tree/rbtree.h"
 
 /* ---- the oracle --------------------------------------------------------- */
 

@@ -7,14 +7,14 @@
 #ifndef SHAREDMAP_TESTS_CORE_SNAPSHOTS_H
 #define SHAREDMAP_TESTS_CORE_SNAPSHOTS_H
 
-#include "core/check.h"
 #include "core/base/entry.h"
 #include "core/base/hash.h"
 #include "core/base/memory.h"
+#include "core/base/sort.h"
+#include "core/check.h"
 #include "core/snapshot/format.h"
 #include "core/snapshot/header.h"
 #include "core/snapshot/writer.h"
-#include "core/base/sort.h"
 
 #define SLICE(literal) \
     ((struct slice){(const unsigned char *)(literal), sizeof(literal) - 1})

@@ -4,8 +4,8 @@
  */
 #include "core/base/arena.h"
 
-#include "core/check.h"
 #include "core/base/memory.h"
+#include "core/check.h"
 #include "core/snapshots.h"
 
 static void

@@ -7,9 +7,9 @@
 #endif
 #include "core/publish.h"
 
+#include "core/base/memory.h"
 #include "core/check.h"
 #include "core/files.h"
-#include "core/base/memory.h"
 
 static void
 check_holds(const void *bytes, size_t size, const struct entry *entries,

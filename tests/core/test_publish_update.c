@@ -6,9 +6,9 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "core/base/memory.h"
 #include "core/check.h"
 #include "core/files.h"
-#include "core/base/memory.h"
 #include "core/publish.h"
 
 static struct publish_update

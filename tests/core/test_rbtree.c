@@ -6,8 +6,8 @@
  */
 #include "core/tree/rbtree.h"
 
-#include "core/check.h"
 #include "core/base/memory.h"
+#include "core/check.h"
 #include "core/oracle.h"
 
 static void

@@ -3,8 +3,8 @@
  * Trees that are built from sorted entries at once, walking to the nearest key
  * below, and the count of a tree's memory.
  */
-#include "core/check.h"
 #include "core/base/memory.h"
+#include "core/check.h"
 #include "core/oracle.h"
 #include "core/tree/rbtree.h"
 

@@ -4,8 +4,8 @@
  * the version that tells whether a node may still be used, and what is left
  * when there is no memory.
  */
-#include "core/check.h"
 #include "core/base/memory.h"
+#include "core/check.h"
 #include "core/oracle.h"
 #include "core/tree/rbtree.h"
 

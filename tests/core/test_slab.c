@@ -7,8 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "core/check.h"
 #include "core/base/memory.h"
+#include "core/check.h"
 
 static void
 test_empty_slab_owns_nothing(void)

@@ -8,8 +8,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "core/check.h"
 #include "core/base/hash.h"
+#include "core/check.h"
 #include "core/snapshot/hash_index.h"
 #include "core/snapshot/reader.h"
 #include "core/snapshots.h"

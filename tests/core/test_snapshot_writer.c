@@ -8,8 +8,8 @@
  */
 #include "core/snapshot/writer.h"
 
-#include "core/check.h"
 #include "core/base/memory.h"
+#include "core/check.h"
 #include "core/snapshots.h"
 
 /* ---- layout ------------------------------------------------------------- */

@@ -5,8 +5,8 @@
  */
 #include "core/base/sort.h"
 
-#include "core/check.h"
 #include "core/base/memory.h"
+#include "core/check.h"
 #include "core/snapshots.h"
 
 enum { CAPACITY = 4000, KEY_ROOM = 48 };

@@ -6,8 +6,8 @@
  */
 #include "core/base/utf8.h"
 
-#include "core/check.h"
 #include "core/base/slice.h"
+#include "core/check.h"
 
 enum { POINT_COUNT = 0x110000 };
 

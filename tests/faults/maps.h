@@ -14,8 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/segment/segment.h"
 #include "core/base/status.h"
+#include "core/segment/segment.h"
 
 /* Keys are "a", "b", ... */
 enum { KEY_COUNT = 6, VALUE_ROOM = 16 };

@@ -9,8 +9,8 @@
 #ifndef SHAREDMAP_TESTS_FUZZ_FUZZ_H
 #define SHAREDMAP_TESTS_FUZZ_FUZZ_H
 
-#include "core/check.h"
 #include "core/base/slice.h"
+#include "core/check.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);

@@ -12,9 +12,9 @@
  * operations are kept for the changes. One way is enough for an execution:
  * what is found goes by the executions, and these by how little each does.
  */
+#include "core/base/sort.h"
 #include "core/snapshot/merge.h"
 #include "core/tree/rbtree.h"
-#include "core/base/sort.h"
 #include "core/views.h"
 #include "fuzz/fuzz.h"
 

@@ -21,10 +21,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/segment/fork_list.h"
 #include "core/base/slice.h"
-#include "core/snapshot/format.h"
 #include "core/base/status.h"
+#include "core/segment/fork_list.h"
+#include "core/snapshot/format.h"
 
 /* ---- names -------------------------------------------------------------- */
 

@@ -7,9 +7,9 @@
 
 #include <stdbool.h>
 
+#include "core/base/status.h"
 #include "core/segment/segment.h"
 #include "core/snapshot/format.h"
-#include "core/base/status.h"
 
 /* Where names live. */
 #define SEGMENT_NAME_DIRECTORY "/dev/shm"

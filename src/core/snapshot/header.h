@@ -6,8 +6,8 @@
 #ifndef SHAREDMAP_CORE_SNAPSHOT_HEADER_H
 #define SHAREDMAP_CORE_SNAPSHOT_HEADER_H
 
-#include "core/snapshot/format.h"
 #include "core/base/status.h"
+#include "core/snapshot/format.h"
 
 /* Computes header_checksum over everything but the unique id, which is
  * random, and `superseded`, which changes. */

@@ -9,8 +9,8 @@
 #include <stddef.h>
 
 #include "core/base/entry.h"
-#include "core/snapshot/reader.h"
 #include "core/base/status.h"
+#include "core/snapshot/reader.h"
 
 /* Sorted and without doubles; no key is in both. Borrowed. */
 struct changes {

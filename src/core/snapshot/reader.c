@@ -18,10 +18,10 @@
 #include "core/snapshot/reader.h"
 
 #include "core/base/hash.h"
-#include "core/snapshot/hash_index.h"
 #include "core/base/load.h"
-#include "core/snapshot/header.h"
 #include "core/base/utf8.h"
+#include "core/snapshot/hash_index.h"
+#include "core/snapshot/header.h"
 
 enum status
 snapshot_open(struct snapshot *view, const void *bytes, size_t size)

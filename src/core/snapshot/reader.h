@@ -19,9 +19,9 @@
 #include <stdint.h>
 
 #include "core/base/entry.h"
-#include "core/snapshot/order_index.h"
-#include "core/snapshot/format.h"
 #include "core/base/status.h"
+#include "core/snapshot/format.h"
+#include "core/snapshot/order_index.h"
 
 struct snapshot {
     const unsigned char *bytes;  // borrowed

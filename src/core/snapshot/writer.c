@@ -21,10 +21,10 @@
 #include <string.h>
 
 #include "core/base/hash.h"
-#include "core/snapshot/hash_index.h"
 #include "core/base/memory.h"
-#include "core/snapshot/order_index.h"
+#include "core/snapshot/hash_index.h"
 #include "core/snapshot/header.h"
+#include "core/snapshot/order_index.h"
 
 /* ---- records ------------------------------------------------------------ */
 

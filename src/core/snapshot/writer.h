@@ -14,8 +14,8 @@
 #include <stdint.h>
 
 #include "core/base/entry.h"
-#include "core/snapshot/format.h"
 #include "core/base/status.h"
+#include "core/snapshot/format.h"
 
 enum snapshot_index {
     INDEX_HASH,  // exact keys by hash, everything else by order

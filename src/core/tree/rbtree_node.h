@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 #include "core/base/entry.h"
-#include "core/tree/slab.h"
 #include "core/base/status.h"
+#include "core/tree/slab.h"
 
 enum side { LEFT = 0, RIGHT = 1 };
 
