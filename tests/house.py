@@ -31,7 +31,7 @@ SEEN_BY_BINDING = {
     "core/publish",
     "core/segment/fork_list",
     "core/segment/segment",
-    "core/snapshot/reader",
+    "core/snapshot/snapshot",
     "core/tree/rbtree",
 }
 

@@ -74,12 +74,15 @@ class Tool:
         self.flags = list(flags)
         self.link_flags = list(link)
 
-    def compile_one(self, source):
-        """The object, compiled now or earlier."""
+    def compile_one(self, source, headers=None):
+        """The object, compiled now or earlier; with the headers in that folder before ours."""
         # Where a mutant lies is chance, and must not make another object of it.
         command = [*self.compiler, *self.flags, *INCLUDE, "-c", source.name]
         digest = hashlib.sha256(digest_of_surroundings(tuple(self.compiler)))
         digest.update("\0".join([*command, ""]).encode() + source.read_bytes())
+        if headers is not None:
+            digest.update(b"".join(file.read_bytes() for file in sorted(headers.rglob("*.h"))))
+            command.insert(1, f"-I{headers}")
         kept = OBJECTS / f"{source.stem}-{digest.hexdigest()[:32]}.o"
         try:
             os.utime(kept)
@@ -91,11 +94,11 @@ class Tool:
                 os.replace(new, kept)
         return kept
 
-    def compile(self, sources, root=TOP):
+    def compile(self, sources, root=TOP, headers=None):
         """The objects of the sources by their paths from the root."""
         prepare_objects()
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            objects = pool.map(self.compile_one, sources)
+            objects = pool.map(lambda source: self.compile_one(source, headers), sources)
             names = [os.fspath(source.relative_to(root)) for source in sources]
             return dict(zip(names, objects, strict=True))
 
@@ -107,12 +110,18 @@ class Tool:
         return program
 
     def compile_mutant(self, mutant, changes, directory):
-        """The objects of the files that the mutant changes."""
+        """The objects of the files that the mutant changes, and of those that include them."""
         texts = mutate(mutant, changes)
+        headers = [file.removeprefix("src/") for file in texts if file.endswith(".h")]
+        for source in [*core_sources(), *sorted(TOP.glob("src/binding/*.c"))] if headers else []:
+            text = source.read_text()
+            if any(f'#include "{header}"' in text for header in headers):
+                texts.setdefault(os.fspath(source.relative_to(TOP)), text)
         for file, text in texts.items():
             (directory / file).parent.mkdir(parents=True, exist_ok=True)
             (directory / file).write_text(text)
-        return self.compile([directory / file for file in texts], directory)
+        sources = [directory / file for file in texts if file.endswith(".c")]
+        return self.compile(sources, directory, directory / "src" if headers else None)
 
     def build(self, program, sources, mutants):
         """The program, and beside it program-MUTANT for each of the mutants, name -> changes."""

@@ -10,7 +10,7 @@
  * the handle does not disturb it. What is left to iterate is its span, which
  * shrinks from one side.
  *
- * Not here: the order of entries; see core/snapshot/reader.c.
+ * Not here: the order of entries; see core/snapshot/search.c.
  */
 #include "binding/errors.h"
 #include "binding/sharedmap_type.h"

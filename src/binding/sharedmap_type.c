@@ -26,7 +26,7 @@
  *
  * Not here: reading (mapping_type.c, sharedmap_range.c); moving on to newer
  * snapshots (sharedmap_follow.c); how a snapshot is found and checked
- * (core/segment/open.c, core/snapshot/reader.c).
+ * (core/segment/open.c, core/snapshot/open.c).
  */
 #include "binding/sharedmap_type.h"
 

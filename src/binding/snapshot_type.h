@@ -11,7 +11,7 @@
 #include "binding/state.h"
 #include "binding/value_cache.h"
 #include "core/segment/segment.h"
-#include "core/snapshot/reader.h"
+#include "core/snapshot/snapshot.h"
 
 typedef struct {
     PyObject_HEAD

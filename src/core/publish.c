@@ -11,7 +11,7 @@
 #include "core/publish.h"
 
 #include "core/base/memory.h"
-#include "core/snapshot/reader.h"
+#include "core/snapshot/snapshot.h"
 
 enum status
 publish_plan(struct snapshot_plan *plan, const struct entry *entries,

@@ -19,7 +19,7 @@
 #include "core/check.h"
 #include "core/publish.h"
 #include "core/segment/segment.h"
-#include "core/snapshot/reader.h"
+#include "core/snapshot/snapshot.h"
 #include "core/snapshots.h"
 
 /* ---- the directory ------------------------------------------------------ */

@@ -11,7 +11,7 @@
 #include "core/base/hash.h"
 #include "core/check.h"
 #include "core/snapshot/hash_index.h"
-#include "core/snapshot/reader.h"
+#include "core/snapshot/snapshot.h"
 #include "core/snapshots.h"
 #include "core/views.h"
 

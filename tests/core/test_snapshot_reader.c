@@ -4,7 +4,7 @@
  * nobody should have written. Under the address sanitizer "is refused" also
  * means that no byte outside of the snapshot was touched.
  */
-#include "core/snapshot/reader.h"
+#include "core/snapshot/snapshot.h"
 
 #include "core/check.h"
 #include "core/snapshots.h"

@@ -6,7 +6,7 @@
 #define SHAREDMAP_TESTS_CORE_VIEWS_H
 
 #include "core/check.h"
-#include "core/snapshot/reader.h"
+#include "core/snapshot/snapshot.h"
 #include "core/snapshots.h"
 
 static inline struct snapshot

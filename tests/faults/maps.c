@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "core/publish.h"
-#include "core/snapshot/reader.h"
+#include "core/snapshot/snapshot.h"
 
 static const char keys[] = "abcdef";
 

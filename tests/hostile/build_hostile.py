@@ -22,19 +22,19 @@ MUTANTS = {
     # A short key and value are believed to lie inside the records.
     "size-unchecked": [
         (
-            "snapshot/reader.c",
+            "snapshot/record.h",
             "if (cursor.left < key_code + value_code) {",
             "if (cursor.left < key_code) {",
         )
     ],
     # A size behind the head may lie behind the records, too.
     "width-unchecked": [
-        ("snapshot/reader.c", "    if (cursor->left < width) {\n", "    if (width > 8) {\n")
+        ("snapshot/record.h", "    if (cursor->left < width) {\n", "    if (width > 8) {\n")
     ],
     # The last byte of the records is taken for a head of two.
     "reference-off-by-one": [
         (
-            "snapshot/reader.c",
+            "snapshot/record.h",
             "offset > view->records_size - RECORD_HEAD_SIZE)",
             "offset > view->records_size - RECORD_HEAD_SIZE + 1)",
         )
@@ -42,12 +42,12 @@ MUTANTS = {
     # Nothing keeps a reference of the indices inside the records.
     "reference-unchecked": [
         (
-            "snapshot/reader.c",
+            "snapshot/record.h",
             "        || offset > view->records_size - RECORD_HEAD_SIZE)",
             "        || offset > UINT64_MAX - RECORD_HEAD_SIZE)",
         ),
         (
-            "snapshot/reader.c",
+            "snapshot/record.h",
             "    if (reference > view->records_size >> view->reference_shift) {",
             "    if (reference > UINT64_MAX >> view->reference_shift) {",
         ),
@@ -71,7 +71,7 @@ MUTANTS = {
     ],
     # What leaves the last bucket goes on behind it.
     "bucket-off-by-one": [
-        ("snapshot/reader.c", "at + 1 < view->bucket_count ?", "at + 1 <= view->bucket_count ?")
+        ("snapshot/find.c", "at + 1 < view->bucket_count ?", "at + 1 <= view->bucket_count ?")
     ],
     # A node leads to children that are not there.
     "child-unchecked": [
@@ -82,11 +82,11 @@ MUTANTS = {
         )
     ],
     # Any reach is as good as endless.
-    "endless-reach": [("snapshot/reader.c", "        reach -= 1;\n", "")],
+    "endless-reach": [("snapshot/find.c", "        reach -= 1;\n", "")],
     # Verify lets a key be there twice.
     "order-unchecked": [
         (
-            "snapshot/reader.c",
+            "snapshot/verify.c",
             "slice_compare(previous.key, entry.key) >= 0",
             "slice_compare(previous.key, entry.key) > 0",
         )
@@ -94,7 +94,7 @@ MUTANTS = {
     # Verify does not mind the checksum of the contents.
     "checksum-ignored": [
         (
-            "snapshot/reader.c",
+            "snapshot/verify.c",
             "    return checksum == view->header.content_checksum ? STATUS_OK",
             "    return checksum == view->header.content_checksum || at > 0 ? STATUS_OK",
         )

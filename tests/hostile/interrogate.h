@@ -1,6 +1,6 @@
 /* tests/hostile/interrogate.h
  *
- * Asks a view everything that snapshot/reader.h has to ask, and says whether
+ * Asks a view everything that snapshot/snapshot.h has to ask, and says whether
  * the answers are allowed: each lies inside the snapshot, and all of its
  * bytes are read, so that the address sanitizer sees one that does not.
  *
@@ -14,7 +14,7 @@
 
 #include "core/check.h"
 #include "core/snapshot/merge.h"
-#include "core/snapshot/reader.h"
+#include "core/snapshot/snapshot.h"
 #include "core/snapshots.h"
 #include "core/views.h"
 

@@ -14,7 +14,7 @@
  * written, header.superseded, and nothing else ever.
  *
  * No functions here: header.h seals and checks a header,
- * writer.h makes snapshots, reader.h reads them.
+ * writer.h makes snapshots, snapshot.h reads them.
  */
 #ifndef SHAREDMAP_CORE_SNAPSHOT_FORMAT_H
 #define SHAREDMAP_CORE_SNAPSHOT_FORMAT_H

@@ -11,7 +11,7 @@
  * The buckets of entries that follow each other have nothing to do with each
  * other, so each costs a cache miss; they are asked for some entries ahead.
  *
- * Not here: finding; see reader.c.
+ * Not here: finding; see find.c.
  */
 #include "core/snapshot/hash_index.h"
 

@@ -8,7 +8,7 @@
  * The header given here is a private copy. One that still lies in shared
  * memory could change between the check and its use.
  *
- * Not here: what the regions contain; see reader.c.
+ * Not here: what the regions contain; see record.h.
  */
 #include "core/snapshot/header.h"
 

@@ -10,7 +10,7 @@
 
 #include "core/base/entry.h"
 #include "core/base/status.h"
-#include "core/snapshot/reader.h"
+#include "core/snapshot/snapshot.h"
 
 /* Sorted and without doubles; no key is in both. Borrowed. */
 struct changes {

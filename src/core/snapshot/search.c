@@ -1,6 +1,6 @@
 /* core/snapshot/search.c
  *
- * Searching in key order. The balanced tree is in the sorted index without
+ * Entries in key order: by index, and by key. The balanced tree is in the sorted index without
  * being stored: the root of the entries [low, high) is the middle one, its
  * children are the roots of the two halves. The order index spares the upper
  * part of the way, where each step would touch a page of its own:
@@ -14,14 +14,20 @@
  * be led astray where it differs in what was left out; then the search begins
  * anew, without the index.
  *
- * What is said in reader.c of bytes that nobody can trust goes for
- * these, too: a node can lead to a wrong place, but not out of the map.
+ * What record.h says of bytes that are not trusted goes for these, too: a node can lead to a wrong place, but not out of the map.
  *
  * Not here: what a node is made of; see order_index.c.
  */
 #include "core/base/load.h"
 #include "core/snapshot/order_index.h"
-#include "core/snapshot/reader.h"
+#include "core/snapshot/record.h"
+#include "core/snapshot/snapshot.h"
+
+enum status
+snapshot_at(const struct snapshot *view, uint64_t index, struct entry *entry)
+{
+    return record_at(view, index, entry);
+}
 
 /* Fills the index of the first entry in [low, high) whose key is not below
  * `key`; `high` when all are. */
@@ -34,7 +40,7 @@ search(const struct snapshot *view, struct slice key, uint64_t low,
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
         struct entry entry;
-        enum status status = snapshot_at(view, middle, &entry);
+        enum status status = record_at(view, middle, &entry);
         if (status != STATUS_OK) {
             return status;
         }
@@ -75,7 +81,7 @@ choose_child(const struct snapshot *view, struct slice key, unsigned level,
     while (below < not_above) {
         unsigned middle = below + (not_above - below) / 2;
         struct entry entry;
-        enum status status = snapshot_at(
+        enum status status = record_at(
             view,
             order_first_entry(level, number, middle + 1, view->entry_count),
             &entry);
@@ -99,7 +105,7 @@ is_below(const struct snapshot *view, uint64_t index, struct slice key,
          bool *answer)
 {
     struct entry entry;
-    enum status status = snapshot_at(view, index, &entry);
+    enum status status = record_at(view, index, &entry);
     *answer = status == STATUS_OK && slice_compare(entry.key, key) < 0;
     return status;
 }

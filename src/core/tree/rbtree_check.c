@@ -3,7 +3,7 @@
  * Whether a tree is what rbtree.c says that it is. For tests, which ask after
  * each step.
  *
- * Not here: what is checked of a snapshot; see snapshot/reader.c.
+ * Not here: what is checked of a snapshot; see snapshot/verify.c.
  */
 #include "core/tree/rbtree_inside.h"
 

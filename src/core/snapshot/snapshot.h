@@ -1,4 +1,4 @@
-/* core/snapshot/reader.h
+/* core/snapshot/snapshot.h
  *
  * A checked, read-only view on the bytes of a snapshot.
  *
@@ -11,8 +11,8 @@
  * The bytes of an entry can still change under a hostile writer. Copy them
  * first and look at the copy.
  */
-#ifndef SHAREDMAP_CORE_SNAPSHOT_READER_H
-#define SHAREDMAP_CORE_SNAPSHOT_READER_H
+#ifndef SHAREDMAP_CORE_SNAPSHOT_SNAPSHOT_H
+#define SHAREDMAP_CORE_SNAPSHOT_SNAPSHOT_H
 
 #include <stdbool.h>
 #include <stddef.h>

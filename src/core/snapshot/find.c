@@ -1,0 +1,211 @@
+/* core/snapshot/find.c
+ *
+ * Looking up one key: by the hash index where there is one, by binary search
+ * otherwise.
+ *
+ *     key -> hash -> home bucket -> slots with the same fingerprint -> records
+ *                        |
+ *                        +-> the next buckets, as far as the home's reach says
+ *
+ * A fingerprint may match by chance, so the key of each record is compared.
+ *
+ * Not here: how buckets are filled (hash_index.c); how a record is read
+ * (record.h); searching in key order (search.c).
+ */
+#include "core/base/hash.h"
+#include "core/base/load.h"
+#include "core/snapshot/hash_index.h"
+#include "core/snapshot/record.h"
+#include "core/snapshot/snapshot.h"
+
+static enum status
+find_by_order(const struct snapshot *view, struct snapshot_probe *probe,
+              struct entry *entry, bool *is_found)
+{
+    uint64_t index;
+    enum status status = snapshot_seek(view, probe->key, &index);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (index < view->entry_count) {
+        probe->place = index;
+        status = snapshot_at(view, index, entry);
+        // Rarely tested: the search has read this entry, so its bytes must
+        // have changed meanwhile.
+        if (status != STATUS_OK) {
+            return status;
+        }
+        *is_found = slice_equals(entry->key, probe->key);
+    }
+    return STATUS_OK;
+}
+
+/* ---- the hash index ----------------------------------------------------- */
+
+/* A bit for each slot whose fingerprint may be the one; bit 8 * s + 7 for slot
+ * s, in two words because a narrow bucket has more than eight. */
+struct matches {
+    uint64_t low;
+    uint64_t high;
+};
+
+static inline struct matches
+match_bucket(const unsigned char *bucket, bool is_wide, uint8_t fingerprint)
+{
+    uint64_t low = hash_index_equal_bytes(load_u64(bucket), fingerprint);
+    if (is_wide) {
+        // The eighth byte is the reach.
+        return (struct matches){low & UINT64_MAX >> 8, 0};
+    }
+    // The upper half holds the reach and zeros.
+    uint64_t high = hash_index_equal_bytes(load_u32(bucket + 8), fingerprint);
+    return (struct matches){low, high & UINT32_MAX};
+}
+
+/* The lowest slot of the matches, which are not empty, leaving it out. */
+static inline size_t
+take_slot(struct matches *matches)
+{
+    size_t slot;
+    if (matches->low != 0) {
+        slot = (size_t)__builtin_ctzll(matches->low) / 8;
+        matches->low &= matches->low - 1;
+    }
+    else {
+        slot = 8 + (size_t)__builtin_ctzll(matches->high) / 8;
+        matches->high &= matches->high - 1;
+    }
+    return slot;
+}
+
+static inline uint64_t
+slot_reference(const unsigned char *bucket, bool is_wide, size_t slot)
+{
+    return is_wide ? load_u64(bucket + WIDE_REFERENCES + slot * 8)
+                   : load_u32(bucket + NARROW_REFERENCES + slot * 4);
+}
+
+/* Looks for the key in the bucket with the number `at`. */
+static inline enum status
+find_in_bucket(const struct snapshot *view, uint64_t at,
+               struct snapshot_probe *probe, struct entry *entry,
+               bool *is_found)
+{
+    const unsigned char *bucket = view->buckets + at * BUCKET_SIZE;
+    bool is_wide = view->reference_size == 8;
+    struct matches matches =
+        match_bucket(bucket, is_wide, hash_index_fingerprint(probe->hash));
+    while ((matches.low | matches.high) != 0) {
+        uint64_t offset;
+        size_t slot = take_slot(&matches);
+        enum status status = record_offset(
+            view, slot_reference(bucket, is_wide, slot), &offset);
+        if (status == STATUS_OK) {
+            status = record_read(view, offset, entry);
+        }
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (slice_equals(entry->key, probe->key)) {
+            probe->place = at * (is_wide ? WIDE_SLOTS : NARROW_SLOTS) + slot;
+            *is_found = true;
+            return STATUS_OK;
+        }
+    }
+    return STATUS_OK;
+}
+
+static inline enum status
+find_by_hash(const struct snapshot *view, struct snapshot_probe *probe,
+             struct entry *entry, bool *is_found)
+{
+    uint64_t at = hash_index_home(probe->hash, view->bucket_count);
+    unsigned reach =
+        load_u8(view->buckets + at * BUCKET_SIZE
+                + (view->reference_size == 8 ? WIDE_REACH : NARROW_REACH));
+    // One byte of reach: 256 buckets at most, whatever it says.
+    for (;;) {
+        enum status status = find_in_bucket(view, at, probe, entry, is_found);
+        if (status != STATUS_OK || *is_found || reach == 0) {
+            return status;
+        }
+        reach -= 1;
+        at = at + 1 < view->bucket_count ? at + 1 : 0;
+    }
+}
+
+void
+snapshot_probe_bucket(const struct snapshot *view,
+                      struct snapshot_probe *probe)
+{
+    if (view->buckets != NULL) {
+        probe->hash =
+            hash_bytes(probe->key.bytes, probe->key.size, view->hash_seed);
+        __builtin_prefetch(view->buckets
+                           + hash_index_home(probe->hash, view->bucket_count)
+                                 * BUCKET_SIZE);
+    }
+}
+
+void
+snapshot_probe_record(const struct snapshot *view,
+                      const struct snapshot_probe *probe)
+{
+    if (view->buckets == NULL) {
+        return;
+    }
+    bool is_wide = view->reference_size == 8;
+    const unsigned char *bucket =
+        view->buckets
+        + hash_index_home(probe->hash, view->bucket_count) * BUCKET_SIZE;
+    struct matches matches =
+        match_bucket(bucket, is_wide, hash_index_fingerprint(probe->hash));
+    uint64_t offset;
+    if ((matches.low | matches.high) != 0
+        && record_offset(view,
+                         slot_reference(bucket, is_wide, take_slot(&matches)),
+                         &offset)
+               == STATUS_OK)
+    {
+        // Most records lie in two cache lines.
+        __builtin_prefetch(view->records + offset);
+        __builtin_prefetch(view->records + offset + 64);
+    }
+}
+
+/* For who has the hash already; in both callers, so that neither pays for a
+ * call on the way to the bucket. */
+static inline enum status
+find_probe(const struct snapshot *view, struct snapshot_probe *probe,
+           struct entry *entry, bool *is_found)
+{
+    *is_found = false;
+    return view->buckets != NULL ? find_by_hash(view, probe, entry, is_found)
+                                 : find_by_order(view, probe, entry, is_found);
+}
+
+enum status
+snapshot_probe_find(const struct snapshot *view, struct snapshot_probe *probe,
+                    struct entry *entry, bool *is_found)
+{
+    return find_probe(view, probe, entry, is_found);
+}
+
+enum status
+snapshot_find_place(const struct snapshot *view, struct snapshot_probe *probe,
+                    struct entry *entry, bool *is_found)
+{
+    if (view->buckets != NULL) {
+        probe->hash =
+            hash_bytes(probe->key.bytes, probe->key.size, view->hash_seed);
+    }
+    return find_probe(view, probe, entry, is_found);
+}
+
+enum status
+snapshot_find(const struct snapshot *view, struct slice key,
+              struct entry *entry, bool *is_found)
+{
+    struct snapshot_probe probe = {.key = key};
+    return snapshot_find_place(view, &probe, entry, is_found);
+}

@@ -1,0 +1,219 @@
+/* core/snapshot/verify.c
+ *
+ * The deep check: is a snapshot what FORMAT.md says, down to the last byte?
+ *
+ *     checksum -> each record, its text and value -> ascending keys
+ *              -> both indices lead to each entry, and to nothing else
+ *
+ * Opening checks the header only, and each lookup what it touches; this
+ * touches everything once, in key order.
+ *
+ * Not here: the checks that make every other access safe; see record.h.
+ */
+#include "core/base/hash.h"
+#include "core/base/load.h"
+#include "core/base/utf8.h"
+#include "core/snapshot/hash_index.h"
+#include "core/snapshot/record.h"
+#include "core/snapshot/snapshot.h"
+
+static bool
+value_fits_its_type(const struct value *value)
+{
+    // Untested: a record of another type has been refused by snapshot_at().
+    switch (value->type) {
+    case VALUE_NONE:
+        return value->bytes.size == 0;
+    case VALUE_BOOL:
+        return value->bytes.size == 1 && load_u8(value->bytes.bytes) <= 1;
+    case VALUE_INT:
+        return value->bytes.size >= 1;
+    case VALUE_FLOAT:
+        return value->bytes.size == 8;
+    case VALUE_STR:
+    case VALUE_BYTES:
+    case VALUE_ENCODED:
+        return true;
+    }
+    return false;
+}
+
+/* Of two records with equal keys. One may begin within the other and have the
+ * same key there; then type and size of the value tell them apart. */
+static bool
+is_same_record(const struct entry *one, const struct entry *other)
+{
+    return one->key.bytes == other->key.bytes
+           && one->value.type == other->value.type
+           && one->value.bytes.size == other->value.bytes.size;
+}
+
+/* Whether the slot has the fingerprint of the key that was found in it: a
+ * match can be one too many, and then the slot may even be free. */
+static bool
+has_fingerprint(const struct snapshot *view,
+                const struct snapshot_probe *probe)
+{
+    size_t slots = view->reference_size == 8 ? WIDE_SLOTS : NARROW_SLOTS;
+    const unsigned char *bucket =
+        view->buckets + probe->place / slots * BUCKET_SIZE;
+    return load_u8(bucket + probe->place % slots)
+           == hash_index_fingerprint(probe->hash);
+}
+
+/* Whether the hash index, if there is one, leads from the key to the same
+ * record. */
+static enum status
+verify_hash_index(const struct snapshot *view, const struct entry *entry)
+{
+    struct snapshot_probe probe = {.key = entry->key};
+    struct entry found;
+    bool is_found;
+    if (view->buckets == NULL) {
+        return STATUS_OK;
+    }
+    enum status status = snapshot_find_place(view, &probe, &found, &is_found);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    return is_found && is_same_record(&found, entry)
+                   && has_fingerprint(view, &probe)
+               ? STATUS_OK
+               : STATUS_BAD_HASH_INDEX;
+}
+
+/* Whether the hash index leads to nothing else: it has as many slots in use as
+ * there are entries. */
+static enum status
+verify_slot_count(const struct snapshot *view)
+{
+    size_t slots = view->reference_size == 8 ? WIDE_SLOTS : NARROW_SLOTS;
+    uint64_t used = 0;
+    for (uint64_t at = 0; at < view->bucket_count; at++) {
+        const unsigned char *bucket = view->buckets + at * BUCKET_SIZE;
+        for (size_t slot = 0; slot < slots; slot++) {
+            used += load_u8(bucket + slot) != 0;
+        }
+    }
+    return view->buckets == NULL || used == view->entry_count
+               ? STATUS_OK
+               : STATUS_BAD_HASH_INDEX;
+}
+
+/* Whether a node of the order index is made of the keys that it stands for. */
+static enum status
+verify_node(const struct snapshot *view, unsigned level, uint64_t number)
+{
+    const struct order_levels *levels = &view->order_levels;
+    const uint64_t count = view->entry_count;
+    struct slice keys[ORDER_FANOUT];
+    struct slice first = {NULL, 0}, last = {NULL, 0};
+    struct order_node node;
+    unsigned pieces = 0;
+    uint64_t index = 0;
+    // The first key of each child, then the first behind them, or the last.
+    for (unsigned child = 0; child <= ORDER_FANOUT && index < count; child++) {
+        struct entry entry;
+        index = order_first_entry(level, number, child, count);
+        enum status status =
+            snapshot_at(view, index < count ? index : count - 1, &entry);
+        // Rarely tested: each record could be read a moment ago, so its bytes
+        // must have changed meanwhile.
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (child == 0) {
+            first = entry.key;
+        }
+        else if (child < ORDER_FANOUT && index < count) {
+            keys[pieces++] = entry.key;
+        }
+        last = entry.key;
+    }
+    order_node_fill(&node, keys, pieces, first, last);
+    const unsigned char *stored =
+        view->order_index
+        + (levels->level[level].first + number) * sizeof(node);
+    return memcmp(&node, stored, sizeof(node)) == 0 ? STATUS_OK
+                                                    : STATUS_BAD_ORDER_INDEX;
+}
+
+static enum status
+verify_order_index(const struct snapshot *view)
+{
+    for (unsigned level = 0; level < view->order_levels.count; level++) {
+        uint64_t nodes = view->order_levels.level[level].nodes;
+        for (uint64_t number = 0; number < nodes; number++) {
+            enum status status = verify_node(view, level, number);
+            if (status != STATUS_OK) {
+                return status;
+            }
+        }
+    }
+    return STATUS_OK;
+}
+
+enum status
+snapshot_check_entry(const struct entry *entry)
+{
+    if (!utf8_is_valid(entry->key)
+        || (entry->value.type == VALUE_STR
+            && !utf8_is_valid(entry->value.bytes)))
+    {
+        return STATUS_BAD_TEXT;
+    }
+    return value_fits_its_type(&entry->value) ? STATUS_OK : STATUS_BAD_VALUE;
+}
+
+static enum status
+verify_entries(const struct snapshot *view)
+{
+    struct entry previous = {.key = {NULL, 0}}, entry;
+    for (uint64_t index = 0; index < view->entry_count; index++) {
+        enum status status = snapshot_at(view, index, &entry);
+        if (status == STATUS_OK) {
+            status = snapshot_check_entry(&entry);
+        }
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (index > 0 && slice_compare(previous.key, entry.key) >= 0) {
+            return STATUS_BAD_ORDER;
+        }
+        status = verify_hash_index(view, &entry);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        previous = entry;
+    }
+    return STATUS_OK;
+}
+
+enum status
+snapshot_verify_checksum(const struct snapshot *view)
+{
+    uint64_t checksum = 0;
+    uint64_t at = SNAPSHOT_HEADER_SIZE;
+    while (at < view->header.total_size) {
+        uint64_t left = view->header.total_size - at;
+        size_t size = left < SNAPSHOT_CHECKSUM_BLOCK ? (size_t)left
+                                                     : SNAPSHOT_CHECKSUM_BLOCK;
+        checksum = hash_bytes(view->bytes + at, size, checksum);
+        at += size;
+    }
+    return checksum == view->header.content_checksum ? STATUS_OK
+                                                     : STATUS_BAD_CHECKSUM;
+}
+
+enum status
+snapshot_verify(const struct snapshot *view)
+{
+    enum status status = snapshot_verify_checksum(view);
+    if (status == STATUS_OK) {
+        status = verify_entries(view);
+    }
+    if (status == STATUS_OK) {
+        status = verify_order_index(view);
+    }
+    return status == STATUS_OK ? verify_slot_count(view) : status;
+}
