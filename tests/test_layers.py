@@ -82,7 +82,6 @@ LANGUAGE_OF_BINDING = LANGUAGE | {"__errno_location"}
 CIRCLES = {frozenset({"binding/mapping_type", "binding/view_type"})}
 # To be opened.
 CIRCLES |= {
-    frozenset({"core/segment/fork", "core/segment/open"}),
     frozenset({"core/tree/rbtree", "core/tree/rbtree_waiting"}),
     frozenset(
         f"binding/{name}"

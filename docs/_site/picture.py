@@ -43,9 +43,12 @@ def above(graph: Graph) -> dict[str, int]:
     """The row of each part, from the ground up."""
     rows: dict[str, int] = {}
 
-    def row(part: str) -> int:
+    def row(part: str, above: tuple[str, ...] = ()) -> int:
+        if part in above:
+            sys.exit(f"a circle of includes: {' -> '.join([*above, part])}")
         if part not in rows:
-            rows[part] = 1 + max((row(other) for other in graph[part]), default=-1)
+            below = (row(other, (*above, part)) for other in graph[part])
+            rows[part] = 1 + max(below, default=-1)
         return rows[part]
 
     for part in graph:

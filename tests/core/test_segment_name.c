@@ -154,7 +154,7 @@ test_every_name_is_read_back_from_its_file(void)
         if (segment_path((struct slice){bytes, 2}, path) != STATUS_OK) {
             continue;
         }
-        CHECK(system_decode_name(path + strlen("/dev/shm/"), name, &size));
+        CHECK(segment_decode_name(path + strlen("/dev/shm/"), name, &size));
         CHECK_EQUAL(size, 2);
         CHECK(memcmp(name, bytes, 2) == 0);
     }
@@ -188,7 +188,7 @@ test_files_of_no_name_are_not_read_back(void)
         char path[SEGMENT_PATH_SIZE];
         size_t size = 0;
         // "%00" cannot be a name: NUL is refused when it is published.
-        bool is_decoded = system_decode_name(files[i], name, &size);
+        bool is_decoded = segment_decode_name(files[i], name, &size);
         CHECK(!is_decoded
               || segment_path((struct slice){name, size}, path) != STATUS_OK);
     }

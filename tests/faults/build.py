@@ -68,8 +68,8 @@ MUTANTS = {
     "keeps-leftover": [
         (
             "segment/publish.c",
-            "        unlink(temporary);\n        if (system_link_draft(draft, temporary)) {",
-            "        if (system_link_draft(draft, temporary)) {",
+            "        unlink(temporary);\n        if (link_draft(draft, temporary)) {",
+            "        if (link_draft(draft, temporary)) {",
         )
     ],
     # The old map goes before the new one comes, as it did in version 1.

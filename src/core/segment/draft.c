@@ -12,14 +12,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/memory.h"
+#include "core/segment/fork.h"
 #include "core/segment/segment.h"
 #include "core/segment/system.h"
 
@@ -52,21 +51,6 @@ reserve(int descriptor, uint64_t size)
     return STATUS_OK;
 }
 
-enum status
-system_random_path(const char *path, char temporary[TEMPORARY_PATH_SIZE])
-{
-    unsigned char id[16];
-    uint64_t digits;
-    enum status status = segment_unique_id(id);
-    if (status == STATUS_OK) {
-        memcpy(&digits, id, sizeof(digits));
-        char mark[1 + 16 + 1];
-        snprintf(mark, sizeof(mark), "~%016" PRIx64, digits);
-        system_temporary_path(path, mark, temporary);
-    }
-    return status;
-}
-
 /* For file systems that know no nameless files. */
 static enum status
 open_named_draft(struct draft *draft, const char *path)
@@ -77,8 +61,8 @@ open_named_draft(struct draft *draft, const char *path)
     }
     enum status status = system_random_path(path, draft->temporary);
     if (status == STATUS_OK
-        && !unforked_open(&draft->file, draft->temporary,
-                          O_CREAT | O_EXCL | O_RDWR))
+        && !fork_closed_open(&draft->file, draft->temporary,
+                             O_CREAT | O_EXCL | O_RDWR))
     {
         status = system_failure();
     }
@@ -96,7 +80,7 @@ open_draft(struct draft *draft, const char *path)
     if (!system_directory(path, directory)) {
         return STATUS_SYSTEM;
     }
-    if (unforked_open(&draft->file, directory, O_TMPFILE | O_RDWR)) {
+    if (fork_closed_open(&draft->file, directory, O_TMPFILE | O_RDWR)) {
         return STATUS_OK;
     }
     if (errno == EOPNOTSUPP || errno == EISDIR) {
@@ -187,7 +171,7 @@ draft_close(struct draft *draft)
 {
     // In a forked child the file is closed, and its name is the parent's.
     bool is_ours = draft->file.descriptor >= 0;
-    unforked_close_last(&draft->file);
+    fork_closed_close_last(&draft->file);
     if (draft->temporary != NULL) {
         if (is_ours) {
             system_unlink(draft->temporary);
@@ -195,15 +179,4 @@ draft_close(struct draft *draft)
         memory_release(draft->temporary);
         draft->temporary = NULL;
     }
-}
-
-bool
-system_link_draft(const struct draft *draft, const char *path)
-{
-    if (draft->temporary != NULL) {
-        return link(draft->temporary, path) == 0;
-    }
-    char from[32];
-    snprintf(from, sizeof(from), "/proc/self/fd/%d", draft->file.descriptor);
-    return linkat(AT_FDCWD, from, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0;
 }

@@ -21,19 +21,19 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
-#include "core/segment/segment.h"
+#include "core/segment/fork.h"
 #include "core/segment/system.h"
 
 static void
 close_in_child(struct fork_listener *listener)
 {
-    struct unforked *file = (struct unforked *)listener;
+    struct fork_closed *file = (struct fork_closed *)listener;
     system_close(file->descriptor);
     file->descriptor = -1;
 }
 
 bool
-unforked_open(struct unforked *file, const char *path, int flags)
+fork_closed_open(struct fork_closed *file, const char *path, int flags)
 {
     file->listener.in_child = close_in_child;
     do {
@@ -49,29 +49,17 @@ unforked_open(struct unforked *file, const char *path, int flags)
 }
 
 void *
-system_hide(void *bytes, size_t size)
-{
-    if (bytes == MAP_FAILED || madvise(bytes, size, MADV_DONTFORK) == 0) {
-        return bytes;
-    }
-    int saved_errno = errno;
-    munmap(bytes, size);
-    errno = saved_errno;
-    return MAP_FAILED;
-}
-
-void *
-unforked_map(const struct unforked *file, size_t size, int protection)
+fork_closed_map(const struct fork_closed *file, size_t size, int protection)
 {
     fork_list_lock();
-    void *bytes = system_hide(
+    void *bytes = system_dont_fork(
         mmap(NULL, size, protection, MAP_SHARED, file->descriptor, 0), size);
     fork_list_unlock();
     return bytes != MAP_FAILED ? bytes : NULL;
 }
 
 void
-unforked_close(struct unforked *file)
+fork_closed_close(struct fork_closed *file)
 {
     // Until it is closed it must be listed, and nobody may fork in between.
     fork_list_lock();
@@ -82,14 +70,14 @@ unforked_close(struct unforked *file)
 }
 
 void
-unforked_close_last(struct unforked *file)
+fork_closed_close_last(struct fork_closed *file)
 {
     if (file->descriptor < 0) {
         return;
     }
     int saved_errno = errno;
-    void *keeper = unforked_map(file, 1, PROT_READ);
-    unforked_close(file);
+    void *keeper = fork_closed_map(file, 1, PROT_READ);
+    fork_closed_close(file);
     if (keeper != NULL) {
         munmap(keeper, 1);
     }

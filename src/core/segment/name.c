@@ -77,8 +77,8 @@ hexadecimal(char digit)
 }
 
 bool
-system_decode_name(const char *file_name, unsigned char name[256],
-                   size_t *size)
+segment_decode_name(const char *file_name, unsigned char name[256],
+                    size_t *size)
 {
     unsigned char *to = name;
     if (strncmp(file_name, FILE_PREFIX, sizeof(FILE_PREFIX) - 1) != 0) {
@@ -151,7 +151,7 @@ segment_names_next(struct segment_names *names, struct slice *name)
     // Only errno tells the end of the directory from a failure.
     while (errno = 0, (file = readdir(names->directory)) != NULL) {
         size_t size;
-        if (system_decode_name(file->d_name, names->name, &size)) {
+        if (segment_decode_name(file->d_name, names->name, &size)) {
             *name = (struct slice){names->name, size};
             return STATUS_OK;
         }

@@ -18,61 +18,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "core/segment/fork.h"
 #include "core/segment/fork_list.h"
 #include "core/segment/system.h"
 #include "core/snapshot/header.h"
-
-enum status
-system_open_failure(void)
-{
-    switch (errno) {
-    case ENOENT:
-        return STATUS_NAME_ABSENT;
-    case ELOOP:  // a symbolic link
-    case ENXIO:  // a socket
-    case ENODEV:
-    case EISDIR:  // a directory, opened to write
-        return STATUS_NOT_REGULAR;
-    default:
-        return STATUS_SYSTEM;
-    }
-}
-
-enum status
-system_open(const char *path, int flags, int *descriptor)
-{
-    do {
-        *descriptor = open(path, flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-    } while (*descriptor < 0 && errno == EINTR);
-    return *descriptor >= 0 ? STATUS_OK : system_open_failure();
-}
-
-enum status
-system_read_header(int descriptor, struct snapshot_header *header)
-{
-    ssize_t size;
-    do {
-        size = pread(descriptor, header, sizeof(*header), 0);
-    } while (size < 0 && errno == EINTR);
-    if (size < 0) {
-        return STATUS_SYSTEM;
-    }
-    return size == sizeof(*header) ? STATUS_OK : STATUS_TRUNCATED;
-}
-
-bool
-system_others_may_write(unsigned mode)
-{
-    return (mode & (S_IWGRP | S_IWOTH)) != 0;
-}
 
 static enum status
 check_file(const struct stat *file, struct segment_rules rules)
@@ -91,40 +44,6 @@ check_file(const struct stat *file, struct segment_rules rules)
     return STATUS_OK;
 }
 
-/* Larger pages can only be used where file and memory are aligned alike. */
-static const uint64_t HUGE_PAGE = UINT64_C(2) << 20;
-
-void *
-system_map(int descriptor, uint64_t size)
-{
-    if (size < HUGE_PAGE) {
-        return mmap(NULL, size, PROT_READ, MAP_SHARED, descriptor, 0);
-    }
-    // Reserve more than enough, map the file at the right place in it, and
-    // give the rest back:   | rest | file ......... | rest |
-    uint64_t reserved = size + HUGE_PAGE;
-    char *start = mmap(NULL, reserved, PROT_NONE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (start == MAP_FAILED) {
-        return MAP_FAILED;
-    }
-    char *aligned = start + (-(uintptr_t)start & (HUGE_PAGE - 1));
-    void *bytes =
-        mmap(aligned, size, PROT_READ, MAP_SHARED | MAP_FIXED, descriptor, 0);
-    if (bytes == MAP_FAILED) {
-        munmap(start, reserved);
-        return MAP_FAILED;
-    }
-    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    char *end = aligned + ((size + page - 1) & ~(page - 1));
-    if (aligned > start) {
-        munmap(start, (size_t)(aligned - start));
-    }
-    // At least a byte: both roundings skip less than a huge page together.
-    munmap(end, (size_t)(start + reserved - end));
-    return bytes;
-}
-
 /* Maps an open file whose header can be believed, as far as a header can. A
  * forked child does not get the mapping. */
 static enum status
@@ -141,7 +60,7 @@ map_file(struct segment *segment, int descriptor, const struct stat *file)
     }
     // No fork may come in between.
     fork_list_lock();
-    void *bytes = system_hide(system_map(descriptor, size), size);
+    void *bytes = system_dont_fork(system_map(descriptor, size), size);
     fork_list_unlock();
     if (bytes == MAP_FAILED) {
         return STATUS_SYSTEM;
@@ -188,10 +107,10 @@ segment_open(struct segment *segment, const char *path,
 {
     // A child that is forked meanwhile would keep the file for ever, whether
     // by its descriptor or by its mapping.
-    struct unforked opened;
+    struct fork_closed opened;
     int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
-    if (!unforked_open(&opened, path,
-                       rules.follows_links ? flags : flags | O_NOFOLLOW))
+    if (!fork_closed_open(&opened, path,
+                          rules.follows_links ? flags : flags | O_NOFOLLOW))
     {
         return system_open_failure();
     }
@@ -209,7 +128,7 @@ segment_open(struct segment *segment, const char *path,
     if (status == STATUS_OK) {
         status = map_file(segment, opened.descriptor, &file);
     }
-    unforked_close(&opened);
+    fork_closed_close(&opened);
     return status;
 }
 
@@ -229,84 +148,6 @@ segment_exists(const char *path)
     return lstat(path, &file) == 0;
 }
 
-void
-system_close(int descriptor)
-{
-    // The caller may be about to report an earlier failure.
-    int saved_errno = errno;
-    close(descriptor);
-    errno = saved_errno;
-}
-
-enum status
-system_sync(int descriptor)
-{
-    int result;
-    do {
-        result = fsync(descriptor);
-    } while (result < 0 && errno == EINTR);
-    return result == 0 ? STATUS_OK : STATUS_SYSTEM;
-}
-
-void
-system_unlink(const char *path)
-{
-    int saved_errno = errno;
-    unlink(path);
-    errno = saved_errno;
-}
-
-enum status
-system_failure(void)
-{
-    return errno == ENOSPC || errno == EDQUOT ? STATUS_NO_SPACE
-                                              : STATUS_SYSTEM;
-}
-
-uint64_t
-segment_space(const char *path)
-{
-    char directory[SEGMENT_DIRECTORY_SIZE];
-    struct statvfs space;
-    if (!system_directory(path, directory) || statvfs(directory, &space) < 0) {
-        return 0;
-    }
-    return (uint64_t)space.f_bavail * space.f_frsize;
-}
-
-bool
-system_temporary_path(const char *path, const char *mark,
-                      char temporary[TEMPORARY_PATH_SIZE])
-{
-    const char *slash = strrchr(path, '/');
-    size_t folder = slash != NULL ? (size_t)(slash + 1 - path) : 0;
-    size_t name = strlen(path + folder);
-    size_t room = NAME_MAX - strlen(mark);
-    size_t kept = name < room ? name : room;
-    snprintf(temporary, TEMPORARY_PATH_SIZE, "%.*s%s", (int)(folder + kept),
-             path, mark);
-    return kept == name;
-}
-
-bool
-system_directory(const char *path, char directory[SEGMENT_DIRECTORY_SIZE])
-{
-    const char *slash = strrchr(path, '/');
-    if (strlen(path) >= SEGMENT_DIRECTORY_SIZE) {
-        errno = ENAMETOOLONG;
-        return false;
-    }
-    if (slash == NULL) {
-        memcpy(directory, ".", 2);
-        return true;
-    }
-    // The root directory keeps its slash.
-    size_t size = slash == path ? 1 : (size_t)(slash - path);
-    memcpy(directory, path, size);
-    directory[size] = '\0';
-    return true;
-}
-
 enum status
 holder_map(const struct holder *holder, struct segment *segment)
 {
@@ -319,15 +160,4 @@ holder_map(const struct holder *holder, struct segment *segment)
     }
     // A copy of the mapping in a forked child would keep the lock.
     return map_file(segment, holder->file.descriptor, &file);
-}
-
-enum status
-segment_unique_id(unsigned char id[16])
-{
-    // Up to 256 bytes arrive whole or not at all.
-    ssize_t size;
-    do {
-        size = getrandom(id, 16, 0);
-    } while (size < 0 && errno == EINTR);
-    return size == 16 ? STATUS_OK : STATUS_SYSTEM;
 }

@@ -21,7 +21,7 @@
  * the holder is a file that children close (fork.c).
  *
  * Not here: the draft until it is finished; see draft.c. What is in
- * the file; see publish.c.
+ * the file; see core/publish.c.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -33,6 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/segment/fork.h"
 #include "core/segment/segment.h"
 #include "core/segment/system.h"
 #include "core/snapshot/header.h"
@@ -86,7 +87,7 @@ holder_close(struct holder *holder)
         int saved_errno = errno;
         (void)fcntl(holder->file.descriptor, F_OFD_SETLK, &lock);
         errno = saved_errno;
-        unforked_close_last(&holder->file);
+        fork_closed_close_last(&holder->file);
     }
 }
 
@@ -133,7 +134,7 @@ holder_map_header(struct holder *holder)
         return STATUS_OK;
     }
     void *bytes =
-        unforked_map(&holder->file, sizeof(header), PROT_READ | PROT_WRITE);
+        fork_closed_map(&holder->file, sizeof(header), PROT_READ | PROT_WRITE);
     if (bytes == NULL) {
         return STATUS_SYSTEM;
     }
@@ -162,8 +163,8 @@ holder_try_lock(struct holder *holder, const char *path, bool *is_busy)
 {
     *holder = HOLDER_EMPTY;
     *is_busy = false;
-    if (!unforked_open(&holder->file, path,
-                       O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY))
+    if (!fork_closed_open(&holder->file, path,
+                          O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY))
     {
         return system_open_failure();
     }
@@ -262,6 +263,15 @@ stamp(struct draft *draft, uint64_t generation,
     return status;
 }
 
+/* Gives the draft a path, which must be free; false with errno of link(). */
+static bool
+link_draft(const struct draft *draft, const char *path)
+{
+    return draft->temporary != NULL
+               ? link(draft->temporary, path) == 0
+               : system_link(draft->file.descriptor, path);
+}
+
 /* Links the draft to a temporary name beside the name, and fills that path. A
  * leftover of a killed publisher is cleared: we hold the lock, so nobody is
  * using it. If it cannot be cleared it is not ours; then digits that nobody
@@ -276,7 +286,7 @@ link_temporary(struct draft *draft, const char *path,
                               temporary))
     {
         unlink(temporary);
-        if (system_link_draft(draft, temporary)) {
+        if (link_draft(draft, temporary)) {
             return STATUS_OK;
         }
         if (errno != EEXIST) {
@@ -284,7 +294,7 @@ link_temporary(struct draft *draft, const char *path,
         }
     }
     enum status status = system_random_path(path, temporary);
-    if (status == STATUS_OK && !system_link_draft(draft, temporary)) {
+    if (status == STATUS_OK && !link_draft(draft, temporary)) {
         status = system_failure();
     }
     return status;
@@ -373,7 +383,7 @@ take_free_name(struct draft *draft, const char *path,
     if (status != STATUS_OK) {
         return status;
     }
-    if (!system_link_draft(draft, path)) {
+    if (!link_draft(draft, path)) {
         return errno == EEXIST ? STATUS_NAME_TAKEN : system_failure();
     }
     return terms->is_durable ? sync_directory(path) : STATUS_OK;

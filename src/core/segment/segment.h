@@ -37,6 +37,12 @@ enum { SEGMENT_PATH_SIZE = 256 };
 enum status
 segment_path(struct slice name, char path[SEGMENT_PATH_SIZE]);
 
+/* Fills the name that a file name stands for; false for one that no name
+ * would ever get, a temporary one among others. */
+bool
+segment_decode_name(const char *file_name, unsigned char name[256],
+                    size_t *size);
+
 /* The names that are taken at the moment, one after the other. */
 struct segment_names;
 
@@ -145,13 +151,13 @@ segment_clock(void);
 /* ---- publishing --------------------------------------------------------- */
 
 /* An open file that a forked child closes; part of others. */
-struct unforked {
+struct fork_closed {
     struct fork_listener listener;  // first
     int descriptor;                 // owned; -1 when closed
 };
 
 struct draft {
-    struct unforked file;
+    struct fork_closed file;
     char *temporary;  // owned; the path it has meanwhile, NULL without one
 };
 
@@ -218,7 +224,7 @@ segment_remove(const char *path);
 
 /* The file that a name leads to, locked: nobody else can replace it. */
 struct holder {
-    struct unforked file;
+    struct fork_closed file;
     uint64_t size;
     uint64_t device;
     uint64_t inode;

@@ -1,6 +1,7 @@
 /* core/segment/system.h
  *
- * What the files of core/segment share; nobody else includes it.
+ * The calls of the system as the files of core/segment share them. For those
+ * files only; others use segment.h.
  */
 #ifndef SHAREDMAP_CORE_SEGMENT_SYSTEM_H
 #define SHAREDMAP_CORE_SEGMENT_SYSTEM_H
@@ -20,35 +21,9 @@ enum {
     TEMPORARY_PATH_SIZE = SEGMENT_DIRECTORY_SIZE + 16 + 16 + 1,
 };
 
-/* Fills the name that a file name stands for; false for one that no name
- * would ever get, a temporary one among others. */
-bool
-system_decode_name(const char *file_name, unsigned char name[256],
-                   size_t *size);
-
 /* Whoever else may write to a file can cut it short while it is mapped. */
 bool
 system_others_may_write(unsigned mode);
-
-/* Opens a file that a forked child will not have; see fork.c. False
- * with errno. The struct must not move while the file is open. */
-bool
-unforked_open(struct unforked *file, const char *path, int flags);
-
-/* Maps an open file; a forked child has no copy of the mapping, which would
- * keep the file, and so its lock, as a descriptor does. NULL with errno. */
-void *
-unforked_map(const struct unforked *file, size_t size, int protection);
-
-/* Leaves errno alone. No fork happens meanwhile. */
-void
-unforked_close(struct unforked *file);
-
-/* The same for who may be the last to have a large file: two calls more, and
- * forks do not wait for its memory to be freed. Accepts one that is not open,
- * like what a child has of its parent's. */
-void
-unforked_close_last(struct unforked *file);
 
 /* STATUS_NO_SPACE or STATUS_SYSTEM, as errno says. */
 enum status
@@ -74,7 +49,7 @@ system_map(int descriptor, uint64_t size);
  * children; where that is refused it is unmapped. MAP_FAILED, like what is
  * given, with errno. */
 void *
-system_hide(void *bytes, size_t size);
+system_dont_fork(void *bytes, size_t size);
 
 /* Leaves errno alone. */
 void
@@ -99,15 +74,23 @@ system_temporary_path(const char *path, const char *mark,
 enum status
 system_random_path(const char *path, char temporary[TEMPORARY_PATH_SIZE]);
 
-/* Gives the draft a path, which must be free; false with errno of linkat(). */
+/* Gives an open file that has no path this one, which must be free; false with
+ * errno of linkat(). */
 bool
-system_link_draft(const struct draft *draft, const char *path);
+system_link(int descriptor, const char *path);
 
 /* Puts what was written on the disk. STATUS_SYSTEM. */
 enum status
 system_sync(int descriptor);
 
-/* Wakes who sleeps on the word, in whatever process. */
+/* Sleeps while the word has the expected value, for so many nanoseconds at
+ * most. True when woken; false with errno: EAGAIN if the word has another
+ * value, ETIMEDOUT, EINTR. */
+bool
+system_sleep_on(const _Atomic uint32_t *word, uint32_t expected,
+                int64_t nanoseconds);
+
+/* Wakes all that sleep on the word, in every process. */
 void
 system_wake(_Atomic uint32_t *word);
 

@@ -18,19 +18,13 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <limits.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/inotify.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/segment/segment.h"
 #include "core/segment/system.h"
-
-/* From linux/futex.h, which is not everywhere where there is a C library. */
-enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1 };
 
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && sizeof(unsigned) == 4,
                "a 32-bit word must be loadable without writing");
@@ -49,47 +43,19 @@ segment_is_superseded(const struct segment *segment)
            != 0;
 }
 
-int64_t
-segment_clock(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 enum segment_wake
 segment_wait(const struct segment *segment, int64_t nanoseconds)
 {
-    struct timespec timeout = {
-        .tv_sec = (time_t)(nanoseconds / 1000000000),
-        .tv_nsec = (long)(nanoseconds % 1000000000),
-    };
-    // Does not sleep if the word is no longer 0.
-    long result = syscall(SYS_futex, superseded_word(segment), FUTEX_WAIT, 0,
-                          &timeout, NULL, 0);
-    if (result < 0 && errno == ETIMEDOUT) {
-        return WAKE_TIMEOUT;
+    if (!system_sleep_on(superseded_word(segment), 0, nanoseconds)) {
+        if (errno == ETIMEDOUT) {
+            return WAKE_TIMEOUT;
+        }
+        if (errno == EINTR) {
+            return WAKE_SIGNAL;
+        }
     }
-    if (result < 0 && errno == EINTR) {
-        return WAKE_SIGNAL;
-    }
+    // Woken, or the word was not 0 any more.
     return WAKE_SUPERSEDED;
-}
-
-bool
-segment_pause(int64_t nanoseconds)
-{
-    struct timespec pause = {
-        .tv_sec = (time_t)(nanoseconds / 1000000000),
-        .tv_nsec = (long)(nanoseconds % 1000000000),
-    };
-    return nanosleep(&pause, NULL) == 0;
-}
-
-void
-system_wake(_Atomic uint32_t *word)
-{
-    syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 /* ---- for event loops ---------------------------------------------------- */
@@ -137,7 +103,7 @@ segment_watch_next(struct segment_watch *watch, struct slice *name)
             return true;
         }
         if (event->len > 0
-            && system_decode_name(event->name, watch->name, &size))
+            && segment_decode_name(event->name, watch->name, &size))
         {
             *name = (struct slice){watch->name, size};
             return true;

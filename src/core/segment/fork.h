@@ -1,0 +1,36 @@
+/* core/segment/fork.h
+ *
+ * Open files that a forked child does not keep: fork-closed files.
+ *
+ * The struct, of segment.h, is embedded in a draft or a holder and owns the
+ * descriptor. It must not move while the file is open.
+ */
+#ifndef SHAREDMAP_CORE_SEGMENT_FORK_H
+#define SHAREDMAP_CORE_SEGMENT_FORK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/segment/segment.h"
+
+/* Opens a file that a forked child will not have; False
+ * with errno. The struct must not move while the file is open. */
+bool
+fork_closed_open(struct fork_closed *file, const char *path, int flags);
+
+/* Maps an open file; a forked child has no copy of the mapping, which would
+ * keep the file, and so its lock, as a descriptor does. NULL with errno. */
+void *
+fork_closed_map(const struct fork_closed *file, size_t size, int protection);
+
+/* Leaves errno alone. No fork happens meanwhile. */
+void
+fork_closed_close(struct fork_closed *file);
+
+/* The same for who may be the last to have a large file: two calls more, and
+ * forks do not wait for its memory to be freed. Accepts one that is not open,
+ * like what a child has of its parent's. */
+void
+fork_closed_close_last(struct fork_closed *file);
+
+#endif

@@ -1,0 +1,286 @@
+/* core/segment/system.c
+ *
+ * The calls of the system as the files of core/segment want them: again after a
+ * signal, with errno kept where an earlier failure is about to be reported, and
+ * with an answer that is a status code.
+ *
+ *     open, name, draft, publish, wait, fork
+ *        |      |     |      |     |     |
+ *        +------+-----+--+---+-----+-----+
+ *                        v
+ *                     system ----> Linux
+ *
+ * Not here: what any of it is for; each caller says that.
+ */
+#define _GNU_SOURCE
+#include "core/segment/system.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* From linux/futex.h, which is not everywhere where there is a C library. */
+enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1 };
+
+/* ---- what errno says ---------------------------------------------------- */
+
+enum status
+system_failure(void)
+{
+    return errno == ENOSPC || errno == EDQUOT ? STATUS_NO_SPACE
+                                              : STATUS_SYSTEM;
+}
+
+enum status
+system_open_failure(void)
+{
+    switch (errno) {
+    case ENOENT:
+        return STATUS_NAME_ABSENT;
+    case ELOOP:  // a symbolic link
+    case ENXIO:  // a socket
+    case ENODEV:
+    case EISDIR:  // a directory, opened to write
+        return STATUS_NOT_REGULAR;
+    default:
+        return STATUS_SYSTEM;
+    }
+}
+
+/* ---- descriptors -------------------------------------------------------- */
+
+enum status
+system_open(const char *path, int flags, int *descriptor)
+{
+    do {
+        *descriptor = open(path, flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    } while (*descriptor < 0 && errno == EINTR);
+    return *descriptor >= 0 ? STATUS_OK : system_open_failure();
+}
+
+void
+system_close(int descriptor)
+{
+    // The caller may be about to report an earlier failure.
+    int saved_errno = errno;
+    close(descriptor);
+    errno = saved_errno;
+}
+
+enum status
+system_read_header(int descriptor, struct snapshot_header *header)
+{
+    ssize_t size;
+    do {
+        size = pread(descriptor, header, sizeof(*header), 0);
+    } while (size < 0 && errno == EINTR);
+    if (size < 0) {
+        return STATUS_SYSTEM;
+    }
+    return size == sizeof(*header) ? STATUS_OK : STATUS_TRUNCATED;
+}
+
+enum status
+system_sync(int descriptor)
+{
+    int result;
+    do {
+        result = fsync(descriptor);
+    } while (result < 0 && errno == EINTR);
+    return result == 0 ? STATUS_OK : STATUS_SYSTEM;
+}
+
+bool
+system_others_may_write(unsigned mode)
+{
+    return (mode & (S_IWGRP | S_IWOTH)) != 0;
+}
+
+/* ---- mappings ----------------------------------------------------------- */
+
+/* Larger pages can only be used where file and memory are aligned alike. */
+static const uint64_t HUGE_PAGE = UINT64_C(2) << 20;
+
+void *
+system_map(int descriptor, uint64_t size)
+{
+    if (size < HUGE_PAGE) {
+        return mmap(NULL, size, PROT_READ, MAP_SHARED, descriptor, 0);
+    }
+    // Reserve more than enough, map the file at the right place in it, and
+    // give the rest back:   | rest | file ......... | rest |
+    uint64_t reserved = size + HUGE_PAGE;
+    char *start = mmap(NULL, reserved, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED) {
+        return MAP_FAILED;
+    }
+    char *aligned = start + (-(uintptr_t)start & (HUGE_PAGE - 1));
+    void *bytes =
+        mmap(aligned, size, PROT_READ, MAP_SHARED | MAP_FIXED, descriptor, 0);
+    if (bytes == MAP_FAILED) {
+        munmap(start, reserved);
+        return MAP_FAILED;
+    }
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    char *end = aligned + ((size + page - 1) & ~(page - 1));
+    if (aligned > start) {
+        munmap(start, (size_t)(aligned - start));
+    }
+    // At least a byte: both roundings skip less than a huge page together.
+    munmap(end, (size_t)(start + reserved - end));
+    return bytes;
+}
+
+void *
+system_dont_fork(void *bytes, size_t size)
+{
+    if (bytes == MAP_FAILED || madvise(bytes, size, MADV_DONTFORK) == 0) {
+        return bytes;
+    }
+    int saved_errno = errno;
+    munmap(bytes, size);
+    errno = saved_errno;
+    return MAP_FAILED;
+}
+
+/* ---- paths -------------------------------------------------------------- */
+
+bool
+system_directory(const char *path, char directory[SEGMENT_DIRECTORY_SIZE])
+{
+    const char *slash = strrchr(path, '/');
+    if (strlen(path) >= SEGMENT_DIRECTORY_SIZE) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    if (slash == NULL) {
+        memcpy(directory, ".", 2);
+        return true;
+    }
+    // The root directory keeps its slash.
+    size_t size = slash == path ? 1 : (size_t)(slash - path);
+    memcpy(directory, path, size);
+    directory[size] = '\0';
+    return true;
+}
+
+bool
+system_temporary_path(const char *path, const char *mark,
+                      char temporary[TEMPORARY_PATH_SIZE])
+{
+    const char *slash = strrchr(path, '/');
+    size_t folder = slash != NULL ? (size_t)(slash + 1 - path) : 0;
+    size_t name = strlen(path + folder);
+    size_t room = NAME_MAX - strlen(mark);
+    size_t kept = name < room ? name : room;
+    snprintf(temporary, TEMPORARY_PATH_SIZE, "%.*s%s", (int)(folder + kept),
+             path, mark);
+    return kept == name;
+}
+
+enum status
+system_random_path(const char *path, char temporary[TEMPORARY_PATH_SIZE])
+{
+    unsigned char id[16];
+    uint64_t digits;
+    enum status status = segment_unique_id(id);
+    if (status == STATUS_OK) {
+        memcpy(&digits, id, sizeof(digits));
+        char mark[1 + 16 + 1];
+        snprintf(mark, sizeof(mark), "~%016" PRIx64, digits);
+        system_temporary_path(path, mark, temporary);
+    }
+    return status;
+}
+
+void
+system_unlink(const char *path)
+{
+    int saved_errno = errno;
+    unlink(path);
+    errno = saved_errno;
+}
+
+bool
+system_link(int descriptor, const char *path)
+{
+    char from[32];
+    snprintf(from, sizeof(from), "/proc/self/fd/%d", descriptor);
+    return linkat(AT_FDCWD, from, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0;
+}
+
+uint64_t
+segment_space(const char *path)
+{
+    char directory[SEGMENT_DIRECTORY_SIZE];
+    struct statvfs space;
+    if (!system_directory(path, directory) || statvfs(directory, &space) < 0) {
+        return 0;
+    }
+    return (uint64_t)space.f_bavail * space.f_frsize;
+}
+
+/* ---- time and waiting --------------------------------------------------- */
+
+static struct timespec
+timespec_of(int64_t nanoseconds)
+{
+    return (struct timespec){
+        .tv_sec = (time_t)(nanoseconds / 1000000000),
+        .tv_nsec = (long)(nanoseconds % 1000000000),
+    };
+}
+
+int64_t
+segment_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+bool
+segment_pause(int64_t nanoseconds)
+{
+    struct timespec pause = timespec_of(nanoseconds);
+    return nanosleep(&pause, NULL) == 0;
+}
+
+bool
+system_sleep_on(const _Atomic uint32_t *word, uint32_t expected,
+                int64_t nanoseconds)
+{
+    struct timespec timeout = timespec_of(nanoseconds);
+    return syscall(SYS_futex, word, FUTEX_WAIT, expected, &timeout, NULL, 0)
+           == 0;
+}
+
+void
+system_wake(_Atomic uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+/* ---- random bytes ------------------------------------------------------- */
+
+enum status
+segment_unique_id(unsigned char id[16])
+{
+    // Up to 256 bytes arrive whole or not at all.
+    ssize_t size;
+    do {
+        size = getrandom(id, 16, 0);
+    } while (size < 0 && errno == EINTR);
+    return size == 16 ? STATUS_OK : STATUS_SYSTEM;
+}
