@@ -7,7 +7,7 @@ import platform
 import subprocess
 import sys
 import sysconfig
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ def describe(command: str, contestants: list[str]) -> dict[str, Any]:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         versions["sortedcontainers"] = importlib.metadata.version("sortedcontainers")
     return {
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "command": command,
         "processor": processor(),
         "cores": len(os.sched_getaffinity(0)),

@@ -101,7 +101,7 @@ CIRCLES |= {
 }
 
 # Modules of the standard library that the binding may ask for, when they are first needed.
-IMPORTED_BY_BINDING = {"collections.abc", "copy", "copyreg", "os", "pwd"}
+IMPORTED_BY_BINDING = {"collections.abc", "copy", "os", "pwd"}
 
 MOST_LINES = 700
 

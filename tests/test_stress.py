@@ -173,7 +173,6 @@ def test_forks_at_any_moment_harm_nobody():
     assert "150 forks" in told
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="the mutant is one of newer versions")
 def test_mutant_is_found_by_interpreters(mutant):
     code, told = run("interpreters.py", "--count", 8, folder=mutant("one-state"))
     # A type that an interpreter has taken along is found, or used when it is gone.

@@ -7,7 +7,6 @@ an ignore comment, and the checkers are told to complain of ignore comments that
 import asyncio
 import os
 import pickle
-import sys
 from collections.abc import (
     ItemsView,
     Iterator,
@@ -17,16 +16,10 @@ from collections.abc import (
     Reversible,
     ValuesView,
 )
-from typing import Any, Literal
+from typing import Any, Literal, assert_type
 
 import sharedmap
 from sharedmap import rbtree
-
-if sys.version_info >= (3, 11):
-    from typing import assert_type
-else:
-    from typing_extensions import assert_type
-
 
 # ---- making a tree ----------------------------------------------------------------------------
 

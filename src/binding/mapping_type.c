@@ -66,66 +66,6 @@ optional_attribute(PyObject *object, const char *name)
     return value;
 }
 
-#if PY_VERSION_HEX < 0x030B0000
-
-/* A new dict of the __slots__ that have a value. */
-static PyObject *
-slot_values(PyObject *object)
-{
-    PyObject *values = PyDict_New();
-    PyObject *module = PyImport_ImportModule("copyreg");
-    PyObject *names =
-        module != NULL
-            ? PyObject_CallMethod(module, "_slotnames", "O", Py_TYPE(object))
-            : NULL;
-    Py_XDECREF(module);
-    PyObject *iterator = names != NULL ? PyObject_GetIter(names) : NULL;
-    Py_XDECREF(names);
-    PyObject *name = NULL;
-    while (values != NULL && iterator != NULL
-           && (name = PyIter_Next(iterator)) != NULL)
-    {
-        PyObject *value = PyObject_GetAttr(object, name);
-        if (value == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
-            PyErr_Clear();
-        }
-        else if (value == NULL || PyDict_SetItem(values, name, value) < 0) {
-            Py_CLEAR(values);
-        }
-        Py_XDECREF(value);
-        Py_DECREF(name);
-    }
-    Py_XDECREF(iterator);
-    if (PyErr_Occurred()) {
-        Py_CLEAR(values);
-    }
-    return values;
-}
-
-/* What object.__getstate__() of newer Pythons does. */
-static PyObject *
-default_state(PyObject *object)
-{
-    PyObject *state = optional_attribute(object, "__dict__");
-    if (state == NULL) {
-        if (PyErr_Occurred()) {
-            return NULL;
-        }
-        state = Py_NewRef(Py_None);
-    }
-    PyObject *slots = slot_values(object);
-    if (slots == NULL) {
-        Py_CLEAR(state);
-    }
-    else if (PyDict_GET_SIZE(slots) > 0) {
-        Py_SETREF(state, PyTuple_Pack(2, state, slots));
-    }
-    Py_XDECREF(slots);
-    return state;
-}
-
-#endif
-
 PyObject *
 mapping_state(PyObject *object)
 {
@@ -133,17 +73,7 @@ mapping_state(PyObject *object)
         // One of our own types.
         return Py_NewRef(Py_None);
     }
-    PyObject *getter = optional_attribute(object, "__getstate__");
-    if (getter == NULL) {
-#if PY_VERSION_HEX < 0x030B0000
-        return PyErr_Occurred() ? NULL : default_state(object);
-#else
-        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
-#endif
-    }
-    PyObject *state = PyObject_CallNoArgs(getter);
-    Py_DECREF(getter);
-    return state;
+    return PyObject_CallMethod(object, "__getstate__", NULL);
 }
 
 static int

@@ -130,23 +130,8 @@ static struct PyModuleDef module_definition = {
 struct state *
 state_of_type(PyTypeObject *type)
 {
-#if PY_VERSION_HEX >= 0x030B0000
     PyObject *module = PyType_GetModuleByDef(type, &module_definition);
     return PyModule_GetState(module);
-#else
-    PyObject *bases = type->tp_mro;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(bases); i++) {
-        PyTypeObject *base = (PyTypeObject *)PyTuple_GET_ITEM(bases, i);
-        if (!(base->tp_flags & Py_TPFLAGS_HEAPTYPE)) {
-            continue;
-        }
-        PyObject *module = ((PyHeapTypeObject *)base)->ht_module;
-        if (module != NULL && PyModule_GetDef(module) == &module_definition) {
-            return PyModule_GetState(module);
-        }
-    }
-    Py_UNREACHABLE();
-#endif
 }
 
 /* Not every version of Python declares it for us. */

@@ -15,6 +15,8 @@ from typing import (
     ClassVar,
     Final,
     Literal,
+    Never,
+    Self,
     SupportsIndex,
     TypeAlias,
     final,
@@ -23,7 +25,7 @@ from typing import (
 )
 
 from _typeshed import ReadableBuffer, StrOrBytesPath, SupportsKeysAndGetItem
-from typing_extensions import Never, Self, TypeVar, disjoint_base
+from typing_extensions import TypeVar, disjoint_base
 
 _T = TypeVar("_T")
 _V = TypeVar("_V", default=Any)

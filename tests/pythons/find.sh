@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the version and the path of each CPython 3.10 or newer that has headers, venv and pip:
+# Prints the version and the path of each CPython 3.11 or newer that has headers, venv and pip:
 #
 #     bash tests/pythons/find.sh              all of the machine, that of `python3` first
 #     bash tests/pythons/find.sh PYTHON ...   these
@@ -11,7 +11,7 @@ describe() {
     "$1" - 2> /dev/null << 'END'
 import ensurepip, os, sys, sysconfig, venv
 header = os.path.join(sysconfig.get_path("include"), "Python.h")
-if sys.implementation.name != "cpython" or sys.version_info < (3, 10) or not os.path.exists(header):
+if sys.implementation.name != "cpython" or sys.version_info < (3, 11) or not os.path.exists(header):
     sys.exit(1)
 threads = "t" if sysconfig.get_config_var("Py_GIL_DISABLED") else ""
 print(f"{sys.version_info[0]}.{sys.version_info[1]}{threads}", sys.executable)
