@@ -248,7 +248,7 @@ has_newer(SharedMapObject *self, SnapshotObject *seen)
     if (self->is_following) {
         return move_on(self, seen) == STATUS_OK;
     }
-    enum status status = segment_look(
+    enum status status = segment_check_current(
         &seen->segment, PyBytes_AS_STRING(self->path), self->rules);
     note_look(self, seen, status);
     return status == STATUS_OK;

@@ -27,14 +27,16 @@ test_look_tells_whether_the_name_moved_on(void)
     CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
     struct segment segment = open_segment(path);
     CHECK(!segment_is_superseded(&segment));
-    CHECK_STATUS(segment_look(&segment, path, STRICT), STATUS_UNCHANGED);
+    CHECK_STATUS(segment_check_current(&segment, path, STRICT),
+                 STATUS_UNCHANGED);
 
     CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
     CHECK(segment_is_superseded(&segment));
-    CHECK_STATUS(segment_look(&segment, path, STRICT), STATUS_OK);
+    CHECK_STATUS(segment_check_current(&segment, path, STRICT), STATUS_OK);
 
     CHECK_STATUS(segment_remove(path), STATUS_OK);
-    CHECK_STATUS(segment_look(&segment, path, STRICT), STATUS_NAME_ABSENT);
+    CHECK_STATUS(segment_check_current(&segment, path, STRICT),
+                 STATUS_NAME_ABSENT);
     CHECK_EQUAL(number_in(&segment), 1);
     segment_close(&segment);
 }
@@ -48,9 +50,10 @@ test_look_sees_what_the_mark_does_not_say(void)
     struct segment segment = open_segment(path);
     CHECK_EQUAL(unlink(path), 0);
     CHECK(!segment_is_superseded(&segment));
-    CHECK_STATUS(segment_look(&segment, path, STRICT), STATUS_NAME_ABSENT);
+    CHECK_STATUS(segment_check_current(&segment, path, STRICT),
+                 STATUS_NAME_ABSENT);
     CHECK_STATUS(publish_number(path, false, 0600, 2), STATUS_OK);
-    CHECK_STATUS(segment_look(&segment, path, STRICT), STATUS_OK);
+    CHECK_STATUS(segment_check_current(&segment, path, STRICT), STATUS_OK);
     segment_close(&segment);
     CHECK_STATUS(segment_remove(path), STATUS_OK);
 }
@@ -67,8 +70,9 @@ test_look_follows_links_where_the_rules_do(void)
     CHECK_STATUS(segment_open(&segment, link, STRICT, NULL),
                  STATUS_NOT_REGULAR);
     CHECK_STATUS(segment_open(&segment, link, following, NULL), STATUS_OK);
-    CHECK_STATUS(segment_look(&segment, link, following), STATUS_UNCHANGED);
-    CHECK_STATUS(segment_look(&segment, link, STRICT), STATUS_OK);
+    CHECK_STATUS(segment_check_current(&segment, link, following),
+                 STATUS_UNCHANGED);
+    CHECK_STATUS(segment_check_current(&segment, link, STRICT), STATUS_OK);
     segment_close(&segment);
     CHECK_EQUAL(unlink(link), 0);
     CHECK_STATUS(segment_remove(path), STATUS_OK);
@@ -83,8 +87,9 @@ test_file_of_the_same_number_on_another_device_is_another(void)
     struct segment segment = open_segment(path);
     struct segment elsewhere = segment;
     elsewhere.device += 1;
-    CHECK_STATUS(segment_look(&segment, path, STRICT), STATUS_UNCHANGED);
-    CHECK_STATUS(segment_look(&elsewhere, path, STRICT), STATUS_OK);
+    CHECK_STATUS(segment_check_current(&segment, path, STRICT),
+                 STATUS_UNCHANGED);
+    CHECK_STATUS(segment_check_current(&elsewhere, path, STRICT), STATUS_OK);
     struct segment opened = SEGMENT_EMPTY;
     CHECK_STATUS(segment_open(&opened, path, STRICT, &elsewhere), STATUS_OK);
     segment_close(&opened);
@@ -271,12 +276,13 @@ test_mark_without_a_newer_map_is_only_a_hint(void)
                 sizeof(mark));
     close(descriptor);
     CHECK(segment_is_superseded(&segment));
-    CHECK_STATUS(segment_look(&segment, path, STRICT), STATUS_UNCHANGED);
+    CHECK_STATUS(segment_check_current(&segment, path, STRICT),
+                 STATUS_UNCHANGED);
     struct segment again = open_segment(path);
     CHECK(segment_is_superseded(&again));
     segment_close(&again);
     CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
-    CHECK_STATUS(segment_look(&segment, path, STRICT), STATUS_OK);
+    CHECK_STATUS(segment_check_current(&segment, path, STRICT), STATUS_OK);
     check_published(path, 2, 2);
     segment_close(&segment);
     CHECK_STATUS(segment_remove(path), STATUS_OK);

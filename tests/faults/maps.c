@@ -219,7 +219,7 @@ reader_is_current(const struct reader *reader, const char *path)
 {
     return reader->segment.bytes == NULL
                ? !segment_exists(path)
-               : segment_look(&reader->segment, path, rules)
+               : segment_check_current(&reader->segment, path, rules)
                      == STATUS_UNCHANGED;
 }
 

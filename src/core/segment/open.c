@@ -90,8 +90,8 @@ is_same_file(const struct segment *segment, const struct stat *file)
 }
 
 enum status
-segment_look(const struct segment *segment, const char *path,
-             struct segment_rules rules)
+segment_check_current(const struct segment *segment, const char *path,
+                      struct segment_rules rules)
 {
     struct stat file;
     int result = rules.follows_links ? stat(path, &file) : lstat(path, &file);

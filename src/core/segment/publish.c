@@ -30,43 +30,39 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "core/segment/backoff.h"
 #include "core/segment/fork.h"
 #include "core/segment/segment.h"
 #include "core/segment/system.h"
 #include "core/snapshot/header.h"
 
-/* ---- patience ----------------------------------------------------------- */
+/* ---- attempts ----------------------------------------------------------- */
 
-struct patience {
+struct attempts {
     int64_t deadline;  // of segment_clock()
-    long pause;        // nanoseconds
+    struct backoff backoff;
 };
 
-enum { FIRST_PAUSE = 20000, LONGEST_PAUSE = 128 * FIRST_PAUSE };
+// Nanoseconds.
+static const int64_t LOCK_TIMEOUT = INT64_C(5000000000);
+#define LOCK_BACKOFF ((struct backoff){.next = 20000, .longest = 128 * 20000})
 
-static const int64_t LOCK_PATIENCE = INT64_C(5000000000);
-
-static struct patience
-patience_begin(void)
+static struct attempts
+attempts_begin(void)
 {
-    return (struct patience){segment_clock() + LOCK_PATIENCE, FIRST_PAUSE};
+    return (struct attempts){segment_clock() + LOCK_TIMEOUT, LOCK_BACKOFF};
 }
 
 /* Sleeps a little longer each time; false when the time is over. */
 static bool
-patience_wait(struct patience *patience)
+attempts_wait(struct attempts *attempts)
 {
-    if (segment_clock() >= patience->deadline) {
+    if (segment_clock() >= attempts->deadline) {
         return false;
     }
-    struct timespec pause = {.tv_nsec = patience->pause};
-    nanosleep(&pause, NULL);
-    if (patience->pause < LONGEST_PAUSE) {
-        patience->pause *= 2;
-    }
+    (void)segment_pause(backoff_next(&attempts->backoff));
     return true;
 }
 
@@ -199,8 +195,8 @@ fail:
 }
 
 static enum status
-holder_lock_patiently(struct holder *holder, const char *path,
-                      struct patience *patience)
+holder_lock_until(struct holder *holder, const char *path,
+                  struct attempts *attempts)
 {
     for (;;) {
         bool is_busy;
@@ -208,7 +204,7 @@ holder_lock_patiently(struct holder *holder, const char *path,
         if (!is_busy) {
             return status;
         }
-        if (!patience_wait(patience)) {
+        if (!attempts_wait(attempts)) {
             return STATUS_LOCK_TIMEOUT;
         }
     }
@@ -217,8 +213,8 @@ holder_lock_patiently(struct holder *holder, const char *path,
 enum status
 holder_lock(struct holder *holder, const char *path)
 {
-    struct patience patience = patience_begin();
-    return holder_lock_patiently(holder, path, &patience);
+    struct attempts attempts = attempts_begin();
+    return holder_lock_until(holder, path, &attempts);
 }
 
 static _Atomic uint32_t *
@@ -403,10 +399,10 @@ draft_publish(struct draft *draft, const char *path,
     if (!terms->force && !terms->has_expected) {
         return take_free_name(draft, path, terms, header);
     }
-    struct patience patience = patience_begin();
+    struct attempts attempts = attempts_begin();
     for (;;) {
         struct holder holder;
-        enum status status = holder_lock_patiently(&holder, path, &patience);
+        enum status status = holder_lock_until(&holder, path, &attempts);
         if (status == STATUS_OK) {
             status = holder_replace(&holder, draft, path, terms, header);
             holder_close(&holder);
@@ -420,7 +416,7 @@ draft_publish(struct draft *draft, const char *path,
             return status;
         }
         // Somebody was faster: now there is a holder.
-        if (!patience_wait(&patience)) {
+        if (!attempts_wait(&attempts)) {
             return STATUS_LOCK_TIMEOUT;
         }
     }

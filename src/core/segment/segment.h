@@ -103,8 +103,8 @@ segment_is_superseded(const struct segment *segment);
 /* What the path leads to, compared with a segment: STATUS_OK if it is another
  * file, STATUS_UNCHANGED, STATUS_NAME_ABSENT, STATUS_SYSTEM. */
 enum status
-segment_look(const struct segment *segment, const char *path,
-             struct segment_rules rules);
+segment_check_current(const struct segment *segment, const char *path,
+                      struct segment_rules rules);
 
 enum segment_wake { WAKE_SUPERSEDED, WAKE_TIMEOUT, WAKE_SIGNAL };
 
