@@ -145,7 +145,7 @@ def test_existing_file_is_not_replaced_without_force(saved):
         sharedmap.rbtree(x=1).save(saved)
     assert caught.value.errno == errno.EEXIST
     assert caught.value.filename == saved
-    assert caught.value.strerror == "the path is taken; force=True replaces a file"
+    assert caught.value.strerror == "the file already exists; pass force=True to replace it"
     assert saved.read_bytes() == before
 
 

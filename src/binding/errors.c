@@ -40,7 +40,7 @@ raise_status(struct state *state, enum status status, PyObject *name)
     const char *message = status_message(status);
     switch (status) {
     case STATUS_OK:
-        PyErr_SetString(PyExc_SystemError, "success is not an exception");
+        PyErr_SetString(PyExc_SystemError, "there is no error to raise");
         return NULL;
     case STATUS_NO_MEMORY:
         return PyErr_NoMemory();
@@ -60,7 +60,7 @@ raise_status(struct state *state, enum status status, PyObject *name)
     case STATUS_NAME_TAKEN:
         return raise_os_error(EEXIST,
                               "a map is already published under this name; "
-                              "force=True replaces it",
+                              "pass force=True to replace it",
                               name);
     case STATUS_FOREIGN_OWNER:
     case STATUS_OTHERS_MAY_WRITE:
@@ -101,7 +101,8 @@ raise_file_status(struct state *state, enum status status, PyObject *path)
     }
     if (status == STATUS_NAME_TAKEN) {
         return raise_os_error(
-            EEXIST, "the path is taken; force=True replaces a file", path);
+            EEXIST, "the file already exists; pass force=True to replace it",
+            path);
     }
     return raise_status(state, status, path);
 }
@@ -114,8 +115,8 @@ raise_no_space(PyObject *name, uint64_t needed, uint64_t available,
     if (needed <= available) {
         PyOS_snprintf(message, sizeof(message),
                       "the snapshot's %llu bytes would fit, but the file "
-                      "system has no room for one more file, or a quota is "
-                      "used up",
+                      "system has no room for one more file or a quota is "
+                      "exhausted",
                       (unsigned long long)needed);
     }
     else if (is_file) {

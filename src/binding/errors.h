@@ -1,6 +1,6 @@
 /* binding/errors.h
  *
- * From the core's endings to Python's exceptions.
+ * From the core's status codes to Python's exceptions.
  */
 #ifndef SHAREDMAP_BINDING_ERRORS_H
 #define SHAREDMAP_BINDING_ERRORS_H

@@ -1,6 +1,6 @@
 /* core/base/status.c
  *
- * The sentence for each ending.
+ * The sentence for each status code.
  *
  * Not here: which exception it becomes; see binding/errors.c.
  */
@@ -13,26 +13,27 @@ status_message(enum status status)
     case STATUS_OK:
         return "no error";
     case STATUS_NO_MEMORY:
-        return "not enough memory";
+        return "out of memory";
     case STATUS_SYSTEM:
-        return "the system refused the operation";
+        return "the operating system refused the operation";
     case STATUS_NO_SPACE:
         return "no space left for the snapshot";
     case STATUS_TOO_LARGE:
-        return "too large for a snapshot";
+        return "the map is too large for a snapshot";
     case STATUS_NAME_EMPTY:
-        return "a name must not be empty";
+        return "the name must not be empty";
     case STATUS_NAME_HAS_NUL:
-        return "a name must not contain NUL";
+        return "the name must not contain NUL";
     case STATUS_NAME_TOO_LONG:
-        return "the name is too long for a file name";
+        return "the name is too long: as a file name it would have more than "
+               "228 bytes";
     case STATUS_LABEL_TOO_LONG:
-        return "the label is longer than 256 bytes";
+        return "the label is longer than 256 bytes of UTF-8";
     case STATUS_NAME_ABSENT:
         return "no map is published under this name";
     case STATUS_PATH_RESERVED:
-        return "paths that end in .sharedmap~ are those of files that are "
-               "being saved";
+        return "paths that end in .sharedmap~ are reserved for temporary files; "
+               "choose another path";
     case STATUS_NAME_TAKEN:
         return "a map is already published under this name";
     case STATUS_NOT_REGULAR:
@@ -40,43 +41,44 @@ status_message(enum status status)
     case STATUS_FOREIGN_OWNER:
         return "the map belongs to another user";
     case STATUS_OTHERS_MAY_WRITE:
-        return "other users may write to the map";
+        return "the map is writable by other users, so it is not trusted";
     case STATUS_LOCK_TIMEOUT:
-        return "another process holds the publish lock";
+        return "timed out: another process holds the publish lock; try again";
     case STATUS_STALE:
-        return "another generation is published than was expected";
+        return "the published generation is not the expected one";
     case STATUS_UNCHANGED:
-        return "nothing newer is published";
+        return "no newer snapshot is published";
     case STATUS_NOT_A_SNAPSHOT:
         return "not a sharedmap snapshot (wrong magic number)";
     case STATUS_OTHER_VERSION:
-        return "a snapshot of another format version";
+        return "unsupported snapshot format version";
     case STATUS_OTHER_KIND:
-        return "a snapshot of an unknown kind or with unknown flags";
+        return "unknown snapshot kind or flags";
     case STATUS_TRUNCATED:
-        return "the snapshot's size is not what its header says";
+        return "the snapshot is truncated or too long: its size does not "
+               "match its header";
     case STATUS_BAD_HEADER_CHECKSUM:
-        return "the header's checksum does not match";
+        return "the header checksum does not match";
     case STATUS_BAD_HEADER:
-        return "a field of the header is out of range";
+        return "a header field is out of range";
     case STATUS_BAD_REGION:
-        return "a region does not lie inside the snapshot";
+        return "a region lies outside the snapshot";
     case STATUS_BAD_REFERENCE:
-        return "a reference leads outside the records";
+        return "a reference points outside the records";
     case STATUS_BAD_RECORD:
-        return "a record does not lie inside the records";
+        return "a record extends past the end of the records";
     case STATUS_BAD_VALUE:
-        return "a value does not fit its type";
+        return "a value is not valid for its type";
     case STATUS_BAD_TEXT:
-        return "text is not UTF-8";
+        return "a key or value is not valid UTF-8";
     case STATUS_BAD_ORDER:
-        return "the keys are not in order";
+        return "the keys are not in sorted order";
     case STATUS_BAD_ORDER_INDEX:
-        return "the order index does not fit the keys";
+        return "the order index does not match the keys";
     case STATUS_BAD_HASH_INDEX:
-        return "the hash index does not lead to every key";
+        return "the hash index does not find every key";
     case STATUS_BAD_CHECKSUM:
-        return "the checksum of the contents does not match";
+        return "the content checksum does not match";
     }
     return "unknown status";
 }

@@ -1,11 +1,11 @@
 /* core/base/status.h
  *
- * Every way an operation of the core can end. A function that can fail
+ * The status codes of the core. A function that can fail
  * returns one of these and fills its results only with STATUS_OK, unless its
  * contract says otherwise.
  *
  * The binding turns them into exceptions in one switch without a default, so
- * a new ending here does not compile until it has an exception there.
+ * a new status code here does not compile until it has an exception there.
  */
 #ifndef SHAREDMAP_CORE_BASE_STATUS_H
 #define SHAREDMAP_CORE_BASE_STATUS_H
@@ -34,7 +34,7 @@ enum status {
     STATUS_STALE,      // another generation than expected is published
     STATUS_UNCHANGED,  // the name still leads to the same file
 
-    // Bytes that are not what they should be: each check has its own ending.
+    // Bytes that are not what they should be: one status code for each check.
     STATUS_NOT_A_SNAPSHOT,
     STATUS_OTHER_VERSION,
     STATUS_OTHER_KIND,
@@ -52,7 +52,7 @@ enum status {
     STATUS_BAD_CHECKSUM,
 };
 
-/* One sentence for each, without a full stop; never NULL. */
+/* The message for a status code, without a full stop; never NULL. */
 const char *
 status_message(enum status status);
 
