@@ -18,7 +18,7 @@ def use(m, keys, thoroughly=True):
             assert "is not in the map" in str(error)
         except TypeError as error:
             # Damage can turn any type into that of an encoded value.
-            assert "give decode=" in str(error)
+            assert "pass decode=" in str(error)
         return None
     attempt(lambda: len(m), int)
     attempt(lambda: list(m.items()), list)

@@ -414,7 +414,7 @@ def test_fromkeys_of_a_class_that_makes_no_tree_raises_type_error(made):
         def __new__(cls):
             return made
 
-    with pytest.raises(TypeError, match="did not make an rbtree"):
+    with pytest.raises(TypeError, match="did not return an rbtree"):
         Other.fromkeys("ab", 1)
 
 

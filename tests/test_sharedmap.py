@@ -160,7 +160,7 @@ def test_repr_of_a_subclass_has_its_name(shared_name):
 
 @pytest.mark.parametrize("owner", [-1, 2**32 - 1, 2**32, -(2**63) - 1, 2**100], ids=str)
 def test_owner_that_cannot_be_a_uid_raises_value_error(shared_name, owner):
-    with pytest.raises(ValueError, match="no uid"):
+    with pytest.raises(ValueError, match="not a valid uid"):
         sharedmap.sharedmap(shared_name, owner=owner)
 
 

@@ -13,9 +13,10 @@ arguments_get_any(PyObject *const *args, Py_ssize_t count,
         keyword_names != NULL ? PyTuple_GET_SIZE(keyword_names) : 0;
     if (count < 1 || count + keyword_count > 2) {
         PyErr_Format(PyExc_TypeError,
-                     "get() takes a key and an optional default (%zd "
-                     "arguments given)",
-                     count + keyword_count);
+                     "get() takes a key and an optional default, got %zd "
+                     "argument%s",
+                     count + keyword_count,
+                     count + keyword_count == 1 ? "" : "s");
         return -1;
     }
     *key = args[0];

@@ -264,8 +264,7 @@ add_pair(struct batch *batch, PyObject *pair, Py_ssize_t index)
     if (tuple == NULL) {
         if (PyErr_ExceptionMatches(PyExc_TypeError)) {
             PyErr_Format(PyExc_TypeError,
-                         "cannot convert element #%zd to a key and a value",
-                         index);
+                         "element #%zd is not a (key, value) pair", index);
         }
         return -1;
     }

@@ -106,7 +106,7 @@ check_disjoint(const struct batch *puts, const struct batch *removals)
             PyObject *string = text_decode(key);
             if (string != NULL) {
                 PyErr_Format(PyExc_ValueError,
-                             "%R is to be changed and to be removed", string);
+                             "key %R is in both changes and remove", string);
                 Py_DECREF(string);
             }
             return -1;

@@ -308,7 +308,8 @@ subscript_slice(PyObject *self, PyObject *object)
     struct bounds bounds;
     PyObject *range = NULL;
     if (slice->step != Py_None) {
-        PyErr_SetString(PyExc_ValueError, "a slice of keys has no step");
+        PyErr_SetString(PyExc_ValueError,
+                        "slices of a map do not support a step");
         return NULL;
     }
     if (parse_bound(slice->start, &low, &bounds.low) < 0) {

@@ -54,9 +54,14 @@ publishing_mode(PyObject *object, void *address)
         return 0;
     }
     if (bits < 0 || (bits & 0600) != 0600 || (bits & ~0644L) != 0) {
-        PyErr_SetString(PyExc_ValueError,
-                        "mode must be 0o600, 0o640, 0o604 or 0o644: who may "
-                        "write to a published map can crash its readers");
+        PyObject *octal = PyNumber_ToBase(object, 8);
+        if (octal != NULL) {
+            PyErr_Format(PyExc_ValueError,
+                         "mode must be 0o600, 0o640, 0o604 or 0o644, not %U: "
+                         "writes by other users can crash readers",
+                         octal);
+            Py_DECREF(octal);
+        }
         return 0;
     }
     unsigned *mode = address;

@@ -110,8 +110,8 @@ rbtree_py_pop(PyObject *object, PyObject *const *args, Py_ssize_t count)
     struct item item;
     if (count < 1 || count > 2) {
         PyErr_Format(PyExc_TypeError,
-                     "pop() takes a key and an optional default (%zd "
-                     "arguments given)",
+                     "pop() takes a key and an optional default, got %zd "
+                     "arguments",
                      count);
         return NULL;
     }

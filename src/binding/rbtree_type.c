@@ -247,8 +247,8 @@ rbtree_py_set(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     if (count != 2) {
         PyErr_Format(PyExc_TypeError,
-                     "set() takes a key and a value (%zd arguments given)",
-                     count);
+                     "set() takes a key and a value, got %zd argument%s",
+                     count, count == 1 ? "" : "s");
         return NULL;
     }
     if (put((RBTreeObject *)self, args[0], args[1]) < 0) {
@@ -391,8 +391,8 @@ rbtree_py_fromkeys(PyObject *type, PyObject *const *args, Py_ssize_t count)
     PyObject *iterator, *key;
     if (count < 1 || count > 2) {
         PyErr_Format(PyExc_TypeError,
-                     "fromkeys() takes keys and an optional value (%zd "
-                     "arguments given)",
+                     "fromkeys() takes keys and an optional value, got %zd "
+                     "arguments",
                      count);
         return NULL;
     }
@@ -401,7 +401,7 @@ rbtree_py_fromkeys(PyObject *type, PyObject *const *args, Py_ssize_t count)
         return NULL;
     }
     if (!is_tree(tree)) {
-        PyErr_Format(PyExc_TypeError, "%.100s() did not make an rbtree",
+        PyErr_Format(PyExc_TypeError, "%.100s() did not return an rbtree",
                      ((PyTypeObject *)type)->tp_name);
         Py_DECREF(tree);
         return NULL;

@@ -317,9 +317,10 @@ parse_timeout(PyObject *timeout, int64_t *deadline)
         return -1;
     }
     if (isnan(seconds) || seconds < 0) {
-        PyErr_SetString(PyExc_ValueError,
-                        "timeout must be None or a number of seconds, not "
-                        "negative");
+        PyErr_Format(PyExc_ValueError,
+                     "timeout must be None or a non-negative number of "
+                     "seconds, not %R",
+                     timeout);
         return -1;
     }
     // 100 years and for ever are the same to us.
@@ -344,7 +345,8 @@ sharedmap_py_wait(PyObject *object, PyObject *args, PyObject *keywords)
     }
     if (self->path == NULL) {
         PyErr_SetString(PyExc_ValueError,
-                        "nothing newer can come for a map in a buffer");
+                        "a map in a buffer never changes; wait() needs a "
+                        "published or saved one");
         return NULL;
     }
     SnapshotObject *seen = peek_open(self);

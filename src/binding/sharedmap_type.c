@@ -180,7 +180,8 @@ open_file(PyTypeObject *type, PyObject *path, enum source_kind kind,
             return NULL;
         }
         if (overflow != 0 || owner < 0 || owner >= UINT32_MAX) {
-            return PyErr_Format(PyExc_ValueError, "owner is no uid: %R",
+            return PyErr_Format(PyExc_ValueError,
+                                "owner is not a valid uid: %R",
                                 options->owner);
         }
         rules.has_owner = true;
@@ -423,8 +424,7 @@ sharedmap_py_reopen(PyObject *type, PyObject *args)
         return NULL;
     }
     if (kind < SOURCE_NAME || kind > SOURCE_BUFFER) {
-        return PyErr_Format(PyExc_ValueError, "unknown kind of source: %d",
-                            kind);
+        return PyErr_Format(PyExc_ValueError, "unknown source kind: %d", kind);
     }
     return open_with((PyTypeObject *)type, (enum source_kind)kind, source,
                      follow != 0, decode, owner);

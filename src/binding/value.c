@@ -135,8 +135,8 @@ pack_encoded(struct packed_value *packed, PyObject *object, PyObject *encode)
     if (encode == NULL) {
         PyErr_Format(PyExc_TypeError,
                      "values must be str, bytes, int, float, bool or None, "
-                     "not %.100s; for other types give rbtree(encode=...) and "
-                     "sharedmap(..., decode=...)",
+                     "not %.100s; for other types pass encode= when writing "
+                     "and decode= when reading",
                      Py_TYPE(object)->tp_name);
         return -1;
     }
@@ -276,8 +276,8 @@ value_decode(PyObject *decode, PyObject *encoded)
 {
     if (decode == NULL) {
         PyErr_SetString(PyExc_TypeError,
-                        "the value was made by rbtree(encode=...); "
-                        "give decode= to read it, or look at it with view()");
+                        "the value is in a custom encoding; pass decode= to "
+                        "read it, or use view() for its bytes");
         return NULL;
     }
     return PyObject_CallOneArg(decode, encoded);
