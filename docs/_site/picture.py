@@ -100,7 +100,7 @@ def places(graph: Graph, rows: dict[str, int]) -> dict[str, tuple[float, float]]
         if number:
 
             def wish(part: str) -> float:
-                below = [found[other][0] for other in graph[part]]
+                below = [found[other][0] for other in sorted(graph[part])]
                 return sum(below) / len(below) if below else WIDTH / 2
 
             parts.sort(key=wish)
