@@ -82,9 +82,11 @@ TYPES = {
     "sharedmap": (
         "sharedmap_type",
         "sharedmap_follow",
+        "sharedmap_handle",
         "sharedmap_iterator",
         "sharedmap_lookup",
         "sharedmap_range",
+        "sharedmap_span",
     ),
 }
 

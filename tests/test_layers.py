@@ -84,19 +84,7 @@ CIRCLES = {frozenset({"binding/mapping_type", "binding/view_type"})}
 CIRCLES |= {
     frozenset({"core/tree/rbtree", "core/tree/rbtree_waiting"}),
     frozenset(
-        f"binding/{name}"
-        for name in [
-            "batch",
-            "functions",
-            "module",
-            "rbtree_publish",
-            "rbtree_type",
-            "sharedmap_follow",
-            "sharedmap_iterator",
-            "sharedmap_lookup",
-            "sharedmap_range",
-            "sharedmap_type",
-        ]
+        f"binding/{name}" for name in ("module", "rbtree_publish", "rbtree_type", "sharedmap_type")
     ),
 }
 

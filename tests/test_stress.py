@@ -287,7 +287,7 @@ def test_mutant_is_found_by_threads(mutant):
 
 def test_mutant_of_the_sanitized_threads_can_be_built():
     """`make threads` looks for it: here there is no Python with ThreadSanitizer."""
-    assert mutants.mutate("racy", sanitized.RACY).keys() == {"src/binding/sharedmap_type.c"}
+    assert mutants.mutate("racy", sanitized.RACY).keys() == {"src/binding/sharedmap_handle.c"}
 
 
 # ---- many processes ----------------------------------------------------------------------------

@@ -13,7 +13,7 @@
 
 #include "binding/errors.h"
 #include "binding/mapping_type.h"
-#include "binding/sharedmap_type.h"
+#include "binding/sharedmap_range.h"
 #include "binding/text.h"
 #include "binding/value.h"
 #include "core/base/memory.h"

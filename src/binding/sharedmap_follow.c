@@ -2,7 +2,7 @@
  *
  * In Python this file would be:
  *
- *     class sharedmap:  # continued
+ *     class sharedmap:  # continued; each operation begins with acquire()
  *         stale: bool
  *         def refresh(self): ...             # -> bool
  *         def wait(self, timeout=None): ...  # -> bool
@@ -27,10 +27,12 @@
  * hint also stays when the name was removed, or the publisher killed: after a
  * second without anything new it is enough to ask every millisecond.
  *
- * Not here: the word that is looked at; see core/segment/wait.c.
+ * Not here: the pointer that is replaced (sharedmap_handle.c); the word that
+ * is looked at (core/segment/wait.c).
  */
+#include "binding/sharedmap_follow.h"
+
 #include "binding/errors.h"
-#include "binding/sharedmap_type.h"
 
 // Python.h, which says how the system's headers are to be taken, comes first.
 #include <math.h>
@@ -83,8 +85,10 @@ move_on(SharedMapObject *self, SnapshotObject *seen)
     return status;
 }
 
-SnapshotObject *
-sharedmap_follow(SharedMapObject *self, SnapshotObject *seen)
+/* Takes a reference to a snapshot that is superseded and gives one to the
+ * newest that can be had, which may be the same. Raises nothing. */
+static SnapshotObject *
+follow(SharedMapObject *self, SnapshotObject *seen)
 {
     int64_t now = segment_clock();
     if (now < self->next_look) {
@@ -111,15 +115,39 @@ sharedmap_follow(SharedMapObject *self, SnapshotObject *seen)
     return newest;
 }
 
+SnapshotObject *
+sharedmap_newest(SharedMapObject *self)
+{
+    SnapshotObject *snapshot = sharedmap_peek(self);
+    if (snapshot != NULL && self->is_following
+        && (segment_is_superseded(&snapshot->segment) || self->is_lost))
+    {
+        return follow(self, snapshot);
+    }
+    return snapshot;
+}
+
+/* The snapshot itself; with ValueError if it is NULL. */
+static SnapshotObject *
+check_open(SnapshotObject *snapshot)
+{
+    if (snapshot == NULL) {
+        PyErr_SetString(PyExc_ValueError, "the sharedmap is closed");
+    }
+    return snapshot;
+}
+
+SnapshotObject *
+sharedmap_acquire(SharedMapObject *self)
+{
+    return check_open(sharedmap_newest(self));
+}
+
 /* A new reference to what the handle has, or NULL with ValueError. */
 static SnapshotObject *
 peek_open(SharedMapObject *self)
 {
-    SnapshotObject *seen = sharedmap_peek(self);
-    if (seen == NULL) {
-        PyErr_SetString(PyExc_ValueError, "the sharedmap is closed");
-    }
-    return seen;
+    return check_open(sharedmap_peek(self));
 }
 
 PyObject *

@@ -12,8 +12,10 @@
  *
  * Not here: the order of entries; see core/snapshot/search.c.
  */
+#include "binding/sharedmap_iterator.h"
+
 #include "binding/errors.h"
-#include "binding/sharedmap_type.h"
+#include "binding/guard.h"
 
 typedef struct {
     PyObject_HEAD

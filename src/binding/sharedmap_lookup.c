@@ -20,9 +20,11 @@
  *
  * Not here: the base type; see mapping_type.c.
  */
+#include "binding/sharedmap_lookup.h"
+
 #include "binding/arguments.h"
 #include "binding/errors.h"
-#include "binding/sharedmap_type.h"
+#include "binding/sharedmap_follow.h"
 #include "binding/text.h"
 #include "binding/value.h"
 

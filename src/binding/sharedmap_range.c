@@ -15,14 +15,18 @@
  * snapshot: nothing that happens to the handle it came from can reach it. The
  * handle itself reads as the range of all entries that it has at the moment.
  *
- *     entries    0 1 2 [ 3 4 5 6 ) 7 8
- *                       low       high
+ *     handle --acquire--> snapshot [0, entry_count) --+
+ *                                                     +--> span, for one
+ *     range  -----------> snapshot [low, high) -------+    operation
  *
  * Not here: what a Mapping makes of it; see mapping_type.c.
  */
+#include "binding/sharedmap_range.h"
+
 #include "binding/errors.h"
 #include "binding/sharedmap_doc.h"
-#include "binding/sharedmap_type.h"
+#include "binding/sharedmap_follow.h"
+#include "binding/sharedmap_iterator.h"
 #include "binding/text.h"
 
 typedef struct {
@@ -47,12 +51,6 @@ span_acquire(PyObject *object, struct span *span)
     }
     *span = (struct span){snapshot, 0, snapshot->view.entry_count};
     return 0;
-}
-
-void
-span_release(struct span *span)
-{
-    Py_CLEAR(span->snapshot);
 }
 
 static int

@@ -21,11 +21,11 @@
  *
  * The handle owns a reference to a snapshot; iterators, ranges and views own
  * their own, so the bytes outlive whoever still looks at them. The snapshot is
- * never written, hence reading takes no lock; only the handle's pointer to it
- * can change.
+ * never written, hence reading is lock-free.
  *
- * Not here: reading (mapping_type.c, sharedmap_range.c); moving on to newer
- * snapshots (sharedmap_follow.c); how a snapshot is found and checked
+ * Not here: the object and its pointer to a snapshot (sharedmap_handle.c);
+ * reading (mapping_type.c, sharedmap_lookup.c, sharedmap_range.c); switching
+ * to newer snapshots (sharedmap_follow.c); how a snapshot is found and checked
  * (core/segment/open.c, core/snapshot/open.c).
  */
 #include "binding/sharedmap_type.h"
@@ -37,87 +37,11 @@
 #include "binding/mapping_doc.h"
 #include "binding/name.h"
 #include "binding/sharedmap_doc.h"
+#include "binding/sharedmap_follow.h"
+#include "binding/sharedmap_handle.h"
+#include "binding/sharedmap_lookup.h"
+#include "binding/sharedmap_range.h"
 #include "binding/value.h"
-
-/* ---- the pointer to the snapshot ---------------------------------------- */
-
-static inline void
-pointer_lock(SharedMapObject *self)
-{
-#ifdef Py_GIL_DISABLED
-    guard_begin_change(&self->guard);
-#else
-    (void)self;
-#endif
-}
-
-static inline void
-pointer_unlock(SharedMapObject *self)
-{
-#ifdef Py_GIL_DISABLED
-    guard_end_change(&self->guard);
-#else
-    (void)self;
-#endif
-}
-
-SnapshotObject *
-sharedmap_peek(SharedMapObject *self)
-{
-    pointer_lock(self);
-    SnapshotObject *snapshot = self->snapshot;
-    Py_XINCREF(snapshot);
-    pointer_unlock(self);
-    return snapshot;
-}
-
-/* A new reference to what the next operation shall see; NULL without an
- * exception when the handle is closed. */
-static SnapshotObject *
-newest(SharedMapObject *self)
-{
-    SnapshotObject *snapshot = sharedmap_peek(self);
-    if (snapshot != NULL && self->is_following
-        && (segment_is_superseded(&snapshot->segment) || self->is_lost))
-    {
-        return sharedmap_follow(self, snapshot);
-    }
-    return snapshot;
-}
-
-SnapshotObject *
-sharedmap_acquire(SharedMapObject *self)
-{
-    SnapshotObject *snapshot = newest(self);
-    if (snapshot == NULL) {
-        PyErr_SetString(PyExc_ValueError, "the sharedmap is closed");
-    }
-    return snapshot;
-}
-
-void
-sharedmap_replace(SharedMapObject *self, SnapshotObject *seen,
-                  SnapshotObject *newer)
-{
-    pointer_lock(self);
-    bool is_ours = self->snapshot == seen;
-    if (is_ours) {
-        self->snapshot = newer;
-    }
-    pointer_unlock(self);
-    // The handle's own reference to the old, or the one we were given.
-    Py_DECREF(is_ours ? seen : newer);
-}
-
-static void
-let_go(SharedMapObject *self)
-{
-    pointer_lock(self);
-    SnapshotObject *snapshot = self->snapshot;
-    self->snapshot = NULL;
-    pointer_unlock(self);
-    Py_XDECREF(snapshot);
-}
 
 /* ---- opening ------------------------------------------------------------ */
 
@@ -130,38 +54,12 @@ struct options {
 };
 
 /* Takes the reference to the snapshot. */
-static PyObject *
+static SharedMapObject *
 create(PyTypeObject *type, SnapshotObject *snapshot, enum source_kind kind,
        PyObject *source)
 {
-    SharedMapObject *self = (SharedMapObject *)type->tp_alloc(type, 0);
-    if (self == NULL) {
-        Py_DECREF(snapshot);
-        return NULL;
-    }
-    self->base.state = snapshot->state;
-    self->base.methods = &sharedmap_mapping_methods;
-    self->source_kind = kind;
-    self->source = Py_NewRef(source);
-    self->snapshot = snapshot;
-#ifdef Py_GIL_DISABLED
-    guard_init(&self->guard);
-#endif
-    return (PyObject *)self;
-}
-
-SharedMapObject *
-sharedmap_pin(SharedMapObject *self, SnapshotObject *snapshot)
-{
-    SharedMapObject *pinned = (SharedMapObject *)create(
-        Py_TYPE(self), (SnapshotObject *)Py_NewRef(snapshot),
-        self->source_kind, self->source);
-    if (pinned != NULL) {
-        pinned->path = Py_XNewRef(self->path);
-        pinned->rules = self->rules;
-        pinned->is_lost = self->is_lost;
-    }
-    return pinned;
+    return sharedmap_create(type, &sharedmap_mapping_methods, snapshot, kind,
+                            source);
 }
 
 /* Opens the file at `path`, bytes, that `source` stands for. `given` is what
@@ -195,8 +93,7 @@ open_file(PyTypeObject *type, PyObject *path, enum source_kind kind,
         return kind == SOURCE_PATH ? raise_file_status(state, status, given)
                                    : raise_status(state, status, given);
     }
-    SharedMapObject *self =
-        (SharedMapObject *)create(type, snapshot, kind, source);
+    SharedMapObject *self = create(type, snapshot, kind, source);
     if (self != NULL) {
         self->path = Py_NewRef(path);
         self->rules = rules;
@@ -273,8 +170,9 @@ open_buffer(PyTypeObject *type, PyObject *data, const struct options *options)
     SnapshotObject *snapshot =
         snapshot_open_buffer(state_of_type(type), data, options->decode);
     // The snapshot holds the buffer; the handle would hold it beyond close().
-    return snapshot != NULL ? create(type, snapshot, SOURCE_BUFFER, Py_None)
-                            : NULL;
+    return snapshot != NULL
+               ? (PyObject *)create(type, snapshot, SOURCE_BUFFER, Py_None)
+               : NULL;
 }
 
 typedef PyObject *(*opener)(PyTypeObject *type, PyObject *source,
@@ -479,7 +377,7 @@ static PyObject *
 sharedmap_tp_repr(PyObject *object)
 {
     SharedMapObject *self = (SharedMapObject *)object;
-    SnapshotObject *snapshot = newest(self);
+    SnapshotObject *snapshot = sharedmap_newest(self);
     const char *type = mapping_type_name(object);
     PyObject *name = self->source_kind == SOURCE_BUFFER
                          ? PyUnicode_FromString("in a buffer")
@@ -527,7 +425,7 @@ sharedmap_py_verify(PyObject *object, PyObject *Py_UNUSED(ignored))
 static PyObject *
 sharedmap_py_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    let_go((SharedMapObject *)self);
+    sharedmap_release((SharedMapObject *)self);
     Py_RETURN_NONE;
 }
 
@@ -545,7 +443,7 @@ sharedmap_py_enter(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 sharedmap_py_exit(PyObject *self, PyObject *Py_UNUSED(args))
 {
-    let_go((SharedMapObject *)self);
+    sharedmap_release((SharedMapObject *)self);
     Py_RETURN_NONE;
 }
 
@@ -562,7 +460,7 @@ sharedmap_tp_traverse(PyObject *object, visitproc visit, void *arg)
 static int
 sharedmap_tp_clear(PyObject *object)
 {
-    let_go((SharedMapObject *)object);
+    sharedmap_release((SharedMapObject *)object);
     return 0;
 }
 

@@ -19,10 +19,13 @@ import extension  # noqa: E402
 
 REPORTED = 66
 ATTEMPTS = 5
-# A handle's pointer is read and replaced without its lock.
+# A handle's pointer is replaced without its lock, by who follows and by who closes.
+HANDLE = "binding/sharedmap_handle.c"
 RACY = [
-    ("binding/sharedmap_type.c", "    guard_begin_change(&self->guard);", "    (void)self;"),
-    ("binding/sharedmap_type.c", "    guard_end_change(&self->guard);", "    (void)self;"),
+    (HANDLE, "    sharedmap_lock(self);\n    bool is_ours", "    bool is_ours"),
+    (HANDLE, "    sharedmap_unlock(self);\n    // The handle's", "    // The handle's"),
+    (HANDLE, "    sharedmap_lock(self);\n    SnapshotObject", "    SnapshotObject"),
+    (HANDLE, "    sharedmap_unlock(self);\n    Py_XDECREF", "    Py_XDECREF"),
 ]
 
 

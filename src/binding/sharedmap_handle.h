@@ -1,0 +1,98 @@
+/* binding/sharedmap_handle.h
+ *
+ * A handle on a published map: where its snapshot came from, and the pointer
+ * to the snapshot that it has at the moment.
+ *
+ * The handle owns a reference to the snapshot. The pointer is the one thing
+ * that changes; only these functions read or change it when other threads may
+ * have the handle, too. Who reads a snapshot takes a reference of its own
+ * first.
+ */
+#ifndef SHAREDMAP_BINDING_SHAREDMAP_HANDLE_H
+#define SHAREDMAP_BINDING_SHAREDMAP_HANDLE_H
+
+#include "binding/guard.h"
+#include "binding/mapping_type.h"
+#include "binding/snapshot_type.h"
+#include "binding/state.h"
+
+// Python.h, which says how the system's headers are to be taken, comes first.
+#include <stdatomic.h>
+
+/* Where a handle's snapshot came from, and so how to get it again. */
+enum source_kind { SOURCE_NAME, SOURCE_PATH, SOURCE_BUFFER };
+
+typedef struct {
+    MappingObject base;
+    enum source_kind source_kind;
+    PyObject *source;            // owned: name or path as str, or the buffer
+    PyObject *path;              // owned bytes: the file; NULL for a buffer
+    struct segment_rules rules;  // for opening the path again
+    SnapshotObject *snapshot;    // owned; NULL when closed
+#ifdef Py_GIL_DISABLED
+    struct guard guard;  // of `snapshot`, the one pointer that changes
+#endif
+    bool is_following;
+    atomic_bool is_lost;  // the path led nowhere, and to nothing good since
+    // Of segment_clock(): when a hint first came to nothing, 0 if none has;
+    // and before when not to look again.
+    atomic_llong hinted_since;
+    atomic_llong next_look;
+    PyObject *weak_references;
+} SharedMapObject;
+
+/* A new handle, open and not following. Takes the reference to the snapshot,
+ * also when it fails. */
+SharedMapObject *
+sharedmap_create(PyTypeObject *type, const struct mapping_methods *methods,
+                 SnapshotObject *snapshot, enum source_kind kind,
+                 PyObject *source);
+
+/* A new handle on `snapshot` with the source of `self`, that does not follow,
+ * and without what a subclass keeps besides. */
+SharedMapObject *
+sharedmap_pin(SharedMapObject *self, SnapshotObject *snapshot);
+
+static inline void
+sharedmap_lock(SharedMapObject *self)
+{
+#ifdef Py_GIL_DISABLED
+    guard_begin_change(&self->guard);
+#else
+    (void)self;
+#endif
+}
+
+static inline void
+sharedmap_unlock(SharedMapObject *self)
+{
+#ifdef Py_GIL_DISABLED
+    guard_end_change(&self->guard);
+#else
+    (void)self;
+#endif
+}
+
+/* A new reference to what the handle has at the moment, without following;
+ * NULL without an exception when the handle is closed. */
+static inline SnapshotObject *
+sharedmap_peek(SharedMapObject *self)
+{
+    sharedmap_lock(self);
+    SnapshotObject *snapshot = self->snapshot;
+    Py_XINCREF(snapshot);
+    sharedmap_unlock(self);
+    return snapshot;
+}
+
+/* Makes the handle have `newer` if it still has `seen`. Takes the reference to
+ * `newer`. */
+void
+sharedmap_replace(SharedMapObject *self, SnapshotObject *seen,
+                  SnapshotObject *newer);
+
+/* Closes the handle, which may be closed already. */
+void
+sharedmap_release(SharedMapObject *self);
+
+#endif
