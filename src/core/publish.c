@@ -72,7 +72,7 @@ publish_to_segment(struct snapshot_plan *plan, const char *path,
 
 /* ---- updating ----------------------------------------------------------- */
 
-/* Writes the merged entries to a draft and puts it in the holder's place. */
+/* Writes the merged entries to a draft and replaces the holder by it. */
 static enum status
 replace_with(struct holder *holder, const struct entry *entries, size_t count,
              enum snapshot_index index, struct publish_update *update,
@@ -108,7 +108,7 @@ update_segment(struct holder *holder, const struct segment *segment,
 {
     struct snapshot view;
     enum status status = snapshot_open(&view, segment->bytes, segment->size);
-    // Untested: who mapped it has checked the same header, so that it would
+    // Untested: mapping it has checked the same header, so that it would
     // have to change meanwhile not to be OK.
     if (status == STATUS_OK) {
         // Damage must not be published again with a checksum that fits it.

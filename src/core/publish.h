@@ -1,7 +1,7 @@
 /* core/publish.h
  *
  * Sorted entries become a segment that other processes can open, or bytes in
- * memory: the one place where writer and segment meet.
+ * memory: where writer and segment meet.
  */
 #ifndef SHAREDMAP_CORE_PUBLISH_H
 #define SHAREDMAP_CORE_PUBLISH_H
@@ -36,7 +36,7 @@ enum status
 publish_to_segment(struct snapshot_plan *plan, const char *path,
                    const struct draft_terms *terms);
 
-/* What to publish in place of what is published now. */
+/* What to publish instead of what is published now. */
 struct publish_update {
     struct slice label;      // borrowed
     struct changes changes;  // borrowed

@@ -25,7 +25,7 @@ enum value_type {
 
 enum { VALUE_TYPE_COUNT = 7 };
 
-/* Whether a snapshot aligns the value, for who looks at it in place. */
+/* Whether a snapshot aligns the value, so that it can be used where it is. */
 static inline bool
 value_type_is_aligned(enum value_type type)
 {

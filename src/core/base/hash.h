@@ -4,11 +4,11 @@
  *
  * It depends on nothing but the bytes, their number and the seed: the same in
  * every process, on every machine, for ever, because snapshots store it. It
- * finds damage and spreads keys; it does not withstand somebody who forges
- * bytes on purpose.
+ * finds damage and spreads keys; it does not withstand bytes that are forged
+ * on purpose.
  *
- * What most keys are, 8 to 16 bytes, is hashed here, without a call; hash.c has
- * the other lengths, and says how it goes.
+ * What most keys are, 8 to 16 bytes, is hashed here, without a call; hash.c
+ * has the other lengths, and says how it goes.
  */
 #ifndef SHAREDMAP_CORE_BASE_HASH_H
 #define SHAREDMAP_CORE_BASE_HASH_H

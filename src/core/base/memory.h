@@ -1,9 +1,9 @@
 /* core/base/memory.h
  *
- * Where the core's private memory comes from: one place, so that a test can
- * make the n-th request fail.
+ * Where all private memory of the core comes from, so that a test can make the
+ * n-th request fail.
  *
- * Whoever asks for memory owns it and gives it back with memory_release().
+ * The caller owns what it is given and gives it back with memory_release().
  */
 #ifndef SHAREDMAP_CORE_BASE_MEMORY_H
 #define SHAREDMAP_CORE_BASE_MEMORY_H

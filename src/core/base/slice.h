@@ -1,6 +1,6 @@
 /* core/base/slice.h
  *
- * A run of bytes that belongs to somebody else, and the order of keys.
+ * A run of borrowed bytes, and the order of keys.
  *
  * A slice borrows: it must not outlive the bytes it points to. Keys compare
  * as unsigned bytes, a prefix before what it begins. For UTF-8 this is the
@@ -28,9 +28,9 @@ slice_word(const unsigned char *bytes)
     return __builtin_bswap64(word);
 }
 
-/* The order of two runs of `size` bytes. Keys are short, so most do not pay for
- * a call: they are compared as words, the last of which may overlap what is
- * known to be equal. */
+/* The order of two runs of `size` bytes. Keys are short, so most do not pay
+ * for a call: they are compared as words, the last of which may overlap what
+ * is known to be equal. */
 static inline int
 slice_compare_bytes(const unsigned char *left, const unsigned char *right,
                     size_t size)

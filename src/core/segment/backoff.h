@@ -1,7 +1,7 @@
 /* core/segment/backoff.h
  *
  * How long to wait before the next attempt: twice as long each time, up to a
- * limit. Everybody who retries in core/segment does it by this.
+ * limit. All retrying in core/segment goes by this.
  */
 #ifndef SHAREDMAP_CORE_SEGMENT_BACKOFF_H
 #define SHAREDMAP_CORE_SEGMENT_BACKOFF_H

@@ -51,7 +51,7 @@ reserve(int descriptor, uint64_t size)
     return STATUS_OK;
 }
 
-/* For file systems that know no nameless files. */
+/* For file systems without unnamed files. */
 static enum status
 open_named_draft(struct draft *draft, const char *path)
 {
@@ -89,7 +89,7 @@ open_draft(struct draft *draft, const char *path)
     return system_failure();
 }
 
-/* Who saves the path without the mark clears this one. */
+/* A publisher that saves the path without the mark clears this one. */
 static bool
 is_temporary(const char *path)
 {

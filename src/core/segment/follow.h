@@ -6,8 +6,8 @@
  * The state belongs to a handle, which embeds it and zeroes it; it owns
  * nothing. Any number of threads may use it at once: each field is atomic, and
  * what two of them make of the same moment differs by one check at most. It
- * never decides what the handle has: who opens a newer segment tells the
- * outcome here, with follow_note().
+ * never decides what the handle has: the caller opens the newer segment and
+ * tells the outcome with follow_note().
  *
  * Points in time are those of segment_clock(), and come from the caller.
  */
@@ -56,8 +56,8 @@ follow_note(struct follow *follow, const struct segment *seen,
 
 /* Sleeps until there is reason to check again, for `left` nanoseconds at most:
  * as long as the backoff says while there is a stale hint, else until the
- * segment is superseded, or for half a second, in case nobody wakes us. A
- * signal ends it early. */
+ * segment is superseded, or for half a second, in case no publisher wakes us.
+ * A signal ends it early. */
 void
 follow_sleep(const struct follow *follow, const struct segment *seen,
              int64_t left, struct backoff *backoff);

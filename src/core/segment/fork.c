@@ -7,9 +7,9 @@
  * locked file's would keep the lock, if the publisher is killed. Closing on
  * exec() is not enough: workers are forked and never exec. So such files are
  * listed from the moment they are opened, and the child closes its copies.
- * Between forks they are closed, too; but whoever closes a large file last
- * frees its memory, for which no fork should have to wait. A mapping that no
- * child gets takes over until forks are allowed again:
+ * Between forks they are closed, too; but closing the last reference to a
+ * large file frees its memory, for which no fork should have to wait. A
+ * mapping that no child gets takes over until forks are allowed again:
  *
  *     map -> | no forks: close | -> unmap
  *
@@ -37,7 +37,7 @@ fork_closed_open(struct fork_closed *file, const char *path, int flags)
 {
     file->listener.in_child = close_in_child;
     do {
-        // Opening and listing are one step: no fork in between.
+        // Opening and listing belong together: no fork in between.
         fork_list_lock();
         file->descriptor = open(path, flags | O_CLOEXEC, 0600);
         if (file->descriptor >= 0) {
@@ -61,7 +61,7 @@ fork_closed_map(const struct fork_closed *file, size_t size, int protection)
 void
 fork_closed_close(struct fork_closed *file)
 {
-    // Until it is closed it must be listed, and nobody may fork in between.
+    // Until it is closed it must be listed, and no fork may come in between.
     fork_list_lock();
     (void)fork_list_remove(&file->listener);
     system_close(file->descriptor);

@@ -27,9 +27,9 @@ fork_closed_map(const struct fork_closed *file, size_t size, int protection);
 void
 fork_closed_close(struct fork_closed *file);
 
-/* The same for who may be the last to have a large file: two calls more, and
- * forks do not wait for its memory to be freed. Accepts one that is not open,
- * like what a child has of its parent's. */
+/* The same where this may be the last reference to a large file: two calls
+ * more, and forks do not wait for its memory to be freed. Accepts one that is
+ * not open, like what a child has of its parent's. */
 void
 fork_closed_close_last(struct fork_closed *file);
 

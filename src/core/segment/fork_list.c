@@ -3,7 +3,7 @@
  *     listeners -> | listener | -> | listener | -> NULL
  *
  * fork() takes the lock before and gives it back after, in parent and child;
- * so the list is whole in both.
+ * so the list is intact in both.
  *
  * Not here: what the listeners do; see fork.c.
  */

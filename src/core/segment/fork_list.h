@@ -1,11 +1,11 @@
 /* core/segment/fork_list.h
  *
- * Who wants to know that a child was forked.
+ * What has to be put right in a forked child.
  *
  * A child has a copy of everything, but only of the one thread that forked:
- * what other threads were in the middle of stays as it was, for ever. Whoever
- * holds something that must not stay so is on this list meanwhile, and puts it
- * right in the child before fork() returns there.
+ * what other threads were in the middle of stays as it was, for ever. What
+ * must not stay so is on this list meanwhile, as a listener that puts it right
+ * in the child before fork() returns there.
  */
 #ifndef SHAREDMAP_CORE_SEGMENT_FORK_LIST_H
 #define SHAREDMAP_CORE_SEGMENT_FORK_LIST_H
@@ -21,12 +21,12 @@ struct fork_listener {
 };
 
 /* How many forks lie between the process that used the list first and this
- * one: who remembers another number looks at something of a parent's. */
+ * one. What was made under another number is a parent's. */
 uint64_t
 fork_list_generation(void);
 
-/* Holds off forks, and everybody else who locks the list: for a few
- * instructions or system calls, none of which waits for somebody. */
+/* Holds off forks and all other users of the list: for a few instructions or
+ * system calls, none of which may block. */
 void
 fork_list_lock(void);
 void

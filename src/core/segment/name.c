@@ -109,7 +109,7 @@ segment_decode_name(const char *file_name, unsigned char name[256],
     return segment_path((struct slice){name, *size}, path) == STATUS_OK;
 }
 
-/* ---- the names that are taken --------------------------------------------- */
+/* ---- the names that are taken ------------------------------------------- */
 
 struct segment_names {
     DIR *directory;  // owned

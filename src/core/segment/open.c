@@ -1,13 +1,13 @@
 /* core/segment/open.c
  *
- * Opening a segment. Who opens trusts nothing that the file system says of a
- * name until it has been looked at through the descriptor:
+ * Opening a segment. Nothing that the file system says of a name is trusted
+ * until it has been checked through the descriptor:
  *
  *     open    never creates, never waits for a FIFO, follows links only if
  *             the rules say so
- *     fstat   a regular file, of somebody we trust, writable by no other
+ *     fstat   a regular file, of an owner we trust, writable by no other user
  *     pread   the header, checked before a page is mapped
- *     mmap    read-only, and of no use to a child that is forked before somebody
+ *     mmap    read-only, and not for a child that is forked before a handle
  *             owns it; the descriptor is closed, the mapping keeps the file
  *
  * Not here: publishing and removing; see publish.c. What the header

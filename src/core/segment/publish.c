@@ -7,15 +7,15 @@
  *     draft (no name) --- link ---> name~ - rename -> name      name was held
  *                                  holder: superseded = 1, just before
  *
- * What the name points to is the truth; `superseded` is only a hint to look
- * at the name again. A hint that comes early costs its reader one look. One
+ * What the name points to is the truth; `superseded` is only a hint to check
+ * the name again. A hint that comes early costs its reader one check. One
  * that came late would leave a reader on the old snapshot for ever, if we
  * were killed in between: hence first the store, then the rename.
  *
  * Two publishers must not replace the same holder. The lock is on the holder
  * itself: there is no lock file to leave behind, and the system drops the
- * lock with the process. Who got the lock looks whether the name still points
- * to what was locked.
+ * lock with the process. The publisher that got the lock checks whether the
+ * name still points to what was locked.
  *
  * Such a lock belongs to the open file, which a forked child would share; so
  * the holder is a file that children close (fork.c).
@@ -87,7 +87,7 @@ holder_close(struct holder *holder)
     }
 }
 
-/* Looks at the open file: may we replace it at all? */
+/* Checks the open file: may we replace it at all? */
 static enum status
 holder_examine(struct holder *holder)
 {
@@ -98,7 +98,7 @@ holder_examine(struct holder *holder)
     if (!S_ISREG(file.st_mode)) {
         return STATUS_NOT_REGULAR;
     }
-    // Not even root: it would hand its data to whoever squats the name.
+    // Not even root: it would hand its data to a user who squats the name.
     if (file.st_uid != geteuid()) {
         return STATUS_FOREIGN_OWNER;
     }
@@ -125,7 +125,7 @@ holder_map_header(struct holder *holder)
         return STATUS_OK;
     }
     holder->generation = header.generation;
-    // Nobody reads such a one, so there is nobody to tell.
+    // No reader opens a file that others may write, so none is to be told.
     if (system_others_may_write(holder->mode)) {
         return STATUS_OK;
     }
@@ -152,8 +152,8 @@ holder_look(const struct holder *holder, const char *path, bool *is_named)
     return STATUS_OK;
 }
 
-/* One attempt; `is_busy` says that somebody else has the lock, or that the
- * name moved on before we had it: try again later. */
+/* One attempt; `is_busy` says that another publisher has the lock, or that the
+ * name led elsewhere before we had it: try again later. */
 static enum status
 holder_try_lock(struct holder *holder, const char *path, bool *is_busy)
 {
@@ -269,9 +269,9 @@ link_draft(const struct draft *draft, const char *path)
 }
 
 /* Links the draft to a temporary name beside the name, and fills that path. A
- * leftover of a killed publisher is cleared: we hold the lock, so nobody is
- * using it. If it cannot be cleared it is not ours; then digits that nobody
- * can guess follow the tilde. So they do where a name is too long to have a
+ * leftover of a killed publisher is cleared: we hold the lock, so it is not in
+ * use. If it cannot be cleared it is not ours; then random digits follow the
+ * tilde. So they do where a name is too long to have a
  * temporary one of its own: another name's publisher may be using that. */
 static enum status
 link_temporary(struct draft *draft, const char *path,
@@ -343,7 +343,7 @@ holder_replace(struct holder *holder, struct draft *draft, const char *path,
     char temporary[TEMPORARY_PATH_SIZE];
     enum status status = check_expected(holder->generation, terms, header);
     if (status == STATUS_OK && terms->has_expected && terms->expected == 0) {
-        // Nobody was expected, and somebody is here, if with no snapshot.
+        // The name was expected to be free, and is not, if by no snapshot.
         return STATUS_NAME_TAKEN;
     }
     if (status != STATUS_OK) {
@@ -415,7 +415,7 @@ draft_publish(struct draft *draft, const char *path,
         if (status != STATUS_NAME_TAKEN) {
             return status;
         }
-        // Somebody was faster: now there is a holder.
+        // Another publisher was faster: now there is a holder.
         if (!attempts_wait(&attempts)) {
             return STATUS_LOCK_TIMEOUT;
         }

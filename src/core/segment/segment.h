@@ -6,7 +6,7 @@
  *
  * Publishing takes a draft, a file that has no name yet. Killed before the
  * last step it leaves nothing; the last step is one link or one rename, so
- * nobody ever opens half a snapshot. docs/PROTOCOL.md has the whole story.
+ * no reader ever opens half a snapshot. docs/PROTOCOL.md has the details.
  *
  *     draft_create -> draft_write ... -> draft_publish -> draft_close
  *
@@ -110,7 +110,7 @@ enum segment_wake { WAKE_SUPERSEDED, WAKE_TIMEOUT, WAKE_SIGNAL };
 
 /* Sleeps until the segment is superseded, for so many nanoseconds at most, or
  * until a signal arrives. A publisher that is killed at the wrong moment wakes
- * nobody, so look again from time to time. */
+ * no reader, so check the name from time to time. */
 enum segment_wake
 segment_wait(const struct segment *segment, int64_t nanoseconds);
 
@@ -136,8 +136,8 @@ bool
 segment_watch_read(struct segment_watch *watch, int descriptor);
 
 /* Fills the next name to which something happened, borrowed until the next
- * call, and an empty one when so much happened that names were dropped: look
- * at all of them. False when there is none left in what was read. */
+ * call, and an empty one when so much happened that names were dropped: check
+ * all of them. False when there is none left in what was read. */
 bool
 segment_watch_next(struct segment_watch *watch, struct slice *name);
 
@@ -166,14 +166,14 @@ struct draft {
 struct draft_terms {
     unsigned mode;      // permission bits; the umask has no say
     bool huge_pages;    // gather the pages into huge ones, if the system can
-    bool force;         // replace whoever holds the name
+    bool force;         // replace the holder of the name
     bool is_durable;    // a file: on the disk before anybody can open it
     bool has_expected;  // replace only the generation `expected`; implies
-    uint64_t expected;  // force. 0 expects nobody to hold the name.
+    uint64_t expected;  // force. 0 expects the name to be free.
 };
 
-/* Makes a nameless file of `size` bytes, all of them really there, in the
- * directory of `path`. Where the file system knows no nameless files it has a
+/* Makes an unnamed file of `size` bytes, all of them allocated, in the
+ * directory of `path`. Where the file system has no unnamed files it has a
  * temporary name, which only a kill leaves behind. STATUS_NO_SPACE,
  * STATUS_NO_MEMORY, STATUS_SYSTEM; STATUS_PATH_RESERVED where a draft that is
  * to be durable would be taken for another's leftover. The draft must not move
@@ -187,16 +187,16 @@ enum status
 draft_write(struct draft *draft, uint64_t offset, const void *bytes,
             size_t size);
 
-/* Asks the system to keep what was written in huge pages, for all who will map
- * it. A system that cannot leaves everything as it is. Takes time in the order
- * of writing. */
+/* Asks the system to keep what was written in huge pages, for every reader
+ * that maps it. A system that cannot leaves everything as it is. Takes time in
+ * the order of writing. */
 void
 draft_use_huge_pages(struct draft *draft, uint64_t size);
 
-/* Gives the draft the name: under `force` in place of the present holder,
+/* Gives the draft the name: under `force` instead of the present holder,
  * whose readers learn that they are superseded, otherwise only if the name is
  * free. Fills the header's generation and writes it, sealed, into the draft.
- * On failure whoever holds the name goes on holding it.
+ * On failure the holder of the name stays.
  *
  * STATUS_NAME_TAKEN, STATUS_NOT_REGULAR, STATUS_FOREIGN_OWNER,
  * STATUS_LOCK_TIMEOUT after 5 seconds, STATUS_NO_SPACE, STATUS_SYSTEM;
@@ -222,7 +222,7 @@ segment_remove(const char *path);
 
 /* ---- publishing what depends on the present holder ---------------------- */
 
-/* The file that a name leads to, locked: nobody else can replace it. */
+/* The file that a name leads to, locked: no other publisher can replace it. */
 struct holder {
     struct fork_closed file;
     uint64_t size;
@@ -230,7 +230,7 @@ struct holder {
     uint64_t inode;
     unsigned mode;
     uint64_t generation;  // 0 when it is no snapshot
-    void *header;         // owned mapping to write; NULL if nobody reads it
+    void *header;         // owned mapping to write; NULL if it has no readers
 };
 
 #define HOLDER_EMPTY ((struct holder){.file.descriptor = -1})
@@ -245,7 +245,7 @@ holder_lock(struct holder *holder, const char *path);
 enum status
 holder_map(const struct holder *holder, struct segment *segment);
 
-/* Like draft_publish(), in place of a holder that is locked. */
+/* Like draft_publish(), for a holder that is locked. */
 enum status
 holder_replace(struct holder *holder, struct draft *draft, const char *path,
                const struct draft_terms *terms,
@@ -261,7 +261,7 @@ holder_close(struct holder *holder);
 uint64_t
 segment_space(const char *path);
 
-/* Fills 16 bytes that nobody had before. STATUS_SYSTEM. */
+/* Fills 16 random bytes. STATUS_SYSTEM. */
 enum status
 segment_unique_id(unsigned char id[16]);
 

@@ -1,8 +1,8 @@
 /* core/segment/system.c
  *
- * The calls of the system as the files of core/segment want them: again after a
- * signal, with errno kept where an earlier failure is about to be reported, and
- * with an answer that is a status code.
+ * The calls of the system as the files of core/segment want them: again after
+ * a signal, with errno kept where an earlier failure is about to be reported,
+ * and with an answer that is a status code.
  *
  *     open, name, draft, publish, wait, fork
  *        |      |     |      |     |     |
@@ -117,7 +117,7 @@ system_map(int descriptor, uint64_t size)
     if (size < HUGE_PAGE) {
         return mmap(NULL, size, PROT_READ, MAP_SHARED, descriptor, 0);
     }
-    // Reserve more than enough, map the file at the right place in it, and
+    // Reserve more than enough, map the file at the right address in it, and
     // give the rest back:   | rest | file ......... | rest |
     uint64_t reserved = size + HUGE_PAGE;
     char *start = mmap(NULL, reserved, PROT_NONE,
@@ -277,7 +277,7 @@ system_wake(_Atomic uint32_t *word)
 enum status
 segment_unique_id(unsigned char id[16])
 {
-    // Up to 256 bytes arrive whole or not at all.
+    // Up to 256 bytes arrive all at once or not at all.
     ssize_t size;
     do {
         size = getrandom(id, 16, 0);

@@ -21,7 +21,8 @@ enum {
     TEMPORARY_PATH_SIZE = SEGMENT_DIRECTORY_SIZE + 16 + 16 + 1,
 };
 
-/* Whoever else may write to a file can cut it short while it is mapped. */
+/* Whether users besides the owner may write to a file, and so truncate it
+ * while it is mapped. */
 bool
 system_others_may_write(unsigned mode);
 
@@ -70,7 +71,7 @@ bool
 system_temporary_path(const char *path, const char *mark,
                       char temporary[TEMPORARY_PATH_SIZE]);
 
-/* Fills a temporary name for the path that nobody can guess. STATUS_SYSTEM. */
+/* Fills a temporary name for the path with random digits. STATUS_SYSTEM. */
 enum status
 system_random_path(const char *path, char temporary[TEMPORARY_PATH_SIZE]);
 

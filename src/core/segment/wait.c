@@ -11,10 +11,10 @@
  * one instruction that only reads, so a read-only mapping is enough; the same
  * holds for sleeping on it.
  *
- * An event loop sleeps on descriptors, not on words. For it there is a watch on
- * the directory of all names, one for any number of them.
+ * An event loop sleeps on descriptors, not on words. For it there is a watch
+ * on the directory of all names, one for any number of them.
  *
- * Not here: who stores and wakes; see publish.c.
+ * Not here: storing the word and waking; see publish.c.
  */
 #define _GNU_SOURCE
 #include <errno.h>

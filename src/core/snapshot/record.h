@@ -9,8 +9,8 @@
  *     | head | key size | value size | key | zeros | value |
  *        +-- record_read(): does each part end inside the records?
  *
- * Every number is loaded once (base/load.h), compared with what the mapping has
- * room for, and used from where it was checked. `assert` is not for these:
+ * Every number is loaded once (base/load.h), compared with what the mapping
+ * has room for, and used from where it was checked. `assert` is not for these:
  * bytes from outside are never our own invariant.
  *
  * Inline, because each lookup reads one record and would pay for a call. For

@@ -1,9 +1,10 @@
 /* core/snapshot/search.c
  *
- * Entries in key order: by index, and by key. The balanced tree is in the sorted index without
- * being stored: the root of the entries [low, high) is the middle one, its
- * children are the roots of the two halves. The order index spares the upper
- * part of the way, where each step would touch a page of its own:
+ * Entries in key order: by index, and by key. The balanced tree is in the
+ * sorted index without being stored: the root of the entries [low, high) is
+ * the middle one, its children are the roots of the two halves. The order
+ * index spares the upper part of the way, where each step would touch a page
+ * of its own:
  *
  *     order index    a node for each four levels, a cache line each
  *     sorted index   the last seven levels, side by side
@@ -14,7 +15,8 @@
  * be led astray where it differs in what was left out; then the search begins
  * anew, without the index.
  *
- * What record.h says of bytes that are not trusted goes for these, too: a node can lead to a wrong place, but not out of the map.
+ * What record.h says of bytes that are not trusted goes for these, too: a node
+ * can lead to a wrong place, but not out of the map.
  *
  * Not here: what a node is made of; see order_index.c.
  */
