@@ -156,7 +156,7 @@ lint: $(VENV)/.lint $(VENV)/.test  ## ruff, clang-format, mypy, pyright and stub
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
 	$(BIN)/mypy
-	$(BIN)/pytest -q tests/test_stubs.py
+	$(BIN)/pytest -q tests/package/test_stubs.py
 
 format: $(VENV)/.lint  ## lay out all sources as `make lint` wants them
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
@@ -181,10 +181,11 @@ coverage:  ## which branches of the core its tests do not take; the code has to 
 	$(PYTHON) tests/coverage/coverage.py build/coverage
 
 # What reads bytes and builds objects; what starts many processes takes too long with these.
-SANITIZED := $(addprefix tests/test_,rbtree.py sharedmap.py errors.py damaged_maps.py forged_maps.py \
-             foreign_files.py dump.py get_many.py hostile.py)
+SANITIZED := tests/damage tests/tree/test_rbtree.py tests/tools/test_hostile.py \
+             $(addprefix tests/map/test_,sharedmap.py get_many.py) tests/mapping/test_errors.py tests/publish/test_dump.py
 # And what has most to do with the interpreter.
-CONCENTRATED := $(SANITIZED) $(addprefix tests/test_,types.py buffers.py interpreters.py lifetime.py threads.py update.py)
+CONCENTRATED := $(SANITIZED) tests/mapping/test_types.py tests/map/test_buffers.py tests/memory/test_lifetime.py \
+                $(addprefix tests/concurrency/test_,interpreters.py threads.py) tests/publish/test_update.py
 
 # gcc's runtimes go before Python; one leak report per interpreter would drown all others.
 sanitize: export UBSAN_OPTIONS = halt_on_error=1:print_stacktrace=1

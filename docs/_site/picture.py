@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 
 DOCS = Path(__file__).parents[1]
-sys.path.insert(0, str(DOCS.parent / "tests"))
+sys.path.insert(0, str(DOCS.parent / "tests/support"))
 
 import house  # noqa: E402
 

@@ -1,13 +1,13 @@
-"""docs/guide/command-line.md: its tables. What it shows, tests/test_documentation.py runs."""
+"""docs/guide/command-line.md: its tables. What it shows, test_documentation.py runs."""
 
 import re
 
 import pytest
-from helpers import HERE
+from helpers import TOP
 
 from sharedmap._cli import arguments, errors
 
-GUIDE = HERE.parent / "docs/guide/command-line.md"
+GUIDE = TOP / "docs/guide/command-line.md"
 
 if not GUIDE.exists():
     pytest.skip("an installed package is tested, its guide is elsewhere", allow_module_level=True)

@@ -3,9 +3,7 @@
 import re
 
 import pytest
-from helpers import HERE
-
-TOP = HERE.parent
+from helpers import TOP
 
 if not (TOP / "Makefile").exists():
     pytest.skip("an installed package is tested, not its Makefile", allow_module_level=True)

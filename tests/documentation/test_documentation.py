@@ -9,12 +9,10 @@ import sys
 import pages
 import pytest
 from command import PROGRAM
-from helpers import HANG, HERE, Worker
+from helpers import HANG, TOP, Worker
 from redis_server import end_server, make_server
 
 import sharedmap
-
-TOP = HERE.parent
 
 if not (TOP / "docs").is_dir():
     pytest.skip("an installed package is tested, its pages are elsewhere", allow_module_level=True)

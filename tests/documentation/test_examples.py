@@ -5,9 +5,8 @@ import sys
 import pages
 import pytest
 from command import output_of, run_other
-from helpers import HERE, files_of_map
+from helpers import TOP, files_of_map
 
-TOP = HERE.parent
 EXAMPLES = TOP / "examples"
 GUIDE = TOP / "docs/guide/live-configuration.md"
 

@@ -16,13 +16,13 @@ import threading
 
 import pytest
 from command import PROGRAM, Program, output_of, run_other
-from helpers import HANG, HERE, files_of_map
+from helpers import HANG, TOP, files_of_map
 from live import content, wait_until
 from redis_server import end_server, make_server
 
 import sharedmap
 
-EXAMPLES = HERE.parent / "examples"
+EXAMPLES = TOP / "examples"
 
 if not EXAMPLES.is_dir():
     pytest.skip(

@@ -4,7 +4,7 @@
 
 makes DIRECTORY/kill_everywhere, and DIRECTORY/kill_everywhere-MUTANT for each mutant that is
 named; `all` names all of them. A mutant is the core with one step of the protocol left out or in
-the wrong place (tests/mutants.py).
+the wrong place (tests/support/mutants.py).
 
 The compiler is $CC, or cc, and gets the switches that the extension is built with.
 """
@@ -13,7 +13,7 @@ import os
 import pathlib
 import sys
 
-sys.path.insert(0, os.fspath(pathlib.Path(__file__).resolve().parents[1]))
+sys.path.insert(0, os.fspath(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import mutants
 
 FLAGS = ["-std=c11", "-O2", "-DNDEBUG", "-g", "-fvisibility=hidden", "-pthread"]

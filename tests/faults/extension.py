@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 
-sys.path.insert(0, os.fspath(pathlib.Path(__file__).resolve().parents[1]))
+sys.path.insert(0, os.fspath(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import mutants
 from mutants import TOP
 

@@ -43,7 +43,7 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).parent
-sys.path.insert(0, os.fspath(HERE.parent))
+sys.path.insert(0, os.fspath(HERE.parent / "support"))
 
 import redis_server  # noqa: E402
 

@@ -33,8 +33,8 @@ import sys
 import tempfile
 import uuid
 
-TESTS = os.fspath(pathlib.Path(__file__).resolve().parents[1])
-sys.path.insert(0, TESTS)
+SUPPORT = os.fspath(pathlib.Path(__file__).resolve().parents[1] / "support")
+sys.path.insert(0, SUPPORT)
 from helpers import Worker  # noqa: E402
 
 STAT = ("newfstatat", "fstat", "lstat", "stat")
@@ -170,7 +170,7 @@ class Scene:
         self.path = os.path.join(folder, self.name)
         self.worker = Worker()
         where = "place = Shm(name)" if operation.kind == "Shm" else "place = Saved(path)"
-        self.worker.run("import sys; sys.path.insert(0, tests)\n" + PREPARE, tests=TESTS)
+        self.worker.run("import sys; sys.path.insert(0, support)\n" + PREPARE, support=SUPPORT)
         self.worker.run(where, name=self.name, path=self.path)
         self.worker.run("pass", OLD=OLD, NEW=NEW, LARGE=LARGE, before=operation.before)
 

@@ -14,7 +14,7 @@ import sys
 import threading
 
 import pytest
-from helpers import HERE, exit_code, forked
+from helpers import TESTS, exit_code, forked
 from live import (
     NEW,
     OLD,
@@ -500,7 +500,7 @@ def test_reader_that_is_stopped_in_the_middle_does_not_hold_up_a_publisher(names
 
 def test_eight_following_readers_each_read_exactly_one_published_version(names):
     """The full size, 100,000 publications of 10,000 entries, is for `make faults`."""
-    command = [sys.executable, HERE / "faults/republish.py", "--publications", "800"]
+    command = [sys.executable, TESTS / "faults/republish.py", "--publications", "800"]
     command += ["--entries", "500", "--name", names()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -7,8 +7,8 @@
 The targets are fuzz_read, fuzz_publish and fuzz_utf8; all of them, one after the other, if none is
 named. Each begins with what is in tests/fuzz/corpus and with what earlier runs have found and left
 in DIRECTORY, for as many seconds or executions as are wanted. What crashes one is left there, too.
-A mutant (tests/mutants.py) has to crash its target, within the seconds or executions that are
-given.
+A mutant (tests/support/mutants.py) has to crash its target, within the seconds or executions that
+are given.
 
 --minimise writes to tests/fuzz/corpus the fewest inputs that reach as much of the code as all that
 are known. An input of fuzz_read is a snapshot without its bytes 160 to 511.
@@ -24,7 +24,7 @@ import shutil
 import subprocess
 import sys
 
-sys.path.insert(0, os.fspath(pathlib.Path(__file__).resolve().parents[1]))
+sys.path.insert(0, os.fspath(pathlib.Path(__file__).resolve().parents[1] / "support"))
 sys.path.insert(0, os.fspath(pathlib.Path(__file__).resolve().parents[1] / "hostile"))
 import build_hostile
 import mutants

@@ -3,14 +3,14 @@
     python3 tests/hostile/build_hostile.py DIRECTORY [MUTANT ...]
 
 makes DIRECTORY/hostile, and DIRECTORY/hostile-MUTANT for each mutant that is named; `all` names
-all of them (tests/mutants.py). The compiler is $CC, or cc; it needs both sanitizers.
+all of them (tests/support/mutants.py). The compiler is $CC, or cc; it needs both sanitizers.
 """
 
 import os
 import pathlib
 import sys
 
-sys.path.insert(0, os.fspath(pathlib.Path(__file__).resolve().parents[1]))
+sys.path.insert(0, os.fspath(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import mutants
 
 FLAGS = [

@@ -3,7 +3,7 @@
     python3 tests/hostile/build_package.py DIRECTORY [MUTANT ...]
 
 makes DIRECTORY/MUTANT/sharedmap for each mutant that is named; `all` names all of them
-(tests/mutants.py). PYTHONPATH=DIRECTORY/MUTANT puts it before the installed one.
+(tests/support/mutants.py). PYTHONPATH=DIRECTORY/MUTANT puts it before the installed one.
 """
 
 import os

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import uuid
 
-sys.path.insert(0, os.fspath(pathlib.Path(__file__).resolve().parents[1]))
+sys.path.insert(0, os.fspath(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import independent_reader
 
 import sharedmap

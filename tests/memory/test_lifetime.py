@@ -12,13 +12,13 @@ import sys
 
 import lifetime_scenarios as scenarios
 import pytest
-from helpers import HANG, HERE
+from helpers import HANG, SUPPORT
 
 
 def run(python, flags, arguments, **environment):
     """The scenario in another process; what it has to say if it fails."""
     ended = subprocess.run(
-        [python, *flags, os.fspath(HERE / "lifetime_scenarios.py"), *arguments],
+        [python, *flags, os.fspath(SUPPORT / "lifetime_scenarios.py"), *arguments],
         env={**os.environ, "MALLOC_PERTURB_": "165", "PYTHONFAULTHANDLER": "1", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,7 +1,7 @@
 """Nothing grows with the number of calls, measured in a process that does nothing else."""
 
 import pytest
-from helpers import HERE, entry_count, read_header
+from helpers import SUPPORT, entry_count, read_header
 
 import sharedmap
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 MEASURE = f"""
 import sys
-sys.path.insert(0, {str(HERE)!r})
+sys.path.insert(0, {str(SUPPORT)!r})
 from helpers import resident_bytes
 
 def growth(times, work):

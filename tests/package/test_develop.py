@@ -5,9 +5,9 @@ import subprocess
 import sys
 
 import pytest
-from helpers import HANG, HERE
+from helpers import HANG, TOP
 
-TOOL = HERE.parent / "tools/develop.py"
+TOOL = TOP / "tools/develop.py"
 
 if not TOOL.exists():
     pytest.skip("an installed package is tested, its tools are elsewhere", allow_module_level=True)

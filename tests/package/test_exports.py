@@ -31,7 +31,7 @@ def test_extension_does_not_unpickle_or_evaluate():
     """Bytes from shared memory must not become code."""
     needed = {line[-1] for line in nm("--undefined-only")}
     assert not any(name.startswith(("PyMarshal_", "PyRun_", "PyEval_Eval")) for name in needed)
-    # By a name that stands in the source: tests/test_layers.py looks which.
+    # By a name that stands in the source: tests/package/test_layers.py looks which.
     assert {name for name in needed if name.startswith("PyImport_")} <= {"PyImport_ImportModule"}
 
 

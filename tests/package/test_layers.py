@@ -10,7 +10,7 @@ from collections import defaultdict
 import house
 import mutants
 import pytest
-from helpers import HERE
+from helpers import TESTS
 from house import (
     COMMENT,
     FOLDERS,
@@ -191,11 +191,11 @@ def test_file_is_short_enough_to_be_read(file):
 
 def test_files_of_the_tests_are_short_enough_to_be_read():
     lengths = {
-        file.relative_to(HERE): len(file.read_text().splitlines())
-        for file in HERE.rglob("*")
+        file.relative_to(TESTS): len(file.read_text().splitlines())
+        for file in TESTS.rglob("*")
         if file.suffix in (".py", ".c", ".h", ".sh")
     }
-    assert {"test_layers.py", "core/check.h"} <= {os.fspath(file) for file in lengths}
+    assert {"package/test_layers.py", "core/check.h"} <= {os.fspath(file) for file in lengths}
     assert {file: length for file, length in lengths.items() if length > MOST_LINES} == {}
 
 

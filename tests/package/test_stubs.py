@@ -12,12 +12,12 @@ import sys
 
 import pytest
 import typing_examples
-from helpers import HERE
+from helpers import SUPPORT, TOP
 
 import sharedmap
 
-EXAMPLES = HERE / "typing_examples.py"
-PROGRAMS = HERE.parent / "examples"
+EXAMPLES = SUPPORT / "typing_examples.py"
+PROGRAMS = TOP / "examples"
 
 
 def needs(module):

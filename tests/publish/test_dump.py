@@ -5,7 +5,7 @@ import struct
 
 import pytest
 from helpers import (
-    HERE,
+    TESTS,
     entry_count,
     generation,
     header_field,
@@ -216,7 +216,7 @@ each_golden = pytest.mark.parametrize("file", GOLDEN)
 
 
 def golden(file):
-    return (HERE / "golden" / file).read_bytes()
+    return (TESTS / "golden" / file).read_bytes()
 
 
 @each_golden

@@ -7,13 +7,13 @@ import subprocess
 import sys
 
 import pytest
-from helpers import HERE
+from helpers import TESTS
 from redis_server import PROGRAMS
 
 import sharedmap
 
 LIMIT = 120
-SCRIPT = HERE / "faults" / "many_machines.py"
+SCRIPT = TESTS / "faults" / "many_machines.py"
 
 # An agent that takes a chunk for what it says it is.
 FOUND = "if len(data) != chunk.size or hashlib.sha256(data).hexdigest() != chunk.sha256:"

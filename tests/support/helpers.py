@@ -12,8 +12,10 @@ from multiprocessing.connection import Connection
 
 SHM = b"/dev/shm/"
 HEADER_SIZE = 512
-HERE = pathlib.Path(__file__).parent
-FAULTS = HERE / "faults"
+TOP = pathlib.Path(__file__).parents[2]
+TESTS = TOP / "tests"
+SUPPORT = TESTS / "support"
+FAULTS = TESTS / "faults"
 
 # So far beyond anything a correct build needs that only a hang gets there.
 HANG = 30
@@ -127,7 +129,7 @@ class Worker:
     def __init__(self, prefix=()):
         self._errors = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            [*prefix, sys.executable, os.fspath(HERE / "worker_process.py")],
+            [*prefix, sys.executable, os.fspath(SUPPORT / "worker_process.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

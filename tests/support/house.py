@@ -1,13 +1,13 @@
 """The house of the sources as they are: which files there are, and what they include.
 
-For tests/test_layers.py, which says what is allowed, and for the picture in docs/architecture.md.
+For test_layers.py, which says what is allowed, and for the picture in docs/architecture.md.
 """
 
 import ast
 import pathlib
 import re
 
-SOURCES = pathlib.Path(__file__).parent.parent / "src"
+SOURCES = pathlib.Path(__file__).parents[2] / "src"
 
 # The folders of the core, each with those that it stands on. publish is a single file above all.
 FOLDERS = {

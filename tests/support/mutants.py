@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 
-TOP = pathlib.Path(__file__).resolve().parents[1]
+TOP = pathlib.Path(__file__).resolve().parents[2]
 INCLUDE = [f"-I{TOP}/src", f"-I{TOP}/tests"]
 OBJECTS = TOP / "build/objects"
 KEPT = 7 * 24 * 3600  # seconds since it was last used

@@ -15,9 +15,8 @@ import ast
 import re
 from typing import NamedTuple
 
-from helpers import HERE
+from helpers import TOP
 
-TOP = HERE.parent
 GENERATED = TOP / "docs/benchmarks"
 
 # What is run, and what is there to be looked at.

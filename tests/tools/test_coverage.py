@@ -5,9 +5,9 @@ import subprocess
 import sys
 
 import pytest
-from helpers import HERE
+from helpers import TESTS, TOP
 
-if not (HERE.parent / "src/core").is_dir():
+if not (TOP / "src/core").is_dir():
     pytest.skip(
         "an installed package is tested, its sources are elsewhere", allow_module_level=True
     )
@@ -37,7 +37,7 @@ def cover(tmp_path):
         command = ["gcc", "--coverage", "program.c", "-o", "program"]
         subprocess.run(command, cwd=tmp_path, check=True)
         subprocess.run([tmp_path / "program"], check=False)
-        tool = [sys.executable, HERE / "coverage/coverage.py", tmp_path, "--sources", tmp_path]
+        tool = [sys.executable, TESTS / "coverage/coverage.py", tmp_path, "--sources", tmp_path]
         return subprocess.run(tool, capture_output=True, text=True)
 
     return run

@@ -10,13 +10,13 @@ import sys
 import tempfile
 
 import pytest
-from helpers import FAULTS, HERE
+from helpers import FAULTS, TOP
 
 LIMIT = 300
 
 pytestmark = pytest.mark.slow
 
-if not (HERE.parent / "src/core").is_dir():
+if not (TOP / "src/core").is_dir():
     pytest.skip(
         "an installed package is tested, its sources are elsewhere", allow_module_level=True
     )

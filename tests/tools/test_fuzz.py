@@ -8,13 +8,13 @@ import subprocess
 import sys
 
 import pytest
-from helpers import HERE
+from helpers import TESTS, TOP
 
-FUZZ = HERE / "fuzz"
+FUZZ = TESTS / "fuzz"
 
 pytestmark = pytest.mark.slow
 
-if not (HERE.parent / "src/core").is_dir():
+if not (TOP / "src/core").is_dir():
     pytest.skip(
         "an installed package is tested, its sources are elsewhere", allow_module_level=True
     )

@@ -12,11 +12,11 @@ import subprocess
 import sys
 
 import pytest
-from helpers import HERE, segment_path
+from helpers import TESTS, TOP, segment_path
 
 import sharedmap
 
-HOSTILE = HERE / "hostile"
+HOSTILE = TESTS / "hostile"
 LIMIT = 300
 
 # Small, but with cases of each kind. Mutants are looked for among more of them.
@@ -28,7 +28,7 @@ KINDS = {
     "endless-reach": ["crowded"],
 }
 
-if not (HERE.parent / "src/core").is_dir():
+if not (TOP / "src/core").is_dir():
     pytest.skip(
         "an installed package is tested, its sources are elsewhere", allow_module_level=True
     )

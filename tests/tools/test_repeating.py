@@ -8,7 +8,7 @@ import sys
 from unittest import mock
 
 import pytest
-from helpers import FAULTS, HANG, HERE
+from helpers import FAULTS, HANG, SUPPORT, TESTS
 
 sys.path.insert(0, os.fspath(FAULTS))
 import hammer
@@ -26,12 +26,12 @@ def test_no_number_is_large(number):
 
 def test_failing_property_prints_how_to_repeat_it(tmp_path):
     (tmp_path / "test_property.py").write_text(PROPERTY)
-    (tmp_path / "conftest.py").symlink_to(HERE / "conftest.py")
+    (tmp_path / "conftest.py").symlink_to(TESTS / "conftest.py")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_property.py"]
     done = subprocess.run(
         command,
         cwd=tmp_path,
-        env={"PYTHONPATH": str(HERE), "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": str(SUPPORT), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
         timeout=HANG,

@@ -14,12 +14,12 @@ import sys
 import sysconfig
 
 import pytest
-from helpers import FAULTS, HERE
+from helpers import FAULTS, TESTS
 
 import sharedmap
 
 sys.path.insert(0, os.fspath(FAULTS))
-sys.path.insert(0, os.fspath(HERE / "threads"))
+sys.path.insert(0, os.fspath(TESTS / "threads"))
 import allocations
 import extension
 import mutants
@@ -250,16 +250,16 @@ def test_mutant_is_found_by_the_leak_sanitizer(tmp_path):
 @pytest.mark.parametrize(
     ("name", "file", "only"),
     [
-        ("ignores-full-shm", "test_full_shm.py", "every_size"),
-        ("believes-anybody", "test_permissions.py", "not_believed"),
-        ("lets-others-write", "test_foreign_files.py", "open_of_a_file_that_others_may_write"),
-        ("replaces-anybodys", "test_permissions.py", "root_is_refused"),
-        ("obeys-umask", "test_publish.py", "umask"),
+        ("ignores-full-shm", "publish/test_full_shm.py", "every_size"),
+        ("believes-anybody", "publish/test_permissions.py", "not_believed"),
+        ("lets-others-write", "damage/test_foreign_files.py", "file_that_others_may_write"),
+        ("replaces-anybodys", "publish/test_permissions.py", "root_is_refused"),
+        ("obeys-umask", "publish/test_publish.py", "umask"),
     ],
 )
 def test_mutant_is_found_by_the_tests_of(as_root, mutant, name, file, only):
     environment = os.environ | {"PYTHONPATH": mutant(name)}
-    command = [sys.executable, "-m", "pytest", "-q", "-k", only, HERE / file]
+    command = [sys.executable, "-m", "pytest", "-q", "-k", only, TESTS / file]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 1, done.stdout
     assert re.search(r"\b[1-9]\d* failed", done.stdout), done.stdout
