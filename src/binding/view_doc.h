@@ -10,7 +10,7 @@ static const char view_reversed_doc[] =
     "__reversed__($self, /)\n"
     "--\n"
     "\n"
-    "An iterator over the elements, the highest key's first.";
+    "Iterate over the elements in descending key order.";
 
 static const char view_isdisjoint_doc[] =
     "isdisjoint($self, other, /)\n"
@@ -23,24 +23,24 @@ static const char view_isdisjoint_doc[] =
     "True";
 
 static const char view_mapping_doc[] =
-    "The mapping that is looked at: the tree, or a read-only range.";
+    "The mapping that the view shows: the tree, or a read-only range.";
 
 static const char keys_view_doc[] =
-    "The keys of a map, in order, with the operations of a set.\n"
+    "A set-like view of the keys of a map, in key order.\n"
     "\n"
     ">>> from sharedmap import rbtree\n"
     ">>> rbtree(a=1, b=2).keys()\n"
     "keys(['a', 'b'])";
 
 static const char values_view_doc[] =
-    "The values of a map, in the order of their keys.\n"
+    "A view of the values of a map, in key order.\n"
     "\n"
     ">>> from sharedmap import rbtree\n"
     ">>> rbtree(a=1, b=2).values()\n"
     "values([1, 2])";
 
 static const char items_view_doc[] =
-    "The (key, value) pairs of a map, with the operations of a set.\n"
+    "A set-like view of the (key, value) pairs of a map, in key order.\n"
     "\n"
     ">>> from sharedmap import rbtree\n"
     ">>> rbtree(a=1, b=2).items()\n"
