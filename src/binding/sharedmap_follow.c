@@ -10,25 +10,19 @@
  *         def __copy__(self): ...
  *         def __deepcopy__(self, memo): ...
  *
- * A handle moves on by opening its path again:
+ * A handle advances by opening its path again:
  *
- *     seen --superseded?--> open path --another file--> newer, checked
+ *     seen --stale hint?--> open path --another file--> newer, checked
  *                                     --the same-----+
  *                                     --nothing------+-> keep what we have
  *                                     --no snapshot--+
  *
- * What is new is opened and checked before it takes the old one's place, and
- * takes it only if the old one is still there. Of two threads that move at the
- * same time one wins, and nobody ever goes back.
+ * A newer snapshot is opened and checked before it replaces the one we have,
+ * and replaces it only if that is still there. Of two threads that advance at
+ * the same time one wins, and no handle ever goes back.
  *
- * That a snapshot is superseded is a hint. It comes a moment before the name
- * leads to the new file; so who follows and finds nothing new asks again with
- * each operation, or it would miss what has been published meanwhile. But the
- * hint also stays when the name was removed, or the publisher killed: after a
- * second without anything new it is enough to ask every millisecond.
- *
- * Not here: the pointer that is replaced (sharedmap_handle.c); the word that
- * is looked at (core/segment/wait.c).
+ * Not here: the pointer that is replaced (sharedmap_handle.c); when the path
+ * has to be checked (core/segment/follow.c).
  */
 #include "binding/sharedmap_follow.h"
 
@@ -37,48 +31,22 @@
 // Python.h, which says how the system's headers are to be taken, comes first.
 #include <math.h>
 
-// Nanoseconds.
-static const long long LONGEST_PUBLICATION = 1000000000;
-static const long long LOOK_AGAIN = 1000000;
-static const int64_t LONGEST_SLEEP = 500000000;
-static const int64_t FIRST_PAUSE = 1000000;
-static const int64_t LONGEST_PAUSE = 32000000;
-
 static bool
 is_hinted(SharedMapObject *self, SnapshotObject *seen)
 {
     return self->path != NULL
-           && (segment_is_superseded(&seen->segment) || self->is_lost);
+           && follow_is_hinted(&self->follow, &seen->segment);
 }
 
-/* Remembers what a look at the path came to. A file that is not to be used, or
- * a look that failed, does not make good that the name was lost: what comes
- * after that is not announced by the snapshot that we have. Once there is
- * nothing left to ask for, the next hint is a new one. */
-static void
-note_look(SharedMapObject *self, SnapshotObject *seen, enum status status)
-{
-    if (status == STATUS_NAME_ABSENT) {
-        self->is_lost = true;
-    }
-    else if (status == STATUS_OK || status == STATUS_UNCHANGED) {
-        self->is_lost = false;
-    }
-    if (status == STATUS_OK || !is_hinted(self, seen)) {
-        self->hinted_since = 0;
-        self->next_look = 0;
-    }
-}
-
-/* Moves on from `seen`, if there is something to move to. */
+/* Advances from `seen`, if there is something newer. */
 static enum status
-move_on(SharedMapObject *self, SnapshotObject *seen)
+advance(SharedMapObject *self, SnapshotObject *seen)
 {
     SnapshotObject *newer;
     enum status status =
         snapshot_open_path(self->base.state, PyBytes_AS_STRING(self->path),
                            self->rules, seen->decode, seen, &newer);
-    note_look(self, seen, status);
+    follow_note(&self->follow, &seen->segment, status, segment_clock());
     if (status == STATUS_OK) {
         sharedmap_replace(self, seen, newer);
     }
@@ -90,20 +58,9 @@ move_on(SharedMapObject *self, SnapshotObject *seen)
 static SnapshotObject *
 follow(SharedMapObject *self, SnapshotObject *seen)
 {
-    int64_t now = segment_clock();
-    if (now < self->next_look) {
-        return seen;
-    }
-    if (move_on(self, seen) != STATUS_OK) {
-        if (!is_hinted(self, seen)) {
-            return seen;
-        }
-        if (self->hinted_since == 0) {
-            self->hinted_since = now;
-        }
-        if (now - self->hinted_since > LONGEST_PUBLICATION) {
-            self->next_look = now + LOOK_AGAIN;
-        }
+    if (!follow_is_due(&self->follow, segment_clock())
+        || advance(self, seen) != STATUS_OK)
+    {
         return seen;
     }
     SnapshotObject *newest = sharedmap_peek(self);
@@ -120,7 +77,7 @@ sharedmap_newest(SharedMapObject *self)
 {
     SnapshotObject *snapshot = sharedmap_peek(self);
     if (snapshot != NULL && self->is_following
-        && (segment_is_superseded(&snapshot->segment) || self->is_lost))
+        && follow_is_hinted(&self->follow, &snapshot->segment))
     {
         return follow(self, snapshot);
     }
@@ -172,7 +129,7 @@ sharedmap_py_refresh(PyObject *object, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     enum status status =
-        self->path != NULL ? move_on(self, seen) : STATUS_UNCHANGED;
+        self->path != NULL ? advance(self, seen) : STATUS_UNCHANGED;
     PyObject *result = NULL;
     if (status == STATUS_OK) {
         result = Py_NewRef(Py_True);
@@ -268,37 +225,18 @@ sharedmap_py_deepcopy(PyObject *object, PyObject *memo)
 
 /* ---- waiting ------------------------------------------------------------ */
 
-/* Whether there is something newer than `seen`. A handle that follows moves to
- * it at once, and takes nothing for newer that it could not move to. */
+/* Whether there is something newer than `seen`. A handle that follows
+ * advances at once, and only what it could advance to counts as newer. */
 static bool
 has_newer(SharedMapObject *self, SnapshotObject *seen)
 {
     if (self->is_following) {
-        return move_on(self, seen) == STATUS_OK;
+        return advance(self, seen) == STATUS_OK;
     }
     enum status status = segment_check_current(
         &seen->segment, PyBytes_AS_STRING(self->path), self->rules);
-    note_look(self, seen, status);
+    follow_note(&self->follow, &seen->segment, status, segment_clock());
     return status == STATUS_OK;
-}
-
-/* Sleeps until there is reason to look again, but not longer than `left`
- * nanoseconds. `pause` grows while there is a hint that has come to nothing so
- * far. */
-static void
-sleep_until_hinted(SharedMapObject *self, SnapshotObject *seen, int64_t left,
-                   int64_t *pause)
-{
-    if (is_hinted(self, seen)) {
-        Py_BEGIN_ALLOW_THREADS
-        segment_pause(left < *pause ? left : *pause);
-        Py_END_ALLOW_THREADS
-        *pause = *pause < LONGEST_PAUSE ? *pause * 2 : *pause;
-        return;
-    }
-    Py_BEGIN_ALLOW_THREADS
-    segment_wait(&seen->segment, left < LONGEST_SLEEP ? left : LONGEST_SLEEP);
-    Py_END_ALLOW_THREADS
 }
 
 /* 1 when there is something newer, 0 when the time is over, -1 with an
@@ -306,7 +244,7 @@ sleep_until_hinted(SharedMapObject *self, SnapshotObject *seen, int64_t left,
 static int
 wait_for_newer(SharedMapObject *self, SnapshotObject *seen, int64_t deadline)
 {
-    int64_t pause = FIRST_PAUSE;
+    struct backoff backoff = FOLLOW_BACKOFF;
     if (is_hinted(self, seen) && has_newer(self, seen)) {
         return 1;
     }
@@ -315,7 +253,9 @@ wait_for_newer(SharedMapObject *self, SnapshotObject *seen, int64_t deadline)
         if (left <= 0) {
             return 0;
         }
-        sleep_until_hinted(self, seen, left, &pause);
+        Py_BEGIN_ALLOW_THREADS
+        follow_sleep(&self->follow, &seen->segment, left, &backoff);
+        Py_END_ALLOW_THREADS
         // However the sleep ended: a signal that another thread got, or that
         // came between two sleeps, ended none.
         if (PyErr_CheckSignals() < 0) {

@@ -44,7 +44,7 @@ sharedmap_pin(SharedMapObject *self, SnapshotObject *snapshot)
     if (pinned != NULL) {
         pinned->path = Py_XNewRef(self->path);
         pinned->rules = self->rules;
-        pinned->is_lost = self->is_lost;
+        pinned->follow.is_lost = self->follow.is_lost;
     }
     return pinned;
 }

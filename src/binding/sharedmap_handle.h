@@ -15,9 +15,7 @@
 #include "binding/mapping_type.h"
 #include "binding/snapshot_type.h"
 #include "binding/state.h"
-
-// Python.h, which says how the system's headers are to be taken, comes first.
-#include <stdatomic.h>
+#include "core/segment/follow.h"
 
 /* Where a handle's snapshot came from, and so how to get it again. */
 enum source_kind { SOURCE_NAME, SOURCE_PATH, SOURCE_BUFFER };
@@ -33,11 +31,7 @@ typedef struct {
     struct guard guard;  // of `snapshot`, the one pointer that changes
 #endif
     bool is_following;
-    atomic_bool is_lost;  // the path led nowhere, and to nothing good since
-    // Of segment_clock(): when a hint first came to nothing, 0 if none has;
-    // and before when not to look again.
-    atomic_llong hinted_since;
-    atomic_llong next_look;
+    struct follow follow;  // of the path
     PyObject *weak_references;
 } SharedMapObject;
 

@@ -42,7 +42,7 @@ begin(SharedMapObject *self)
     SnapshotObject *snapshot = self->snapshot;
 #endif
     if (snapshot != NULL && self->is_following
-        && (segment_is_superseded(&snapshot->segment) || self->is_lost))
+        && follow_is_hinted(&self->follow, &snapshot->segment))
     {
 #ifdef Py_GIL_DISABLED
         Py_DECREF(snapshot);

@@ -29,6 +29,7 @@ SEEN_BY_BINDING = {
     "core/base/status",
     "core/base/utf8",
     "core/publish",
+    "core/segment/follow",
     "core/segment/fork_list",
     "core/segment/segment",
     "core/snapshot/snapshot",
