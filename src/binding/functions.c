@@ -244,6 +244,25 @@ module_py_names(PyObject *module, PyObject *Py_UNUSED(ignored))
     return names;
 }
 
+/* For sharedmap/_cli/doctor.py. */
+static PyObject *
+module_py_clear_leftover(PyObject *module, PyObject *file_name)
+{
+    char *bytes;
+    enum status status;
+    bool is_cleared;
+    if (PyBytes_AsStringAndSize(file_name, &bytes, NULL) < 0) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    status = segment_clear_leftover(bytes, &is_cleared);
+    Py_END_ALLOW_THREADS
+    if (status != STATUS_OK) {
+        return raise_status(PyModule_GetState(module), status, NULL);
+    }
+    return PyBool_FromLong(is_cleared);
+}
+
 /* ---- for event loops; see sharedmap/_watch.py ---------------------------- */
 
 static PyObject *
@@ -308,6 +327,7 @@ PyMethodDef module_functions[] = {
      module_update_doc},
     {"remove", module_py_remove, METH_O, module_remove_doc},
     {"names", module_py_names, METH_NOARGS, module_names_doc},
+    {"_clear_leftover", module_py_clear_leftover, METH_O, NULL},
     {"_watch_open", module_py_watch_open, METH_NOARGS, NULL},
     {"_watch_read", module_py_watch_read, METH_O, NULL},
     {"_watch_close", module_py_watch_close, METH_O, NULL},

@@ -28,6 +28,7 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -87,21 +88,24 @@ holder_close(struct holder *holder)
     }
 }
 
-/* Checks the open file: may we replace it at all? */
+/* Opens the regular file that has the name, whoever owns it. */
 static enum status
-holder_examine(struct holder *holder)
+holder_open(struct holder *holder, const char *path, bool *is_ours)
 {
     struct stat file;
+    *holder = HOLDER_EMPTY;
+    if (!fork_closed_open(&holder->file, path,
+                          O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY))
+    {
+        return system_open_failure();
+    }
     if (fstat(holder->file.descriptor, &file) < 0) {
         return STATUS_SYSTEM;
     }
     if (!S_ISREG(file.st_mode)) {
         return STATUS_NOT_REGULAR;
     }
-    // Not even root: it would hand its data to a user who squats the name.
-    if (file.st_uid != geteuid()) {
-        return STATUS_FOREIGN_OWNER;
-    }
+    *is_ours = file.st_uid == geteuid();
     holder->size = (uint64_t)file.st_size;
     holder->device = file.st_dev;
     holder->inode = file.st_ino;
@@ -152,45 +156,45 @@ holder_look(const struct holder *holder, const char *path, bool *is_named)
     return STATUS_OK;
 }
 
-/* One attempt; `is_busy` says that another publisher has the lock, or that the
- * name led elsewhere before we had it: try again later. */
+/* Locks the open file; `is_busy` says that another publisher has the lock, or
+ * that the name led elsewhere before we had it: try again later. */
 static enum status
-holder_try_lock(struct holder *holder, const char *path, bool *is_busy)
+holder_set_lock(const struct holder *holder, const char *path, bool *is_busy)
 {
-    *holder = HOLDER_EMPTY;
-    *is_busy = false;
-    if (!fork_closed_open(&holder->file, path,
-                          O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY))
-    {
-        return system_open_failure();
-    }
-    enum status status = holder_examine(holder);
-    if (status != STATUS_OK) {
-        goto fail;
-    }
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     if (fcntl(holder->file.descriptor, F_OFD_SETLK, &lock) < 0) {
         *is_busy = errno == EAGAIN || errno == EACCES || errno == EINTR;
-        status = STATUS_SYSTEM;
-        goto fail;
+        return STATUS_SYSTEM;
     }
     bool is_named;
-    status = holder_look(holder, path, &is_named);
-    if (status != STATUS_OK) {
-        goto fail;
-    }
-    if (!is_named) {
+    enum status status = holder_look(holder, path, &is_named);
+    if (status == STATUS_OK && !is_named) {
         *is_busy = true;
         status = STATUS_SYSTEM;
-        goto fail;
     }
-    status = holder_map_header(holder);
-    if (status == STATUS_OK) {
-        return STATUS_OK;
-    }
+    return status;
+}
 
-fail:
-    holder_close(holder);
+/* One attempt to open and lock what we may replace. */
+static enum status
+holder_try_lock(struct holder *holder, const char *path, bool *is_busy)
+{
+    bool is_ours;
+    *is_busy = false;
+    enum status status = holder_open(holder, path, &is_ours);
+    // Not even root: it would hand its data to a user who squats the name.
+    if (status == STATUS_OK && !is_ours) {
+        status = STATUS_FOREIGN_OWNER;
+    }
+    if (status == STATUS_OK) {
+        status = holder_set_lock(holder, path, is_busy);
+    }
+    if (status == STATUS_OK) {
+        status = holder_map_header(holder);
+    }
+    if (status != STATUS_OK) {
+        holder_close(holder);
+    }
     return status;
 }
 
@@ -443,4 +447,57 @@ segment_remove(const char *path)
     }
     holder_close(&holder);
     return status;
+}
+
+/* Fills the path of the map whose temporary file that is, and the temporary
+ * file's own; false for every other file. */
+static bool
+paths_of_leftover(const char *file_name, char path[SEGMENT_PATH_SIZE],
+                  char temporary[TEMPORARY_PATH_SIZE])
+{
+    unsigned char name[256];
+    char owner[256];
+    size_t size;
+    const char *mark = strrchr(file_name, '~');
+    if (mark == NULL || (size_t)(mark - file_name) >= sizeof(owner)) {
+        return false;
+    }
+    size_t digits = strspn(mark + 1, "0123456789abcdef");
+    if (mark[1 + digits] != '\0' || (digits != 0 && digits != 16)) {
+        return false;
+    }
+    memcpy(owner, file_name, (size_t)(mark - file_name));
+    owner[mark - file_name] = '\0';
+    if (!segment_decode_name(owner, name, &size)) {
+        return false;
+    }
+    // What was decoded can be encoded, and every name has room for a mark.
+    (void)segment_path((struct slice){name, size}, path);
+    (void)system_temporary_path(path, mark, temporary);
+    return true;
+}
+
+enum status
+segment_clear_leftover(const char *file_name, bool *is_cleared)
+{
+    char path[SEGMENT_PATH_SIZE], temporary[TEMPORARY_PATH_SIZE];
+    struct holder holder;
+    bool is_ours, is_busy = false;
+    *is_cleared = false;
+    if (!paths_of_leftover(file_name, path, temporary)) {
+        return STATUS_OK;
+    }
+    // A holder that is not ours is locked, but neither written nor replaced.
+    enum status status = holder_open(&holder, path, &is_ours);
+    if (status == STATUS_OK) {
+        status = holder_set_lock(&holder, path, &is_busy);
+    }
+    // Without a holder no publisher has a temporary name.
+    if (status == STATUS_OK || status == STATUS_NAME_ABSENT) {
+        // The name's next publisher may have been faster.
+        *is_cleared = unlink(temporary) == 0 || errno == ENOENT;
+        status = *is_cleared ? STATUS_OK : STATUS_SYSTEM;
+    }
+    holder_close(&holder);
+    return is_busy ? STATUS_OK : status;
 }

@@ -220,6 +220,15 @@ segment_exists(const char *path);
 enum status
 segment_remove(const char *path);
 
+/* Removes a temporary file of a map that a killed publisher left in the
+ * directory of names, as the next publisher of the map does: under the lock of
+ * the name, for which it does not wait. `is_cleared` is false while somebody
+ * publishes under the name, since the file may be in use then, and for every
+ * file that is not a temporary one of a map. STATUS_NOT_REGULAR,
+ * STATUS_SYSTEM. */
+enum status
+segment_clear_leftover(const char *file_name, bool *is_cleared);
+
 /* ---- publishing what depends on the present holder ---------------------- */
 
 /* The file that a name leads to, locked: no other publisher can replace it. */

@@ -7,17 +7,14 @@ means something else in another container, and nothing any more once the map is 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
 import re
 import stat
-import struct
 from collections.abc import Iterator
 from typing import Any, Final
 
 from .._names import SHM, name_of, path_of
-from .._sharedmap import SnapshotError, names, sharedmap
+from .._sharedmap import SnapshotError, _clear_leftover, names, sharedmap
 from .errors import DONE, FINDINGS
 from .maps import Options
 from .output import age_text, escape, mode_text, print_table, size_text, to_json
@@ -127,36 +124,8 @@ def find_leftovers() -> list[dict[str, Any]]:
     return found
 
 
-def clear(leftover: dict[str, Any]) -> bool:
-    """Removes it as the next publisher would: under the lock of who has the name.
-
-    False if that is in use. OSError if it is not ours to remove, or no file.
-    """
-    name = leftover["name"]
-    if name is None:
-        return False
-    try:
-        holder = os.open(path_of(name), os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        holder = None
-    try:
-        if holder is not None:
-            lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-            try:
-                fcntl.fcntl(holder, fcntl.F_OFD_SETLK, lock)
-            except OSError as error:
-                if error.errno in (errno.EAGAIN, errno.EACCES):
-                    return False  # somebody is publishing: it is not left over
-                raise
-            status = os.fstat(holder)
-            if _inode(path_of(name)) != (status.st_dev, status.st_ino):
-                return False
-        with contextlib.suppress(FileNotFoundError):  # the next publisher was faster
-            os.unlink(leftover["path"])
-        return True
-    finally:
-        if holder is not None:
-            os.close(holder)
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _look_at_maps(
@@ -184,8 +153,7 @@ def _look_at_maps(
             if is_private and isinstance(error, PermissionError):
                 hidden += 1
                 continue
-            reason = getattr(error, "strerror", None) or str(error)
-            problems.append(of_map(name, reason))
+            problems.append(of_map(name, _reason(error)))
             continue
         place = _inode(path)
         fields["readers"] = readers.get(place, []) if place is not None else []
@@ -225,11 +193,13 @@ def run_doctor(options: Options) -> int:
     cleared: list[str] = []
     for leftover in leftovers:
         try:
-            if options.clear and clear(leftover):
+            # The system decides what is ours to remove, the publish lock what is in use.
+            file = os.path.basename(os.fsencode(leftover["path"]))
+            if options.clear and _clear_leftover(file):
                 cleared.append(leftover["path"])
                 continue
-        except OSError as error:
-            problems.append(f"{leftover['path']}: cannot be cleared: {error.strerror}")
+        except (OSError, SnapshotError) as error:
+            problems.append(f"{leftover['path']}: cannot be cleared: {_reason(error)}")
             continue
         problems.append(
             f"{leftover['path']}: {size_text(leftover['bytes'])} left by a publisher that was"
