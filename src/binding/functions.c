@@ -176,29 +176,10 @@ module_py_update(PyObject *module, PyObject *args, PyObject *keywords)
     return result;
 }
 
-PyObject *
-functions_remove(struct state *state, PyObject *object)
-{
-    struct name name;
-    PyObject *result = NULL;
-    if (name_parse(state, &name, object) == 0) {
-        enum status status;
-        Py_BEGIN_ALLOW_THREADS
-        status = segment_remove(name.path);
-        Py_END_ALLOW_THREADS
-        result = status == STATUS_OK ? Py_NewRef(Py_True)
-                 : status == STATUS_NAME_ABSENT
-                     ? Py_NewRef(Py_False)
-                     : raise_status(state, status, object);
-    }
-    name_clear(&name);
-    return result;
-}
-
 static PyObject *
 module_py_remove(PyObject *module, PyObject *name)
 {
-    return functions_remove(PyModule_GetState(module), name);
+    return publishing_remove(PyModule_GetState(module), name);
 }
 
 static PyObject *

@@ -1,14 +1,12 @@
 /* binding/functions.h
  *
- * The module's functions, as far as other files call them.
+ * The functions of the module. Only module.c stands on them.
  */
 #ifndef SHAREDMAP_BINDING_FUNCTIONS_H
 #define SHAREDMAP_BINDING_FUNCTIONS_H
 
 #include "binding/state.h"
 
-/* remove(name): True, or False when there was none. */
-PyObject *
-functions_remove(struct state *state, PyObject *name);
+extern PyMethodDef module_functions[];
 
 #endif

@@ -33,6 +33,7 @@
 #include "binding/arguments.h"
 #include "binding/mapping_doc.h"
 #include "binding/text.h"
+#include "binding/view_type.h"
 
 static inline const struct mapping_methods *
 methods_of(PyObject *self)

@@ -105,8 +105,6 @@ PyObject *
 mapping_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
                PyObject *keyword_names);
 
-/* A new set-like view of a mapping of ours; see view_type.c. */
-PyObject *
-view_create(struct state *state, PyObject *mapping, enum item_kind kind);
+extern PyType_Spec mapping_spec;
 
 #endif

@@ -2,9 +2,21 @@
  *
  * sharedmap._sharedmap: only wiring. Everything the module owns is in its
  * state, so each interpreter has its own and none needs another's GIL.
+ *
+ * Not here: the state, which all types know; see state.c.
  */
+#include "binding/functions.h"
 #include "binding/functions_doc.h"
+#include "binding/mapping_type.h"
+#include "binding/rbtree_iterator.h"
+#include "binding/rbtree_range.h"
+#include "binding/rbtree_type.h"
+#include "binding/sharedmap_iterator.h"
+#include "binding/sharedmap_range.h"
+#include "binding/sharedmap_type.h"
+#include "binding/snapshot_type.h"
 #include "binding/state.h"
+#include "binding/view_type.h"
 
 /* In the order of enum type_index, bases before what descends from them. */
 static const struct {
@@ -25,36 +37,6 @@ static const struct {
     [TYPE_VALUES_VIEW] = {&values_view_spec, false, true},
     [TYPE_ITEMS_VIEW] = {&items_view_spec, false, true},
 };
-
-static int
-module_traverse(PyObject *module, visitproc visit, void *arg)
-{
-    struct state *state = PyModule_GetState(module);
-    for (size_t i = 0; i < TYPE_COUNT; i++) {
-        Py_VISIT(state->types[i]);
-    }
-    Py_VISIT(state->snapshot_error);
-    Py_VISIT(state->stale_error);
-    return 0;
-}
-
-static int
-module_clear(PyObject *module)
-{
-    struct state *state = PyModule_GetState(module);
-    for (size_t i = 0; i < TYPE_COUNT; i++) {
-        Py_CLEAR(state->types[i]);
-    }
-    Py_CLEAR(state->snapshot_error);
-    Py_CLEAR(state->stale_error);
-    return 0;
-}
-
-static void
-module_free(void *module)
-{
-    (void)module_clear(module);
-}
 
 static int
 add_types(PyObject *module, struct state *state)
@@ -122,17 +104,10 @@ static struct PyModuleDef module_definition = {
     .m_size = sizeof(struct state),
     .m_methods = module_functions,
     .m_slots = module_slots,
-    .m_traverse = module_traverse,
-    .m_clear = module_clear,
-    .m_free = module_free,
+    .m_traverse = state_traverse,
+    .m_clear = state_clear,
+    .m_free = state_free,
 };
-
-struct state *
-state_of_type(PyTypeObject *type)
-{
-    PyObject *module = PyType_GetModuleByDef(type, &module_definition);
-    return PyModule_GetState(module);
-}
 
 /* Not every version of Python declares it for us. */
 PyMODINIT_FUNC

@@ -46,6 +46,25 @@ publishing_result(struct state *state, const struct target *target,
                : raise_status(state, status, target->object);
 }
 
+PyObject *
+publishing_remove(struct state *state, PyObject *object)
+{
+    struct name name;
+    PyObject *result = NULL;
+    if (name_parse(state, &name, object) == 0) {
+        enum status status;
+        Py_BEGIN_ALLOW_THREADS
+        status = segment_remove(name.path);
+        Py_END_ALLOW_THREADS
+        result = status == STATUS_OK ? Py_NewRef(Py_True)
+                 : status == STATUS_NAME_ABSENT
+                     ? Py_NewRef(Py_False)
+                     : raise_status(state, status, object);
+    }
+    name_clear(&name);
+    return result;
+}
+
 int
 publishing_mode(PyObject *object, void *address)
 {

@@ -1,6 +1,7 @@
 /* binding/publishing.h
  *
- * From sorted entries to a name or a file, for everybody who publishes.
+ * From sorted entries to a name or a file, and the name away again: for
+ * everybody who publishes.
  */
 #ifndef SHAREDMAP_BINDING_PUBLISHING_H
 #define SHAREDMAP_BINDING_PUBLISHING_H
@@ -30,6 +31,11 @@ publishing_run(struct target *target, const struct entry *entries,
 PyObject *
 publishing_result(struct state *state, const struct target *target,
                   enum status status);
+
+/* Removes a name: True, or False when there was none. NULL with an exception.
+ */
+PyObject *
+publishing_remove(struct state *state, PyObject *name);
 
 /* A converter for PyArg_Parse: permission bits into an unsigned. The owner
  * must be able to read and write, nobody else to write. */

@@ -12,7 +12,7 @@
  *
  * Not here: the order of nodes; see core/tree/rbtree.c.
  */
-#include "binding/rbtree_type.h"
+#include "binding/rbtree_iterator.h"
 
 typedef struct {
     PyObject_HEAD

@@ -15,8 +15,10 @@
  *
  * Not here: how entries become objects; see item.c.
  */
+#include "binding/rbtree_pop.h"
+
 #include "binding/errors.h"
-#include "binding/rbtree_type.h"
+#include "binding/rbtree_object.h"
 #include "binding/text.h"
 
 /* Whether Python code has a say in what becomes of the item. */

@@ -16,10 +16,12 @@
  *
  * Not here: what publishing means; see core/publish.h.
  */
+#include "binding/rbtree_publish.h"
+
 #include "binding/errors.h"
-#include "binding/functions.h"
 #include "binding/publishing.h"
-#include "binding/rbtree_type.h"
+#include "binding/rbtree_object.h"
+#include "binding/rbtree_range.h"
 #include "binding/snapshot_type.h"
 #include "binding/value.h"
 #include "core/base/memory.h"
@@ -186,7 +188,7 @@ rbtree_py_dump(PyObject *self, PyObject *args, PyObject *keywords)
 PyObject *
 rbtree_py_remove(PyObject *type, PyObject *name)
 {
-    return functions_remove(state_of_type((PyTypeObject *)type), name);
+    return publishing_remove(state_of_type((PyTypeObject *)type), name);
 }
 
 /* ---- pickling ----------------------------------------------------------- */
@@ -264,7 +266,8 @@ rbtree_py_restore(PyObject *type, PyObject *args)
     }
     snapshot = snapshot_open_buffer(state, bytes, NULL);
     tree = snapshot != NULL
-               ? rbtree_create_object((PyTypeObject *)type, encode, decode)
+               ? rbtree_object_create((PyTypeObject *)type,
+                                      &rbtree_mapping_methods, encode, decode)
                : NULL;
     if (tree != NULL) {
         enum status status = restore_entries(tree->tree, &snapshot->view);

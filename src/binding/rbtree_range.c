@@ -14,7 +14,10 @@
  *
  * Not here: what a Mapping makes of it; see mapping_type.c.
  */
-#include "binding/rbtree_type.h"
+#include "binding/rbtree_range.h"
+
+#include "binding/rbtree_iterator.h"
+#include "binding/rbtree_object.h"
 
 typedef struct {
     MappingObject base;

@@ -22,8 +22,9 @@
  * slices, which may run Python code, then works on the tree under the guard,
  * where nothing does.
  *
- * Not here: reading (mapping_type.c, rbtree_range.c); pop and popitem
- * (rbtree_pop.c); share, save, dump, remove and pickling (rbtree_publish.c).
+ * Not here: the object and its guard (rbtree_object.c); reading
+ * (mapping_type.c, rbtree_range.c); pop and popitem (rbtree_pop.c); share,
+ * save, dump, remove and pickling (rbtree_publish.c).
  */
 #include "binding/rbtree_type.h"
 
@@ -33,39 +34,22 @@
 #include "binding/batch.h"
 #include "binding/errors.h"
 #include "binding/rbtree_doc.h"
+#include "binding/rbtree_object.h"
+#include "binding/rbtree_pop.h"
+#include "binding/rbtree_publish.h"
+#include "binding/rbtree_range.h"
 #include "binding/text.h"
 #include "binding/value.h"
 #include "core/base/memory.h"
 
 /* ---- lifetime ----------------------------------------------------------- */
 
-RBTreeObject *
-rbtree_create_object(PyTypeObject *type, PyObject *encode, PyObject *decode)
-{
-    struct state *state = state_of_type(type);
-    RBTreeObject *self = (RBTreeObject *)type->tp_alloc(type, 0);
-    if (self == NULL) {
-        return NULL;
-    }
-    self->base.state = state;
-    self->base.methods = &rbtree_mapping_methods;
-    self->encode = Py_XNewRef(encode);
-    self->decode = Py_XNewRef(decode);
-    guard_init(&self->guard);
-    enum status status = rbtree_create(&self->tree);
-    if (status != STATUS_OK) {
-        Py_DECREF(self);
-        raise_status(state, status, NULL);
-        return NULL;
-    }
-    return self;
-}
-
 static PyObject *
 rbtree_tp_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
               PyObject *Py_UNUSED(keywords))
 {
-    return (PyObject *)rbtree_create_object(type, NULL, NULL);
+    return (PyObject *)rbtree_object_create(type, &rbtree_mapping_methods,
+                                            NULL, NULL);
 }
 
 /* Inserts what dict.update() would take, all of it or nothing; source, items
@@ -438,8 +422,8 @@ static RBTreeObject *
 create_alike(PyTypeObject *type, RBTreeObject *self)
 {
     struct hooks hooks = tree_hooks(self);
-    RBTreeObject *alike =
-        rbtree_create_object(type, hooks.encode, hooks.decode);
+    RBTreeObject *alike = rbtree_object_create(type, self->base.methods,
+                                               hooks.encode, hooks.decode);
     hooks_clear(&hooks);
     return alike;
 }

@@ -1,124 +1,12 @@
 /* binding/rbtree_type.h
  *
- * What the files of the Python type rbtree share.
+ * The Python type rbtree. Only module.c stands on it.
  */
 #ifndef SHAREDMAP_BINDING_RBTREE_TYPE_H
 #define SHAREDMAP_BINDING_RBTREE_TYPE_H
 
-#include "binding/guard.h"
-#include "binding/mapping_type.h"
 #include "binding/state.h"
-#include "core/tree/rbtree.h"
 
-typedef struct {
-    MappingObject base;
-    struct rbtree *tree;  // owned, used under the guard, like the hooks:
-    PyObject *encode;     // owned; NULL without an encoder
-    PyObject *decode;     // owned; NULL without a decoder
-    struct guard guard;
-    PyObject *weak_references;
-} RBTreeObject;
-
-/* guard_begin_...() for whoever looks at the tree: what was put and waits takes
- * effect first. While somebody publishes with the GIL released nothing waits,
- * so those who read meanwhile write nothing. */
-static inline void
-tree_begin_read(RBTreeObject *self)
-{
-    guard_begin_read(&self->guard);
-    rbtree_settle(self->tree);
-}
-
-static inline void
-tree_begin_change(RBTreeObject *self)
-{
-    guard_begin_change(&self->guard);
-    rbtree_settle(self->tree);
-}
-
-/* -1 with MemoryError. */
-static inline int
-tree_begin_publish(RBTreeObject *self)
-{
-    if (guard_begin_publish(&self->guard) < 0) {
-        return -1;
-    }
-    rbtree_settle(self->tree);
-    return 0;
-}
-
-/* What calls the user's hooks has references of its own: __init__, called again
- * by another thread or by the hook itself, replaces those of the tree. */
-struct hooks {
-    PyObject *encode;  // owned; NULL without an encoder
-    PyObject *decode;  // owned; NULL without a decoder
-};
-
-static inline struct hooks
-tree_hooks(RBTreeObject *self)
-{
-    guard_begin_read(&self->guard);
-    struct hooks hooks = {Py_XNewRef(self->encode), Py_XNewRef(self->decode)};
-    guard_end_read(&self->guard);
-    return hooks;
-}
-
-static inline void
-hooks_clear(struct hooks *hooks)
-{
-    Py_CLEAR(hooks->encode);
-    Py_CLEAR(hooks->decode);
-}
-
-/* A new reference to one of them; NULL without an encoder. */
-static inline PyObject *
-tree_encoder(RBTreeObject *self)
-{
-    guard_begin_read(&self->guard);
-    PyObject *encode = Py_XNewRef(self->encode);
-    guard_end_read(&self->guard);
-    return encode;
-}
-
-/* How a tree and its ranges read. */
-extern const struct mapping_methods rbtree_mapping_methods;
-
-/* A new empty tree of a type that is or descends from rbtree; the hooks may be
- * NULL. */
-RBTreeObject *
-rbtree_create_object(PyTypeObject *type, PyObject *encode, PyObject *decode);
-
-/* A new iterator that is at its end already: an object cannot be created under
- * the guard. */
-PyObject *
-rbtree_iterator_create(RBTreeObject *tree, enum item_kind kind,
-                       enum direction direction);
-
-/* Makes it go from `next`, in its direction, up to but without `stop`; either
- * may be NULL. `count` is how many that are, 0 if not known. Call under the
- * guard. */
-void
-rbtree_iterator_start(PyObject *iterator, const struct rbtree_node *next,
-                      const struct rbtree_node *stop, size_t count);
-
-/* See rbtree_pop.c. */
-PyObject *
-rbtree_py_pop(PyObject *self, PyObject *const *args, Py_ssize_t count);
-PyObject *
-rbtree_py_popitem(PyObject *self, PyObject *args, PyObject *keywords);
-
-/* share, save, dump, remove, pickling; see rbtree_publish.c. */
-PyObject *
-rbtree_py_share(PyObject *self, PyObject *args, PyObject *keywords);
-PyObject *
-rbtree_py_save(PyObject *self, PyObject *args, PyObject *keywords);
-PyObject *
-rbtree_py_dump(PyObject *self, PyObject *args, PyObject *keywords);
-PyObject *
-rbtree_py_remove(PyObject *type, PyObject *name);
-PyObject *
-rbtree_py_reduce(PyObject *self, PyObject *ignored);
-PyObject *
-rbtree_py_restore(PyObject *type, PyObject *args);
+extern PyType_Spec rbtree_spec;
 
 #endif

@@ -13,4 +13,6 @@ PyObject *
 sharedmap_iterator_create(const struct span *span, enum item_kind kind,
                           enum direction direction);
 
+extern PyType_Spec sharedmap_iterator_spec;
+
 #endif

@@ -29,4 +29,6 @@ sharedmap_py_bisect_right(PyObject *self, PyObject *key);
 PyObject *
 sharedmap_py_view(PyObject *self, PyObject *key);
 
+extern PyType_Spec sharedmap_range_spec;
+
 #endif

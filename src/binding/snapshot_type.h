@@ -42,4 +42,7 @@ snapshot_open_buffer(struct state *state, PyObject *data, PyObject *decode);
 PyObject *
 snapshot_memoryview(SnapshotObject *snapshot, struct slice bytes);
 
+extern PyType_Spec snapshot_spec;
+extern PyType_Spec value_buffer_spec;
+
 #endif

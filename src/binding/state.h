@@ -39,22 +39,14 @@ struct state {
 struct state *
 state_of_type(PyTypeObject *type);
 
-/* What a type's file has to offer to module.c. */
-extern PyType_Spec mapping_spec;
-extern PyType_Spec rbtree_spec;
-extern PyType_Spec rbtree_range_spec;
-extern PyType_Spec rbtree_iterator_spec;
-extern PyType_Spec sharedmap_spec;
-extern PyType_Spec sharedmap_range_spec;
-extern PyType_Spec sharedmap_iterator_spec;
-extern PyType_Spec snapshot_spec;
-extern PyType_Spec value_buffer_spec;
-extern PyType_Spec keys_view_spec;
-extern PyType_Spec values_view_spec;
-extern PyType_Spec items_view_spec;
-
-/* The module's functions; see functions.c. */
-extern PyMethodDef module_functions[];
+/* What a module definition says about the state: m_traverse, m_clear, m_free.
+ */
+int
+state_traverse(PyObject *module, visitproc visit, void *arg);
+int
+state_clear(PyObject *module);
+void
+state_free(void *module);
 
 /* A method or function that takes more than one object. */
 #define METHOD(function) ((PyCFunction)(void (*)(void))(function))

@@ -19,10 +19,11 @@
  *
  * Not here: the iterators; see rbtree_iterator.c and sharedmap_iterator.c.
  */
-#include "binding/mapping_type.h"
+#include "binding/view_type.h"
 
 #include <structmember.h>
 
+#include "binding/mapping_type.h"
 #include "binding/view_doc.h"
 
 typedef struct {

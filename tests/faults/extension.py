@@ -181,12 +181,10 @@ MUTANTS = {
     # All interpreters have the types and exceptions of the first.
     "one-state": [
         (
-            "binding/module.c",
-            "    PyObject *module = PyType_GetModuleByDef(type, &module_definition);\n"
-            "    return PyModule_GetState(module);",
-            "    static struct state *first;\n"
-            "    PyObject *module = PyType_GetModuleByDef(type, &module_definition);\n"
-            "    return first ? first : (first = PyModule_GetState(module));",
+            "binding/state.c",
+            "            return PyModule_GetState(module);",
+            "            static struct state *first;\n"
+            "            return first ? first : (first = PyModule_GetState(module));",
         )
     ],
     # What was gathered for a publication is never freed.

@@ -83,9 +83,6 @@ CIRCLES = {frozenset({"binding/mapping_type", "binding/view_type"})}
 # To be opened.
 CIRCLES |= {
     frozenset({"core/tree/rbtree", "core/tree/rbtree_waiting"}),
-    frozenset(
-        f"binding/{name}" for name in ("module", "rbtree_publish", "rbtree_type", "sharedmap_type")
-    ),
 }
 
 # Modules of the standard library that the binding may ask for, when they are first needed.

@@ -77,9 +77,18 @@ def unit_of(file):
 
 # ---- parts: a unit of the core, a type or a table of the binding, a module of the package ------
 
-# The files of a Python type are one part; help texts are no part of anything.
+# The files of a Python type are one part, and so are a mapping and its views, which need each
+# other; help texts are no part of anything.
 TYPES = {
-    "rbtree": ("rbtree_type", "rbtree_iterator", "rbtree_pop", "rbtree_publish", "rbtree_range"),
+    "mapping": ("mapping_type", "view_type"),
+    "rbtree": (
+        "rbtree_type",
+        "rbtree_iterator",
+        "rbtree_object",
+        "rbtree_pop",
+        "rbtree_publish",
+        "rbtree_range",
+    ),
     "sharedmap": (
         "sharedmap_type",
         "sharedmap_follow",
