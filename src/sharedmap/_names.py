@@ -8,6 +8,8 @@ from typing import Final
 SHM: Final = b"/dev/shm"
 PREFIX: Final = b"sharedmap."
 _SPECIAL: Final = re.compile(rb"[\x00-\x1f/%~\x7f]")
+# name~, or name~ and 16 digits: the temporary names of steps 1 and 13.
+_TEMPORARY: Final = re.compile(re.escape(PREFIX) + rb".+(?=~(?:[0-9a-f]{16})?\Z)", re.DOTALL)
 _ESCAPE: Final = re.compile(rb"%([0-9A-F]{2})")
 
 
@@ -31,3 +33,9 @@ def name_of(file: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     return name if file_name(name) == file else None
+
+
+def map_of_temporary(file: bytes) -> bytes | None:
+    """The file of the map that a temporary file belongs to; None if it is not a temporary one."""
+    found = _TEMPORARY.match(file)
+    return found[0] if found is not None else None

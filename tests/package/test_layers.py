@@ -1,5 +1,6 @@
 """The house of the sources: each folder stands on those below it, and so does each file in it."""
 
+import ast
 import os
 import re
 import shutil
@@ -202,6 +203,97 @@ def test_comments_do_not_count_as_code(tmp_path):
     assert "Py" not in code(file)
     assert "open" not in code(file)
     assert "c = d" in code(file)
+
+
+# ---- what a module of the package knows ----------------------------------------------------------
+
+# Names of files: the prefix, the tilde of temporary ones, the escapes.
+OF_NAMES = re.compile(rb"sharedmap\\?\.|[~%]")
+OF_PATHS = re.compile(r"/dev/shm/|sharedmap~|%02[xX]|sharedmap\.\Z")
+
+
+def literals(tree):
+    """The constants of a module, without its docstrings."""
+    told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and id(node) not in told:
+            yield node.value
+
+
+def knows_of_header(source):
+    """Signs that a module takes a header apart: unpacking, offsets, the magic number."""
+    tree = ast.parse(source)
+    found = {value for value in literals(tree) if isinstance(value, bytes) and b"SMAP" in value}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            modules = {alias.name for alias in node.names} | {getattr(node, "module", None)}
+            found |= modules & {"struct", "ctypes"}
+        elif isinstance(node, ast.Attribute) and node.attr in ("from_bytes", "cast"):
+            found.add(node.attr)
+        elif isinstance(node, ast.Subscript | ast.Call):
+            slices = [node.slice] if isinstance(node, ast.Subscript) else []
+            if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "slice":
+                slices = node.args
+            numbers = {value for part in slices for value in literals(part)}
+            found |= {number for number in numbers if isinstance(number, int) and number >= 8}
+    return found
+
+
+def knows_of_names(source):
+    """Signs that a module makes or reads the name of a map's file."""
+    return {
+        value
+        for value in literals(ast.parse(source))
+        if (isinstance(value, bytes) and OF_NAMES.search(value))
+        or (isinstance(value, str) and OF_PATHS.search(value))
+    }
+
+
+MODULES = sorted((SOURCES / "sharedmap").rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", MODULES, ids=name_of)
+def test_only_one_module_knows_offsets_and_one_knows_names(file):
+    source, name = file.read_text(), name_of(file)
+    assert bool(knows_of_header(source)) == (name == "sharedmap/_header.py")
+    assert bool(knows_of_names(source)) == (name == "sharedmap/_names.py")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import struct",
+        "from struct import unpack_from",
+        "flags = header[20]",
+        "digits = header[136:152].hex()",
+        "mark = header[slice(192, 196)]",
+        "size = int.from_bytes(header[at:], 'little')",
+        "size = memoryview(header).cast('Q')[at]",
+        "is_ours = header.startswith(b'\\x89SMAP')",
+    ],
+)
+def test_module_that_takes_a_header_apart_is_found(line):
+    source = (SOURCES / "sharedmap/_cli/reading.py").read_text()
+    assert not knows_of_header(source)
+    assert knows_of_header(f"{source}\n{line}\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "path = b'/dev/shm/sharedmap.' + name",
+        "path = f'/dev/shm/{file}'",
+        "pattern = re.compile(rb'(sharedmap\\..+)')",
+        "temporary = path + b'~'",
+        "temporary = f'{path}.sharedmap~'",
+        "escaped = b'%%%02X' % byte",
+        "file = f'sharedmap.{name}'",
+    ],
+)
+def test_module_that_makes_a_name_is_found(line):
+    source = (SOURCES / "sharedmap/_cli/doctor.py").read_text()
+    assert not knows_of_names(source)
+    assert knows_of_names(f"{source}\n{line}\n")
 
 
 # ---- what an object needs from others, by the linker's word --------------------------------------

@@ -13,15 +13,14 @@ import stat
 from collections.abc import Iterator
 from typing import Any, Final
 
-from .._names import SHM, name_of, path_of
+from .._names import PREFIX, SHM, map_of_temporary, name_of, path_of
 from .._sharedmap import SnapshotError, _clear_leftover, names, sharedmap
 from .errors import DONE, FINDINGS
 from .maps import Options
 from .output import age_text, escape, mode_text, print_table, size_text, to_json
 from .reading import describe, of_map
 
-# name~, or name~ and 16 digits: the temporary names of docs/PROTOCOL.md, steps 1 and 13.
-_TEMPORARY: Final = re.compile(rb"(sharedmap\..+)~(?:[0-9a-f]{16})?\Z", re.DOTALL)
+_IN_MAPS: Final = b"/" + PREFIX
 # One mapping in /proc/PID/smaps: device, inode and path, followed by lines of numbers.
 _MAPPING: Final = re.compile(
     rb"^[0-9a-f]+-[0-9a-f]+ \S+ [0-9a-f]+ ([0-9a-f]+):([0-9a-f]+) (\d+) +(/.*)$"
@@ -52,7 +51,7 @@ def _mappings(process: str) -> Iterator[tuple[Place, bytes, int]]:
             elif match := _MAPPING.match(line):
                 major, minor, inode, path = match.groups()
                 place = (os.makedev(int(major, 16), int(minor, 16)), int(inode))
-                found = (place, path.rstrip(b"\n")) if b"/sharedmap." in path else None
+                found = (place, path.rstrip(b"\n")) if _IN_MAPS in path else None
             elif line[:1].isdigit() or line[:1] in b"abcdef":
                 found = None
 
@@ -114,13 +113,13 @@ def find_leftovers() -> list[dict[str, Any]]:
     """Temporary names: of publishers that were killed, or at this moment at work."""
     found: list[dict[str, Any]] = []
     for file in sorted(os.listdir(SHM)):
-        match = _TEMPORARY.match(file)
-        if match is None:
+        owner = map_of_temporary(file)
+        if owner is None:
             continue
         path = SHM + b"/" + file
         with contextlib.suppress(FileNotFoundError):
             size = os.lstat(path).st_blocks * 512
-            found.append({"path": os.fsdecode(path), "bytes": size, "name": name_of(match[1])})
+            found.append({"path": os.fsdecode(path), "bytes": size, "name": name_of(owner)})
     return found
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import pwd
-import struct
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from .._encoded import Encoded
 from .._names import path_of
@@ -72,27 +71,3 @@ def publish(
 def save(entries: Pairs | Mapping[str, Any], path: str, options: Options) -> None:
     tree: rbtree[Any] = rbtree(entries, encode=Encoded.bytes)
     tree.save(path, options.force, mode=options.mode, index=options.index)
-
-
-class Header(NamedTuple):
-    """What the first bytes of a file say (docs/FORMAT.md, section 3); not checked."""
-
-    flags: int
-    unique_id: bytes
-
-    @property
-    def index_kind(self) -> str:
-        return "hash" if self.flags & 1 else "tree"
-
-
-def read_header(data: bytes) -> Header | None:
-    """None where these are not the first 512 bytes of a snapshot."""
-    if len(data) < 512 or data[:8] != b"\x89SMAP\r\n\x1a":
-        return None
-    (flags,) = struct.unpack_from("<I", data, 20)
-    return Header(flags, data[136:152])
-
-
-def header_of(path: bytes) -> Header | None:
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        return read_header(file.read(512))

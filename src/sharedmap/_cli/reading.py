@@ -11,12 +11,13 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from .. import _header
 from .._encoded import Encoded
 from .._sharedmap import SnapshotError, names, sharedmap
 from .._watch import watch
 from .errors import ABSENT, DONE, CommandError
 from .formats import format_of
-from .maps import Options, file_of, header_of, open_map, owner_of, selected
+from .maps import Options, file_of, open_map, owner_of, selected
 from .output import (
     age_text,
     destination,
@@ -45,7 +46,7 @@ def user_name(number: int) -> str:
 def describe(opened: sharedmap[Any], path: bytes) -> dict[str, Any]:
     """What stat and doctor say of a map, --json included."""
     found = os.stat(path)
-    header = header_of(path)
+    header = _header.read(path)
     return {
         "name": opened.name,
         "entries": len(opened),

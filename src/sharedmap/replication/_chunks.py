@@ -21,13 +21,13 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import struct
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from .._encoded import Encoded
+from .._header import HEADER_SIZE, parse
 from .._sharedmap import sharedmap
-from ._manifest import HEADER_SIZE, LARGEST_CHUNK, Chunk, Manifest
+from ._manifest import LARGEST_CHUNK, Chunk, Manifest
 
 SMALLEST: Final = 1 << 20
 USUAL: Final = 2 << 20
@@ -46,31 +46,18 @@ class Layout:
 
     def __init__(self, data: memoryview) -> None:
         self.data = data
-        self.size = self.number("Q", 24)
-        self.reference_size = self.number("B", 40)
-        self.shift = self.number("B", 41)
-        self.sorted_offset = self.number("Q", 64)
-        self.count = self.number("Q", 72) // self.reference_size
+        self.header = parse(data)
+        self.size = self.header.total_size
+        self.count = self.header.entry_count
         # Where those behind the sorted index begin; a region that is absent has the offset 0.
-        self.other_indices = sorted({self.number("Q", 80), self.number("Q", 96)} - {0})
-        self.records_offset = self.number("Q", 112)
-        self.records_size = self.number("Q", 120)
+        self.other_indices = sorted({self.header.hash_offset, self.header.order_offset} - {0})
         # Ours have the records first; the format lets others order their regions as they like.
-        indices = [self.sorted_offset, *self.other_indices]
-        self.is_ours = self.records_offset == HEADER_SIZE and indices == sorted(indices)
+        indices = [self.header.sorted_offset, *self.other_indices]
+        self.is_ours = self.header.records_offset == HEADER_SIZE and indices == sorted(indices)
         self.map: sharedmap[Any] = sharedmap.frombuffer(data, decode=Encoded)
 
-    def number(self, form: str, at: int) -> int:
-        (found,) = struct.unpack_from("<" + form, self.data, at)
-        return int(found)
-
     def record(self, index: int) -> int:
-        """Where the record of an entry begins; of the one behind the last, where records end."""
-        if index == self.count:
-            return self.records_offset + self.records_size
-        at = self.sorted_offset + index * self.reference_size
-        reference = self.number("I" if self.reference_size == 4 else "Q", at)
-        return self.records_offset + (reference << self.shift)
+        return self.header.record(self.data, index)
 
     def index_at(self, offset: int) -> int:
         """The first entry whose record begins at the offset or behind it."""
@@ -92,8 +79,8 @@ class Layout:
 
 def _cut_records(layout: Layout, anchors: Iterable[str]) -> list[tuple[int, str | None]]:
     """Where chunks begin, and the keys that stand there."""
-    begin = layout.records_offset
-    end = begin + layout.records_size
+    begin = layout.header.records_offset
+    end = layout.record(layout.count)
     cuts: list[tuple[int, str | None]] = [(begin, None)]
     wanted = sorted({layout.map.bisect_left(anchor) for anchor in anchors})
     for offset, index in [*((layout.record(index), index) for index in wanted), (end, None)]:

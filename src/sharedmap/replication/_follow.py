@@ -16,8 +16,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from .._header import HEADER_SIZE
 from ._errors import NothingPushed, ReplicationError, ServerError
-from ._manifest import HEADER_SIZE, Chunk, Manifest, Version, parse
+from ._manifest import Chunk, Manifest, Version, parse
 from ._operations import Commands, Keys, Sleep, Steps, Work
 from ._push import BATCH
 from ._state import Incoming, State, default_directory

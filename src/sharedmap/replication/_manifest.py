@@ -1,6 +1,6 @@
 """The description of one version: what its snapshot is made of.
 
-    header     512 bytes, in the manifest itself: different in each publication of the same map
+    header     in the manifest itself: different in each publication of the same map
     chunks     all that follows, in order; each named by its sha256
 
 A manifest comes from a server and may be anything. What parse() lets through is consistent in
@@ -15,10 +15,10 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
+from .._header import HEADER_SIZE
 from ._errors import ReplicationError
 
 FORMAT: Final = 1
-HEADER_SIZE: Final = 512
 LARGEST_CHUNK: Final = 4 << 20
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -97,7 +97,7 @@ def _parse(fields: dict[str, Any]) -> Manifest:
         chunks=tuple(_chunk(*row) for row in fields["chunks"]),
     )
     if len(manifest.header) != HEADER_SIZE:
-        raise ValueError("its header is not 512 bytes long")
+        raise ValueError(f"its header is not {HEADER_SIZE} bytes long")
     if HEADER_SIZE + sum(chunk.size for chunk in manifest.chunks) != manifest.size:
         raise ValueError("the chunks are not as large as the whole")
     return manifest

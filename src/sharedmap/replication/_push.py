@@ -18,15 +18,15 @@ import contextlib
 import logging
 import mmap
 import os
-import struct
 import time
 from collections.abc import Iterator, Sequence
 
+from .._header import HEADER_SIZE, unmarked
 from .._names import path_of
 from .._sharedmap import sharedmap
 from ._chunks import Cut, describe
 from ._errors import NothingPushed, ReplicationError
-from ._manifest import HEADER_SIZE, Manifest, Version, parse
+from ._manifest import Manifest, Version, parse
 from ._operations import Command, Commands, Commit, Keys, Steps, Work
 
 log = logging.getLogger("sharedmap.replication")
@@ -51,10 +51,8 @@ class Source:
         self.data = memoryview(self.mapping)
         with sharedmap.frombuffer(self.data) as opened:
             opened.verify()
-        header = bytearray(self.data[:HEADER_SIZE])
-        # It may have been superseded while we look; that is no business of those who get it.
-        struct.pack_into("<I", header, 192, 0)
-        self.header = bytes(header)
+        # It may be superseded already; that is no business of those who get it.
+        self.header = unmarked(self.data[:HEADER_SIZE])
         self.places: dict[str, Cut] = {}
         self.name = name
 

@@ -20,10 +20,12 @@ import os
 from pathlib import Path
 from typing import Final
 
+from .. import _header
+from .._header import HEADER_SIZE
 from .._names import file_name, path_of
 from .._sharedmap import share, sharedmap
 from ._errors import ReplicationError
-from ._manifest import HEADER_SIZE, Chunk, Manifest, parse
+from ._manifest import Chunk, Manifest, parse
 
 AnyPath = str | os.PathLike[str]
 
@@ -61,7 +63,7 @@ class State:
                 os.fspath(self.path),
             ) from None
         self.versions = self._read_versions()
-        self.published: tuple[int, bytes | None] = (0, None)
+        self.published: tuple[int, tuple[int, int] | None] = (0, None)
 
     def close(self) -> None:
         os.close(self.lock)
@@ -159,30 +161,26 @@ class State:
                 self.local,
                 force=True,
                 mode=self.mode,
-                index="hash" if manifest.header[20] & 1 else "tree",
+                index=_header.parse(manifest.header).index_kind,
             )
         self.published = (manifest.version, self._local_content())
 
-    def _local_content(self) -> bytes | None:
+    def _local_content(self) -> tuple[int, int] | None:
         try:
-            with open(path_of(self.local), "rb") as file:
-                return _content(file.read(HEADER_SIZE))
+            header = _header.read(path_of(self.local))
         except OSError:
             return None
+        return header.content if header is not None else None
 
     def is_published(self, manifest: Manifest) -> bool:
         """Whether the local map has that content, as far as its header says."""
         found = self._local_content()
         # A package of another version than the publisher's may write the same entries differently.
-        return found == _content(manifest.header) or self.published == (manifest.version, found)
+        pushed = _header.parse(manifest.header).content
+        return found == pushed or self.published == (manifest.version, found)
 
 
 _KINDS: Final = ("manifest", "snapshot")
-
-
-def _content(header: bytes) -> bytes:
-    """entry_count and content_checksum."""
-    return header[32:40] + header[56:64]
 
 
 class Incoming:

@@ -1,0 +1,79 @@
+"""The header of a snapshot, by the table of docs/FORMAT.md, section 3.
+
+The only module that knows at which offset a number is. Nothing is checked here: opening a map
+checks its header.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import Final, Literal, NamedTuple
+
+HEADER_SIZE: Final = 512
+_MAGIC: Final = b"\x89SMAP\r\n\x1a"
+_HASH_INDEX: Final = 1
+_SUPERSEDED: Final = slice(192, 196)
+# The first line, four regions, and of the third line what tells one publication from another.
+_FIELDS: Final = struct.Struct("<8s4I2Q2BHI2Q 8Q Q16s")
+
+
+class Header(NamedTuple):
+    magic: bytes
+    version: int
+    header_size: int
+    kind: int
+    flags: int
+    total_size: int
+    entry_count: int
+    reference_size: int
+    reference_shift: int
+    label_size: int
+    reserved: int
+    hash_seed: int
+    content_checksum: int
+    sorted_offset: int
+    sorted_size: int
+    hash_offset: int  # 0 without a hash index
+    hash_size: int
+    order_offset: int  # 0 without an order index
+    order_size: int
+    records_offset: int
+    records_size: int
+    generation: int
+    unique_id: bytes
+
+    @property
+    def index_kind(self) -> Literal["hash", "tree"]:
+        return "hash" if self.flags & _HASH_INDEX else "tree"
+
+    @property
+    def content(self) -> tuple[int, int]:
+        """What two publications of the same entries have in common."""
+        return self.entry_count, self.content_checksum
+
+    def record(self, data: memoryview, index: int) -> int:
+        """The offset of an entry's record; behind the last entry, the end of the records."""
+        if index == self.entry_count:
+            return self.records_offset + self.records_size
+        at = self.sorted_offset + index * self.reference_size
+        reference = int.from_bytes(data[at : at + self.reference_size], "little")
+        return self.records_offset + (reference << self.reference_shift)
+
+
+def parse(data: bytes | memoryview) -> Header:
+    return Header._make(_FIELDS.unpack_from(data))
+
+
+def read(path: bytes) -> Header | None:
+    """The header of a file; None if the file does not begin like a snapshot."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        data = file.read(HEADER_SIZE)
+    return parse(data) if len(data) == HEADER_SIZE and data.startswith(_MAGIC) else None
+
+
+def unmarked(header: bytes | memoryview) -> bytes:
+    """The bytes of the header as they were before the snapshot was superseded."""
+    copy = bytearray(header)
+    copy[_SUPERSEDED] = bytes(4)
+    return bytes(copy)
