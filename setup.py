@@ -8,14 +8,22 @@ editable install by itself: an extension has to be compiled with the switches th
 compiled with, the distribution's hardening among them, which setuptools takes over and Meson does
 not; `meson dist` makes a source archive of a git repository only, not of an unpacked archive; and
 an installation took as long with either, as most of it is pip's. tools/develop.py rebuilds instead.
+
+Only what changed is compiled. An object is up to date when it is newer than its source and every
+header that the compiler read, and the same command made it. Both are recorded beside the object, in
+build/temp.*, a folder for each environment: FILE.d names the files, as make would read them, and
+FILE.command is the command, because the switches are in no file's date. After an update of the
+compiler: `make clean`.
 """
 
 import gzip
 import os
+import shlex
 import sys
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
+from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -26,6 +34,7 @@ DATE = int(os.environ.setdefault("SOURCE_DATE_EPOCH", "315532800"))
 
 # Where it was built is nobody's business, and would make two builds differ.
 COMPILE = ["-std=c11", "-fvisibility=hidden", f"-ffile-prefix-map={os.getcwd()}=."]
+COMPILE += ["-MMD", "-MP"]  # write down which headers were read
 LINK, MACROS = [], []
 WARNINGS = "-Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wno-unused-parameter"
 
@@ -37,25 +46,48 @@ if sanitizers := os.environ.get("SHAREDMAP_SANITIZE"):
     COMPILE += LINK
 
 
+def is_up_to_date(built, command):
+    """Whether `command` made this object from the files as they are now."""
+    try:
+        if Path(built).with_suffix(".command").read_text() != command:
+            return False
+        rule = Path(built).with_suffix(".d").read_text().replace("\\\n", " ").splitlines()[0]
+        _, *sources = shlex.split(rule)
+        date = os.stat(built).st_mtime_ns
+        return all(os.stat(source).st_mtime_ns < date for source in sources)
+    except OSError:  # one of them is missing
+        return False
+
+
 class BuildExtension(build_ext):
     def run(self):
         here = (sys.implementation.name, sys.platform, sys.maxsize, sys.byteorder)
         if here != ("cpython", "linux", 2**63 - 1, "little"):
             sys.exit("sharedmap needs CPython on 64-bit, little-endian Linux; nothing was built.")
-        self.force = True  # the switches are in no file's date
+        self.force = True  # always link, which is quick; build_extensions() says what is compiled
+        self.build_temp += f"-{os.path.basename(sys.prefix)}"
         version = self.distribution.get_version()
         self.extensions[0].define_macros.append(("SHAREDMAP_VERSION", f'"{version}"'))
         super().run()
 
     def build_extensions(self):
-        """Compiles as many files at a time as there are processors."""
-        compile_in_turn = self.compiler.compile
+        """Compiles what is out of date, as many files at a time as there are processors."""
+        compile_in_turn, compile_one = self.compiler.compile, self.compiler._compile
+
+        def compile_if_needed(built, source, suffix, switches, switches_behind, macros):
+            command = shlex.join([*self.compiler.compiler_so, *switches, source, *switches_behind])
+            record = Path(built).with_suffix(".command")
+            if not is_up_to_date(built, command):
+                record.unlink(missing_ok=True)  # what fails or is killed is out of date
+                compile_one(built, source, suffix, switches, switches_behind, macros)
+                record.write_text(command)
 
         def compile_at_once(sources, **options):
             with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
                 done = pool.map(lambda source: compile_in_turn([source], **options), sources)
                 return [file for files in done for file in files]
 
+        self.compiler._compile = compile_if_needed
         self.compiler.compile = compile_at_once
         super().build_extensions()
 
