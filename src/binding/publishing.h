@@ -1,7 +1,7 @@
 /* binding/publishing.h
  *
- * From sorted entries to a name or a file, and the name away again: for
- * everybody who publishes.
+ * From sorted entries to a name or a file, and the name away again: what all
+ * functions that publish share.
  */
 #ifndef SHAREDMAP_BINDING_PUBLISHING_H
 #define SHAREDMAP_BINDING_PUBLISHING_H

@@ -5,7 +5,7 @@
  *
  * The handle owns a reference to the snapshot. The pointer is the one thing
  * that changes; only these functions read or change it when other threads may
- * have the handle, too. Who reads a snapshot takes a reference of its own
+ * have the handle, too. A reader of the snapshot takes a reference of its own
  * first.
  */
 #ifndef SHAREDMAP_BINDING_SHAREDMAP_HANDLE_H

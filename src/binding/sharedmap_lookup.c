@@ -287,7 +287,7 @@ answer_one(SnapshotObject *snapshot, PyObject *key,
 }
 
 /* Looks up `count` keys, GROUP at most, and puts the answers where they belong,
- * in places that are NULL. -1 with an exception. */
+ * in slots that are NULL. -1 with an exception. */
 static int
 run_group(SnapshotObject *snapshot, PyObject *const *keys, Py_ssize_t count,
           PyObject *fallback, PyObject **answers)

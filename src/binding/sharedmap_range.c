@@ -271,7 +271,7 @@ const struct mapping_methods sharedmap_mapping_methods = {
     .pin = map_range_pin,
 };
 
-/* ---- places ------------------------------------------------------------- */
+/* ---- ranks -------------------------------------------------------------- */
 
 PyObject *
 sharedmap_py_peekitem(PyObject *self, PyObject *args, PyObject *keywords)
@@ -302,9 +302,9 @@ sharedmap_py_peekitem(PyObject *self, PyObject *args, PyObject *keywords)
     return result;
 }
 
-/* Fills the place of the key relative to the span, and whether it is there. */
+/* Fills the rank of the key relative to the span, and whether it is there. */
 static int
-place_of(PyObject *self, PyObject *key, uint64_t *place, bool *is_found)
+rank_of(PyObject *self, PyObject *key, uint64_t *rank, bool *is_found)
 {
     struct text text;
     struct span span;
@@ -314,8 +314,8 @@ place_of(PyObject *self, PyObject *key, uint64_t *place, bool *is_found)
     }
     int result = span_acquire(self, &span);
     if (result == 0) {
-        result = locate(&span, text.slice, place, &entry, is_found);
-        *place -= result == 0 ? span.low : 0;
+        result = locate(&span, text.slice, rank, &entry, is_found);
+        *rank -= result == 0 ? span.low : 0;
         span_release(&span);
     }
     text_clear(&text);
@@ -325,37 +325,37 @@ place_of(PyObject *self, PyObject *key, uint64_t *place, bool *is_found)
 PyObject *
 sharedmap_py_index(PyObject *self, PyObject *key)
 {
-    uint64_t place;
+    uint64_t rank;
     bool is_found;
-    if (place_of(self, key, &place, &is_found) < 0) {
+    if (rank_of(self, key, &rank, &is_found) < 0) {
         return NULL;
     }
     if (!is_found) {
         return PyErr_Format(PyExc_ValueError, "%R is not in the map", key);
     }
-    return PyLong_FromUnsignedLongLong(place);
+    return PyLong_FromUnsignedLongLong(rank);
 }
 
 PyObject *
 sharedmap_py_bisect_left(PyObject *self, PyObject *key)
 {
-    uint64_t place;
+    uint64_t rank;
     bool is_found;
-    if (place_of(self, key, &place, &is_found) < 0) {
+    if (rank_of(self, key, &rank, &is_found) < 0) {
         return NULL;
     }
-    return PyLong_FromUnsignedLongLong(place);
+    return PyLong_FromUnsignedLongLong(rank);
 }
 
 PyObject *
 sharedmap_py_bisect_right(PyObject *self, PyObject *key)
 {
-    uint64_t place;
+    uint64_t rank;
     bool is_found;
-    if (place_of(self, key, &place, &is_found) < 0) {
+    if (rank_of(self, key, &rank, &is_found) < 0) {
         return NULL;
     }
-    return PyLong_FromUnsignedLongLong(place + is_found);
+    return PyLong_FromUnsignedLongLong(rank + is_found);
 }
 
 PyObject *
