@@ -333,24 +333,46 @@ def from_outside(defined, needed):
     return {unit: names - defined.keys() for unit, names in plain.items()}
 
 
+def reached(graph, node):
+    """All to which the lines of the graph lead from the node, in one step or more."""
+    found, waiting = set(), [node]
+    while waiting:
+        for other in graph.get(waiting.pop(), ()):
+            if other not in found:
+                found.add(other)
+                waiting.append(other)
+    return found
+
+
 def circles(graph):
     """Sets of nodes that reach each other, but for single ones."""
-
-    def reached(node):
-        found, waiting = set(), [node]
-        while waiting:
-            for other in graph.get(waiting.pop(), ()):
-                if other not in found:
-                    found.add(other)
-                    waiting.append(other)
-        return found
-
-    reach = {node: reached(node) for node in graph}
+    reach = {node: reached(graph, node) for node in graph}
     return {
         frozenset(other for other in reach[node] if node in reach.get(other, ()))
         for node in graph
         if node in reach[node]
     }
+
+
+def included_units():
+    """{unit: the other units that its files include}; a header inside a unit is part of it."""
+    graph = defaultdict(set)
+    for file in CORE + BINDING:
+        unit = unit_of(file).removesuffix("_inside")
+        others = {unit_of(include).removesuffix("_inside") for include in own_includes(file)}
+        graph[unit] |= others - {unit}
+    return graph
+
+
+def calls_unseen(defined, needed):
+    """{unit of the binding: what it calls of others whose header it does not even reach}."""
+    graph = included_units()
+    unseen = {
+        unit: {other for other in others if other.startswith("binding/")} - reached(graph, unit)
+        for unit, others in calls(defined, needed).items()
+        if unit.startswith("binding/")
+    }
+    return {unit: others for unit, others in unseen.items() if others}
 
 
 def asks_the_system(defined, needed):
@@ -386,6 +408,22 @@ def objects(tool):
 
 def test_no_files_call_each_other_in_circles(objects):
     assert circles(calls(*symbols(objects))) <= CIRCLES
+
+
+def test_no_units_include_each_other_in_circles():
+    assert circles(included_units()) <= CIRCLES
+
+
+def test_binding_includes_what_it_calls(objects):
+    assert calls_unseen(*symbols(objects)) == {}
+
+
+def test_mutant_that_calls_what_it_does_not_include_is_found(tool, objects, tmp_path):
+    first = '#include "binding/text.h"'
+    up = "int batch_sort(void *batch);\nint (*up)(void *) = batch_sort;"
+    changes = [("binding/text.c", first, f"{first}\n{up}")]
+    wrong = objects | tool.compile_mutant("unseen", changes, tmp_path)
+    assert calls_unseen(*symbols(wrong)) == {"binding/text": {"binding/batch"}}
 
 
 def test_no_headers_include_each_other_in_circles():
