@@ -39,16 +39,16 @@ module_py_share(PyObject *module, PyObject *args, PyObject *keywords)
                             "mode",       "expect", "index",
                             "huge_pages", "encode", NULL};
     struct state *state = PyModule_GetState(module);
-    struct target target = {.terms.mode = PUBLISHING_DEFAULT_MODE};
+    struct target target = {.options.mode = PUBLISHING_DEFAULT_MODE};
     struct name name;
     struct batch batch;
     PyObject *mapping, *hook = NULL, *encode, *result = NULL;
     int force = 0, huge_pages = 0;
     if (!PyArg_ParseTupleAndKeywords(
             args, keywords, "OO|p$O&O&O&pO:share", names, &mapping,
-            &target.object, &force, publishing_mode, &target.terms.mode,
-            publishing_expect, &target.terms, publishing_index, &target.index,
-            &huge_pages, &hook)
+            &target.object, &force, publishing_mode, &target.options.mode,
+            publishing_expect, &target.options, publishing_index,
+            &target.index, &huge_pages, &hook)
         || value_parse_hook("encode", hook, &encode) < 0)
     {
         return NULL;
@@ -62,8 +62,8 @@ module_py_share(PyObject *module, PyObject *args, PyObject *keywords)
         enum status status;
         target.path = name.path;
         target.label = name.text.slice;
-        target.terms.force = force != 0;
-        target.terms.huge_pages = huge_pages != 0;
+        target.options.force = force != 0;
+        target.options.huge_pages = huge_pages != 0;
         Py_BEGIN_ALLOW_THREADS
         status = publishing_run(&target, batch.entries, batch.count);
         Py_END_ALLOW_THREADS

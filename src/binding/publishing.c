@@ -20,7 +20,7 @@ publishing_run(struct target *target, const struct entry *entries,
         return status;
     }
     target->needed = plan.header.total_size;
-    status = publish_to_segment(&plan, target->path, &target->terms);
+    status = publish_to_segment(&plan, target->path, &target->options);
     target->generation = plan.header.generation;
     return status;
 }
@@ -35,13 +35,13 @@ publishing_result(struct state *state, const struct target *target,
     if (status == STATUS_NO_SPACE) {
         return raise_no_space(target->object, target->needed,
                               segment_space(target->path),
-                              target->terms.is_durable);
+                              target->options.is_durable);
     }
     if (status == STATUS_STALE) {
-        return raise_stale(state, target->object, target->terms.expected,
+        return raise_stale(state, target->object, target->options.expected,
                            target->generation);
     }
-    return target->terms.is_durable
+    return target->options.is_durable
                ? raise_file_status(state, status, target->object)
                : raise_status(state, status, target->object);
 }
@@ -110,7 +110,7 @@ publishing_index(PyObject *object, void *address)
 int
 publishing_expect(PyObject *object, void *address)
 {
-    struct draft_terms *terms = address;
+    struct publish_options *options = address;
     if (object == Py_None) {
         return 1;
     }
@@ -118,7 +118,7 @@ publishing_expect(PyObject *object, void *address)
     if (generation == (unsigned long long)-1 && PyErr_Occurred()) {
         return 0;
     }
-    terms->has_expected = true;
-    terms->expected = generation;
+    options->has_expected = true;
+    options->expected = generation;
     return 1;
 }

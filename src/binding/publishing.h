@@ -16,7 +16,7 @@ struct target {
     PyObject *object;    // borrowed: the name or path as the user gave it
     const char *path;    // borrowed
     struct slice label;  // borrowed
-    struct draft_terms terms;
+    struct publish_options options;
     enum snapshot_index index;
     uint64_t needed;      // filled: the size of the snapshot
     uint64_t generation;  // filled: what is published now
@@ -46,7 +46,7 @@ publishing_mode(PyObject *object, void *address);
 int
 publishing_index(PyObject *object, void *address);
 
-/* A converter for PyArg_Parse: None or a generation into struct draft_terms. */
+/* A converter for PyArg_Parse: None or a generation into struct publish_options. */
 int
 publishing_expect(PyObject *object, void *address);
 

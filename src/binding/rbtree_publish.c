@@ -69,12 +69,12 @@ rbtree_py_share(PyObject *object, PyObject *args, PyObject *keywords)
     static char *names[] = {"name",  "force",      "mode", "expect",
                             "index", "huge_pages", NULL};
     RBTreeObject *self = (RBTreeObject *)object;
-    struct target target = {.terms.mode = PUBLISHING_DEFAULT_MODE};
+    struct target target = {.options.mode = PUBLISHING_DEFAULT_MODE};
     int force = 0, huge_pages = 0;
     if (!PyArg_ParseTupleAndKeywords(
             args, keywords, "O|p$O&O&O&p:share", names, &target.object, &force,
-            publishing_mode, &target.terms.mode, publishing_expect,
-            &target.terms, publishing_index, &target.index, &huge_pages))
+            publishing_mode, &target.options.mode, publishing_expect,
+            &target.options, publishing_index, &target.index, &huge_pages))
     {
         return NULL;
     }
@@ -83,8 +83,8 @@ rbtree_py_share(PyObject *object, PyObject *args, PyObject *keywords)
     if (name_parse(self->base.state, &name, target.object) == 0) {
         target.path = name.path;
         target.label = name.text.slice;
-        target.terms.force = force != 0;
-        target.terms.huge_pages = huge_pages != 0;
+        target.options.force = force != 0;
+        target.options.huge_pages = huge_pages != 0;
         result = publish(self, &target);
     }
     name_clear(&name);
@@ -96,21 +96,21 @@ rbtree_py_save(PyObject *object, PyObject *args, PyObject *keywords)
 {
     static char *names[] = {"path", "force", "mode", "index", NULL};
     struct target target = {
-        .terms.mode = PUBLISHING_DEFAULT_MODE,
-        .terms.is_durable = true,
+        .options.mode = PUBLISHING_DEFAULT_MODE,
+        .options.is_durable = true,
     };
     int force = 0;
     PyObject *path;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|p$O&O&:save", names,
                                      &target.object, &force, publishing_mode,
-                                     &target.terms.mode, publishing_index,
+                                     &target.options.mode, publishing_index,
                                      &target.index)
         || !PyUnicode_FSConverter(target.object, &path))
     {
         return NULL;
     }
     target.path = PyBytes_AS_STRING(path);
-    target.terms.force = force != 0;
+    target.options.force = force != 0;
     PyObject *result = publish((RBTreeObject *)object, &target);
     Py_DECREF(path);
     return result;

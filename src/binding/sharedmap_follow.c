@@ -45,7 +45,7 @@ advance(SharedMapObject *self, SnapshotObject *seen)
     SnapshotObject *newer;
     enum status status =
         snapshot_open_path(self->base.state, PyBytes_AS_STRING(self->path),
-                           self->rules, seen->decode, seen, &newer);
+                           self->open_options, seen->decode, seen, &newer);
     follow_note(&self->follow, &seen->segment, status, segment_clock());
     if (status == STATUS_OK) {
         sharedmap_replace(self, seen, newer);
@@ -234,7 +234,7 @@ has_newer(SharedMapObject *self, SnapshotObject *seen)
         return advance(self, seen) == STATUS_OK;
     }
     enum status status = segment_check_current(
-        &seen->segment, PyBytes_AS_STRING(self->path), self->rules);
+        &seen->segment, PyBytes_AS_STRING(self->path), self->open_options);
     follow_note(&self->follow, &seen->segment, status, segment_clock());
     return status == STATUS_OK;
 }

@@ -1,6 +1,6 @@
 /* binding/sharedmap_handle.c
  *
- *     handle --owns--> source, path, rules       the same from open to dealloc
+ *     handle --owns--> source, path, options     the same from open to dealloc
  *            --owns--> snapshot                  replaced, or NULL once closed
  *                         ^
  *     iterator, range, ---+  references of their own: what is replaced stays
@@ -43,7 +43,7 @@ sharedmap_pin(SharedMapObject *self, SnapshotObject *snapshot)
                          self->source_kind, self->source);
     if (pinned != NULL) {
         pinned->path = Py_XNewRef(self->path);
-        pinned->rules = self->rules;
+        pinned->open_options = self->open_options;
         pinned->follow.is_lost = self->follow.is_lost;
     }
     return pinned;

@@ -23,10 +23,10 @@ enum source_kind { SOURCE_NAME, SOURCE_PATH, SOURCE_BUFFER };
 typedef struct {
     MappingObject base;
     enum source_kind source_kind;
-    PyObject *source;            // owned: name or path as str, or the buffer
-    PyObject *path;              // owned bytes: the file; NULL for a buffer
-    struct segment_rules rules;  // for opening the path again
-    SnapshotObject *snapshot;    // owned; NULL when closed
+    PyObject *source;  // owned: name or path as str, or the buffer
+    PyObject *path;    // owned bytes: the file; NULL for a buffer
+    struct open_options open_options;  // for opening the path again
+    SnapshotObject *snapshot;          // owned; NULL when closed
 #ifdef Py_GIL_DISABLED
     struct guard guard;  // of `snapshot`, the one pointer that changes
 #endif

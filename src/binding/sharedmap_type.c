@@ -69,7 +69,7 @@ open_file(PyTypeObject *type, PyObject *path, enum source_kind kind,
           PyObject *source, PyObject *given, const struct options *options)
 {
     struct state *state = state_of_type(type);
-    struct segment_rules rules = {.follows_links = kind == SOURCE_PATH};
+    struct open_options open_options = {.follows_links = kind == SOURCE_PATH};
     if (options->owner != Py_None) {
         int overflow;
         long long owner =
@@ -82,12 +82,12 @@ open_file(PyTypeObject *type, PyObject *path, enum source_kind kind,
                                 "owner is not a valid uid: %R",
                                 options->owner);
         }
-        rules.has_owner = true;
-        rules.owner = (uint32_t)owner;
+        open_options.has_owner = true;
+        open_options.owner = (uint32_t)owner;
     }
     SnapshotObject *snapshot;
     enum status status =
-        snapshot_open_path(state, PyBytes_AS_STRING(path), rules,
+        snapshot_open_path(state, PyBytes_AS_STRING(path), open_options,
                            options->decode, NULL, &snapshot);
     if (status != STATUS_OK) {
         return kind == SOURCE_PATH ? raise_file_status(state, status, given)
@@ -96,7 +96,7 @@ open_file(PyTypeObject *type, PyObject *path, enum source_kind kind,
     SharedMapObject *self = create(type, snapshot, kind, source);
     if (self != NULL) {
         self->path = Py_NewRef(path);
-        self->rules = rules;
+        self->open_options = open_options;
         self->is_following = options->follow;
     }
     return (PyObject *)self;
@@ -291,8 +291,9 @@ sharedmap_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
                        (const char *)snapshot->view.bytes,
                        (Py_ssize_t)snapshot->view.header.total_size)
                  : Py_NewRef(self->source);
-    owner = self->rules.has_owner ? PyLong_FromUnsignedLong(self->rules.owner)
-                                  : Py_NewRef(Py_None);
+    owner = self->open_options.has_owner
+                ? PyLong_FromUnsignedLong(self->open_options.owner)
+                : Py_NewRef(Py_None);
     if (reopen != NULL && source != NULL && owner != NULL) {
         PyObject *state = mapping_state(object);
         if (state != NULL) {

@@ -39,14 +39,14 @@ begin_cache(SnapshotObject *self)
 
 enum status
 snapshot_open_path(struct state *state, const char *path,
-                   struct segment_rules rules, PyObject *decode,
+                   struct open_options open_options, PyObject *decode,
                    const SnapshotObject *known, SnapshotObject **opened)
 {
     struct segment segment = SEGMENT_EMPTY;
     struct snapshot view;
     enum status status;
     Py_BEGIN_ALLOW_THREADS
-    status = segment_open(&segment, path, rules,
+    status = segment_open(&segment, path, open_options,
                           known != NULL ? &known->segment : NULL);
     Py_END_ALLOW_THREADS
     if (status == STATUS_OK) {

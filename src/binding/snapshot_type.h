@@ -30,7 +30,7 @@ typedef struct {
  * nothing. */
 enum status
 snapshot_open_path(struct state *state, const char *path,
-                   struct segment_rules rules, PyObject *decode,
+                   struct open_options open_options, PyObject *decode,
                    const SnapshotObject *known, SnapshotObject **opened);
 
 /* A new reference to the snapshot in the buffer of `data`, which it holds. */

@@ -46,25 +46,25 @@ write_to_draft(void *context, uint64_t offset, const void *bytes, size_t size)
 
 enum status
 publish_to_segment(struct snapshot_plan *plan, const char *path,
-                   const struct draft_terms *terms)
+                   const struct publish_options *options)
 {
     struct draft draft;
     // The name can still be taken later; this only spares a long write.
-    if (!terms->force && !terms->has_expected && segment_exists(path)) {
+    if (!options->force && !options->has_expected && segment_exists(path)) {
         return STATUS_NAME_TAKEN;
     }
     enum status status =
-        draft_create(&draft, path, plan->header.total_size, terms);
+        draft_create(&draft, path, plan->header.total_size, options);
     if (status != STATUS_OK) {
         return status;
     }
     struct snapshot_sink sink = {write_to_draft, &draft};
     status = snapshot_write(plan, &sink);
-    if (status == STATUS_OK && terms->huge_pages) {
+    if (status == STATUS_OK && options->huge_pages) {
         draft_use_huge_pages(&draft, plan->header.total_size);
     }
     if (status == STATUS_OK) {
-        status = draft_publish(&draft, path, terms, &plan->header);
+        status = draft_publish(&draft, path, options, &plan->header);
     }
     draft_close(&draft);
     return status;
@@ -78,23 +78,23 @@ replace_with(struct holder *holder, const struct entry *entries, size_t count,
              enum snapshot_index index, struct publish_update *update,
              const char *path)
 {
-    struct snapshot_options options = {.label = update->label, .index = index};
+    struct snapshot_options layout = {.label = update->label, .index = index};
     struct snapshot_plan plan;
     struct draft draft;
-    struct draft_terms terms = {.mode = holder->mode, .force = true};
-    enum status status = publish_plan(&plan, entries, count, &options);
+    struct publish_options options = {.mode = holder->mode, .force = true};
+    enum status status = publish_plan(&plan, entries, count, &layout);
     if (status != STATUS_OK) {
         return status;
     }
     update->needed = plan.header.total_size;
-    status = draft_create(&draft, path, plan.header.total_size, &terms);
+    status = draft_create(&draft, path, plan.header.total_size, &options);
     if (status != STATUS_OK) {
         return status;
     }
     struct snapshot_sink sink = {write_to_draft, &draft};
     status = snapshot_write(&plan, &sink);
     if (status == STATUS_OK) {
-        status = holder_replace(holder, &draft, path, &terms, &plan.header);
+        status = holder_replace(holder, &draft, path, &options, &plan.header);
     }
     draft_close(&draft);
     update->generation = plan.header.generation;

@@ -34,7 +34,7 @@ publish_to_memory(struct snapshot_plan *plan, void *bytes);
  * draft_publish(), and STATUS_NO_MEMORY. */
 enum status
 publish_to_segment(struct snapshot_plan *plan, const char *path,
-                   const struct draft_terms *terms);
+                   const struct publish_options *options);
 
 /* What to publish instead of what is published now. */
 struct publish_update {

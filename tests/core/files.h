@@ -103,14 +103,14 @@ stat_of(const char *path)
 
 /* ---- maps of one entry -------------------------------------------------- */
 
-static const struct draft_terms UNFORCED = {.mode = 0600};
-static const struct draft_terms FORCED = {.mode = 0600, .force = true};
-static const struct draft_terms DURABLE = {
+static const struct publish_options UNFORCED = {.mode = 0600};
+static const struct publish_options FORCED = {.mode = 0600, .force = true};
+static const struct publish_options DURABLE = {
     .mode = 0600, .force = true, .is_durable = true};
 
 /* Publishes "number" -> its digits. */
 static inline enum status
-publish_number_on(const char *path, const struct draft_terms *terms,
+publish_number_on(const char *path, const struct publish_options *options,
                   int number)
 {
     char digits[16];
@@ -118,39 +118,39 @@ publish_number_on(const char *path, const struct draft_terms *terms,
     struct slice value = {(unsigned char *)digits, (size_t)size};
     struct entry entry = {SLICE("number"), {value, VALUE_STR}};
     struct snapshot_plan plan;
-    struct snapshot_options options = {.label = SLICE("label")};
-    CHECK_STATUS(publish_plan(&plan, &entry, 1, &options), STATUS_OK);
-    return publish_to_segment(&plan, path, terms);
+    struct snapshot_options layout = {.label = SLICE("label")};
+    CHECK_STATUS(publish_plan(&plan, &entry, 1, &layout), STATUS_OK);
+    return publish_to_segment(&plan, path, options);
 }
 
 static inline enum status
 publish_number(const char *path, bool force, unsigned mode, int number)
 {
-    struct draft_terms terms = {.mode = mode, .force = force};
-    return publish_number_on(path, &terms, number);
+    struct publish_options options = {.mode = mode, .force = force};
+    return publish_number_on(path, &options, number);
 }
 
 /* Publishes without asking for memory, as the child of a fork must: another
  * thread may have held malloc's lock at that moment. glibc copes with that,
  * the address sanitizer does not. */
 static inline enum status
-publish_image(const char *path, const struct draft_terms *terms,
+publish_image(const char *path, const struct publish_options *options,
               const struct image *image)
 {
     struct draft draft;
     struct snapshot_header header = *image_header(image);
-    enum status status = draft_create(&draft, path, image->size, terms);
+    enum status status = draft_create(&draft, path, image->size, options);
     if (status == STATUS_OK) {
         status = draft_write(&draft, 0, image->bytes, image->size);
     }
     if (status == STATUS_OK) {
-        status = draft_publish(&draft, path, terms, &header);
+        status = draft_publish(&draft, path, options, &header);
     }
     draft_close(&draft);
     return status;
 }
 
-static const struct segment_rules STRICT = {.follows_links = false};
+static const struct open_options STRICT = {.follows_links = false};
 
 static inline struct segment
 open_segment(const char *path)

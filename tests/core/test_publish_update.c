@@ -27,11 +27,11 @@ publish_samples(const char *path, const struct snapshot_options *options,
 {
     struct entry entries[SAMPLE_COUNT];
     struct snapshot_plan plan;
-    struct draft_terms terms = {.mode = mode};
+    struct publish_options options = {.mode = mode};
     fill_samples(entries);
     CHECK_STATUS(publish_plan(&plan, entries, SAMPLE_COUNT, options),
                  STATUS_OK);
-    CHECK_STATUS(publish_to_segment(&plan, path, &terms), STATUS_OK);
+    CHECK_STATUS(publish_to_segment(&plan, path, &options), STATUS_OK);
 }
 
 static struct snapshot

@@ -215,8 +215,8 @@ static enum status
 status_of_open_trusting(const char *path, uint32_t owner)
 {
     struct segment segment = SEGMENT_EMPTY;
-    struct segment_rules rules = {.has_owner = true, .owner = owner};
-    enum status status = segment_open(&segment, path, rules, NULL);
+    struct open_options options = {.has_owner = true, .owner = owner};
+    enum status status = segment_open(&segment, path, options, NULL);
     segment_close(&segment);
     return status;
 }

@@ -15,8 +15,8 @@ test_draft_is_a_whole_file_without_a_name(void)
 {
     struct draft draft;
     struct stat file;
-    struct draft_terms terms = {.mode = 0640};
-    CHECK_STATUS(draft_create(&draft, scratch_path("map"), 3000000, &terms),
+    struct publish_options options = {.mode = 0640};
+    CHECK_STATUS(draft_create(&draft, scratch_path("map"), 3000000, &options),
                  STATUS_OK);
     CHECK(draft.temporary == NULL);
     CHECK_EQUAL(scratch_file_count(), 0);

@@ -156,7 +156,8 @@ test_map_in_memory_is_never_flushed(void)
 static void
 test_saved_file_is_on_the_disk_before_it_has_its_name(void)
 {
-    static const struct draft_terms first = {.mode = 0600, .is_durable = true};
+    static const struct publish_options first = {.mode = 0600,
+                                                 .is_durable = true};
     const char *path = scratch_path("map");
     faults_reset();
     CHECK_STATUS(publish_number_on(path, &first, 1), STATUS_OK);
@@ -224,7 +225,7 @@ test_refused_wish_for_huge_pages_keeps_an_older_error(void)
 /* Fails the first, the second, ... call of a publication over map 1, until one
  * succeeds; answers with the letters of those that failed. */
 static const char *
-fail_each_call(const struct draft_terms *terms, bool has_no_tmpfile)
+fail_each_call(const struct publish_options *options, bool has_no_tmpfile)
 {
     static char failed[256];
     const char *path = scratch_path("map");
@@ -235,7 +236,7 @@ fail_each_call(const struct draft_terms *terms, bool has_no_tmpfile)
         int descriptors = count_descriptors();
         faults.tmpfile_error = has_no_tmpfile ? EOPNOTSUPP : 0;
         faults.left = left;
-        enum status status = publish_number_on(path, terms, 2);
+        enum status status = publish_number_on(path, options, 2);
         int error = errno;
         char letter = faults.failed;
         faults_reset();

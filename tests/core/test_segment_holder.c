@@ -147,15 +147,15 @@ publish_expecting(const char *path, uint64_t expected, int number,
                   uint64_t *generation)
 {
     struct image image = image_of_entries(NULL, 0, TREE);
-    struct draft_terms terms = {
+    struct publish_options options = {
         .mode = 0600, .has_expected = true, .expected = expected};
     struct draft draft;
     struct snapshot_header header = *image_header(&image);
     // The number is the label's size: something to tell maps apart by.
     header.label_size = (uint16_t)number;
-    CHECK_STATUS(draft_create(&draft, path, image.size, &terms), STATUS_OK);
+    CHECK_STATUS(draft_create(&draft, path, image.size, &options), STATUS_OK);
     CHECK_STATUS(draft_write(&draft, 0, image.bytes, image.size), STATUS_OK);
-    enum status status = draft_publish(&draft, path, &terms, &header);
+    enum status status = draft_publish(&draft, path, &options, &header);
     *generation = header.generation;
     draft_close(&draft);
     image_destroy(&image);
@@ -245,16 +245,16 @@ test_stale_plan_can_be_published_again(void)
     const char *path = scratch_path("map");
     struct entry entry = {SLICE("number"), {SLICE("8"), VALUE_STR}};
     struct snapshot_options options = {.label = SLICE("")};
-    struct draft_terms terms = {.mode = 0600, .has_expected = true};
+    struct publish_options options = {.mode = 0600, .has_expected = true};
     struct snapshot_plan plan;
     for (int number = 1; number <= 4; number++) {
         CHECK_STATUS(publish_number(path, true, 0600, number), STATUS_OK);
     }
     CHECK_STATUS(publish_plan(&plan, &entry, 1, &options), STATUS_OK);
-    CHECK_STATUS(publish_to_segment(&plan, path, &terms), STATUS_STALE);
+    CHECK_STATUS(publish_to_segment(&plan, path, &options), STATUS_STALE);
     CHECK_EQUAL(plan.header.generation, 4);
-    terms.expected = plan.header.generation;
-    CHECK_STATUS(publish_to_segment(&plan, path, &terms), STATUS_OK);
+    options.expected = plan.header.generation;
+    CHECK_STATUS(publish_to_segment(&plan, path, &options), STATUS_OK);
     check_published(path, 8, 5);
     CHECK_STATUS(segment_remove(path), STATUS_OK);
 }
@@ -272,13 +272,13 @@ test_processes_that_expect_what_they_read_lose_no_step(void)
         counters[i] = start_child();
         for (int step = 0; counters[i] == 0 && step < STEPS;) {
             struct segment segment = open_segment(path);
-            struct draft_terms terms = {.mode = 0600,
-                                        .has_expected = true,
-                                        .expected =
-                                            header_in(&segment)->generation};
+            struct publish_options options = {
+                .mode = 0600,
+                .has_expected = true,
+                .expected = header_in(&segment)->generation};
             int number = number_in(&segment);
             segment_close(&segment);
-            enum status status = publish_number_on(path, &terms, number + 1);
+            enum status status = publish_number_on(path, &options, number + 1);
             CHECK(status == STATUS_OK || status == STATUS_STALE);
             step += status == STATUS_OK;
         }

@@ -276,10 +276,10 @@ test_longest_file_name_gives_way_to_a_mark(void)
     memset(name, 'x', 255);
     name[255] = '\0';
     const char *path = scratch_path(name);
-    static const struct draft_terms *const terms[] = {&FORCED, &DURABLE};
+    static const struct publish_options *const options[] = {&FORCED, &DURABLE};
     for (int i = 0; i < 2; i++) {
-        CHECK_STATUS(publish_number_on(path, terms[i], 1), STATUS_OK);
-        CHECK_STATUS(publish_number_on(path, terms[i], 2), STATUS_OK);
+        CHECK_STATUS(publish_number_on(path, options[i], 1), STATUS_OK);
+        CHECK_STATUS(publish_number_on(path, options[i], 2), STATUS_OK);
         check_published(path, 2, 2);
         CHECK_EQUAL(scratch_file_count(), 1);
         CHECK_STATUS(segment_remove(path), STATUS_OK);
@@ -293,7 +293,7 @@ static void
 test_long_names_share_no_temporary_name(void)
 {
     static const struct {
-        const struct draft_terms *terms;
+        const struct publish_options *options;
         const char *mark;
     } cases[] = {{&FORCED, "~"}, {&DURABLE, ".sharedmap~"}};
     for (int i = 0; i < 2; i++) {
@@ -305,8 +305,8 @@ test_long_names_share_no_temporary_name(void)
         const char *path = scratch_path(name);
         const char *of_another = scratch_path(cut);
         write_file(of_another, "at work", 7);
-        CHECK_STATUS(publish_number_on(path, cases[i].terms, 1), STATUS_OK);
-        CHECK_STATUS(publish_number_on(path, cases[i].terms, 2), STATUS_OK);
+        CHECK_STATUS(publish_number_on(path, cases[i].options, 1), STATUS_OK);
+        CHECK_STATUS(publish_number_on(path, cases[i].options, 2), STATUS_OK);
         check_published(path, 2, 2);
         CHECK_STATUS(segment_remove(path), STATUS_OK);
         CHECK_EQUAL(stat_of(of_another).st_size, 7);

@@ -61,7 +61,7 @@ test_look_sees_what_the_mark_does_not_say(void)
 static void
 test_look_follows_links_where_the_rules_do(void)
 {
-    static const struct segment_rules following = {.follows_links = true};
+    static const struct open_options following = {.follows_links = true};
     const char *path = scratch_path("map");
     const char *link = scratch_path("link");
     CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);

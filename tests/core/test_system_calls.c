@@ -22,15 +22,15 @@ static const char ALL_CALLS[] = "oamwrsktpdLRg";
 
 /* A map of so many bytes, or a few more, that are all the same. */
 static enum status
-publish_large(const char *path, const struct draft_terms *terms, size_t size,
-              int byte)
+publish_large(const char *path, const struct publish_options *options,
+              size_t size, int byte)
 {
     struct image value = image_create(size);
     memset(value.bytes, byte, size);
     struct entry entry = {SLICE("number"), {{value.bytes, size}, VALUE_BYTES}};
     struct snapshot_plan plan;
     CHECK_STATUS(publish_plan(&plan, &entry, 1, TREE), STATUS_OK);
-    enum status status = publish_to_segment(&plan, path, terms);
+    enum status status = publish_to_segment(&plan, path, options);
     image_destroy(&value);
     return status;
 }
@@ -153,8 +153,8 @@ static void
 test_owner_is_believed_who_is_oneself_or_root_or_named(void)
 {
     enum { ROOT = 0, ALICE = 41001, BOB = 41002 };
-    static const struct segment_rules named = {.has_owner = true,
-                                               .owner = ALICE};
+    static const struct open_options named = {.has_owner = true,
+                                              .owner = ALICE};
     static const struct {
         uid_t user, owner;
         enum status status, status_if_named;
@@ -569,13 +569,13 @@ static void
 test_map_that_asks_for_huge_pages_is_whole_with_and_without_them(void)
 {
     static const char *const failing[] = {"", "p", "d"};
-    struct draft_terms terms = FORCED;
+    struct publish_options options = FORCED;
     const char *path = scratch_path("map");
-    terms.huge_pages = true;
+    options.huge_pages = true;
     for (int i = 0; i < 3; i++) {
         long pages = mapped_pages;
         fail_only(failing[i], 0, ENOMEM);
-        CHECK_STATUS(publish_large(path, &terms, LARGE, i), STATUS_OK);
+        CHECK_STATUS(publish_large(path, &options, LARGE, i), STATUS_OK);
         CHECK_EQUAL(faults.failed, *failing[i]);
         faults_reset();
         CHECK_EQUAL(mapped_pages, pages);
@@ -609,13 +609,13 @@ static void
 test_child_that_is_forked_meanwhile_does_not_keep_the_draft(void)
 {
     const char *path = scratch_path("map");
-    struct draft_terms terms = FORCED;
+    struct publish_options options = FORCED;
     struct snapshot_plan plan;
-    terms.huge_pages = true;
+    options.huge_pages = true;
     CHECK_STATUS(publish_plan(&plan, &put, 1, TREE), STATUS_OK);
     faults_reset();
     faults.advised = check_child_has_not;
-    CHECK_STATUS(publish_to_segment(&plan, path, &terms), STATUS_OK);
+    CHECK_STATUS(publish_to_segment(&plan, path, &options), STATUS_OK);
     faults_reset();
     CHECK_EQUAL(forked_after_advice, 1);
     CHECK_STATUS(segment_remove(path), STATUS_OK);
@@ -624,11 +624,11 @@ test_child_that_is_forked_meanwhile_does_not_keep_the_draft(void)
 static void
 test_map_that_could_not_be_written_gets_no_huge_pages(void)
 {
-    struct draft_terms terms = FORCED;
+    struct publish_options options = FORCED;
     const char *path = scratch_path("map");
-    terms.huge_pages = true;
+    options.huge_pages = true;
     fail_only("w", 0, ENOSPC);
-    CHECK_STATUS(publish_large(path, &terms, LARGE, 1), STATUS_NO_SPACE);
+    CHECK_STATUS(publish_large(path, &options, LARGE, 1), STATUS_NO_SPACE);
     faults_reset();
     CHECK_EQUAL(scratch_file_count(), 0);
 }

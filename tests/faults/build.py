@@ -30,9 +30,9 @@ MUTANTS = {
         ),
         (
             "segment/publish.c",
-            "    holder_wake_readers(holder);\n    return terms->is_durable",
+            "    holder_wake_readers(holder);\n    return options->is_durable",
             "    holder_mark_superseded(holder);\n    holder_wake_readers(holder);\n"
-            "    return terms->is_durable",
+            "    return options->is_durable",
         ),
     ],
     # The same when a name is taken away.
@@ -60,7 +60,7 @@ MUTANTS = {
     "no-second-look": [
         (
             "segment/publish.c",
-            "    if (!is_named) {",
+            "    if (status == STATUS_OK && !is_named) {",
             "    if (path == NULL && !is_named) {",
         )
     ],
@@ -85,7 +85,7 @@ MUTANTS = {
         (
             "segment/publish.c",
             "    if (status == STATUS_OK) {\n"
-            "        status = stamp(draft, 1, terms, header);\n"
+            "        status = stamp(draft, 1, options, header);\n"
             "    }",
             "",
         ),
@@ -93,7 +93,7 @@ MUTANTS = {
             "segment/publish.c",
             "        return errno == EEXIST ? STATUS_NAME_TAKEN : system_failure();\n    }",
             "        return errno == EEXIST ? STATUS_NAME_TAKEN : system_failure();\n    }\n"
-            "    status = stamp(draft, 1, terms, header);\n"
+            "    status = stamp(draft, 1, options, header);\n"
             "    if (status != STATUS_OK) {\n        return status;\n    }",
         ),
     ],

@@ -252,7 +252,7 @@ MUTANTS = {
     "replaces-anybodys": [
         (
             "segment/publish.c",
-            "        return STATUS_FOREIGN_OWNER;",
+            "        status = STATUS_FOREIGN_OWNER;",
             "        holder->generation = 0;",
         )
     ],
@@ -260,8 +260,8 @@ MUTANTS = {
     "obeys-umask": [
         (
             "segment/draft.c",
-            "fchmod(draft->file.descriptor, (mode_t)terms->mode) < 0",
-            "fchmod(draft->file.descriptor, (mode_t)terms->mode & ~(umask(0) | 022)) < 0",
+            "fchmod(draft->file.descriptor, (mode_t)options->mode) < 0",
+            "fchmod(draft->file.descriptor, (mode_t)options->mode & ~(umask(0) | 022)) < 0",
         )
     ],
 }

@@ -119,7 +119,7 @@ action_run(const struct action *action, const char *path)
         return publish_update(&update, path);
     }
     struct snapshot_plan plan;
-    struct draft_terms terms = {
+    struct publish_options options = {
         .mode = 0600,
         .force = action->force,
         .is_durable = action->is_durable,
@@ -128,7 +128,7 @@ action_run(const struct action *action, const char *path)
     };
     struct snapshot_options options = {.label = label, .index = INDEX_HASH};
     enum status status = publish_plan(&plan, puts, count, &options);
-    return status == STATUS_OK ? publish_to_segment(&plan, path, &terms)
+    return status == STATUS_OK ? publish_to_segment(&plan, path, &options)
                                : status;
 }
 
@@ -148,7 +148,7 @@ mark_superseded(const char *path)
 
 /* ---- readers ------------------------------------------------------------ */
 
-static const struct segment_rules rules = {.follows_links = false};
+static const struct open_options options = {.follows_links = false};
 
 /* Fills the model from the bytes, each of which is looked at. */
 static const char *
@@ -183,7 +183,7 @@ const char *
 reader_open(struct reader *reader, const char *path)
 {
     *reader = READER_EMPTY;
-    enum status status = segment_open(&reader->segment, path, rules, NULL);
+    enum status status = segment_open(&reader->segment, path, options, NULL);
     if (status == STATUS_NAME_ABSENT) {
         return NULL;
     }
@@ -219,7 +219,7 @@ reader_is_current(const struct reader *reader, const char *path)
 {
     return reader->segment.bytes == NULL
                ? !segment_exists(path)
-               : segment_check_current(&reader->segment, path, rules)
+               : segment_check_current(&reader->segment, path, options)
                      == STATUS_UNCHANGED;
 }
 

@@ -99,10 +99,10 @@ is_temporary(const char *path)
 
 enum status
 draft_create(struct draft *draft, const char *path, uint64_t size,
-             const struct draft_terms *terms)
+             const struct publish_options *options)
 {
     *draft = DRAFT_EMPTY;
-    if (terms->is_durable && is_temporary(path)) {
+    if (options->is_durable && is_temporary(path)) {
         return STATUS_PATH_RESERVED;
     }
     enum status status = open_draft(draft, path);
@@ -112,7 +112,7 @@ draft_create(struct draft *draft, const char *path, uint64_t size,
     status = reserve(draft->file.descriptor, size);
     // The umask had its say in the mode of open(), not in that of fchmod().
     if (status == STATUS_OK
-        && fchmod(draft->file.descriptor, (mode_t)terms->mode) < 0)
+        && fchmod(draft->file.descriptor, (mode_t)options->mode) < 0)
     {
         status = STATUS_SYSTEM;
     }

@@ -4,7 +4,7 @@
  * until it has been checked through the descriptor:
  *
  *     open    never creates, never waits for a FIFO, follows links only if
- *             the rules say so
+ *             the options say so
  *     fstat   a regular file, of an owner we trust, writable by no other user
  *     pread   the header, checked before a page is mapped
  *     mmap    read-only, and not for a child that is forked before a handle
@@ -28,13 +28,13 @@
 #include "core/snapshot/header.h"
 
 static enum status
-check_file(const struct stat *file, struct segment_rules rules)
+check_file(const struct stat *file, struct open_options options)
 {
     if (!S_ISREG(file->st_mode)) {
         return STATUS_NOT_REGULAR;
     }
     if (file->st_uid != geteuid() && file->st_uid != 0
-        && !(rules.has_owner && file->st_uid == rules.owner))
+        && !(options.has_owner && file->st_uid == options.owner))
     {
         return STATUS_FOREIGN_OWNER;
     }
@@ -91,10 +91,11 @@ is_same_file(const struct segment *segment, const struct stat *file)
 
 enum status
 segment_check_current(const struct segment *segment, const char *path,
-                      struct segment_rules rules)
+                      struct open_options options)
 {
     struct stat file;
-    int result = rules.follows_links ? stat(path, &file) : lstat(path, &file);
+    int result =
+        options.follows_links ? stat(path, &file) : lstat(path, &file);
     if (result < 0) {
         return system_open_failure();
     }
@@ -103,14 +104,14 @@ segment_check_current(const struct segment *segment, const char *path,
 
 enum status
 segment_open(struct segment *segment, const char *path,
-             struct segment_rules rules, const struct segment *known)
+             struct open_options options, const struct segment *known)
 {
     // A child that is forked meanwhile would keep the file for ever, whether
     // by its descriptor or by its mapping.
     struct fork_closed opened;
     int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
     if (!fork_closed_open(&opened, path,
-                          rules.follows_links ? flags : flags | O_NOFOLLOW))
+                          options.follows_links ? flags : flags | O_NOFOLLOW))
     {
         return system_open_failure();
     }
@@ -123,7 +124,7 @@ segment_open(struct segment *segment, const char *path,
         status = STATUS_UNCHANGED;
     }
     else {
-        status = check_file(&file, rules);
+        status = check_file(&file, options);
     }
     if (status == STATUS_OK) {
         status = map_file(segment, opened.descriptor, &file);

@@ -144,7 +144,8 @@ holder_map_header(struct holder *holder)
 
 /* Whether the path still leads to the file that is open. STATUS_SYSTEM. */
 static enum status
-holder_look(const struct holder *holder, const char *path, bool *is_named)
+holder_check_named(const struct holder *holder, const char *path,
+                   bool *is_named)
 {
     struct stat named;
     *is_named = false;
@@ -167,7 +168,7 @@ holder_set_lock(const struct holder *holder, const char *path, bool *is_busy)
         return STATUS_SYSTEM;
     }
     bool is_named;
-    enum status status = holder_look(holder, path, &is_named);
+    enum status status = holder_check_named(holder, path, &is_named);
     if (status == STATUS_OK && !is_named) {
         *is_busy = true;
         status = STATUS_SYSTEM;
@@ -252,12 +253,12 @@ holder_wake_readers(const struct holder *holder)
 
 static enum status
 stamp(struct draft *draft, uint64_t generation,
-      const struct draft_terms *terms, struct snapshot_header *header)
+      const struct publish_options *options, struct snapshot_header *header)
 {
     header->generation = generation;
     snapshot_header_seal(header);
     enum status status = draft_write(draft, 0, header, sizeof(*header));
-    if (status == STATUS_OK && terms->is_durable) {
+    if (status == STATUS_OK && options->is_durable) {
         status = system_sync(draft->file.descriptor);
     }
     return status;
@@ -279,10 +280,10 @@ link_draft(const struct draft *draft, const char *path)
  * temporary one of its own: another name's publisher may be using that. */
 static enum status
 link_temporary(struct draft *draft, const char *path,
-               const struct draft_terms *terms,
+               const struct publish_options *options,
                char temporary[TEMPORARY_PATH_SIZE])
 {
-    if (system_temporary_path(path, terms->is_durable ? SAVED_MARK : "~",
+    if (system_temporary_path(path, options->is_durable ? SAVED_MARK : "~",
                               temporary))
     {
         unlink(temporary);
@@ -330,10 +331,10 @@ generation_after(uint64_t generation)
 
 /* STATUS_STALE, with what was found in the header, unless it is expected. */
 static enum status
-check_expected(uint64_t generation, const struct draft_terms *terms,
+check_expected(uint64_t generation, const struct publish_options *options,
                struct snapshot_header *header)
 {
-    if (!terms->has_expected || generation == terms->expected) {
+    if (!options->has_expected || generation == options->expected) {
         return STATUS_OK;
     }
     header->generation = generation;
@@ -342,22 +343,25 @@ check_expected(uint64_t generation, const struct draft_terms *terms,
 
 enum status
 holder_replace(struct holder *holder, struct draft *draft, const char *path,
-               const struct draft_terms *terms, struct snapshot_header *header)
+               const struct publish_options *options,
+               struct snapshot_header *header)
 {
     char temporary[TEMPORARY_PATH_SIZE];
-    enum status status = check_expected(holder->generation, terms, header);
-    if (status == STATUS_OK && terms->has_expected && terms->expected == 0) {
+    enum status status = check_expected(holder->generation, options, header);
+    if (status == STATUS_OK && options->has_expected && options->expected == 0)
+    {
         // The name was expected to be free, and is not, if by no snapshot.
         return STATUS_NAME_TAKEN;
     }
     if (status != STATUS_OK) {
         return status;
     }
-    status = stamp(draft, generation_after(holder->generation), terms, header);
+    status =
+        stamp(draft, generation_after(holder->generation), options, header);
     if (status != STATUS_OK) {
         return status;
     }
-    status = link_temporary(draft, path, terms, temporary);
+    status = link_temporary(draft, path, options, temporary);
     if (status != STATUS_OK) {
         return status;
     }
@@ -368,17 +372,18 @@ holder_replace(struct holder *holder, struct draft *draft, const char *path,
         return status;
     }
     holder_wake_readers(holder);
-    return terms->is_durable ? sync_directory(path) : STATUS_OK;
+    return options->is_durable ? sync_directory(path) : STATUS_OK;
 }
 
 /* The name was free a moment ago. */
 static enum status
 take_free_name(struct draft *draft, const char *path,
-               const struct draft_terms *terms, struct snapshot_header *header)
+               const struct publish_options *options,
+               struct snapshot_header *header)
 {
-    enum status status = check_expected(0, terms, header);
+    enum status status = check_expected(0, options, header);
     if (status == STATUS_OK) {
-        status = stamp(draft, 1, terms, header);
+        status = stamp(draft, 1, options, header);
     }
     if (status != STATUS_OK) {
         return status;
@@ -386,36 +391,37 @@ take_free_name(struct draft *draft, const char *path,
     if (!link_draft(draft, path)) {
         return errno == EEXIST ? STATUS_NAME_TAKEN : system_failure();
     }
-    return terms->is_durable ? sync_directory(path) : STATUS_OK;
+    return options->is_durable ? sync_directory(path) : STATUS_OK;
 }
 
 enum status
 draft_publish(struct draft *draft, const char *path,
-              const struct draft_terms *terms, struct snapshot_header *header)
+              const struct publish_options *options,
+              struct snapshot_header *header)
 {
     // The long wait for the disk comes before the lock; under it only the
     // header is new.
     enum status synced =
-        terms->is_durable ? system_sync(draft->file.descriptor) : STATUS_OK;
+        options->is_durable ? system_sync(draft->file.descriptor) : STATUS_OK;
     if (synced != STATUS_OK) {
         return synced;
     }
-    if (!terms->force && !terms->has_expected) {
-        return take_free_name(draft, path, terms, header);
+    if (!options->force && !options->has_expected) {
+        return take_free_name(draft, path, options, header);
     }
     struct attempts attempts = attempts_begin();
     for (;;) {
         struct holder holder;
         enum status status = holder_lock_until(&holder, path, &attempts);
         if (status == STATUS_OK) {
-            status = holder_replace(&holder, draft, path, terms, header);
+            status = holder_replace(&holder, draft, path, options, header);
             holder_close(&holder);
             return status;
         }
         if (status != STATUS_NAME_ABSENT) {
             return status;
         }
-        status = take_free_name(draft, path, terms, header);
+        status = take_free_name(draft, path, options, header);
         if (status != STATUS_NAME_TAKEN) {
             return status;
         }

@@ -70,7 +70,7 @@ struct segment {
 
 #define SEGMENT_EMPTY ((struct segment){.bytes = NULL})
 
-struct segment_rules {
+struct open_options {
     bool follows_links;  // symbolic ones: for paths, never for names
     bool has_owner;      // believe this owner too, besides ourselves and root
     uint32_t owner;
@@ -83,7 +83,7 @@ struct segment_rules {
  * A child that is forked does not have it, until segment_keep(). */
 enum status
 segment_open(struct segment *segment, const char *path,
-             struct segment_rules rules, const struct segment *known);
+             struct open_options options, const struct segment *known);
 
 /* From now on a forked child has it, too: call it when the segment belongs to
  * something that the child has and can close it by. STATUS_SYSTEM. */
@@ -104,7 +104,7 @@ segment_is_superseded(const struct segment *segment);
  * file, STATUS_UNCHANGED, STATUS_NAME_ABSENT, STATUS_SYSTEM. */
 enum status
 segment_check_current(const struct segment *segment, const char *path,
-                      struct segment_rules rules);
+                      struct open_options options);
 
 enum segment_wake { WAKE_SUPERSEDED, WAKE_TIMEOUT, WAKE_SIGNAL };
 
@@ -163,7 +163,7 @@ struct draft {
 
 #define DRAFT_EMPTY ((struct draft){.file.descriptor = -1})
 
-struct draft_terms {
+struct publish_options {
     unsigned mode;      // permission bits; the umask has no say
     bool huge_pages;    // gather the pages into huge ones, if the system can
     bool force;         // replace the holder of the name
@@ -180,7 +180,7 @@ struct draft_terms {
  * while it is open. */
 enum status
 draft_create(struct draft *draft, const char *path, uint64_t size,
-             const struct draft_terms *terms);
+             const struct publish_options *options);
 
 /* STATUS_NO_SPACE, STATUS_SYSTEM. */
 enum status
@@ -205,7 +205,8 @@ draft_use_huge_pages(struct draft *draft, uint64_t size);
  * failure and published. */
 enum status
 draft_publish(struct draft *draft, const char *path,
-              const struct draft_terms *terms, struct snapshot_header *header);
+              const struct publish_options *options,
+              struct snapshot_header *header);
 
 /* Whether it was published or not. */
 void
@@ -257,7 +258,7 @@ holder_map(const struct holder *holder, struct segment *segment);
 /* Like draft_publish(), for a holder that is locked. */
 enum status
 holder_replace(struct holder *holder, struct draft *draft, const char *path,
-               const struct draft_terms *terms,
+               const struct publish_options *options,
                struct snapshot_header *header);
 
 /* Gives the lock back. */
