@@ -22,14 +22,14 @@ update_of(const struct entry *puts, size_t put_count,
 }
 
 static void
-publish_samples(const char *path, const struct snapshot_options *options,
+publish_samples(const char *path, const struct snapshot_options *layout,
                 unsigned mode)
 {
     struct entry entries[SAMPLE_COUNT];
     struct snapshot_plan plan;
     struct publish_options options = {.mode = mode};
     fill_samples(entries);
-    CHECK_STATUS(publish_plan(&plan, entries, SAMPLE_COUNT, options),
+    CHECK_STATUS(publish_plan(&plan, entries, SAMPLE_COUNT, layout),
                  STATUS_OK);
     CHECK_STATUS(publish_to_segment(&plan, path, &options), STATUS_OK);
 }

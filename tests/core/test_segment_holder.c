@@ -244,13 +244,13 @@ test_stale_plan_can_be_published_again(void)
 {
     const char *path = scratch_path("map");
     struct entry entry = {SLICE("number"), {SLICE("8"), VALUE_STR}};
-    struct snapshot_options options = {.label = SLICE("")};
+    struct snapshot_options layout = {.label = SLICE("")};
     struct publish_options options = {.mode = 0600, .has_expected = true};
     struct snapshot_plan plan;
     for (int number = 1; number <= 4; number++) {
         CHECK_STATUS(publish_number(path, true, 0600, number), STATUS_OK);
     }
-    CHECK_STATUS(publish_plan(&plan, &entry, 1, &options), STATUS_OK);
+    CHECK_STATUS(publish_plan(&plan, &entry, 1, &layout), STATUS_OK);
     CHECK_STATUS(publish_to_segment(&plan, path, &options), STATUS_STALE);
     CHECK_EQUAL(plan.header.generation, 4);
     options.expected = plan.header.generation;

@@ -126,8 +126,8 @@ action_run(const struct action *action, const char *path)
         .has_expected = action->has_expected,
         .expected = action->expected,
     };
-    struct snapshot_options options = {.label = label, .index = INDEX_HASH};
-    enum status status = publish_plan(&plan, puts, count, &options);
+    struct snapshot_options layout = {.label = label, .index = INDEX_HASH};
+    enum status status = publish_plan(&plan, puts, count, &layout);
     return status == STATUS_OK ? publish_to_segment(&plan, path, &options)
                                : status;
 }
