@@ -169,7 +169,7 @@ def test_json_object_is_read_the_same_however_it_is_cut(seed):
         ('["a", 1]\n["b" 2]\n', 2, "delimiter"),
         ('["a", 1]\n\n\n["a", 1, 2]\n', 4, "neither"),
         ('{"key": "a"}\n', 1, "'value'"),
-        ('["a", 1]\n[1, 2]\n', 2, "key is no string"),
+        ('["a", 1]\n[1, 2]\n', 2, "key is not a string"),
         ('["a", [1]]\n', 1, "--nested"),
         ('["a", {"base64": "?"}]\n', 1, "base64"),
         (b'["a", 1]\n["\xff", 2]\n', 2, "UTF-8"),
@@ -184,13 +184,13 @@ def test_broken_json_lines_are_told_with_their_number(refuse, text, line, part):
 @pytest.mark.parametrize(
     ("text", "line", "part"),
     [
-        ("", 1, "too early"),
+        ("", 1, "unexpected end"),
         ("[]", 1, "expected '{'"),
         ('{"a": 1,\n"b": 2\n"c": 3}', 3, "expected ',' or '}'"),
         ('{"a": 1,\n}', 2, "expected '\"'"),
         ('{"a": tru', 1, "Expecting value"),
         ('{"a":\n"open', 2, "Unterminated"),
-        ('{"a": 1}\n\n{"b": 2}', 3, "follows"),
+        ('{"a": 1}\n\n{"b": 2}', 3, "after the object"),
         ('{"a": 1,\n"b": [1]}', 2, "--nested"),
         ('{"a": "x",\n' + '"b": nope,' + " " * 100, 2, "Expecting value"),
         (b'{"a": 1,\n"b": "\xc3("}', 2, "UTF-8"),
@@ -214,7 +214,7 @@ def test_broken_json_is_told_with_the_line(refuse, text, line, part):
         ("key,value\na,1\nb,{\n", 3, "column", ("--type", "json")),
         ("key,value\na,[1]\n", 2, "--nested", ("--type", "json")),
         (b"key,value\na,1\n\xff,2\n", 3, "UTF-8", ()),
-        ("a,b\n", 1, "number of a column", ("--no-header", "--key", "x")),
+        ("a,b\n", 1, "must be a column number", ("--no-header", "--key", "x")),
     ],
 )
 def test_broken_tables_are_told_with_the_line(refuse, text, line, part, options):
@@ -252,9 +252,12 @@ def test_load_publishes_with_mode_and_index(command, name, tmp_path):
 def test_load_can_save_to_a_file_instead(command, tmp_path):
     source, path = tmp_path / "a.jsonl", tmp_path / "map"
     source.write_text('["a", 2]\n')
-    assert command("load", "--file", path, source).out == f"saved {path}: 1 entries\n"
+    assert command("load", "--file", path, source).out == f"saved {path}: 1 entry\n"
     assert failed(
-        command("load", "--file", path, source), errors.CONFLICT, f"{path}: the path", "--force"
+        command("load", "--file", path, source),
+        errors.CONFLICT,
+        f"{path}: the file already exists",
+        "--force",
     )
     with sharedmap.sharedmap.open(path) as opened:
         assert dict(opened) == {"a": 2}

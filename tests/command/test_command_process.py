@@ -212,7 +212,7 @@ def test_load_on_a_terminal_works_without_tqdm(name, lines_file):
         (["get"], errors.ABSENT, "no such key"),
         (["scan"], 0, "a\t1"),
         (["export"], 0, '"value": 1'),
-        (["verify"], 0, "all good"),
+        (["verify"], 0, ", valid"),
         (["watch", "--count", "1"], 0, "generation 1"),
         (["update"], 0, "generation 2"),
         (["rm"], 0, "removed"),

@@ -216,7 +216,7 @@ def test_verify_of_good_maps_says_so(command, names):
         sharedmap.share(VALUES, name)
     told = lines(command("verify", *two))
     assert [line.split(":")[0] for line in told] == two
-    assert all(line.endswith("all good") for line in told)
+    assert all(line.endswith(", valid") for line in told)
 
 
 def test_verify_of_a_damaged_file_names_it_and_what_is_wrong(command, tmp_path):
@@ -261,7 +261,7 @@ def test_bad_name_is_one_line_and_an_exit_code(command, tmp_path, what, bad):
 
 def test_owner_that_is_no_user_is_one_line_and_an_exit_code(command, fruit):
     done = command("stat", fruit, "--owner", "nobody has this name")
-    assert failed(done, errors.USAGE, "sharedmap: there is no user 'nobody has this name'")
+    assert failed(done, errors.USAGE, "sharedmap: unknown user 'nobody has this name'")
     assert command("stat", fruit, "--owner", getpass.getuser()).code == errors.DONE
 
 

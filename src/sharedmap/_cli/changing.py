@@ -17,7 +17,7 @@ from .._sharedmap import remove, sharedmap, update
 from .errors import ABSENT, DONE, USAGE, CommandError
 from .formats import format_of, parse_json, read_entries, storable
 from .maps import Options, Pairs, open_map, owner_of, publish, save
-from .output import report
+from .output import entries_text, report
 from .progress import make_progress
 
 
@@ -68,7 +68,7 @@ def load_entries(options: Options) -> int:
         publish(source, options.map, options)
         verb, size = "published", _size(options.map, False)
     result = {verb: options.map, "read": source.count, "entries": size}
-    report(result, options.json, f"{verb} {options.map}: {size:,} entries")
+    report(result, options.json, f"{verb} {options.map}: {entries_text(size)}")
     return DONE
 
 
@@ -120,7 +120,7 @@ def save_map(options: Options) -> int:
         save(opened, options.path, options)
         count = len(opened)
     result = {"saved": options.map, "path": options.path, "entries": count}
-    report(result, options.json, f"saved {options.map} to {options.path}: {count:,} entries")
+    report(result, options.json, f"saved {options.map} to {options.path}: {entries_text(count)}")
     return DONE
 
 
@@ -131,7 +131,9 @@ def publish_file(options: Options) -> int:
         publish(opened, options.map, options, encode=None)
         count = len(opened)
     result = {"published": options.map, "path": options.path, "entries": count}
-    report(result, options.json, f"published {options.path} as {options.map}: {count:,} entries")
+    report(
+        result, options.json, f"published {options.path} as {options.map}: {entries_text(count)}"
+    )
     return DONE
 
 

@@ -1,4 +1,4 @@
-"""Exceptions become one line for people and one number for scripts."""
+"""From exceptions to one line for people and an exit code for scripts."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ FINDINGS: Final = 9
 
 # In the order of the numbers; part of every --help.
 MEANINGS: Final = {
-    DONE: "done",
-    FAILED: "failed for a reason that is none of the others",
-    USAGE: "the command line is wrong",
-    ABSENT: "the map, the key or the file is not there",
-    CONFLICT: "something is in the way: the name or file is taken, another generation is published",
-    BAD_DATA: "broken input, or a snapshot that is damaged or none",
-    DENIED: "not allowed",
-    NO_SPACE: "no space left",
-    NO_SERVER: "the Redis server cannot be reached, or refuses",
-    FINDINGS: "doctor has found something",
+    DONE: "success",
+    FAILED: "another failure",
+    USAGE: "invalid command line",
+    ABSENT: "the map, key or file does not exist",
+    CONFLICT: "conflict: name or file exists, another generation is published, or a lock is held",
+    BAD_DATA: "invalid input, or not a valid snapshot",
+    DENIED: "permission denied",
+    NO_SPACE: "no space or memory left",
+    NO_SERVER: "the Redis server is unreachable or refuses the request",
+    FINDINGS: "doctor found problems",
 }
 
 
 class CommandError(Exception):
-    """A command cannot go on: the line to print and the exit code."""
+    """A command failed: the line to print and the exit code."""
 
     def __init__(self, message: str, code: int = FAILED) -> None:
         super().__init__(message)
@@ -42,7 +42,7 @@ class CommandError(Exception):
 
 
 class BadInput(CommandError):
-    """What was to be read is broken, at this line."""
+    """The input is invalid at this line."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(f"line {line}: {message}", BAD_DATA)
@@ -50,7 +50,7 @@ class BadInput(CommandError):
 
 def explain(error: Exception) -> tuple[str, int]:
     message, code = _explain(error)
-    # One line, whatever names have line feeds in them.
+    # One line, even when a name contains line feeds.
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message), code
 
 

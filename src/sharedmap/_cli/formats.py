@@ -66,11 +66,11 @@ def storable(key: str, value: Any, nested: bool) -> Any:
             try:
                 data = base64.b64decode(text, validate=True)
             except ValueError:
-                raise ValueError(f"the value of {key!r} is not in base64") from None
+                raise ValueError(f"the value of {key!r} is not valid base64") from None
             return data if kind == "base64" else Encoded(data)
     if not nested:
         what = "an object" if isinstance(value, dict) else "an array"
-        raise ValueError(f"the value of {key!r} is {what}; --nested stores it as JSON")
+        raise ValueError(f"the value of {key!r} is {what}; use --nested to store it as JSON")
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return Encoded(text.encode("utf-8", "surrogatepass"))
 
@@ -113,7 +113,8 @@ class _Lines:
                 yield data.decode()
             except UnicodeDecodeError as error:
                 raise BadInput(
-                    self.number, f"byte {error.start + 1} of it is no UTF-8 ({error.reason})"
+                    self.number,
+                    f"byte {error.start + 1} of the line is not valid UTF-8 ({error.reason})",
                 ) from None
 
 
@@ -135,9 +136,9 @@ def read_json_lines(file: BinaryIO, options: Options) -> Iterator[Entry]:
                     raise ValueError(f"the object has no member {missing[0]!r}")
                 key, value = row[key_name], row[value_name]
             else:
-                raise ValueError("neither an object nor an array of a key and a value")
+                raise ValueError("neither an object nor a [key, value] array")
             if type(key) is not str:
-                raise ValueError("the key is no string")
+                raise ValueError("the key is not a string")
             if type(value) not in _PLAIN:
                 value = storable(key, value, options.nested)
         except ValueError as error:
@@ -154,7 +155,9 @@ def _column(told: str | None, default: int, name: str, header: list[str] | None)
         if told is None:
             return default
         if not told.isdecimal() or int(told) == 0:
-            raise ValueError(f"without a header --{name} is the number of a column, from 1")
+            raise ValueError(
+                f"with --no-header, --{name} must be a column number from 1 on, not {told!r}"
+            )
         return int(told) - 1
     wanted = name if told is None else told
     if wanted not in header:
@@ -180,7 +183,9 @@ def read_table(file: BinaryIO, delimiter: str, options: Options) -> Iterator[Ent
             else:
                 columns = columns or _columns(options, None)
                 if len(row) <= max(columns):
-                    raise ValueError(f"only {len(row)} of {max(columns) + 1} columns are there")
+                    raise ValueError(
+                        f"the row has only {len(row)} of {max(columns) + 1} required columns"
+                    )
                 key, text = row[columns[0]], row[columns[1]]
                 value = storable(key, convert(text), options.nested)
                 yield key, value
@@ -235,7 +240,7 @@ class _Pieces:
             more = self.decoder.decode(data, final=not data)
         except UnicodeDecodeError as error:
             line = self.line_at(len(self.text)) + error.object.count(b"\n", 0, error.start)
-            raise BadInput(line, f"no UTF-8 ({error.reason})") from None
+            raise BadInput(line, f"not valid UTF-8 ({error.reason})") from None
         if is_first and more.startswith("\ufeff"):
             more = more[1:]
         self.text += more
@@ -256,13 +261,15 @@ class _Pieces:
         found = self.peek()
         if not found or found not in expected:
             wanted = " or ".join(repr(c) for c in expected)
-            raise self.fail(f"expected {wanted}, found {found!r}" if found else "it ends too early")
+            raise self.fail(
+                f"expected {wanted}, found {found!r}" if found else "unexpected end of input"
+            )
         self.at += 1
         return found
 
     def value(self) -> Any:
         if not self.peek():
-            raise self.fail("it ends too early")
+            raise self.fail("unexpected end of input")
         while True:
             try:
                 value, end = self.decode(self.text, self.at)
@@ -303,4 +310,4 @@ def read_json(file: BinaryIO, nested: bool) -> Iterator[Entry]:
             yield key, value
             separator = pieces.take(",}")
     if pieces.peek():
-        raise pieces.fail("something follows the object")
+        raise pieces.fail("unexpected data after the object")

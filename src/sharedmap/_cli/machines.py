@@ -22,7 +22,7 @@ from ..replication import (
 )
 from .errors import ABSENT, BAD_DATA, DONE, NO_SERVER, USAGE, CommandError
 from .maps import Options
-from .output import report, size_text
+from .output import entries_text, report, size_text
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def _url(options: Options) -> str:
         return given
     url = os.environ.get("SHAREDMAP_URL")
     if not url:
-        raise CommandError("the URL is -, and SHAREDMAP_URL is not set", USAGE)
+        raise CommandError("the URL is - but SHAREDMAP_URL is not set; set it or pass a URL", USAGE)
     return url
 
 
@@ -54,8 +54,8 @@ def _log_to_standard_error() -> None:
 
 def _report(verb: str, version: Version, options: Options) -> None:
     sentence = (
-        f"{verb} {version.name}: version {version.version}, {version.entries:,} entries,"
-        f" {size_text(version.size)}, of which {size_text(version.transferred)} travelled"
+        f"{verb} {version.name}: version {version.version}, {entries_text(version.entries)},"
+        f" {size_text(version.size)}, of which {size_text(version.transferred)} transferred"
     )
     report({"done": verb, **version._asdict()}, options.json, sentence)
     sys.stdout.flush()

@@ -25,7 +25,7 @@ def owner_of(options: Options) -> int | None:
     try:
         return pwd.getpwnam(owner).pw_uid
     except KeyError:
-        raise CommandError(f"there is no user {owner!r}", USAGE) from None
+        raise CommandError(f"unknown user {owner!r}", USAGE) from None
 
 
 def open_map(options: Options) -> sharedmap[Any]:

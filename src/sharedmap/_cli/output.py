@@ -113,6 +113,10 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 # ---- numbers for people ----------------------------------------------------------------------
 
 
+def entries_text(count: int) -> str:
+    return f"{count:,} entry" if count == 1 else f"{count:,} entries"
+
+
 def size_text(size: int) -> str:
     if size < 10240:
         return f"{size:,} B"
@@ -182,8 +186,8 @@ def _require_utf8(key: str, text: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise CommandError(
-            f"the entry {key!r} has a lone surrogate, which a table cannot hold;"
-            " JSON and JSON Lines can",
+            f"entry {key!r} contains a lone surrogate, which CSV and TSV cannot store;"
+            " use JSON or JSON Lines",
             BAD_DATA,
         ) from None
 

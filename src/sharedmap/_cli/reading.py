@@ -21,6 +21,7 @@ from .maps import Options, file_of, open_map, owner_of, selected
 from .output import (
     age_text,
     destination,
+    entries_text,
     escape,
     mode_text,
     print_fields,
@@ -171,7 +172,11 @@ def export_entries(options: Options) -> int:
         count = write_entries(file, items, form, options.type)
     if is_to_file:
         result = {"exported": options.map, "path": options.output, "entries": count}
-        report(result, options.json, f"{count:,} entries of {options.map} to {options.output}")
+        report(
+            result,
+            options.json,
+            f"exported {options.map} to {options.output}: {entries_text(count)}",
+        )
     return DONE
 
 
@@ -184,7 +189,7 @@ def verify_maps(options: Options) -> int:
             except SnapshotError as error:
                 raise SnapshotError(f"{name}: {error}") from None
             result = {"verified": name, "entries": len(opened), "bytes": opened.nbytes}
-            sentence = f"{name}: {len(opened):,} entries, {size_text(opened.nbytes)}, all good"
+            sentence = f"{name}: {entries_text(len(opened))}, {size_text(opened.nbytes)}, valid"
         report(result, options.json, sentence)
     return DONE
 
@@ -208,7 +213,7 @@ async def _watch(options: Options) -> None:
                 "time": time_text(time.time()),
             }
             sentence = (
-                f"{fields['time']}  generation {opened.generation}, {len(opened):,} entries,"
+                f"{fields['time']}  generation {opened.generation}, {entries_text(len(opened))},"
                 f" {size_text(opened.nbytes)}"
             )
         report(fields, options.json, sentence)
