@@ -324,7 +324,7 @@ def test_rollback_to_a_version_that_is_not_whole_is_refused(server, name, small_
     publish(name, {"a": 1})
     version = replication.push(server.url, name)
     server.client.delete(lost)
-    with pytest.raises(replication.ReplicationError, match="1 chunks"):
+    with pytest.raises(replication.ReplicationError, match="1 chunk of"):
         replication.rollback(server.url, name)
     assert parse(server.client.get(Keys(name).manifest)).version == version.version
 

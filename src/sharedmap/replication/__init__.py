@@ -1,12 +1,13 @@
 """Maps on many machines, by way of Redis or Valkey.
 
-One machine pushes a map to the server; an agent on each other machine follows, and publishes every
-version in its own shared memory. Workers read only that, so losing the server takes no map away.
+One machine pushes a map to the server. An agent on each other machine follows the name, and
+publishes every version in its own shared memory. Workers read only that memory, so they keep their
+maps when the server fails.
 
-    push(url, name)           stores what is published here as the newest version
-    rollback(url, name)       makes the version before it the newest
-    follow(url, name)         the agent: yields each version when it is published here
-    pull(url, name)           the same, once
+    push(url, name)           store the published map as the newest version
+    rollback(url, name)       make the previous version the newest one
+    follow(url, name)         the agent: publish each version here, and yield it
+    pull(url, name)           publish the newest version here, once
 
 The same functions for asyncio are in sharedmap.replication.aio. On the command line they are
 `sharedmap push`, `rollback` and `follow`. Needs redis-py, the extra `redis`.
@@ -45,13 +46,14 @@ def push(
 ) -> Version:
     """Store the published map, or the file at `path`, as the newest version of the name.
 
-    `local` is its name here, if another. It is verified first, and only chunks that the server does
-    not have travel; with `everything` all of them. Chunks that neither this version nor the one
-    before needs are kept for `grace` seconds. When the content is what the newest version has,
-    there is no new one.
+    `local` is the name of the map on this machine, if different. The map is verified first. Only
+    chunks that the server does not have are transferred, or all chunks with `everything`. Chunks
+    that neither this version nor the previous one uses are kept for `grace` seconds. When the
+    newest version has the same content already, no new version is made.
 
-    Raises FileNotFoundError and SnapshotError as opening the map does, ServerError when the server
-    cannot be reached or refuses. Until the last step nobody notices anything.
+    The push is atomic: other machines see the new version when it is complete, or not at all.
+    Raises FileNotFoundError and SnapshotError as opening the map does. Raises ServerError when the
+    server is unreachable or refuses, ReplicationError when concurrent pushes win every attempt.
     """
     server = Server(url, PUSH_WAIT)
     try:
@@ -61,9 +63,10 @@ def push(
 
 
 def rollback(url: str, name: str) -> Version:
-    """Make the version before the newest one the newest; a second rollback takes that back.
+    """Make the previous version the newest one; a second rollback reverts the first.
 
-    Raises NothingPushed when there is none, ReplicationError when it is not whole any more.
+    Raises NothingPushed when there is no previous version, ReplicationError when it is incomplete
+    or damaged on the server. Raises ServerError when the server is unreachable or refuses.
     """
     server = Server(url, PUSH_WAIT)
     try:
@@ -81,14 +84,14 @@ def follow(
     poll: float = 30.0,
     mode: int = 0o600,
 ) -> Generator[Version]:
-    """Publish here what is pushed; yield each version once it is published. Never ends.
+    """Publish each pushed version on this machine and yield it. Never ends.
 
-    What the disk has is published at once, without asking the server. `directory` is where
-    versions are kept: $STATE_DIRECTORY, which systemd sets, or ~/.local/state/sharedmap. The server
-    says when there is something new; besides, it is asked every `poll` seconds.
+    The last version on disk is published immediately, without the server. `directory` keeps the
+    versions; the default is $STATE_DIRECTORY, which systemd sets, or ~/.local/state/sharedmap. The
+    server notifies of new versions; in addition the agent polls it every `poll` seconds.
 
-    Whatever goes wrong later is logged, under "sharedmap.replication", and tried again. Raises
-    FileExistsError when another agent has the directory.
+    Later errors are logged under "sharedmap.replication" and retried. Raises FileExistsError when
+    another agent uses the directory.
     """
     server = Server(url, poll)
     try:
@@ -106,10 +109,11 @@ def pull(
     directory: AnyPath | None = None,
     mode: int = 0o600,
 ) -> Version:
-    """Publish the newest version here, once; return it.
+    """Publish the newest version on this machine, once; return it.
 
-    If the server cannot be reached, what the disk has is published and returned. Raises ServerError
-    or NothingPushed when there is nothing there either.
+    When the server is unreachable, the last version on disk is published and returned. Raises
+    ServerError or NothingPushed when there is no version on disk either. Raises FileExistsError
+    when another agent uses the directory.
     """
     server = Server(url, PUSH_WAIT)
     try:

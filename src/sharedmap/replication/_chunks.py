@@ -118,6 +118,11 @@ def cut(layout: Layout, anchors: Iterable[str]) -> Iterator[Cut]:
             yield Cut(begin, end, key)
 
 
+def chunks_text(count: int) -> str:
+    """For messages: "1 chunk", "2 chunks"."""
+    return f"{count:,} chunk" if count == 1 else f"{count:,} chunks"
+
+
 def describe(
     data: memoryview, header: bytes, anchors: Iterable[str]
 ) -> tuple[Manifest, dict[str, Cut]]:

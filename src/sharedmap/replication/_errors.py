@@ -1,15 +1,15 @@
-"""What can go wrong between machines."""
+"""The exceptions of replication."""
 
 from __future__ import annotations
 
 
 class ReplicationError(Exception):
-    """What is on the server cannot be used: missing, damaged, or not made by push()."""
+    """The data on the server is not usable: missing, damaged, or not written by push()."""
 
 
 class ServerError(ReplicationError):
-    """The server cannot be reached, or refuses."""
+    """The server is unreachable or refuses the request."""
 
 
 class NothingPushed(ReplicationError):
-    """There is no such map, or no such version of it, on the server."""
+    """The server has no such map, or no such version of it."""

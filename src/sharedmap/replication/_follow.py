@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .._header import HEADER_SIZE
+from ._chunks import chunks_text
 from ._errors import NothingPushed, ReplicationError, ServerError
 from ._manifest import Chunk, Manifest, Version, parse
 from ._operations import Commands, Keys, Sleep, Steps, Work
@@ -58,7 +59,7 @@ class Agent:
                 # That it cannot be read at this moment, or by this user, says nothing against it.
                 if isinstance(error, OSError) and error.errno not in _IS_LOST:
                     raise
-                log.warning("%s: %s; it is fetched again", self.name, error)
+                log.warning("%s: %s; fetching the version again", self.name, error)
                 self.state.forget(manifest)
                 continue
             yield Work(self.state.publish, manifest)
@@ -137,7 +138,9 @@ class Agent:
         if bad:
             # The next push sends them again.
             yield Commands([("SADD", self.keys.damaged, *bad)])
-            raise ReplicationError(f"{len(bad)} chunks are missing or damaged, among them {bad[0]}")
+            raise ReplicationError(
+                f"{chunks_text(len(bad))} missing or damaged on the server, for example {bad[0]}"
+            )
         return good
 
     def run(self) -> Steps[None]:
@@ -145,7 +148,7 @@ class Agent:
             try:
                 version = yield from self.look()
                 if self.pause:
-                    log.info("%s: all is well again", self.name)
+                    log.info("%s: recovered", self.name)
                     self.pause = 0.0
                     self.said.pop("trouble")
                 if version is not None:
@@ -206,11 +209,11 @@ def pull(name: str, local: str | None, directory: Path | None, mode: int) -> Ste
         except ReplicationError as error:
             if here is None:
                 raise
-            log.warning("%s: %s; the last version is published from the disk", name, error)
+            log.warning("%s: %s; publishing the last version from disk", name, error)
             newer = None
         version = newer or here
         if version is None:
-            raise NothingPushed(f"{name}: nothing was pushed under this name")
+            raise NothingPushed(f"{name}: no version was pushed under this name")
         return version
     finally:
         state.close()

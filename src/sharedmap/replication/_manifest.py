@@ -24,14 +24,17 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}\Z")
 
 
 class Version(NamedTuple):
-    """One version of a map, as push(), rollback(), pull() and follow() tell of it."""
+    """One version of a map, as returned by push(), rollback() and pull() and yielded by follow().
+
+    size is that of the snapshot in bytes. transferred counts the bytes that this call sent or
+    received. is_new is true when this call stored or published the version.
+    """
 
     name: str
     version: int
     entries: int
     size: int
     sha256: str
-    # How much of it went over the wire, and whether it is there since this very call.
     transferred: int
     is_new: bool
 
@@ -81,13 +84,13 @@ def parse(data: bytes) -> Manifest:
     try:
         return _parse(json.loads(data))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = f"has no {error}" if isinstance(error, KeyError) else str(error)
+        reason = f"field {error} is missing" if isinstance(error, KeyError) else str(error)
         raise ReplicationError(f"the manifest is damaged: {reason}") from None
 
 
 def _parse(fields: dict[str, Any]) -> Manifest:
     if fields["format"] != FORMAT:
-        raise ValueError(f"format {fields['format']!r} is not known here")
+        raise ValueError(f"format {fields['format']!r} is not supported")
     manifest = Manifest(
         version=_count(fields["version"]),
         entries=_count(fields["entries"]),
@@ -97,27 +100,27 @@ def _parse(fields: dict[str, Any]) -> Manifest:
         chunks=tuple(_chunk(*row) for row in fields["chunks"]),
     )
     if len(manifest.header) != HEADER_SIZE:
-        raise ValueError(f"its header is not {HEADER_SIZE} bytes long")
+        raise ValueError(f"the header is not {HEADER_SIZE} bytes long")
     if HEADER_SIZE + sum(chunk.size for chunk in manifest.chunks) != manifest.size:
-        raise ValueError("the chunks are not as large as the whole")
+        raise ValueError("the chunk sizes do not add up to the snapshot size")
     return manifest
 
 
 def _chunk(digest: Any, size: Any, key: Any) -> Chunk:
     if not 0 < _count(size) <= LARGEST_CHUNK:
-        raise ValueError("a chunk is too large")
+        raise ValueError(f"chunk size {size} is out of range")
     if key is not None and type(key) is not str:
-        raise ValueError("a key is no text")
+        raise ValueError(f"chunk key {key!r} is not a string")
     return Chunk(_digest(digest), size, key)
 
 
 def _count(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
-        raise ValueError(f"{value!r} is no count")
+        raise ValueError(f"{value!r} is not a valid count")
     return value
 
 
 def _digest(value: Any) -> str:
     if not isinstance(value, str) or not _DIGEST.match(value):
-        raise ValueError(f"{value!r} is no sha256")
+        raise ValueError(f"{value!r} is not a valid sha256")
     return value

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from .._header import HEADER_SIZE, unmarked
 from .._names import path_of
 from .._sharedmap import sharedmap
-from ._chunks import Cut, describe
+from ._chunks import Cut, chunks_text, describe
 from ._errors import NothingPushed, ReplicationError
 from ._manifest import Manifest, Version, parse
 from ._operations import Command, Commands, Commit, Keys, Steps, Work
@@ -93,10 +93,10 @@ def push(
             version = yield from _push_once(source, Keys(name), everything, max(1, int(grace)))
             if version is not None:
                 return version
-            log.info("%s: somebody else has pushed meanwhile; once more", name)
+            log.info("%s: another push happened meanwhile; retrying", name)
     finally:
         source.close()
-    raise ReplicationError(f"{name}: others push all the time")
+    raise ReplicationError(f"{name}: too many concurrent pushes; try again")
 
 
 def _readable(data: bytes | None) -> Manifest | None:
@@ -105,7 +105,7 @@ def _readable(data: bytes | None) -> Manifest | None:
     try:
         return parse(data)
     except ReplicationError as error:
-        log.warning("%s; it is replaced", error)
+        log.warning("%s; replacing it", error)
         return None
 
 
@@ -225,16 +225,16 @@ def rollback(name: str) -> Steps[Version]:
     for _ in range(_ATTEMPTS):
         raw, raw_previous = yield Commands([("GET", keys.manifest), ("GET", keys.previous)])
         if raw_previous is None:
-            raise NothingPushed(f"{name}: there is no version to go back to")
+            raise NothingPushed(f"{name}: there is no previous version to roll back to")
         current, previous = _readable(raw), parse(raw_previous)
         missing = yield from _missing(previous, keys, previous.digests(), 1)
         if missing:
             raise ReplicationError(
-                f"{name}: {len(missing)} chunks of the version before are not there any more"
+                f"{name}: {chunks_text(len(missing))} of the previous version missing on the server"
             )
         manifest = previous.with_version(_next_version(current, previous))
         kept: Command = ("SET", keys.previous, raw) if current else ("DEL", keys.previous)
         commands = [("SET", keys.manifest, manifest.to_bytes()), kept, _announce(keys, manifest)]
         if (yield Commit(keys.manifest, raw, commands)) is not None:
             return manifest.describe(name, 0, True)
-    raise ReplicationError(f"{name}: others push all the time")
+    raise ReplicationError(f"{name}: too many concurrent pushes; try again")

@@ -26,7 +26,7 @@ def _load(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ServerError(f"needs redis-py: pip install redis ({error})") from None
+        raise ServerError(f"replication needs redis-py; run: pip install redis ({error})") from None
 
 
 def _settings(longest_wait: float) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class State:
             os.close(self.lock)
             raise FileExistsError(
                 errno.EEXIST,
-                "another agent follows with this directory",
+                "another agent uses this directory",
                 os.fspath(self.path),
             ) from None
         self.versions = self._read_versions()
@@ -112,11 +112,11 @@ class State:
         whole = hashlib.sha256()
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_size != manifest.size:
-                raise ReplicationError(f"{path}: not as large as the manifest says")
+                raise ReplicationError(f"{path}: the size does not match the manifest")
             while piece := file.read(_PIECE):
                 whole.update(piece)
         if whole.hexdigest() != manifest.sha256:
-            raise ReplicationError(f"{path}: not what the manifest says, by its sha256")
+            raise ReplicationError(f"{path}: the sha256 does not match the manifest")
         try:
             with sharedmap.open(os.fspath(path)) as opened:
                 opened.verify()

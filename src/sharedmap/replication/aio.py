@@ -1,7 +1,7 @@
 """Maps on many machines, for programs with an event loop.
 
-The functions of sharedmap.replication, with the same arguments and the same errors. What takes its
-time, such as hashing and verifying, happens in threads.
+The functions of sharedmap.replication as coroutines, with the same arguments and errors. Blocking
+work, such as hashing and verifying, runs in threads.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ async def push(
 
 
 async def rollback(url: str, name: str) -> Version:
-    """Make the version before the newest one the newest; a second rollback takes that back."""
+    """Make the previous version the newest one; a second rollback reverts the first."""
     server = AsyncServer(url, PUSH_WAIT)
     try:
         return await server.run(_push.rollback(name))
@@ -52,7 +52,7 @@ async def follow(
     poll: float = 30.0,
     mode: int = 0o600,
 ) -> AsyncGenerator[Version]:
-    """Publish here what is pushed; yield each version once it is published. Never ends."""
+    """Publish each pushed version on this machine and yield it. Never ends."""
     server = AsyncServer(url, poll)
     try:
         steps = _follow.follow(name, local, as_path(directory), poll, mode)
@@ -71,7 +71,7 @@ async def pull(
     directory: AnyPath | None = None,
     mode: int = 0o600,
 ) -> Version:
-    """Publish the newest version here, once; return it."""
+    """Publish the newest version on this machine, once; return it."""
     server = AsyncServer(url, PUSH_WAIT)
     try:
         return await server.run(_follow.pull(name, local, as_path(directory), mode))
