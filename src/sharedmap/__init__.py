@@ -1,7 +1,7 @@
-"""A sorted map, built once and then read by every process on the machine, without a copy.
+"""A sorted map in shared memory: published by one process, read by all, zero-copy and lock-free.
 
-rbtree is a mutable sorted map; its share() publishes a snapshot in shared memory under a name,
-and sharedmap(name) reads it in any process.
+rbtree is a mutable sorted map. Its share() publishes a snapshot in shared memory under a name,
+atomically. sharedmap(name) opens the snapshot in any process, without deserialization.
 """
 
 from collections.abc import ItemsView as _ItemsView

@@ -77,11 +77,11 @@ _hubs = weakref.WeakKeyDictionary()
 
 
 async def watch(name, *, decode=None, owner=None):
-    """Yield a map of what is published under the name, now and after each publication.
+    """Yield the published map, now and after each publication. Never ends.
 
-    Each is a sharedmap that does not follow. Of several publications while the caller was busy only
-    the newest is yielded; a name under which nothing is published yet is waited for. A snapshot
-    that is damaged or cannot be opened is passed over once there was a good one. Never ends.
+    Each item is a sharedmap that does not follow. Several publications while the caller is busy
+    yield only the newest snapshot. When nothing is published under the name yet, it waits. After
+    the first valid snapshot, those that are damaged or cannot be opened are skipped.
 
     Raises PermissionError, SnapshotError and ValueError as sharedmap(name) does.
 
