@@ -174,12 +174,12 @@ def test_doctor_says_that_nothing_is_wrong_where_nothing_is(as_root, tmp_path):
         ["unshare", "--mount", "sh", "-c", script, *PROGRAM, "doctor"], capture_output=True
     )
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout.decode().splitlines()[-1] == "nothing wrong"
+    assert done.stdout.decode().splitlines()[-1] == "no problems found"
 
 
 @pytest.mark.parametrize(
     ("options", "problem"),
-    [("mode=0777,size=1m", b"sticky"), ("mode=1777,size=1m,nr_inodes=5", b"more files only")],
+    [("mode=0777,size=1m", b"sticky"), ("mode=1777,size=1m,nr_inodes=5", b"nearly out of inodes")],
 )
 def test_doctor_finds_what_is_wrong_with_shm(as_root, options, problem):
     script = f'mount -t tmpfs -o {options} tmpfs /dev/shm && exec "$0" "$@"'

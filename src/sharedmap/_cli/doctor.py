@@ -143,8 +143,8 @@ def _look_at_maps(
                 fields = describe(opened, path)
                 if opened.stale:
                     problems.append(
-                        f"{name}: marked as superseded but not replaced; its publisher was killed,"
-                        " and publishing it again repairs that"
+                        f"{name}: marked as superseded but not replaced, because its publisher was"
+                        " killed; publish it again"
                     )
         except FileNotFoundError:
             continue
@@ -170,11 +170,13 @@ def _look_at_space(problems: list[str]) -> dict[str, Any]:
             " enlarge it (containers: --shm-size) or remove maps"
         )
     if space.f_files and space.f_favail < 10:
-        problems.append(f"/dev/shm has room for {space.f_favail} more files only")
+        problems.append(
+            f"/dev/shm is nearly out of inodes: {space.f_favail} are free; remove maps or files"
+        )
     if status.st_mode & 0o1002 == 0o0002:
-        problems.append("/dev/shm has no sticky bit: anybody can remove or replace any map")
+        problems.append("/dev/shm has no sticky bit: any user can remove or replace any map")
     if not os.access(SHM, os.W_OK | os.X_OK):
-        problems.append("/dev/shm: you may not publish here")
+        problems.append("/dev/shm is not writable for this user: publishing fails")
     return {
         "bytes": total,
         "free": free,
@@ -201,8 +203,8 @@ def run_doctor(options: Options) -> int:
             problems.append(f"{leftover['path']}: cannot be cleared: {_reason(error)}")
             continue
         problems.append(
-            f"{leftover['path']}: {size_text(leftover['bytes'])} left by a publisher that was"
-            " killed; the next one under that name clears it, or `sharedmap doctor --clear`"
+            f"{leftover['path']}: {size_text(leftover['bytes'])} left by a killed publisher;"
+            " the next publisher of the name clears it, or `sharedmap doctor --clear`"
         )
     result = {
         "shm": shm,
@@ -225,7 +227,8 @@ def _print_result(result: dict[str, Any]) -> None:
     shm, maps = result["shm"], result["maps"]
     print(
         f"/dev/shm: {size_text(shm['free'])} of {size_text(shm['bytes'])} free, mode {shm['mode']},"
-        f" {len(maps)} maps with {size_text(sum(fields['bytes'] for fields in maps))}"
+        f" {len(maps)} {'map' if len(maps) == 1 else 'maps'} with"
+        f" {size_text(sum(fields['bytes'] for fields in maps))}"
     )
     if maps:
         print()
@@ -252,13 +255,13 @@ def _print_result(result: dict[str, Any]) -> None:
     for path in result["cleared"]:
         print(escape(f"cleared {path}"))
     if result["processes_not_seen"]:
-        print(f"{result['processes_not_seen']} processes of other users were not looked into")
+        print(f"processes of other users, not inspected: {result['processes_not_seen']}")
     if result["maps_not_seen"]:
-        print(f"{result['maps_not_seen']} maps of other users were not looked into")
+        print(f"maps of other users, not inspected: {result['maps_not_seen']}")
     for problem in result["problems"]:
         print(escape(f"! {problem}"))
     if not result["problems"]:
-        print("nothing wrong")
+        print("no problems found")
 
 
 def _row(fields: dict[str, Any]) -> tuple[Any, ...]:
