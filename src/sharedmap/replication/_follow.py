@@ -75,7 +75,7 @@ class Agent:
         newest = self.state.newest
         if raw is None:
             if newest is not None:
-                self.say("server", "the server has no version any more; the last one stays")
+                self.say("server", "the server has no version any more; keeping the last one")
             return None
         manifest = parse(raw)
         if newest is None or manifest.version > newest.version:
@@ -83,7 +83,7 @@ class Agent:
             self.said.pop("server", None)
             return version
         if manifest.version < newest.version:
-            self.say("server", "the server has an older version than this machine; the newer stays")
+            self.say("server", "the server has an older version than this machine; keeping the newer one")
         else:
             self.said.pop("server", None)
         recovered = yield from self.recover()
@@ -155,10 +155,10 @@ class Agent:
                     yield version
                 yield from self.wait(self.poll)
             except ServerError as error:
-                self.say("trouble", f"{error}; the local map stays")
+                self.say("trouble", f"{error}; the local map stays published")
                 yield Sleep(self.next_pause())
             except (ReplicationError, OSError, ValueError) as error:
-                self.say("trouble", f"{error}; the local map stays")
+                self.say("trouble", f"{error}; the local map stays published")
                 try:
                     # What comes next may well be good.
                     yield from self.wait(self.next_pause())
@@ -191,7 +191,7 @@ def follow(
         try:
             recovered = yield from agent.recover()
         except (OSError, ValueError) as error:
-            agent.say("start", f"{error}; it is tried again")
+            agent.say("start", f"{error}; retrying")
         if recovered is not None:
             yield recovered
         yield from agent.run()
