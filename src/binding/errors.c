@@ -140,9 +140,23 @@ PyObject *
 raise_stale(struct state *state, PyObject *name, uint64_t expected,
             uint64_t found)
 {
-    PyObject *message = PyUnicode_FromFormat(
-        "generation %llu of %R is published, not the expected %llu",
-        (unsigned long long)found, name, (unsigned long long)expected);
+    unsigned long long number_found = found, number_expected = expected;
+    PyObject *message;
+    if (found == 0) {
+        message = PyUnicode_FromFormat(
+            "nothing is published under %R, but generation %llu was expected",
+            name, number_expected);
+    }
+    else if (expected == 0) {
+        message = PyUnicode_FromFormat(
+            "generation %llu of %R is published, but none was expected",
+            number_found, name);
+    }
+    else {
+        message = PyUnicode_FromFormat(
+            "generation %llu of %R is published, not the expected %llu",
+            number_found, name, number_expected);
+    }
     PyObject *error = message != NULL
                           ? PyObject_CallOneArg(state->stale_error, message)
                           : NULL;

@@ -270,8 +270,9 @@ const struct mapping_methods rbtree_mapping_methods = {
 static PyObject *
 rbtree_range_tp_repr(PyObject *self)
 {
-    return PyUnicode_FromFormat("<range of rbtree, %zd entries>",
-                                tree_range_length(self));
+    Py_ssize_t length = tree_range_length(self);
+    return PyUnicode_FromFormat("<range of rbtree, %zd %s>", length,
+                                length == 1 ? "entry" : "entries");
 }
 
 static int

@@ -389,8 +389,9 @@ sharedmap_py_view(PyObject *self, PyObject *key)
 static PyObject *
 sharedmap_range_tp_repr(PyObject *self)
 {
-    return PyUnicode_FromFormat("<range of sharedmap, %zd entries>",
-                                map_range_length(self));
+    Py_ssize_t length = map_range_length(self);
+    return PyUnicode_FromFormat("<range of sharedmap, %zd %s>", length,
+                                length == 1 ? "entry" : "entries");
 }
 
 static int

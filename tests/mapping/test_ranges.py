@@ -293,6 +293,8 @@ def test_repr_of_a_part_is_short(make):
     whole = make({str(number): "x" * 1000 for number in range(1000)})
     assert "1000 entries" in repr(whole[:])
     assert len(repr(whole[:])) < 100
+    assert repr(whole[:""]).endswith(", 0 entries>")
+    assert repr(whole.prefix(max(whole))).endswith(", 1 entry>")
 
 
 @each_kind

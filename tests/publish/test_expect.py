@@ -63,6 +63,7 @@ def test_share_that_expects_nobody_raises_stale_error_when_the_name_is_taken(nam
     with pytest.raises(sharedmap.StaleError) as caught:
         share({"a": "mine"}, name, expect=0)
     assert (caught.value.expected, caught.value.found) == (0, 1)
+    assert str(caught.value) == f"generation 1 of {name!r} is published, but none was expected"
     assert content(name) == ({"a": "his"}, 1)
 
 
@@ -80,6 +81,9 @@ def test_share_that_expects_somebody_raises_stale_error_when_the_name_is_free(na
     with pytest.raises(sharedmap.StaleError) as caught:
         share({"a": 1}, name, expect=1)
     assert (caught.value.expected, caught.value.found) == (1, 0)
+    assert str(caught.value) == (
+        f"nothing is published under {name!r}, but generation 1 was expected"
+    )
     assert names.files() == []
 
 
