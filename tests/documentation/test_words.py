@@ -1,0 +1,258 @@
+"""What users read is in the field's words: error messages, docstrings, the help of the commands.
+
+Each text is collected from its source: docstrings from the imported package, messages of C from
+the string literals of the files that raise, those of Python from syntax trees, help from the
+parser. Comments, identifiers and private docstrings are not held to this.
+"""
+
+import argparse
+import ast
+import importlib
+import inspect
+import re
+import types
+
+import pytest
+from helpers import TOP
+
+from sharedmap._cli.arguments import make_parser
+
+if not (TOP / "src" / "core").is_dir():
+    pytest.skip(
+        "an installed package is tested, its sources are elsewhere", allow_module_level=True
+    )
+
+MODULES = ("sharedmap", "sharedmap.replication", "sharedmap.replication.aio")
+C_FILES = [*sorted((TOP / "src" / "binding").glob("*.c")), TOP / "src/core/base/status.c"]
+PYTHON_FILES = sorted((TOP / "src" / "sharedmap").rglob("*.py"))
+
+# What a reader would not search for, and what to say. Only words that are wrong in any sentence.
+WORDS = {
+    r"whoever|somebody|anybody|nobody|such a one": "the subject: the publisher, another user",
+    r"places?": "index, rank, slot or offset",
+    r"whole": "valid, intact or complete",
+    r"cut short": "truncated",
+    r"in one step|from one moment to the next": "atomic, atomically",
+    r"unpack(s|ed|ing)?": "deserialization",
+    r"without a lock": "lock-free",
+    r"without a copy": "zero-copy",
+    r"nameless": "unnamed, anonymous",
+    r"doubles": "duplicates",
+    r"contestants?": "library, contender",
+    r"fore(tells?|told)": "predict",
+    r"travel(s|led)?": "transfer",
+    r"mov(e|es|ed|ing) on": "advance, switch",
+    r"look(s|ed|ing)?(?! up\b)": "look up, check, inspect",
+    r"patience": "backoff",
+    r"restart of the machine": "reboot",
+    r"unforked": "fork-closed",
+    r"(?<!there )(is|are) (no|none)(?! longer\b)": "is not a, are not",
+    r"le(ave|aves|ft|aving) out": "omit, remove",
+    r"functions of yours": "hooks, encoder and decoder",
+    r"the ending": "status code",
+}
+SAMPLES = {
+    "the map is kept by whoever has it open": "whoever",
+    "The pair at a place in the order.": "place",
+    "when it is no\n  whole snapshot": "whole",
+    "a file that was cut short": "cut short",
+    "published in\n    one step": "in one step",
+    "readable without\n unpacking": "unpacking",
+    "looks for leftovers": "looks",
+    "Look at the maps": "Look",
+    "owner is no uid": "is no",
+    "'x' is none of these": "is none",
+    "index='tree' leaves out": "leaves out",
+    "readers move on": "move on",
+    "only chunks travel": "travel",
+    "Nobody notices": "Nobody",
+}
+GOOD = (
+    "Look up a key; lookups are lock-free. The name is no longer used. There is no error.",
+    "replace the placeholder; unambiguous wholesale prices are not a placement",
+)
+
+
+def home_made(text):
+    """The words of the text that WORDS has, line breaks between them or not."""
+    text = " ".join(text.split())
+    found = [match[0] for word in WORDS for match in re.finditer(rf"(?i)\b(?:{word})\b", text)]
+    return sorted(found, key=text.index)
+
+
+# ---- where texts come from -------------------------------------------------------------------
+
+
+def docstrings():
+    """Of the public modules, of what they export, and of all members that have their own."""
+    found = {}
+    for module_name in MODULES:
+        module = importlib.import_module(module_name)
+        found[module_name] = inspect.getdoc(module)
+        for name in module.__all__:
+            thing = getattr(module, name)
+            if not isinstance(thing, str):
+                found[f"{module_name}.{name}"] = inspect.getdoc(thing)
+            if isinstance(thing, type):
+                found |= members(f"{module_name}.{name}", thing)
+    extension = importlib.import_module("sharedmap._sharedmap")
+    tree = extension.rbtree(a=1)
+    shared = extension.sharedmap.frombuffer(tree.dump())
+    for thing in (tree["a":], shared["a":], tree.keys(), tree.values(), tree.items()):
+        kind = type(thing)
+        found[kind.__name__] = inspect.getdoc(kind)
+        found |= members(kind.__name__, kind)
+    return {name: text for name, text in found.items() if text}
+
+
+def members(owner, kind):
+    """Interpreters document slots themselves, and what a NamedTuple has comes from tuple."""
+    return {
+        f"{owner}.{name}": inspect.getdoc(member)
+        for base in kind.__mro__
+        if base.__module__.split(".")[0] == "sharedmap"
+        for name, member in vars(base).items()
+        if (not name.startswith("_") or isinstance(member, types.MethodDescriptorType))
+        and callable(getattr(member, "__get__", None))
+    }
+
+
+STRING = r'"(?:[^"\\\n]|\\.)*"'
+COMMENT = re.compile(rf"/\*.*?\*/|//[^\n]*|^[ \t]*#[^\n]*|'(?:[^'\\]|\\.)'|({STRING})", re.S | re.M)
+
+
+def c_literals(source):
+    """(line, text) for all string literals; those that stand side by side are one."""
+    # What is no string gives way to as many line feeds.
+    code = COMMENT.sub(lambda found: found[1] or "\n" * found[0].count("\n"), source)
+    for match in re.finditer(rf"{STRING}(?:\s*{STRING})*", code):
+        text = "".join(part[1:-1] for part in re.findall(STRING, match[0]))
+        yield code.count("\n", 0, match.start()) + 1, text.replace("\\n", "\n")
+
+
+def python_literals(source):
+    """(line, text) for all string constants but docstrings; an f-string is one text."""
+    tree = ast.parse(source)
+    skipped = set()
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            skipped |= {id(each.value) for each in body if isinstance(each, ast.Expr)}
+        if isinstance(node, ast.JoinedStr):
+            skipped |= {id(each) for each in node.values}
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.JoinedStr):
+            parts = [
+                each.value if isinstance(each, ast.Constant) else "..." for each in node.values
+            ]
+            yield node.lineno, "".join(parts)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
+
+
+def messages():
+    """All texts of more than one word that a message can be made of, by file and line."""
+    found = {}
+    for paths, literals in ((C_FILES, c_literals), (PYTHON_FILES, python_literals)):
+        for path in paths:
+            for line, text in literals(path.read_text()):
+                if " " in text.strip():
+                    found[f"{path.relative_to(TOP)}:{line}"] = text
+    return found
+
+
+def helps():
+    parser = make_parser()
+    found = {"sharedmap": parser.format_help()}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found |= {name: command.format_help() for name, command in action.choices.items()}
+    return found
+
+
+TEXTS = {"docstrings": docstrings, "messages": messages, "help": helps}
+
+
+def long_sentences(text):
+    """Sentences of 30 words and more in the prose of a docstring."""
+    prose = [part for part in text.split("\n\n") if not part.startswith((">>>", "    "))]
+    sentences = [
+        sentence for part in prose for sentence in re.split(r"(?<=[.:;])\s", " ".join(part.split()))
+    ]
+    return [sentence for sentence in sentences if len(sentence.split()) >= 30]
+
+
+# ---- tests -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", TEXTS)
+def test_users_read_the_words_of_the_field(source):
+    wrong = [
+        f"{where}: {', '.join(words)}"
+        for where, text in TEXTS[source]().items()
+        if (words := home_made(text))
+    ]
+    assert wrong == [], "\n" + "\n".join(wrong)
+
+
+def test_sentences_of_docstrings_are_short():
+    wrong = [
+        f"{name}: {each}" for name, text in docstrings().items() for each in long_sentences(text)
+    ]
+    assert wrong == [], "\n" + "\n".join(wrong)
+
+
+@pytest.mark.parametrize(("text", "word"), SAMPLES.items())
+def test_home_made_word_is_found(text, word):
+    assert word in home_made(text)
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_good_words_are_left_alone(text):
+    assert home_made(text) == []
+
+
+def test_long_sentence_is_found():
+    assert long_sentences("Short.\n\n" + "word " * 30 + ".") != []
+    assert long_sentences("Short.\n\n" + "word " * 28 + "word. " + "word " * 29) == []
+
+
+def test_literals_of_c_are_found_and_comments_are_not():
+    source = '/* "one" */\n#include "two"\nf(\'"\', "a \\"b\\" "  // "three"\n  "c");\ng("d");\n'
+    assert list(c_literals(source)) == [(3, 'a \\"b\\" c'), (5, "d")]
+
+
+def test_literals_of_python_are_found_and_docstrings_are_not():
+    source = 'def f():\n    "doc"\n    raise E("a " "b", f"{x} is no c")\n'
+    assert sorted(python_literals(source)) == [(3, "... is no c"), (3, "a b")]
+
+
+def test_texts_of_all_kinds_are_collected():
+    """So that the tests above cannot pass by reading nothing."""
+    found = {source: collect() for source, collect in TEXTS.items()}
+    names = {
+        "sharedmap",
+        "sharedmap.share",
+        "sharedmap.rbtree.popitem",
+        "sharedmap.sharedmap.stale",
+        "sharedmap.sharedmap.__copy__",
+        "sharedmap.replication.aio.pull",
+        "sharedmap.replication.Version",
+        "KeysView.mapping",
+        "_sharedmap_range.index",
+    }
+    assert names <= found["docstrings"].keys()
+    texts = "\n".join(found["messages"].values())
+    for part in (
+        "the name must not contain NUL",  # the table of the core
+        "mode must be 0o600",  # the binding
+        "enlarge /dev/shm (containers: --shm-size), remove maps",  # two literals side by side
+        "unknown user",  # a raise
+        "no sticky bit",  # what doctor prints
+        "no version was pushed",  # replication
+    ):
+        assert part in texts
+    assert {"sharedmap", "load", "doctor", "follow"} <= found["help"].keys()
+    assert "replace an existing map" in " ".join(found["help"]["load"].split())
