@@ -55,87 +55,38 @@ mapping_check(struct state *state, PyObject *object)
 
 /* ---- what a subclass in Python keeps besides ---------------------------- */
 
-/* A new reference to the attribute; NULL without an exception if the object
- * has none of that name. */
-static PyObject *
-optional_attribute(PyObject *object, const char *name)
+static bool
+is_own_type(PyObject *object)
 {
-    PyObject *value = PyObject_GetAttrString(object, name);
-    if (value == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
-        PyErr_Clear();
-    }
-    return value;
+    return PyType_HasFeature(Py_TYPE(object), Py_TPFLAGS_IMMUTABLETYPE);
 }
 
 PyObject *
 mapping_state(PyObject *object)
 {
-    if (PyType_HasFeature(Py_TYPE(object), Py_TPFLAGS_IMMUTABLETYPE)) {
-        // One of our own types.
-        return Py_NewRef(Py_None);
-    }
-    return PyObject_CallMethod(object, "__getstate__", NULL);
-}
-
-static int
-set_attributes(PyObject *object, PyObject *attributes)
-{
-    PyObject *items = PyMapping_Items(attributes);
-    PyObject *iterator = items != NULL ? PyObject_GetIter(items) : NULL;
-    Py_XDECREF(items);
-    PyObject *item;
-    int result = iterator != NULL ? 0 : -1;
-    while (result == 0 && (item = PyIter_Next(iterator)) != NULL) {
-        PyObject *name, *value;
-        result = PyArg_ParseTuple(item, "OO", &name, &value)
-                     ? PyObject_SetAttr(object, name, value)
-                     : -1;
-        Py_DECREF(item);
-    }
-    Py_XDECREF(iterator);
-    return PyErr_Occurred() ? -1 : result;
+    return is_own_type(object)
+               ? Py_NewRef(Py_None)
+               : PyObject_CallMethod(object, "__getstate__", NULL);
 }
 
 int
-mapping_set_state(PyObject *object, PyObject *state)
+mapping_copy_state(PyObject *to, PyObject *from, PyObject *memo)
 {
-    if (state == Py_None) {
+    if (is_own_type(from)) {
         return 0;
     }
-    PyObject *setter = optional_attribute(object, "__setstate__");
-    if (setter != NULL) {
-        PyObject *nothing = PyObject_CallOneArg(setter, state);
-        Py_DECREF(setter);
-        Py_XDECREF(nothing);
-        return nothing != NULL ? 0 : -1;
+    PyObject *module = PyImport_ImportModule("sharedmap._copying");
+    PyObject *none = NULL;
+    if (module != NULL && memo == NULL) {
+        none = PyObject_CallMethod(module, "copy_state", "OO", to, from);
     }
-    if (PyErr_Occurred()) {
-        return -1;
+    else if (module != NULL) {
+        none = PyObject_CallMethod(module, "copy_state_deep", "OOO", to, from,
+                                   memo);
     }
-    PyObject *attributes = state, *slots = Py_None;
-    if (PyTuple_Check(state) && PyTuple_GET_SIZE(state) == 2) {
-        attributes = PyTuple_GET_ITEM(state, 0);
-        slots = PyTuple_GET_ITEM(state, 1);
-    }
-    if (attributes != Py_None) {
-        // Not one by one: a property or __setattr__ has no say in it.
-        PyObject *dict = PyObject_GetAttrString(object, "__dict__");
-        int result = dict != NULL ? PyDict_Update(dict, attributes) : -1;
-        Py_XDECREF(dict);
-        if (result < 0) {
-            return -1;
-        }
-    }
-    return slots != Py_None ? set_attributes(object, slots) : 0;
-}
-
-int
-mapping_copy_state(PyObject *to, PyObject *from)
-{
-    PyObject *state = mapping_state(from);
-    int result = state != NULL ? mapping_set_state(to, state) : -1;
-    Py_XDECREF(state);
-    return result;
+    Py_XDECREF(module);
+    Py_XDECREF(none);
+    return none != NULL ? 0 : -1;
 }
 
 /* ---- of what kind it is ------------------------------------------------- */

@@ -65,14 +65,10 @@ mapping_check(struct state *state, PyObject *object);
 PyObject *
 mapping_state(PyObject *object);
 
-/* Gives it to another object of the class, as copy and pickle do: by way of
- * __setstate__(), if there is one. -1 with an exception. */
+/* Gives it, or with a memo a deep copy of it, to a copy that was made without
+ * __init__(), by way of __setstate__() if there is one. -1 with an exception. */
 int
-mapping_set_state(PyObject *object, PyObject *state);
-
-/* Both: to a copy that was made without __init__(). */
-int
-mapping_copy_state(PyObject *to, PyObject *from);
+mapping_copy_state(PyObject *to, PyObject *from, PyObject *memo);
 
 /* Whether the object is what a class of collections.abc says. -1 with an
  * exception. */

@@ -459,7 +459,7 @@ static PyObject *
 rbtree_py_copy(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     PyObject *copy = (PyObject *)copy_as(Py_TYPE(self), (RBTreeObject *)self);
-    if (copy != NULL && mapping_copy_state(copy, self) < 0) {
+    if (copy != NULL && mapping_copy_state(copy, self, NULL) < 0) {
         Py_CLEAR(copy);
     }
     return copy;
@@ -491,7 +491,7 @@ rbtree_nb_or(PyObject *left, PyObject *right)
     RBTreeObject *result = left_is_tree ? copy_as(Py_TYPE(tree), tree)
                                         : create_alike(Py_TYPE(tree), tree);
     if (result != NULL
-        && (mapping_copy_state((PyObject *)result, (PyObject *)tree) < 0
+        && (mapping_copy_state((PyObject *)result, (PyObject *)tree, NULL) < 0
             || (!left_is_tree && update_from(result, left, NULL) < 0)
             || update_from(result, right, NULL) < 0))
     {

@@ -164,7 +164,7 @@ PyObject *
 sharedmap_py_snapshot(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     PyObject *pinned = (PyObject *)pin_newest((SharedMapObject *)object);
-    if (pinned != NULL && mapping_copy_state(pinned, object) < 0) {
+    if (pinned != NULL && mapping_copy_state(pinned, object, NULL) < 0) {
         Py_CLEAR(pinned);
     }
     return pinned;
@@ -181,44 +181,15 @@ sharedmap_py_copy(PyObject *object, PyObject *ignored)
     return copy;
 }
 
-/* Remembers the copy before its state is copied, which may lead back to it. */
-static int
-memorize(PyObject *memo, PyObject *object, PyObject *copy)
-{
-    PyObject *key = PyLong_FromVoidPtr(object);
-    int result = key != NULL ? PyObject_SetItem(memo, key, copy) : -1;
-    Py_XDECREF(key);
-    return result;
-}
-
-static int
-copy_state_deep(PyObject *to, PyObject *from, PyObject *memo)
-{
-    PyObject *state = mapping_state(from), *copied = NULL;
-    PyObject *module = state != NULL ? PyImport_ImportModule("copy") : NULL;
-    if (module != NULL) {
-        copied = PyObject_CallMethod(module, "deepcopy", "OO", state, memo);
-    }
-    int result = copied != NULL ? mapping_set_state(to, copied) : -1;
-    Py_XDECREF(copied);
-    Py_XDECREF(module);
-    Py_XDECREF(state);
-    return result;
-}
-
 PyObject *
 sharedmap_py_deepcopy(PyObject *object, PyObject *memo)
 {
-    SharedMapObject *self = (SharedMapObject *)object;
-    SharedMapObject *copy = pin_newest(self);
-    if (copy == NULL) {
-        return NULL;
-    }
-    copy->is_following = self->is_following;
-    if (memorize(memo, object, (PyObject *)copy) < 0
-        || copy_state_deep((PyObject *)copy, object, memo) < 0)
-    {
-        Py_CLEAR(copy);
+    SharedMapObject *copy = pin_newest((SharedMapObject *)object);
+    if (copy != NULL) {
+        copy->is_following = ((SharedMapObject *)object)->is_following;
+        if (mapping_copy_state((PyObject *)copy, object, memo) < 0) {
+            Py_CLEAR(copy);
+        }
     }
     return (PyObject *)copy;
 }

@@ -86,8 +86,8 @@ CIRCLES |= {
     frozenset({"core/tree/rbtree", "core/tree/rbtree_waiting"}),
 }
 
-# Modules of the standard library that the binding may ask for, when they are first needed.
-IMPORTED_BY_BINDING = {"collections.abc", "copy", "os", "pwd"}
+# Modules that the binding may ask for, when they are first needed.
+IMPORTED_BY_BINDING = {"collections.abc", "os", "pwd", "sharedmap._copying"}
 
 MOST_LINES = 700
 
