@@ -81,10 +81,6 @@ LANGUAGE_OF_BINDING = LANGUAGE | {"__errno_location"}
 # Two files that need each other, because the language does: a view iterates over its mapping, and
 # a mapping makes its views.
 CIRCLES = {frozenset({"binding/mapping_type", "binding/view_type"})}
-# To be opened.
-CIRCLES |= {
-    frozenset({"core/tree/rbtree", "core/tree/rbtree_waiting"}),
-}
 
 # Modules that the binding may ask for, when they are first needed.
 IMPORTED_BY_BINDING = {"collections.abc", "os", "pwd", "sharedmap._copying"}

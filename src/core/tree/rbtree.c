@@ -604,10 +604,20 @@ rbtree_create(struct rbtree **created)
     return STATUS_OK;
 }
 
+/* Those that wait hang nowhere yet. */
+static void
+drop_waiting(struct rbtree *tree)
+{
+    for (size_t i = 0; i < tree->waiting_count; i++) {
+        rbtree_node_destroy(&tree->memory, tree->waiting[i]);
+    }
+    tree->waiting_count = 0;
+}
+
 void
 rbtree_clear(struct rbtree *tree)
 {
-    rbtree_settle(tree);
+    drop_waiting(tree);
     // Children first, without a stack: climb by the parent links.
     // If no node has anything of its own there is nobody to visit.
     struct rbtree_node *node =
