@@ -155,9 +155,9 @@ MUTANTS = {
     "loses-attributes": [
         (
             "binding/mapping_type.c",
-            "value == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {\n"
-            "        PyErr_Clear();\n    }\n    return value;",
-            "value == NULL) {\n        PyErr_Clear();\n    }\n    return value;",
+            '    return PyObject_CallMethod(object, "__getstate__", NULL);',
+            '    PyObject *state = PyObject_CallMethod(object, "__getstate__", NULL);\n'
+            "    PyErr_Clear();\n    return state != NULL ? state : Py_NewRef(Py_None);",
         )
     ],
     # A reference too many, when something fails.
