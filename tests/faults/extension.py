@@ -155,9 +155,9 @@ MUTANTS = {
     "loses-attributes": [
         (
             "binding/mapping_type.c",
-            '    return PyObject_CallMethod(object, "__getstate__", NULL);',
-            '    PyObject *state = PyObject_CallMethod(object, "__getstate__", NULL);\n'
-            "    PyErr_Clear();\n    return state != NULL ? state : Py_NewRef(Py_None);",
+            'PyObject_CallMethod(object, "__getstate__", NULL);',
+            'PyObject_CallMethod(object, "__getstate__", NULL)\n'
+            "                     ?: (PyErr_Clear(), Py_NewRef(Py_None));",
         )
     ],
     # A reference too many, when something fails.

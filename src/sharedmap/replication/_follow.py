@@ -83,7 +83,9 @@ class Agent:
             self.said.pop("server", None)
             return version
         if manifest.version < newest.version:
-            self.say("server", "the server has an older version than this machine; keeping the newer one")
+            self.say(
+                "server", "the server has an older version than this machine; keeping the newer one"
+            )
         else:
             self.said.pop("server", None)
         recovered = yield from self.recover()
