@@ -123,6 +123,7 @@ OF_TREE = """
     t.dump()
     t.dump("é" * 90, index="tree")
     s.__reduce_ex__(4)
+    s.copy()
     h.pop("hooked")
     h.popitem()
     h.setdefault("hooked", 1)
