@@ -64,9 +64,10 @@ is_own_type(PyObject *object)
 PyObject *
 mapping_state(PyObject *object)
 {
-    return is_own_type(object)
-               ? Py_NewRef(Py_None)
-               : PyObject_CallMethod(object, "__getstate__", NULL);
+    if (is_own_type(object)) {
+        return Py_NewRef(Py_None);
+    }
+    return PyObject_CallMethod(object, "__getstate__", NULL);
 }
 
 int
