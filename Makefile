@@ -31,7 +31,7 @@ CHECKS   := -*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserv
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help demo test test-core test-python stress threads machines faults hostile fuzz lint format warnings analyse \
+.PHONY: help demo quick test test-core test-python stress threads machines faults hostile fuzz lint format warnings analyse \
         coverage sanitize bench docs dist archives clean
 
 help:
@@ -41,6 +41,18 @@ help:
 
 demo: $(VENV)/.installed  ## share every character name of Unicode with a few processes
 	$(BIN)/python examples/unicode_names.py
+
+# Left out is what starts many processes or waits for time to pass, and finds little else.
+QUICK := $(addprefix tests/,tree map mapping publish follow damage concurrency replication) \
+         $(addprefix --ignore=tests/,publish/test_publish_lock.py publish/test_full_shm.py \
+                                     concurrency/test_processes.py concurrency/test_races.py)
+
+quick: .venvs/develop/.ready  ## builds what has changed, runs the tests that find most; under a minute
+	@mkdir -p build
+	$(MAKE) -j $(JOBS) test-core CORE_SKIP=test_segment_race > build/quick.log 2>&1 || \
+	    { tail -n 40 build/quick.log; exit 1; }
+	.venvs/develop/bin/python -c 'import sharedmap'
+	.venvs/develop/bin/pytest -q $(SIDE_BY_SIDE) -m 'not slow' $(QUICK) $(PYTEST_ARGS)
 
 test:  ## all tests, of the C core and of the installed package, side by side
 	$(MAKE) -j2 test-core test-python
@@ -146,6 +158,9 @@ $(VENV)/.release: pyproject.toml | $(BIN)/python
 develop:  ## an editable install that rebuilds itself when imported, in .venvs/develop
 	[ -x .venvs/develop/bin/python ] || $(PYTHON) -m venv .venvs/develop
 	.venvs/develop/bin/python tools/develop.py
+
+.venvs/develop/.ready: pyproject.toml setup.py tools/develop.py
+	$(MAKE) develop && touch $@
 
 debug:  ## a build with assertions, test hooks and no optimisation, in .venvs/debug
 	SHAREDMAP_DEBUG=1 $(MAKE) VENV=.venvs/debug .venvs/debug/.test
