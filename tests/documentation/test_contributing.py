@@ -1,6 +1,7 @@
 """CONTRIBUTING.md, the targets of `make`, and the changelog: what is there is named there."""
 
 import re
+import subprocess
 
 import pytest
 from helpers import TOP
@@ -30,6 +31,23 @@ def test_every_target_is_in_the_guide_for_contributors():
 def test_no_file_can_stand_in_for_a_target():
     phony = re.findall(r"^\.PHONY: ((?:[^\n]*\\\n)*[^\n]*)", MAKEFILE, re.MULTILINE)
     assert targets() <= set(" ".join(phony).replace("\\\n", " ").split())
+
+
+def ci(*arguments):
+    command = ["bash", TOP / ".ci/run", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_sections_of_ci_are_named_and_are_targets_of_make():
+    names = ci("--list").stdout.split()
+    assert {"test", "lint", "coverage", "archives"} <= set(names)
+    assert set(names) <= targets()
+
+
+def test_section_that_ci_does_not_have_is_an_error_before_anything_runs():
+    done = ci("lint", "no-such-section")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no section no-such-section" in done.stderr
 
 
 def test_version_has_its_chapter_in_the_changelog():
