@@ -180,7 +180,7 @@ holder_set_lock(const struct holder *holder, const char *path, bool *is_busy)
 static enum status
 holder_try_lock(struct holder *holder, const char *path, bool *is_busy)
 {
-    bool is_ours;
+    bool is_ours = false;
     *is_busy = false;
     enum status status = holder_open(holder, path, &is_ours);
     // Not even root: it would hand its data to a user who squats the name.
@@ -488,7 +488,7 @@ segment_clear_leftover(const char *file_name, bool *is_cleared)
 {
     char path[SEGMENT_PATH_SIZE], temporary[TEMPORARY_PATH_SIZE];
     struct holder holder;
-    bool is_ours, is_busy = false;
+    bool is_ours = false, is_busy = false;
     *is_cleared = false;
     if (!paths_of_leftover(file_name, path, temporary)) {
         return STATUS_OK;
