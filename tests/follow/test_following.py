@@ -98,16 +98,6 @@ def test_refresh_keeps_the_decoder(names):
         assert shared["a"] == (b"2", "decoded")
 
 
-@pytest.mark.parametrize("use", ["m.stale", "m.refresh()", "m.snapshot()", "m.generation"])
-def test_closed_map_raises_value_error(place, use):
-    place.publish(OLD)
-    for follow in (False, True):
-        m = place.open(follow=follow)
-        m.close()
-        with pytest.raises(ValueError, match="closed"):
-            eval(use, {"m": m})
-
-
 def test_map_in_a_buffer_has_nothing_newer():
     shared = sharedmap.sharedmap.frombuffer(sharedmap.rbtree(a=1).dump())
     assert (shared.stale, shared.refresh(), shared.snapshot()["a"]) == (False, False, 1)

@@ -230,12 +230,6 @@ def test_exception_of_a_generator_is_passed_on(one):
         one.get_many(keys())
 
 
-def test_closed_map_raises_value_error(one):
-    one.close()
-    with pytest.raises(ValueError, match="closed"):
-        one.get_many(["key 1"])
-
-
 # --- what happens meanwhile -------------------------------------------------------------------
 
 

@@ -185,13 +185,6 @@ def test_view_needs_one_str(publish, how):
             shared.view(*arguments)
 
 
-def test_view_of_a_closed_map_cannot_be_made(publish):
-    shared = publish("dump", {"a": b""})
-    shared.close()
-    with pytest.raises(ValueError, match="closed"):
-        shared.view("a")
-
-
 # ---- how long it lives -------------------------------------------------------------------------
 
 

@@ -300,7 +300,7 @@ def test_call_with_wrong_key_raises_type_error(owner, call, key, request):
 
 
 @pytest.mark.parametrize("owner", ["tree", "shared"])
-@pytest.mark.parametrize("step", [1, -1, "a"], ids=repr)
+@pytest.mark.parametrize("step", [1, 2, -1, "a"], ids=repr)
 def test_slice_with_a_step_raises_value_error(owner, step, request):
     with pytest.raises(ValueError, match="step"):
         request.getfixturevalue(owner)["a":"b":step]
@@ -456,9 +456,13 @@ def test_open_of_an_absent_name_raises_file_not_found_error_with_the_name(name):
     assert name in str(caught.value)
 
 
-def test_share_of_an_existing_name_raises_file_exists_error_with_the_name(tree, shared_name):
+@pytest.mark.parametrize(
+    "share", [sharedmap.rbtree.share, sharedmap.share], ids=["method", "function"]
+)
+def test_share_of_an_existing_name_raises_file_exists_error_with_the_name(shared_name, share):
     with pytest.raises(FileExistsError) as caught:
-        tree.share(shared_name)
+        share(sharedmap.rbtree(b="2"), shared_name)
+    assert dict(sharedmap.sharedmap(shared_name)) == {"a": "1"}
     assert caught.value.filename == shared_name
     assert caught.value.errno == errno.EEXIST
     assert shared_name in str(caught.value)

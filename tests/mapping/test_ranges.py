@@ -84,13 +84,6 @@ def test_slice_of_a_slice_is_what_both_have(make):
 
 
 @each_kind
-def test_slice_with_a_step_raises_value_error(make):
-    for step in (1, 2, -1, "a"):
-        with pytest.raises(ValueError, match="step"):
-            make(LETTERS)["a":"c":step]
-
-
-@each_kind
 @pytest.mark.parametrize("wrong", [1, b"a", 1.5, ("a",), object()], ids=lambda w: type(w).__name__)
 def test_slice_with_a_bound_that_is_no_str_raises_type_error(make, wrong):
     whole = make(LETTERS)

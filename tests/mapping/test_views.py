@@ -273,14 +273,6 @@ def test_view_of_a_map_outlives_its_close(kind):
     assert dict(view.mapping) == ENTRIES
 
 
-@each_view
-def test_view_of_a_closed_map_cannot_be_made(kind):
-    shared = map_of(ENTRIES)
-    shared.close()
-    with pytest.raises(ValueError, match="closed"):
-        getattr(shared, kind)()
-
-
 @each_maker
 @each_view
 def test_view_keeps_its_map_alive(make, kind):

@@ -160,14 +160,6 @@ def test_force_works_without_a_file_to_replace(path):
     assert content(path) == ENTRIES
 
 
-def test_open_map_keeps_the_old_content_after_force(saved):
-    opened = sharedmap.sharedmap.open(saved)
-    sharedmap.rbtree(x=1).save(saved, force=True)
-    assert opened == ENTRIES
-    assert content(saved) == {"x": 1}
-    opened.close()
-
-
 def test_generation_counts_how_often_a_path_was_saved_to(path):
     for expected in (1, 2, 3):
         sharedmap.rbtree(ENTRIES).save(path, force=True)

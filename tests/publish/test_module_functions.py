@@ -111,14 +111,6 @@ def test_share_takes_the_mapping_as_it_is_and_leaves_it_so(name):
     assert content(name) == ENTRIES
 
 
-def test_share_of_an_existing_name_raises_file_exists_error_with_the_name(name):
-    sharedmap.share(ENTRIES, name)
-    with pytest.raises(FileExistsError) as caught:
-        sharedmap.share({}, name)
-    assert caught.value.filename == name
-    assert content(name) == ENTRIES
-
-
 @pytest.mark.parametrize("force", [True, 1, "yes"])
 def test_share_with_force_replaces(name, force):
     sharedmap.share(ENTRIES, name)
@@ -400,13 +392,6 @@ def test_remove_in_another_process_frees_the_name(name, other):
     sharedmap.share(ENTRIES, name)
     assert other.eval("sharedmap.remove(name)", name=name) is True
     assert sharedmap.remove(name) is False
-
-
-def test_open_map_answers_after_remove(name):
-    sharedmap.share(ENTRIES, name)
-    shared = sharedmap.sharedmap(name)
-    sharedmap.remove(name)
-    assert shared == ENTRIES
 
 
 def test_remove_and_the_method_of_a_tree_are_the_same(name):

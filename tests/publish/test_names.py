@@ -377,18 +377,6 @@ def test_names_are_listed_whatever_is_behind_them(names, plant, plant_bytes):
     assert listed(names) == sorted([broken, folder, nothing])
 
 
-def test_names_of_other_users_are_listed(names, as_root, workers):
-    name = names()
-    worker = workers()
-    worker.run("os.setgroups([]); os.setresgid(*[65534] * 3); os.setresuid(*[65534] * 3)")
-    worker.run("sharedmap.share({}, name)", name=name)
-    assert listed(names) == [name]
-    with pytest.raises(PermissionError):
-        sharedmap.sharedmap(name)
-    # Nobody else could.
-    assert worker.eval("sharedmap.remove(name)")
-
-
 def test_names_takes_no_argument():
     with pytest.raises(TypeError):
         sharedmap.names("")

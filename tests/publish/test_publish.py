@@ -30,13 +30,15 @@ def tree_of(**entries):
 # --- force ------------------------------------------------------------------------------------
 
 
-def test_open_map_keeps_the_old_content_after_force(name):
-    tree_of(a="old", b="old").share(name)
-    with sharedmap.sharedmap(name) as shared:
-        tree_of(a="new").share(name, force=True)
-        assert shared["a"] == "old"
-        assert list(shared) == ["a", "b"]
-        assert len(shared) == 2
+def test_open_map_keeps_the_old_content_after_force(place):
+    place.publish({"a": "old", "b": "old"})
+    with place.open() as before:
+        place.publish({"a": "new"})
+        assert before["a"] == "old"
+        assert list(before) == ["a", "b"]
+        assert len(before) == 2
+        with place.open() as after:
+            assert dict(after) == {"a": "new"}
 
 
 def test_open_map_of_another_process_keeps_the_old_content_after_force(name, other):
@@ -140,10 +142,13 @@ def test_one_tree_can_be_shared_under_two_names(names):
 # --- remove -----------------------------------------------------------------------------------
 
 
-def test_open_map_answers_after_remove(name):
+@pytest.mark.parametrize(
+    "remove", [sharedmap.rbtree.remove, sharedmap.remove], ids=["method", "function"]
+)
+def test_open_map_answers_after_remove(name, remove):
     tree_of(a="1", b="2").share(name)
     with sharedmap.sharedmap(name) as shared:
-        sharedmap.rbtree.remove(name)
+        remove(name)
         assert shared["a"] == "1"
         assert list(shared) == ["a", "b"]
 
@@ -238,13 +243,6 @@ def test_mode_of_the_replaced_map_does_not_count(name, publish):
     publish(name, mode=0o644)
     publish(name, force=True)
     assert stat.S_IMODE(os.stat(segment_path(name)).st_mode) == 0o600
-
-
-def test_update_keeps_the_mode(name):
-    for mode in MODES:
-        tree_of(a="1").share(name, force=True, mode=mode)
-        sharedmap.update(name, {"b": 2})
-        assert stat.S_IMODE(os.stat(segment_path(name)).st_mode) == mode
 
 
 @each_publisher
