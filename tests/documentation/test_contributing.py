@@ -4,7 +4,7 @@ import re
 import subprocess
 
 import pytest
-from helpers import TOP
+from helpers import TESTS, TOP
 
 if not (TOP / "Makefile").exists():
     pytest.skip("an installed package is tested, not its Makefile", allow_module_level=True)
@@ -48,6 +48,14 @@ def test_section_that_ci_does_not_have_is_an_error_before_anything_runs():
     done = ci("lint", "no-such-section")
     assert (done.returncode, done.stdout) == (2, "")
     assert "no section no-such-section" in done.stderr
+
+
+@pytest.mark.parametrize("folder", ["faults", "hostile", "fuzz"])
+def test_folder_of_tools_says_what_each_finds(folder):
+    told = (TESTS / folder / "README.md").read_text()
+    tools = [file for file in (TESTS / folder).glob("*.py") if "__main__" in file.read_text()]
+    assert tools
+    assert [file.name for file in tools if file.name not in told] == []
 
 
 def test_version_has_its_chapter_in_the_changelog():
