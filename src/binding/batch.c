@@ -403,7 +403,7 @@ batch_sort(struct batch *batch)
 {
     enum status status;
     Py_BEGIN_ALLOW_THREADS
-    status = sort_entries(&batch->entries, &batch->count);
+    status = sort_entries(&batch->entries, &batch->count, NULL);
     Py_END_ALLOW_THREADS
     if (status != STATUS_OK) {
         raise_status(batch->state, status, NULL);

@@ -54,7 +54,7 @@ publishing_remove(struct state *state, PyObject *object)
     if (name_parse(state, &name, object) == 0) {
         enum status status;
         Py_BEGIN_ALLOW_THREADS
-        status = segment_remove(name.path);
+        status = segment_remove(name.path, NULL);
         Py_END_ALLOW_THREADS
         result = status == STATUS_OK ? Py_NewRef(Py_True)
                  : status == STATUS_NAME_ABSENT

@@ -38,10 +38,28 @@ publish_to_memory(struct snapshot_plan *plan, void *bytes)
     return snapshot_write(plan, &sink);
 }
 
+struct draft_sink {
+    struct draft *draft;
+    const struct interrupt *interrupt;
+};
+
+/* One piece of the snapshot, a mebibyte at most. */
 static enum status
 write_to_draft(void *context, uint64_t offset, const void *bytes, size_t size)
 {
-    return draft_write(context, offset, bytes, size);
+    struct draft_sink *sink = context;
+    return interrupt_is_due(sink->interrupt)
+               ? STATUS_INTERRUPTED
+               : draft_write(sink->draft, offset, bytes, size);
+}
+
+static enum status
+write_draft(struct draft *draft, struct snapshot_plan *plan,
+            const struct interrupt *interrupt)
+{
+    struct draft_sink context = {draft, interrupt};
+    struct snapshot_sink sink = {write_to_draft, &context};
+    return snapshot_write(plan, &sink);
 }
 
 enum status
@@ -58,8 +76,7 @@ publish_to_segment(struct snapshot_plan *plan, const char *path,
     if (status != STATUS_OK) {
         return status;
     }
-    struct snapshot_sink sink = {write_to_draft, &draft};
-    status = snapshot_write(plan, &sink);
+    status = write_draft(&draft, plan, &options->lock.interrupt);
     if (status == STATUS_OK && options->huge_pages) {
         draft_use_huge_pages(&draft, plan->header.total_size);
     }
@@ -81,7 +98,11 @@ replace_with(struct holder *holder, const struct entry *entries, size_t count,
     struct snapshot_options layout = {.label = update->label, .index = index};
     struct snapshot_plan plan;
     struct draft draft;
-    struct publish_options options = {.mode = holder->mode, .force = true};
+    struct publish_options options = {
+        .lock = update->lock,
+        .mode = holder->mode,
+        .force = true,
+    };
     enum status status = publish_plan(&plan, entries, count, &layout);
     if (status != STATUS_OK) {
         return status;
@@ -91,8 +112,7 @@ replace_with(struct holder *holder, const struct entry *entries, size_t count,
     if (status != STATUS_OK) {
         return status;
     }
-    struct snapshot_sink sink = {write_to_draft, &draft};
-    status = snapshot_write(&plan, &sink);
+    status = write_draft(&draft, &plan, &options.lock.interrupt);
     if (status == STATUS_OK) {
         status = holder_replace(holder, &draft, path, &options, &plan.header);
     }
@@ -143,7 +163,7 @@ publish_update(struct publish_update *update, const char *path)
 {
     struct holder holder;
     struct segment segment = SEGMENT_EMPTY;
-    enum status status = holder_lock(&holder, path);
+    enum status status = holder_lock(&holder, path, &update->lock);
     if (status != STATUS_OK) {
         return status;
     }

@@ -40,9 +40,10 @@ publish_to_segment(struct snapshot_plan *plan, const char *path,
 struct publish_update {
     struct slice label;      // borrowed
     struct changes changes;  // borrowed
-    uint64_t needed;         // filled: the size of the new snapshot, also
-                             // when there is no space for it
-    uint64_t generation;     // filled: what the new snapshot is now
+    struct lock_options lock;
+    uint64_t needed;      // filled: the size of the new snapshot, also
+                          // when there is no space for it
+    uint64_t generation;  // filled: what the new snapshot is now
 };
 
 /* Publishes the present snapshot with the changes made to it, under the lock:

@@ -214,7 +214,7 @@ sort_array(struct entry *entries, size_t *count)
     struct entry *sorted = memory_allocate_array(*count, sizeof(*sorted));
     CHECK(sorted != NULL);
     memcpy(sorted, entries, *count * sizeof(*entries));
-    enum status status = sort_entries(&sorted, count);
+    enum status status = sort_entries(&sorted, count, NULL);
     memcpy(entries, sorted, *count * sizeof(*entries));
     memory_release(sorted);
     return status;

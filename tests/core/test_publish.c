@@ -89,7 +89,7 @@ test_segment_holds_what_memory_holds(void)
     CHECK_STATUS(snapshot_open(&view, segment.bytes, segment.size), STATUS_OK);
     CHECK(slice_equals(snapshot_label(&view), SLICE("label")));
     segment_close(&segment);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -103,7 +103,7 @@ test_plan_learns_its_generation(void)
         CHECK_STATUS(publish_to_segment(&plan, path, &FORCED), STATUS_OK);
         CHECK_EQUAL(plan.header.generation, generation);
     }
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -117,7 +117,7 @@ test_empty_map_is_published_and_opened(void)
         struct segment segment = open_segment(path);
         check_holds(segment.bytes, segment.size, NULL, 0);
         segment_close(&segment);
-        CHECK_STATUS(segment_remove(path), STATUS_OK);
+        CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
     }
 }
 
@@ -145,7 +145,7 @@ test_large_map_arrives_whole(void)
     struct segment segment = open_segment(path);
     check_holds(segment.bytes, segment.size, entries, COUNT);
     segment_close(&segment);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* The name of a map, as the binding will use it, lives in /dev/shm itself. */
@@ -166,7 +166,7 @@ test_map_is_found_under_its_name(void)
     }
     int end = end_of_child(child);
     struct segment segment = open_segment(path);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
     CHECK_EQUAL(end, 0);
     CHECK_EQUAL(number_in(&segment), 8);
     segment_close(&segment);
@@ -220,7 +220,7 @@ test_without_memory_the_old_map_stays(void)
     CHECK(plan.header.total_size <= sizeof(bytes));
     memory_fail_after(0, false);
     CHECK_STATUS(publish_to_memory(&plan, bytes), STATUS_NO_MEMORY);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static const struct test tests[] = {

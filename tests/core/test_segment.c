@@ -28,7 +28,7 @@ test_open_gives_the_file_that_was_published(void)
     CHECK_EQUAL(segment.device, file.st_dev);
     CHECK_EQUAL(segment.inode, file.st_ino);
     segment_close(&segment);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -42,7 +42,7 @@ test_close_accepts_what_is_closed(void)
     segment_close(&segment);
     CHECK(segment.bytes == NULL);
     segment_close(&segment);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -51,7 +51,7 @@ test_segment_outlives_its_name(void)
     const char *path = scratch_path("map");
     CHECK_STATUS(publish_number(path, false, 0600, 7), STATUS_OK);
     struct segment segment = open_segment(path);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
     CHECK_STATUS(status_of_open(path), STATUS_NAME_ABSENT);
     CHECK_EQUAL(number_in(&segment), 7);
     segment_close(&segment);
@@ -71,7 +71,7 @@ test_mapping_cannot_be_written(void)
     }
     CHECK_EQUAL(end_of_child(child), 1000 + SIGSEGV);
     segment_close(&segment);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -83,7 +83,7 @@ test_open_keeps_no_descriptor(void)
     struct segment segment = open_segment(path);
     CHECK_EQUAL(count_descriptors(), before);
     segment_close(&segment);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* ---- what is no map ----------------------------------------------------- */
@@ -146,7 +146,7 @@ test_open_refuses_what_is_no_regular_file(void)
 
     CHECK_STATUS(status_of_open("/dev/null"), STATUS_NOT_REGULAR);
     alarm(0);
-    CHECK_STATUS(segment_remove(map), STATUS_OK);
+    CHECK_STATUS(segment_remove(map, NULL), STATUS_OK);
 }
 
 static void
@@ -208,7 +208,7 @@ test_open_refuses_files_that_others_may_write(void)
                      (mode & 0022) != 0 ? STATUS_OTHERS_MAY_WRITE : STATUS_OK);
         CHECK_EQUAL(chmod(path, 0600), 0);
     }
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static enum status
@@ -272,7 +272,7 @@ test_open_believes_oneself_and_root_and_the_named_owner(void)
         _exit(0);
     }
     CHECK_EQUAL(end_of_child(bob), 0);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* ---- odds and ends ------------------------------------------------------ */

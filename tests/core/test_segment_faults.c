@@ -60,7 +60,7 @@ test_publishing_needs_no_nameless_files(void)
     CHECK_EQUAL(scratch_file_count(), 1);
     CHECK_EQUAL(stat_of(path).st_nlink, 1);
     check_published(path, 4, 3);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
     CHECK_EQUAL(scratch_file_count(), 0);
 }
 
@@ -114,7 +114,7 @@ test_named_draft_survives_being_closed_by_a_forked_child(void)
     CHECK_STATUS(draft_publish(&draft, path, &UNFORCED, &header), STATUS_OK);
     draft_close(&draft);
     CHECK_EQUAL(scratch_file_count(), 1);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* ---- what reaches the disk when ----------------------------------------- */
@@ -148,7 +148,7 @@ test_map_in_memory_is_never_flushed(void)
     char expected[512];
     snprintf(expected, sizeof(expected), "%s~", path);
     CHECK_EQUAL(strcmp(faults.linked, expected), 0);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* The whole file, and then its header, before it can be opened; then what
@@ -166,7 +166,7 @@ test_saved_file_is_on_the_disk_before_it_has_its_name(void)
     CHECK_STATUS(publish_number_on(path, &DURABLE, 2), STATUS_OK);
     CHECK_EQUAL(strcmp(order_of_calls(), "FFLRD"), 0);
     check_published(path, 2, 2);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* Saved files live among others, and editors keep backups under a tilde. */
@@ -203,7 +203,7 @@ test_saved_file_whose_directory_is_gone_is_not_called_absent(void)
     CHECK_EQUAL(faults.failed, 'o');
     faults_reset();
     check_published(path, 2, 2);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* A kernel without huge pages refuses to be asked for them. */
@@ -260,7 +260,7 @@ fail_each_call(const struct publish_options *options, bool has_no_tmpfile)
         struct segment segment = open_segment(path);
         CHECK_EQUAL(number_in(&segment), is_new ? 2 : 1);
         segment_close(&segment);
-        CHECK_STATUS(segment_remove(path), STATUS_OK);
+        CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
         if (status == STATUS_OK) {
             return failed;
         }
@@ -301,7 +301,7 @@ test_failure_of_any_call_leaves_a_free_name_free(void)
         CHECK_STATUS(status, STATUS_SYSTEM);
         CHECK_EQUAL(scratch_file_count(), 0);
     }
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* A signal interrupts calls that wait for a disk or for another machine; the
@@ -330,7 +330,7 @@ test_interruption_of_any_call_is_survived(void)
     }
     CHECK_EQUAL(count, 11);
     CHECK_EQUAL(scratch_file_count(), 1);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static const struct test tests[] = {

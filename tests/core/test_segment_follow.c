@@ -38,7 +38,7 @@ test_current_segment_has_no_hint_and_is_always_due(void)
     CHECK(!follow_is_hinted(&follow, &seen));
     CHECK(follow_is_due(&follow, START));
     segment_close(&seen);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -52,7 +52,7 @@ test_superseded_segment_is_hinted_whatever_is_noted(void)
     follow_note(&follow, &seen, STATUS_UNCHANGED, START);
     CHECK(follow_is_hinted(&follow, &seen));
     segment_close(&seen);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* Whoever removes a file by hand marks nothing, so the name itself is the only
@@ -81,7 +81,7 @@ test_lost_name_is_a_hint_until_something_good_has_it(void)
         CHECK(!follow_is_hinted(&follow, &seen));
     }
     segment_close(&seen);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -94,7 +94,7 @@ test_failed_check_alone_loses_no_name(void)
     follow_note(&follow, &seen, STATUS_FOREIGN_OWNER, START);
     CHECK(!follow_is_hinted(&follow, &seen));
     segment_close(&seen);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* ---- backoff ------------------------------------------------------------ */
@@ -105,7 +105,7 @@ test_hint_is_checked_each_time_for_as_long_as_publishing_takes(void)
     const char *path = scratch_path("map");
     struct segment seen = published(path);
     struct follow follow = {0};
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
     for (int64_t now = START; now <= START + SECOND; now += SECOND / 100) {
         follow_note(&follow, &seen, STATUS_NAME_ABSENT, now);
         CHECK(follow_is_due(&follow, now));
@@ -119,7 +119,7 @@ test_hint_that_came_to_nothing_for_long_is_checked_every_millisecond(void)
     const char *path = scratch_path("map");
     struct segment seen = published(path);
     struct follow follow = {0};
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
     follow_note(&follow, &seen, STATUS_NAME_ABSENT, START);
     for (int64_t now = START + 2 * SECOND; now < START + 3 * SECOND;
          now += SECOND / 10)
@@ -152,7 +152,7 @@ test_backoff_ends_with_its_hint(void)
         CHECK(follow_is_due(&follow, late));
     }
     segment_close(&seen);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* The same file is still there, but marked: its publisher was killed. */
@@ -167,7 +167,7 @@ test_backoff_goes_on_while_the_mark_stays(void)
     follow_note(&follow, &seen, STATUS_UNCHANGED, START + 2 * SECOND);
     CHECK(!follow_is_due(&follow, START + 2 * SECOND));
     segment_close(&seen);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -188,7 +188,7 @@ test_sleep_with_a_hint_takes_the_backoff_and_no_more_than_is_left(void)
     const char *path = scratch_path("map");
     struct segment seen = published(path);
     struct follow follow = {0};
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
     struct backoff backoff = FOLLOW_BACKOFF;
     int64_t first = backoff.next;
     int64_t before = segment_clock();
@@ -212,7 +212,7 @@ test_sleep_without_a_hint_leaves_the_backoff_and_ends_by_itself(void)
     follow_sleep(&follow, &seen, HOUR, &backoff);
     CHECK_EQUAL(backoff.next, HOUR);
     segment_close(&seen);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* ---- all of them -------------------------------------------------------- */

@@ -37,7 +37,7 @@ test_child_of_a_fork_has_no_drafts(void)
     }
     CHECK_EQUAL(end_of_child(child), 0);
     check_published(scratch_path("child"), 1, 1);
-    CHECK_STATUS(segment_remove(scratch_path("child")), STATUS_OK);
+    CHECK_STATUS(segment_remove(scratch_path("child"), NULL), STATUS_OK);
 
     // The parent's drafts are as they were.
     struct image image = image_of_entries(NULL, 0, TREE);
@@ -113,7 +113,7 @@ test_lock_goes_with_the_publisher_though_its_child_lives(void)
     pid_t publisher = start_child();
     if (publisher == 0) {
         struct holder holder;
-        CHECK_STATUS(holder_lock(&holder, path), STATUS_OK);
+        CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
         idle = start_child();
         if (idle == 0) {
             CHECK_EQUAL(fcntl(holder.file.descriptor, F_GETFD), -1);
@@ -133,7 +133,7 @@ test_lock_goes_with_the_publisher_though_its_child_lives(void)
     // Somebody else's child by now; its end closes the pipe.
     CHECK_EQUAL(read(ready[0], &byte, 1), 0);
     close(ready[0]);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* Closing what a parent locked must not free the parent's lock. */
@@ -143,7 +143,7 @@ test_holder_closed_by_a_child_stays_locked(void)
     const char *path = scratch_path("map");
     struct holder holder;
     CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
-    CHECK_STATUS(holder_lock(&holder, path), STATUS_OK);
+    CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
     pid_t child = start_child();
     if (child == 0) {
         struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -156,7 +156,7 @@ test_holder_closed_by_a_child_stays_locked(void)
     }
     CHECK_EQUAL(end_of_child(child), 0);
     holder_close(&holder);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -167,12 +167,12 @@ test_files_are_close_on_exec(void)
     struct holder holder;
     CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
     CHECK_STATUS(draft_create(&draft, path, 64, &UNFORCED), STATUS_OK);
-    CHECK_STATUS(holder_lock(&holder, path), STATUS_OK);
+    CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
     CHECK_EQUAL(fcntl(draft.file.descriptor, F_GETFD), FD_CLOEXEC);
     CHECK_EQUAL(fcntl(holder.file.descriptor, F_GETFD), FD_CLOEXEC);
     holder_close(&holder);
     draft_close(&draft);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* Threads open drafts while children are forked; a fork that comes between the
@@ -280,7 +280,7 @@ test_fork_during_a_publication_disturbs_nobody(void)
             const char *path = scratch_path(name);
             CHECK_STATUS(publish_image(path, &UNFORCED, &image), STATUS_OK);
             CHECK_STATUS(publish_image(path, &FORCED, &image), STATUS_OK);
-            CHECK_STATUS(segment_remove(path), STATUS_OK);
+            CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
             _exit(0);
         }
         CHECK_EQUAL(end_of_child(child), 0);
@@ -295,7 +295,7 @@ test_fork_during_a_publication_disturbs_nobody(void)
     CHECK_EQUAL(header_in(&segment)->generation, press.count + 1);
     segment_close(&segment);
     CHECK_EQUAL(scratch_file_count(), 1);
-    CHECK_STATUS(segment_remove(press.path), STATUS_OK);
+    CHECK_STATUS(segment_remove(press.path, NULL), STATUS_OK);
     image_destroy(&image);
 }
 
@@ -309,7 +309,7 @@ test_open_segment_survives_a_fork(void)
     if (child == 0) {
         CHECK_EQUAL(number_in(&segment), 7);
         segment_close(&segment);
-        CHECK_STATUS(segment_remove(path), STATUS_OK);
+        CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
         _exit(0);
     }
     CHECK_EQUAL(end_of_child(child), 0);
@@ -344,7 +344,7 @@ test_child_has_no_segment_before_somebody_keeps_it(void)
     }
     CHECK_EQUAL(number_in(&segment), 7);
     segment_close(&segment);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static const struct test tests[] = {

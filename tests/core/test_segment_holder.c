@@ -17,11 +17,11 @@ test_holder_knows_the_file_that_has_the_name(void)
 {
     const char *path = scratch_path("map");
     struct holder holder;
-    CHECK_STATUS(holder_lock(&holder, path), STATUS_NAME_ABSENT);
+    CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_NAME_ABSENT);
     for (uint64_t generation = 1; generation <= 3; generation++) {
         CHECK_STATUS(publish_number(path, true, 0640, 7), STATUS_OK);
         struct stat file = stat_of(path);
-        CHECK_STATUS(holder_lock(&holder, path), STATUS_OK);
+        CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
         CHECK_EQUAL(holder.generation, generation);
         CHECK_EQUAL(holder.size, file.st_size);
         CHECK_EQUAL(holder.device, file.st_dev);
@@ -31,7 +31,7 @@ test_holder_knows_the_file_that_has_the_name(void)
         holder_close(&holder);
         holder_close(&holder);
     }
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* 0 is for what never had a name. */
@@ -42,7 +42,7 @@ test_generation_after_the_last_number_is_one(void)
     struct segment segment = SEGMENT_EMPTY;
     CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
     struct holder holder;
-    CHECK_STATUS(holder_lock(&holder, path), STATUS_OK);
+    CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
     struct snapshot_header *header = holder.header;
     header->generation = UINT64_MAX;
     snapshot_header_seal(header);
@@ -51,7 +51,7 @@ test_generation_after_the_last_number_is_one(void)
     segment = open_segment(path);
     CHECK_EQUAL(header_in(&segment)->generation, 1);
     segment_close(&segment);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -61,13 +61,13 @@ test_holder_that_is_no_snapshot_has_nothing_to_say(void)
     struct holder holder;
     struct segment segment = SEGMENT_EMPTY;
     write_file(path, "junk", 4);
-    CHECK_STATUS(holder_lock(&holder, path), STATUS_OK);
+    CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
     CHECK_EQUAL(holder.generation, 0);
     CHECK(holder.header == NULL);
     CHECK_STATUS(holder_map(&holder, &segment), STATUS_TRUNCATED);
     CHECK(segment.bytes == NULL);
     holder_close(&holder);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* Who else may write may have cut it short when it is read. */
@@ -78,7 +78,7 @@ test_holder_that_others_may_write_is_replaced_unread(void)
     struct holder holder;
     struct segment segment = SEGMENT_EMPTY;
     CHECK_STATUS(publish_number(path, false, 0620, 1), STATUS_OK);
-    CHECK_STATUS(holder_lock(&holder, path), STATUS_OK);
+    CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
     CHECK_EQUAL(holder.generation, 1);
     CHECK(holder.header == NULL);
     CHECK_STATUS(holder_map(&holder, &segment), STATUS_OTHERS_MAY_WRITE);
@@ -86,7 +86,7 @@ test_holder_that_others_may_write_is_replaced_unread(void)
     holder_close(&holder);
     CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
     check_published(path, 2, 2);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -98,14 +98,14 @@ test_holder_is_locked_until_it_is_closed(void)
     CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
     int descriptor = open(path, O_RDWR);
     CHECK(descriptor >= 0);
-    CHECK_STATUS(holder_lock(&holder, path), STATUS_OK);
+    CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
     CHECK_EQUAL(fcntl(descriptor, F_OFD_SETLK, &lock), -1);
     // Whoever only wants to read is not in anybody's way, nor held up.
     check_published(path, 1, 1);
     holder_close(&holder);
     CHECK_EQUAL(fcntl(descriptor, F_OFD_SETLK, &lock), 0);
     close(descriptor);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -118,7 +118,7 @@ test_holder_is_mapped_and_replaced(void)
     struct image image = image_of_entries(NULL, 0, HASH);
     struct snapshot_header header = *image_header(&image);
     CHECK_STATUS(publish_number(path, false, 0600, 7), STATUS_OK);
-    CHECK_STATUS(holder_lock(&holder, path), STATUS_OK);
+    CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
     CHECK_STATUS(holder_map(&holder, &segment), STATUS_OK);
     CHECK_EQUAL(number_in(&segment), 7);
 
@@ -137,7 +137,7 @@ test_holder_is_mapped_and_replaced(void)
     CHECK(memcmp(header_in(&segment), &header, sizeof(header)) == 0);
     segment_close(&segment);
     image_destroy(&image);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* ---- expecting a generation --------------------------------------------- */
@@ -187,7 +187,7 @@ test_expected_generation_is_replaced(void)
         check_label_size(path, (int)expected, expected + 1);
     }
     CHECK_EQUAL(scratch_file_count(), 1);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -209,7 +209,7 @@ test_other_generation_is_stale_and_stays(void)
         CHECK_EQUAL(scratch_file_count(), 1);
     }
     segment_close(&old);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* It has no generation, but it has the name. */
@@ -256,7 +256,7 @@ test_stale_plan_can_be_published_again(void)
     options.expected = plan.header.generation;
     CHECK_STATUS(publish_to_segment(&plan, path, &options), STATUS_OK);
     check_published(path, 8, 5);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* Processes that count together: each reads, adds one, and publishes on what
@@ -290,7 +290,7 @@ test_processes_that_expect_what_they_read_lose_no_step(void)
         CHECK_EQUAL(end_of_child(counters[i]), 0);
     }
     check_published(path, COUNTERS * STEPS, 1 + COUNTERS * STEPS);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static const struct test tests[] = {

@@ -59,7 +59,7 @@ test_leftover_is_cleared_and_the_map_stays(void)
         // The lock is given back, and nobody was told of anything.
         check_published(scene.path, 7, 1);
         CHECK_STATUS(publish_number(scene.path, true, 0640, 8), STATUS_OK);
-        CHECK_STATUS(segment_remove(scene.path), STATUS_OK);
+        CHECK_STATUS(segment_remove(scene.path, NULL), STATUS_OK);
     }
 }
 
@@ -90,7 +90,7 @@ test_nothing_is_cleared_while_somebody_publishes(void)
         kill_child(locker);
         CHECK(clear(scene.leftover));
         CHECK(!segment_exists(scene.leftover));
-        CHECK_STATUS(segment_remove(scene.path), STATUS_OK);
+        CHECK_STATUS(segment_remove(scene.path, NULL), STATUS_OK);
     }
 }
 
@@ -213,7 +213,7 @@ test_leftover_of_another_user_is_for_root_to_clear(void)
     CHECK_EQUAL(stat_of(scene.path).st_uid, ALICE);
     CHECK_EQUAL(chown(scene.path, 0, 0), 0);
     check_published(scene.path, 7, 1);
-    CHECK_STATUS(segment_remove(scene.path), STATUS_OK);
+    CHECK_STATUS(segment_remove(scene.path, NULL), STATUS_OK);
 }
 
 /* A publisher whose temporary file is cleared cannot rename it. */
@@ -252,7 +252,7 @@ test_publishers_lose_nothing_to_who_clears(void)
         CHECK_EQUAL(end_of_child(publishers[i]), 0);
     }
     CHECK(!segment_exists(scene.leftover));
-    CHECK_STATUS(segment_remove(scene.path), STATUS_OK);
+    CHECK_STATUS(segment_remove(scene.path, NULL), STATUS_OK);
 }
 
 static const struct test tests[] = {

@@ -42,7 +42,7 @@ test_signals_do_not_disturb_a_publication(void)
         for (int i = 1; i <= 500; i++) {
             CHECK_STATUS(publish_number(path, true, 0600, i), STATUS_OK);
         }
-        CHECK_STATUS(segment_remove(path), STATUS_OK);
+        CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
         _exit(0);
     }
     CHECK_EQUAL(end_of_child(child), 0);
@@ -67,7 +67,7 @@ test_no_descriptor_left_is_an_error_and_nothing_else(void)
             CHECK_EQUAL(errno, EMFILE);
             if (left == 0) {
                 CHECK_STATUS(status_of_open(path), STATUS_SYSTEM);
-                CHECK_STATUS(segment_remove(path), STATUS_SYSTEM);
+                CHECK_STATUS(segment_remove(path, NULL), STATUS_SYSTEM);
                 CHECK_EQUAL(errno, EMFILE);
             }
         }
@@ -76,7 +76,7 @@ test_no_descriptor_left_is_an_error_and_nothing_else(void)
     CHECK_EQUAL(end_of_child(child), 0);
     CHECK_EQUAL(scratch_file_count(), 1);
     check_published(path, 1, 1);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void

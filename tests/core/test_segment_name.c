@@ -224,7 +224,7 @@ test_taken_names_are_listed(void)
     CHECK(!is_listed(name));
     CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
     bool is_taken = is_listed(name);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
     CHECK(is_taken);
     CHECK(!is_listed(name));
 

@@ -28,7 +28,7 @@ test_nobody_publishes_over_the_map_of_another(void)
         CHECK_STATUS(publish_number(path, false, 0600, 8), STATUS_NAME_TAKEN);
         CHECK_STATUS(publish_number(path, true, 0600, 8), STATUS_SYSTEM);
         CHECK_EQUAL(errno, EACCES);
-        CHECK_STATUS(segment_remove(path), STATUS_SYSTEM);
+        CHECK_STATUS(segment_remove(path, NULL), STATUS_SYSTEM);
         CHECK_EQUAL(errno, EACCES);
         _exit(0);
     }
@@ -41,7 +41,7 @@ test_nobody_publishes_over_the_map_of_another(void)
         CHECK_EQUAL(setresuid(BOB, BOB, BOB), 0);
         CHECK_STATUS(publish_number(path, true, 0600, 8),
                      STATUS_FOREIGN_OWNER);
-        CHECK_STATUS(segment_remove(path), STATUS_FOREIGN_OWNER);
+        CHECK_STATUS(segment_remove(path, NULL), STATUS_FOREIGN_OWNER);
         _exit(0);
     }
     CHECK_EQUAL(end_of_child(bob), 0);
@@ -49,7 +49,7 @@ test_nobody_publishes_over_the_map_of_another(void)
     CHECK_EQUAL(chown(path, 0, 0), 0);
     CHECK_EQUAL(chmod(path, 0644), 0);
     check_published(path, 7, 1);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* Root could, but would hand its data to whoever took the name first. */
@@ -74,8 +74,8 @@ test_root_neither_replaces_nor_removes_the_map_of_another(void)
     CHECK_STATUS(publish_number(path, false, 0600, 2), STATUS_NAME_TAKEN);
     CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_FOREIGN_OWNER);
     CHECK_STATUS(publish_update(&update, path), STATUS_FOREIGN_OWNER);
-    CHECK_STATUS(segment_remove(path), STATUS_FOREIGN_OWNER);
-    CHECK_STATUS(holder_lock(&holder, path), STATUS_FOREIGN_OWNER);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_FOREIGN_OWNER);
+    CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_FOREIGN_OWNER);
     CHECK_EQUAL(scratch_file_count(), 1);
 
     // A squatter need not even have published a map.
@@ -105,7 +105,7 @@ test_temporary_name_of_another_user_is_avoided(void)
         CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
         check_published(path, 2, 2);
         CHECK_EQUAL(scratch_file_count(), 2);
-        CHECK_STATUS(segment_remove(path), STATUS_OK);
+        CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
         _exit(0);
     }
     CHECK_EQUAL(end_of_child(alice), 0);

@@ -21,7 +21,7 @@ test_path_without_a_slash_is_in_the_working_directory(void)
         CHECK_STATUS(publish_number("map", true, 0600, 2), STATUS_OK);
         check_published("map", 2, 2);
         CHECK_EQUAL(scratch_file_count(), 1);
-        CHECK_STATUS(segment_remove("map"), STATUS_OK);
+        CHECK_STATUS(segment_remove("map", NULL), STATUS_OK);
         _exit(0);
     }
     CHECK_EQUAL(end_of_child(child), 0);
@@ -40,7 +40,7 @@ test_first_publication_has_generation_one(void)
         CHECK_EQUAL(scratch_file_count(), 1);
         CHECK_EQUAL(stat_of(path).st_nlink, 1);
         check_published(path, 7, 1);
-        CHECK_STATUS(segment_remove(path), STATUS_OK);
+        CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
         CHECK(!segment_exists(path));
         CHECK_EQUAL(scratch_file_count(), 0);
     }
@@ -62,7 +62,7 @@ test_taken_name_is_not_taken_again_without_force(void)
     CHECK_EQUAL(stat_of(path).st_ino, before.st_ino);
     CHECK_EQUAL(scratch_file_count(), 1);
     check_published(path, 1, 1);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -85,7 +85,7 @@ test_force_replaces_and_counts_generations(void)
         CHECK_EQUAL(header_in(&old)->superseded, 0);
     }
     segment_close(&old);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -100,7 +100,7 @@ test_every_publication_has_a_unique_id_of_its_own(void)
         memcpy(before, header_in(&segment)->unique_id, 16);
         segment_close(&segment);
     }
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -109,10 +109,10 @@ test_generations_begin_again_after_removal(void)
     const char *path = scratch_path("map");
     CHECK_STATUS(publish_number(path, true, 0600, 1), STATUS_OK);
     CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
     CHECK_STATUS(publish_number(path, true, 0600, 3), STATUS_OK);
     check_published(path, 3, 1);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -141,7 +141,7 @@ test_remove_tells_open_readers(void)
     const char *path = scratch_path("map");
     CHECK_STATUS(publish_number(path, false, 0600, 7), STATUS_OK);
     struct segment segment = open_segment(path);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
     CHECK_EQUAL(header_in(&segment)->superseded, 1);
     CHECK_EQUAL(number_in(&segment), 7);
     CHECK_EQUAL(scratch_file_count(), 0);
@@ -152,10 +152,10 @@ static void
 test_remove_of_an_absent_name_says_so(void)
 {
     const char *path = scratch_path("map");
-    CHECK_STATUS(segment_remove(path), STATUS_NAME_ABSENT);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_NAME_ABSENT);
     CHECK_STATUS(publish_number(path, false, 0600, 7), STATUS_OK);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
-    CHECK_STATUS(segment_remove(path), STATUS_NAME_ABSENT);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_NAME_ABSENT);
 }
 
 /* ---- things in the way -------------------------------------------------- */
@@ -168,7 +168,7 @@ check_stays(const char *path, mode_t type)
     CHECK_EQUAL(before.st_mode & S_IFMT, type);
     CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_NAME_TAKEN);
     CHECK_STATUS(publish_number(path, true, 0600, 1), STATUS_NOT_REGULAR);
-    CHECK_STATUS(segment_remove(path), STATUS_NOT_REGULAR);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_NOT_REGULAR);
     CHECK_EQUAL(stat_of(path).st_ino, before.st_ino);
     CHECK_EQUAL(scratch_file_count(), 1);
 }
@@ -204,10 +204,10 @@ test_link_to_a_map_is_not_followed(void)
     CHECK_STATUS(publish_number(map, false, 0600, 7), STATUS_OK);
     CHECK_EQUAL(symlink(map, link), 0);
     CHECK_STATUS(publish_number(link, true, 0600, 8), STATUS_NOT_REGULAR);
-    CHECK_STATUS(segment_remove(link), STATUS_NOT_REGULAR);
+    CHECK_STATUS(segment_remove(link, NULL), STATUS_NOT_REGULAR);
     check_published(map, 7, 1);
     CHECK_EQUAL(unlink(link), 0);
-    CHECK_STATUS(segment_remove(map), STATUS_OK);
+    CHECK_STATUS(segment_remove(map, NULL), STATUS_OK);
 }
 
 static void
@@ -222,10 +222,10 @@ test_junk_is_replaced_only_by_force(void)
         CHECK_EQUAL(stat_of(path).st_size, sizes[i]);
         CHECK_STATUS(publish_number(path, true, 0600, 7), STATUS_OK);
         check_published(path, 7, 1);
-        CHECK_STATUS(segment_remove(path), STATUS_OK);
+        CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 
         write_file(path, junk, sizes[i]);
-        CHECK_STATUS(segment_remove(path), STATUS_OK);
+        CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
         CHECK_EQUAL(scratch_file_count(), 0);
     }
 }
@@ -249,7 +249,7 @@ test_snapshot_of_another_version_is_replaced_unwritten(void)
     CHECK(memcmp(bytes, image.bytes, sizeof(bytes)) == 0);
     close(descriptor);
     image_destroy(&image);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -264,7 +264,7 @@ test_leftover_of_a_killed_publisher_is_cleared(void)
     check_published(path, 2, 2);
 
     write_file(leftover, "half a map", 10);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
     CHECK_EQUAL(scratch_file_count(), 0);
 }
 
@@ -282,7 +282,7 @@ test_longest_file_name_gives_way_to_a_mark(void)
         CHECK_STATUS(publish_number_on(path, options[i], 2), STATUS_OK);
         check_published(path, 2, 2);
         CHECK_EQUAL(scratch_file_count(), 1);
-        CHECK_STATUS(segment_remove(path), STATUS_OK);
+        CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
     }
     CHECK_EQUAL(scratch_file_count(), 0);
 }
@@ -308,7 +308,7 @@ test_long_names_share_no_temporary_name(void)
         CHECK_STATUS(publish_number_on(path, cases[i].options, 1), STATUS_OK);
         CHECK_STATUS(publish_number_on(path, cases[i].options, 2), STATUS_OK);
         check_published(path, 2, 2);
-        CHECK_STATUS(segment_remove(path), STATUS_OK);
+        CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
         CHECK_EQUAL(stat_of(of_another).st_size, 7);
         CHECK_EQUAL(scratch_file_count(), 1);
         CHECK_EQUAL(unlink(of_another), 0);
@@ -325,13 +325,13 @@ test_path_of_a_temporary_name_is_refused(void)
     CHECK_EQUAL(scratch_file_count(), 0);
     path = scratch_path("sharedmap~");
     CHECK_STATUS(publish_number_on(path, &DURABLE, 1), STATUS_OK);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 
     pid_t child = start_child();
     if (child == 0) {
         CHECK_EQUAL(chdir(scratch.path), 0);
         CHECK_STATUS(publish_number_on("short", &DURABLE, 1), STATUS_OK);
-        CHECK_STATUS(segment_remove("short"), STATUS_OK);
+        CHECK_STATUS(segment_remove("short", NULL), STATUS_OK);
         _exit(0);
     }
     CHECK_EQUAL(end_of_child(child), 0);
@@ -347,7 +347,7 @@ test_squatted_temporary_name_is_avoided(void)
     CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
     check_published(path, 2, 2);
     CHECK_EQUAL(scratch_file_count(), 2);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
     CHECK_EQUAL(scratch_file_count(), 1);
     CHECK_EQUAL(rmdir(squatter), 0);
 }

@@ -32,7 +32,7 @@ test_held_lock_ends_in_a_timeout_after_five_seconds(void)
     double start = now();
     pid_t remover = start_child();
     if (remover == 0) {
-        CHECK_STATUS(segment_remove(path), STATUS_LOCK_TIMEOUT);
+        CHECK_STATUS(segment_remove(path, NULL), STATUS_LOCK_TIMEOUT);
         _exit(0);
     }
     pid_t publisher = start_child();
@@ -59,8 +59,8 @@ test_held_lock_ends_in_a_timeout_after_five_seconds(void)
     kill_child(read_locker);
     CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
     check_published(path, 2, 2);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
-    CHECK_STATUS(segment_remove(other), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+    CHECK_STATUS(segment_remove(other, NULL), STATUS_OK);
 }
 
 static void
@@ -79,7 +79,7 @@ test_publisher_waits_for_a_lock_that_is_freed(void)
     kill_child(locker);
     CHECK_EQUAL(end_of_child(publisher), 0);
     check_published(path, 2, 2);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* The holder of the lock replaces the map meanwhile: what the publisher
@@ -106,7 +106,7 @@ test_publisher_notices_that_the_name_moved_on(void)
     CHECK_EQUAL(header_in(&first)->superseded, 0);
     segment_close(&first);
     kill_child(locker);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* ---- many at once ------------------------------------------------------- */
@@ -150,7 +150,7 @@ test_no_publication_of_many_processes_is_lost(void)
     CHECK(files <= 2);
     CHECK_EQUAL(scratch_file_count(), 1);
     CHECK_EQUAL(generation, 1 + PUBLISHERS * PUBLICATIONS);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 struct contest {
@@ -183,7 +183,7 @@ test_only_one_thread_gets_a_free_name(void)
             CHECK_EQUAL(pthread_join(threads[i], NULL), 0);
         }
         CHECK_EQUAL(atomic_load(&contest.winners), 1);
-        CHECK_STATUS(segment_remove(contest.path), STATUS_OK);
+        CHECK_STATUS(segment_remove(contest.path, NULL), STATUS_OK);
     }
 }
 
@@ -224,7 +224,7 @@ test_forced_publications_of_a_free_name_all_succeed(void)
         struct segment segment = open_segment(path);
         CHECK_EQUAL(header_in(&segment)->generation, RACERS);
         segment_close(&segment);
-        CHECK_STATUS(segment_remove(path), STATUS_OK);
+        CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
     }
     for (int i = 0; i < RACERS; i++) {
         CHECK_EQUAL(end_of_child(racers[i]), 0);
@@ -240,7 +240,7 @@ test_publishing_and_removing_at_once_leaves_nothing_behind(void)
     for (int i = 0; i < 3; i++) {
         children[i] = start_child();
         for (int j = 0; children[i] == 0 && j < 1000; j++) {
-            enum status status = i == 0 ? segment_remove(path)
+            enum status status = i == 0 ? segment_remove(path, NULL)
                                         : publish_number(path, true, 0600, j);
             CHECK(status == STATUS_OK
                   || (i == 0 && status == STATUS_NAME_ABSENT));
@@ -253,7 +253,7 @@ test_publishing_and_removing_at_once_leaves_nothing_behind(void)
         CHECK_EQUAL(end_of_child(children[i]), 0);
     }
     CHECK(scratch_file_count() <= 1);
-    segment_remove(path);
+    segment_remove(path, NULL);
     CHECK_EQUAL(scratch_file_count(), 0);
 }
 

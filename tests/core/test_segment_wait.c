@@ -34,7 +34,7 @@ test_look_tells_whether_the_name_moved_on(void)
     CHECK(segment_is_superseded(&segment));
     CHECK_STATUS(segment_check_current(&segment, path, STRICT), STATUS_OK);
 
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
     CHECK_STATUS(segment_check_current(&segment, path, STRICT),
                  STATUS_NAME_ABSENT);
     CHECK_EQUAL(number_in(&segment), 1);
@@ -55,7 +55,7 @@ test_look_sees_what_the_mark_does_not_say(void)
     CHECK_STATUS(publish_number(path, false, 0600, 2), STATUS_OK);
     CHECK_STATUS(segment_check_current(&segment, path, STRICT), STATUS_OK);
     segment_close(&segment);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -75,7 +75,7 @@ test_look_follows_links_where_the_rules_do(void)
     CHECK_STATUS(segment_check_current(&segment, link, STRICT), STATUS_OK);
     segment_close(&segment);
     CHECK_EQUAL(unlink(link), 0);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* On different devices two files may have the same number. */
@@ -94,7 +94,7 @@ test_file_of_the_same_number_on_another_device_is_another(void)
     CHECK_STATUS(segment_open(&opened, path, STRICT, &elsewhere), STATUS_OK);
     segment_close(&opened);
     segment_close(&segment);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -117,7 +117,7 @@ test_known_segment_is_not_opened_again(void)
     CHECK_EQUAL(chmod(path, 0622), 0);
     CHECK_STATUS(segment_open(&segment, path, STRICT, &known),
                  STATUS_OTHERS_MAY_WRITE);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
     CHECK_STATUS(segment_open(&segment, path, STRICT, &known),
                  STATUS_NAME_ABSENT);
     segment_close(&known);
@@ -138,6 +138,12 @@ sleep_on_segment(void *context)
     atomic_store(&sleeper->thread, (int)syscall(SYS_gettid));
     sleeper->wake = segment_wait(&sleeper->segment, HOUR);
     return NULL;
+}
+
+static enum status
+remove_name(const char *path)
+{
+    return segment_remove(path, NULL);
 }
 
 static void
@@ -192,7 +198,7 @@ test_publication_and_removal_wake_all_who_sleep(void)
     CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
     check_wakes(path, publish_two);
     check_wakes(path, publish_in_a_child);
-    check_wakes(path, segment_remove);
+    check_wakes(path, remove_name);
 }
 
 static void
@@ -201,7 +207,7 @@ test_nobody_sleeps_on_what_is_superseded(void)
     const char *path = scratch_path("map");
     CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
     struct segment segment = open_segment(path);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
     CHECK_EQUAL(segment_wait(&segment, HOUR), WAKE_SUPERSEDED);
     segment_close(&segment);
 }
@@ -220,7 +226,7 @@ test_sleep_ends_with_its_time(void)
     CHECK(segment_pause(SECOND / 20));
     CHECK(now() - start >= 0.05);
     segment_close(&segment);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -257,7 +263,7 @@ test_signal_ends_a_sleep(void)
             0);
     } while (ended.si_pid == 0);
     CHECK_EQUAL(end_of_child(child), 0);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 /* Killed between the mark and the rename, a publisher leaves the old map
@@ -285,7 +291,7 @@ test_mark_without_a_newer_map_is_only_a_hint(void)
     CHECK_STATUS(segment_check_current(&segment, path, STRICT), STATUS_OK);
     check_published(path, 2, 2);
     segment_close(&segment);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
 static void
@@ -354,7 +360,7 @@ test_watch_names_what_is_published_and_removed(void)
     CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
     CHECK(count_events(descriptor, name, &is_everything) >= 1);
     CHECK_EQUAL(count_events(descriptor, name, &is_everything), 0);
-    CHECK_STATUS(segment_remove(path), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
     CHECK(count_events(descriptor, name, &is_everything) >= 1);
     CHECK(!is_everything);
     segment_watch_close(descriptor);

@@ -73,6 +73,7 @@ test_every_flipped_bit_is_found(void)
         {24, 32, STATUS_TRUNCATED},
         {136, 152, STATUS_OK},  // unique_id: random, so in no checksum
         {192, 196, STATUS_OK},  // superseded: written after publication
+        {200, 208, STATUS_OK},  // waiting_since: likewise
     };
     for (size_t bit = 0; bit < 8 * SNAPSHOT_HEADER_SIZE; bit++) {
         enum status expected = STATUS_BAD_HEADER_CHECKSUM;
@@ -355,7 +356,10 @@ test_reserved_fields_are_ignored(void)
     header.reserved_2[3] = 1;
     check_sealed(header, STATUS_OK);
     header = sound_header();
-    header.reserved_3[0] = 1;
+    header.reserved_3 = 1;
+    check_sealed(header, STATUS_OK);
+    header = sound_header();
+    header.reserved_4[0] = 1;
     check_sealed(header, STATUS_OK);
     header = sound_header();
     header.hash_seed = 1;

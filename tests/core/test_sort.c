@@ -109,7 +109,7 @@ test_nothing_is_sorted_already(void)
 {
     struct entry *entries = NULL;
     size_t count = 0;
-    CHECK_STATUS(sort_entries(&entries, &count), STATUS_OK);
+    CHECK_STATUS(sort_entries(&entries, &count, NULL), STATUS_OK);
     CHECK_EQUAL(count, 0);
     CHECK(entries == NULL);
 }
@@ -370,7 +370,7 @@ test_sorted_entries_stay_where_they_are(void)
     struct entry *before = entries;
     size_t count = 1000;
     memory_fail_after(0, true);  // and need no memory
-    CHECK_STATUS(sort_entries(&entries, &count), STATUS_OK);
+    CHECK_STATUS(sort_entries(&entries, &count, NULL), STATUS_OK);
     memory_fail_after(-1, false);
     CHECK(entries == before);
     CHECK_EQUAL(count, 1000);
@@ -382,7 +382,7 @@ test_array_is_owned_by_the_caller_before_and_after(void)
 {
     struct entry *entries = stepped_entries(1000, 7);
     size_t count = 1000;
-    CHECK_STATUS(sort_entries(&entries, &count), STATUS_OK);
+    CHECK_STATUS(sort_entries(&entries, &count, NULL), STATUS_OK);
     CHECK_EQUAL(memory_outstanding(), 1);
     memory_release(entries);
 }
@@ -398,7 +398,8 @@ test_sort_without_memory_changes_nothing(void)
         for (long successes = 0; successes < 2; successes++) {
             size_t count = 1000;
             memory_fail_after(successes, forever);
-            CHECK_STATUS(sort_entries(&entries, &count), STATUS_NO_MEMORY);
+            CHECK_STATUS(sort_entries(&entries, &count, NULL),
+                         STATUS_NO_MEMORY);
             memory_fail_after(-1, false);
             CHECK_EQUAL(memory_outstanding(), 1);
             CHECK_EQUAL(count, 1000);
@@ -407,7 +408,7 @@ test_sort_without_memory_changes_nothing(void)
         }
     }
     size_t count = 1000;
-    CHECK_STATUS(sort_entries(&entries, &count), STATUS_OK);
+    CHECK_STATUS(sort_entries(&entries, &count, NULL), STATUS_OK);
     CHECK_EQUAL(count, 2);
     memory_release(entries);
 }

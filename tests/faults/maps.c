@@ -108,7 +108,7 @@ action_run(const struct action *action, const char *path)
     struct slice label = slice_of("faults");
     size_t count = fill_entries(puts, action);
     if (action->kind == REMOVE) {
-        return segment_remove(path);
+        return segment_remove(path, NULL);
     }
     if (action->kind == UPDATE) {
         struct publish_update update = {

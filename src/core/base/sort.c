@@ -54,7 +54,9 @@ struct sorting {
     struct item *items;
     struct item *spare;  // as many; borrowed from what will be the result
     bool has_equal;      // two keys turned out to be equal
-    size_t starts[1 << DIGIT_BITS];  // of the items with each digit
+    const struct interrupt *interrupt;  // borrowed
+    bool is_interrupted;                // what is left need not be sorted
+    size_t starts[1 << DIGIT_BITS];     // of the items with each digit
 };
 
 static inline struct slice
@@ -462,6 +464,13 @@ sort_range(struct sorting *sorting, struct range range)
     unsigned patience = 64;
     while (range.high - range.low > FEW) {
         size_t before = range.high - range.low;
+        // Milliseconds of work each.
+        if (before > CACHED && interrupt_is_due(sorting->interrupt)) {
+            sorting->is_interrupted = true;
+        }
+        if (sorting->is_interrupted) {
+            return;
+        }
         size_t depth = range.depth;
         bool is_many = before >= MANY;
         range = is_many ? radix_step(sorting, range)
@@ -510,7 +519,8 @@ _Static_assert(sizeof(struct item) <= sizeof(struct entry),
                "the result has room for the spare items");
 
 enum status
-sort_entries(struct entry **entries, size_t *count)
+sort_entries(struct entry **entries, size_t *count,
+             const struct interrupt *interrupt)
 {
     if (is_ascending(*entries, *count)) {
         return STATUS_OK;
@@ -520,6 +530,7 @@ sort_entries(struct entry **entries, size_t *count)
         .entries = *entries,
         .items = memory_allocate_array(*count, sizeof(struct item)),
         .spare = (struct item *)sorted,
+        .interrupt = interrupt,
     };
     enum status status = STATUS_NO_MEMORY;
     if (sorting.items != NULL && sorted != NULL) {
@@ -528,6 +539,9 @@ sort_entries(struct entry **entries, size_t *count)
                 (struct item){piece_at((*entries)[i].key, 0), i};
         }
         sort_range(&sorting, (struct range){0, *count, 0});
+        status = sorting.is_interrupted ? STATUS_INTERRUPTED : STATUS_OK;
+    }
+    if (status == STATUS_OK) {
         gather(&sorting, *count, sorted);
         // Neighbours in the result were compared on the way there.
         if (sorting.has_equal) {
@@ -536,7 +550,6 @@ sort_entries(struct entry **entries, size_t *count)
         memory_release(*entries);
         *entries = sorted;
         sorted = NULL;
-        status = STATUS_OK;
     }
     memory_release(sorted);
     memory_release(sorting.items);

@@ -44,6 +44,8 @@ status_message(enum status status)
         return "the map is writable by other users, so it is not trusted";
     case STATUS_LOCK_TIMEOUT:
         return "timed out: another process holds the publish lock; try again";
+    case STATUS_INTERRUPTED:
+        return "interrupted";
     case STATUS_STALE:
         return "the published generation is not the expected one";
     case STATUS_UNCHANGED:

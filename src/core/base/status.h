@@ -31,8 +31,9 @@ enum status {
     STATUS_FOREIGN_OWNER,
     STATUS_OTHERS_MAY_WRITE,
     STATUS_LOCK_TIMEOUT,
-    STATUS_STALE,      // another generation than expected is published
-    STATUS_UNCHANGED,  // the name still leads to the same file
+    STATUS_INTERRUPTED,  // the caller asked for it
+    STATUS_STALE,        // another generation than expected is published
+    STATUS_UNCHANGED,    // the name still leads to the same file
 
     // Bytes that are not what they should be: one status code for each check.
     STATUS_NOT_A_SNAPSHOT,

@@ -29,14 +29,23 @@
  * that arrives undoes one piece, not all of them, so this ends however many
  * signals a timer sends. */
 static enum status
-reserve(int descriptor, uint64_t size)
+reserve(int descriptor, uint64_t size, const struct interrupt *interrupt)
 {
     const uint64_t piece = UINT64_C(1) << 20;
     if (size > INT64_MAX) {
         errno = EFBIG;
         return STATUS_SYSTEM;
     }
+    // What cannot fit is not tried: for a moment it would leave no space for
+    // anybody else.
+    if (size > system_space_left(descriptor)) {
+        errno = ENOSPC;
+        return STATUS_NO_SPACE;
+    }
     for (uint64_t at = 0; at < size; at += piece) {
+        if (interrupt_is_due(interrupt)) {
+            return STATUS_INTERRUPTED;
+        }
         uint64_t left = size - at;
         int error;
         do {
@@ -109,7 +118,7 @@ draft_create(struct draft *draft, const char *path, uint64_t size,
     if (status != STATUS_OK) {
         return status;
     }
-    status = reserve(draft->file.descriptor, size);
+    status = reserve(draft->file.descriptor, size, &options->lock.interrupt);
     // The umask had its say in the mode of open(), not in that of fchmod().
     if (status == STATUS_OK
         && fchmod(draft->file.descriptor, (mode_t)options->mode) < 0)

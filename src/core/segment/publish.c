@@ -12,16 +12,8 @@
  * that came late would leave a reader on the old snapshot for ever, if we
  * were killed in between: hence first the store, then the rename.
  *
- * Two publishers must not replace the same holder. The lock is on the holder
- * itself: there is no lock file to leave behind, and the system drops the
- * lock with the process. The publisher that got the lock checks whether the
- * name still points to what was locked.
- *
- * Such a lock belongs to the open file, which a forked child would share; so
- * the holder is a file that children close (fork.c).
- *
- * Not here: the draft until it is finished; see draft.c. What is in
- * the file; see core/publish.c.
+ * Not here: the draft until it is finished (draft.c); the lock of the name
+ * (lock.c); what is in the file (core/publish.c).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -33,194 +25,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/segment/backoff.h"
-#include "core/segment/fork.h"
+#include "core/segment/lock.h"
 #include "core/segment/segment.h"
 #include "core/segment/system.h"
 #include "core/snapshot/header.h"
 
-/* ---- attempts ----------------------------------------------------------- */
-
-struct attempts {
-    int64_t deadline;  // of segment_clock()
-    struct backoff backoff;
-};
-
-// Nanoseconds.
-static const int64_t LOCK_TIMEOUT = INT64_C(5000000000);
-#define LOCK_BACKOFF ((struct backoff){.next = 20000, .longest = 128 * 20000})
-
-static struct attempts
-attempts_begin(void)
-{
-    return (struct attempts){segment_clock() + LOCK_TIMEOUT, LOCK_BACKOFF};
-}
-
-/* Sleeps a little longer each time; false when the time is over. */
-static bool
-attempts_wait(struct attempts *attempts)
-{
-    if (segment_clock() >= attempts->deadline) {
-        return false;
-    }
-    (void)segment_pause(backoff_next(&attempts->backoff));
-    return true;
-}
-
-/* ---- the holder of a name ----------------------------------------------- */
-
-void
-holder_close(struct holder *holder)
-{
-    // A forked child has neither the file nor the mapping.
-    if (holder->file.descriptor >= 0 && holder->header != NULL) {
-        munmap(holder->header, sizeof(struct snapshot_header));
-    }
-    holder->header = NULL;
-    if (holder->file.descriptor >= 0) {
-        // A copy of the descriptor, on its way through a child's exec(), would
-        // keep the lock a little longer.
-        struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
-        int saved_errno = errno;
-        (void)fcntl(holder->file.descriptor, F_OFD_SETLK, &lock);
-        errno = saved_errno;
-        fork_closed_close_last(&holder->file);
-    }
-}
-
-/* Opens the regular file that has the name, whoever owns it. */
-static enum status
-holder_open(struct holder *holder, const char *path, bool *is_ours)
-{
-    struct stat file;
-    *holder = HOLDER_EMPTY;
-    if (!fork_closed_open(&holder->file, path,
-                          O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY))
-    {
-        return system_open_failure();
-    }
-    if (fstat(holder->file.descriptor, &file) < 0) {
-        return STATUS_SYSTEM;
-    }
-    if (!S_ISREG(file.st_mode)) {
-        return STATUS_NOT_REGULAR;
-    }
-    *is_ours = file.st_uid == geteuid();
-    holder->size = (uint64_t)file.st_size;
-    holder->device = file.st_dev;
-    holder->inode = file.st_ino;
-    holder->mode = file.st_mode & 0777;
-    return STATUS_OK;
-}
-
-/* Reads what the holder says of itself and maps its header to write. A file
- * of ours that is no snapshot has nothing to say and may be replaced. */
-static enum status
-holder_map_header(struct holder *holder)
-{
-    struct snapshot_header header;
-    enum status status = system_read_header(holder->file.descriptor, &header);
-    if (status == STATUS_SYSTEM) {
-        return status;
-    }
-    if (status != STATUS_OK
-        || snapshot_header_check(&header, holder->size) != STATUS_OK)
-    {
-        return STATUS_OK;
-    }
-    holder->generation = header.generation;
-    // No reader opens a file that others may write, so none is to be told.
-    if (system_others_may_write(holder->mode)) {
-        return STATUS_OK;
-    }
-    void *bytes =
-        fork_closed_map(&holder->file, sizeof(header), PROT_READ | PROT_WRITE);
-    if (bytes == NULL) {
-        return STATUS_SYSTEM;
-    }
-    holder->header = bytes;
-    return STATUS_OK;
-}
-
-/* Whether the path still leads to the file that is open. STATUS_SYSTEM. */
-static enum status
-holder_check_named(const struct holder *holder, const char *path,
-                   bool *is_named)
-{
-    struct stat named;
-    *is_named = false;
-    if (lstat(path, &named) < 0) {
-        return errno == ENOENT ? STATUS_OK : STATUS_SYSTEM;
-    }
-    *is_named =
-        named.st_dev == holder->device && named.st_ino == holder->inode;
-    return STATUS_OK;
-}
-
-/* Locks the open file; `is_busy` says that another publisher has the lock, or
- * that the name led elsewhere before we had it: try again later. */
-static enum status
-holder_set_lock(const struct holder *holder, const char *path, bool *is_busy)
-{
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (fcntl(holder->file.descriptor, F_OFD_SETLK, &lock) < 0) {
-        *is_busy = errno == EAGAIN || errno == EACCES || errno == EINTR;
-        return STATUS_SYSTEM;
-    }
-    bool is_named;
-    enum status status = holder_check_named(holder, path, &is_named);
-    if (status == STATUS_OK && !is_named) {
-        *is_busy = true;
-        status = STATUS_SYSTEM;
-    }
-    return status;
-}
-
-/* One attempt to open and lock what we may replace. */
-static enum status
-holder_try_lock(struct holder *holder, const char *path, bool *is_busy)
-{
-    bool is_ours = false;
-    *is_busy = false;
-    enum status status = holder_open(holder, path, &is_ours);
-    // Not even root: it would hand its data to a user who squats the name.
-    if (status == STATUS_OK && !is_ours) {
-        status = STATUS_FOREIGN_OWNER;
-    }
-    if (status == STATUS_OK) {
-        status = holder_set_lock(holder, path, is_busy);
-    }
-    if (status == STATUS_OK) {
-        status = holder_map_header(holder);
-    }
-    if (status != STATUS_OK) {
-        holder_close(holder);
-    }
-    return status;
-}
-
-static enum status
-holder_lock_until(struct holder *holder, const char *path,
-                  struct attempts *attempts)
-{
-    for (;;) {
-        bool is_busy;
-        enum status status = holder_try_lock(holder, path, &is_busy);
-        if (!is_busy) {
-            return status;
-        }
-        if (!attempts_wait(attempts)) {
-            return STATUS_LOCK_TIMEOUT;
-        }
-    }
-}
-
-enum status
-holder_lock(struct holder *holder, const char *path)
-{
-    struct attempts attempts = attempts_begin();
-    return holder_lock_until(holder, path, &attempts);
-}
+/* ---- telling readers ------------------------------------------------------ */
 
 static _Atomic uint32_t *
 superseded_word(const struct holder *holder)
@@ -356,6 +166,8 @@ holder_replace(struct holder *holder, struct draft *draft, const char *path,
     if (status != STATUS_OK) {
         return status;
     }
+    // Publishers that wait do so for the name, not for this file.
+    header->waiting_since = holder_waiting_since(holder);
     status =
         stamp(draft, generation_after(holder->generation), options, header);
     if (status != STATUS_OK) {
@@ -409,10 +221,10 @@ draft_publish(struct draft *draft, const char *path,
     if (!options->force && !options->has_expected) {
         return take_free_name(draft, path, options, header);
     }
-    struct attempts attempts = attempts_begin();
+    struct turn turn = turn_begin(&options->lock);
     for (;;) {
         struct holder holder;
-        enum status status = holder_lock_until(&holder, path, &attempts);
+        enum status status = holder_lock_in_turn(&holder, path, &turn);
         if (status == STATUS_OK) {
             status = holder_replace(&holder, draft, path, options, header);
             holder_close(&holder);
@@ -426,18 +238,19 @@ draft_publish(struct draft *draft, const char *path,
             return status;
         }
         // Another publisher was faster: now there is a holder.
-        if (!attempts_wait(&attempts)) {
-            return STATUS_LOCK_TIMEOUT;
+        status = turn_wait(&turn);
+        if (status != STATUS_OK) {
+            return status;
         }
     }
 }
 
 enum status
-segment_remove(const char *path)
+segment_remove(const char *path, const struct lock_options *options)
 {
     struct holder holder;
     char temporary[TEMPORARY_PATH_SIZE];
-    enum status status = holder_lock(&holder, path);
+    enum status status = holder_lock(&holder, path, options);
     if (status != STATUS_OK) {
         return status;
     }
@@ -496,7 +309,7 @@ segment_clear_leftover(const char *file_name, bool *is_cleared)
     // A holder that is not ours is locked, but neither written nor replaced.
     enum status status = holder_open(&holder, path, &is_ours);
     if (status == STATUS_OK) {
-        status = holder_set_lock(&holder, path, &is_busy);
+        status = holder_try_lock(&holder, path, &is_busy);
     }
     // Without a holder no publisher has a temporary name.
     if (status == STATUS_OK || status == STATUS_NAME_ABSENT) {

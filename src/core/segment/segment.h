@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/base/interrupt.h"
 #include "core/base/slice.h"
 #include "core/base/status.h"
 #include "core/segment/fork_list.h"
@@ -163,7 +164,15 @@ struct draft {
 
 #define DRAFT_EMPTY ((struct draft){.file.descriptor = -1})
 
+/* How a publisher waits for the lock of a name; instead of a pointer to one,
+ * NULL means five seconds, whatever happens. */
+struct lock_options {
+    int64_t timeout;             // nanoseconds; 0: 5 seconds
+    struct interrupt interrupt;  // ends the wait, and any longer work
+};
+
 struct publish_options {
+    struct lock_options lock;
     unsigned mode;      // permission bits; the umask has no say
     bool huge_pages;    // gather the pages into huge ones, if the system can
     bool force;         // replace the holder of the name
@@ -199,7 +208,7 @@ draft_use_huge_pages(struct draft *draft, uint64_t size);
  * On failure the holder of the name stays.
  *
  * STATUS_NAME_TAKEN, STATUS_NOT_REGULAR, STATUS_FOREIGN_OWNER,
- * STATUS_LOCK_TIMEOUT after 5 seconds, STATUS_NO_SPACE, STATUS_SYSTEM;
+ * STATUS_LOCK_TIMEOUT, STATUS_INTERRUPTED, STATUS_NO_SPACE, STATUS_SYSTEM;
  * STATUS_STALE with the generation that was found in the header. Only when a
  * durable draft has its name and the directory cannot be synced, it is a
  * failure and published. */
@@ -219,7 +228,7 @@ segment_exists(const char *path);
 /* Frees the name. Readers keep what they have and learn that it is
  * superseded. STATUS_NAME_ABSENT and the failures of draft_publish(). */
 enum status
-segment_remove(const char *path);
+segment_remove(const char *path, const struct lock_options *options);
 
 /* Removes a temporary file of a map that a killed publisher left in the
  * directory of names, as the next publisher of the map does: under the lock of
@@ -245,10 +254,12 @@ struct holder {
 
 #define HOLDER_EMPTY ((struct holder){.file.descriptor = -1})
 
-/* Waits for the lock. STATUS_NAME_ABSENT and the failures of draft_publish().
+/* Waits for the lock; who came first gets it first, by and large.
+ * STATUS_NAME_ABSENT and the failures of draft_publish().
  * The holder must not move while it is open. */
 enum status
-holder_lock(struct holder *holder, const char *path);
+holder_lock(struct holder *holder, const char *path,
+            const struct lock_options *options);
 
 /* Maps the holder's bytes to read. What segment_open() answers; do not keep it
  * in a child, where it would keep the lock. */

@@ -221,6 +221,18 @@ system_link(int descriptor, const char *path)
 }
 
 uint64_t
+system_space_left(int descriptor)
+{
+    struct statvfs space;
+    if (fstatvfs(descriptor, &space) < 0 || space.f_blocks == 0) {
+        return UINT64_MAX;  // a tmpfs without a limit has no blocks
+    }
+    // Some file systems keep a reserve for root.
+    return (uint64_t)(geteuid() == 0 ? space.f_bfree : space.f_bavail)
+           * space.f_frsize;
+}
+
+uint64_t
 segment_space(const char *path)
 {
     char directory[SEGMENT_DIRECTORY_SIZE];

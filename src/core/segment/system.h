@@ -52,6 +52,11 @@ system_map(int descriptor, uint64_t size);
 void *
 system_dont_fork(void *bytes, size_t size);
 
+/* Bytes that the file's file system has left for us; UINT64_MAX when it does
+ * not say. */
+uint64_t
+system_space_left(int descriptor);
+
 /* Leaves errno alone. */
 void
 system_close(int descriptor);

@@ -10,8 +10,8 @@
  *              hash index: key -> its record (optional)
  *
  * Every region begins at a multiple of 64. All numbers are little-endian, all
- * offsets count from the start of the snapshot. After publication one word is
- * written, header.superseded, and nothing else ever.
+ * offsets count from the start of the snapshot. After publication only
+ * two words are written, header.superseded and header.waiting_since.
  *
  * No functions here: header.h seals and checks a header,
  * writer.h makes snapshots, snapshot.h reads them.
@@ -73,9 +73,11 @@ struct snapshot_header {
     uint64_t header_checksum;
     uint64_t reserved_2[4];
 
-    // Line 3: alone with the one word that changes.
+    // Line 3: alone with the words that change.
     uint32_t superseded;
-    uint32_t reserved_3[15];
+    uint32_t reserved_3;
+    uint64_t waiting_since;  // when the first waiting publisher came, or 0
+    uint32_t reserved_4[12];
 
     // Lines 4 to 7: the name it was made for, UTF-8, padded with zeros.
     unsigned char label[SNAPSHOT_LABEL_SIZE];
@@ -92,6 +94,8 @@ _Static_assert(offsetof(struct snapshot_header, records) == 112, "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, generation) == 128, "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, unique_id) == 136, "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, superseded) == 192, "FORMAT");
+_Static_assert(offsetof(struct snapshot_header, waiting_since) == 200,
+               "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, label) == 256, "FORMAT");
 
 /* A record:

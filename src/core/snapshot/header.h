@@ -10,7 +10,7 @@
 #include "core/snapshot/format.h"
 
 /* Computes header_checksum over everything but the unique id, which is
- * random, and `superseded`, which changes. */
+ * random, and the words that change. */
 void
 snapshot_header_seal(struct snapshot_header *header);
 

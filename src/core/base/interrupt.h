@@ -1,0 +1,28 @@
+/* core/base/interrupt.h
+ *
+ * A question that long operations ask from time to time: shall this stop?
+ *
+ * The caller answers it, for example after a signal. It is asked between pieces
+ * of work of some milliseconds at most, always where stopping leaves nothing
+ * behind. Whoever gets STATUS_INTERRUPTED knows that nothing has changed.
+ */
+#ifndef SHAREDMAP_CORE_BASE_INTERRUPT_H
+#define SHAREDMAP_CORE_BASE_INTERRUPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct interrupt {
+    bool (*is_due)(void *context);  // NULL: never
+    void *context;                  // borrowed
+};
+
+/* Accepts NULL, for never. */
+static inline bool
+interrupt_is_due(const struct interrupt *interrupt)
+{
+    return interrupt != NULL && interrupt->is_due != NULL
+           && interrupt->is_due(interrupt->context);
+}
+
+#endif

@@ -1,0 +1,314 @@
+/* core/segment/lock.c
+ *
+ * The lock of a name, and whose turn it is to have it.
+ *
+ * The lock is on the file that has the name: there is no lock file to leave
+ * behind, and the system drops the lock with the process. The publisher that
+ * got it checks whether the name still leads to what was locked. Such a lock
+ * belongs to the open file, which a forked child would share; so the holder is
+ * a file that children close (fork.c).
+ *
+ * The system does not queue those that wait, as the file that they wait for is
+ * replaced all the time. So the one that arrived first says so in the header:
+ *
+ *     holder's header   | superseded | ... | waiting_since |
+ *                                               ^    |
+ *     waiter with an earlier arrival, or 0 -----+    |
+ *                                                    v
+ *     all later ones stand back, as long as the lock is held or was let go
+ *     only a moment ago: the first may have been killed
+ *
+ * Who gets the lock sets the word back to 0, and who replaces the file takes
+ * the word along. So the order is that of arrival, give or take one poll. It is
+ * courtesy only: what is correct depends on the lock alone.
+ *
+ * Not here: what is done under the lock; see publish.c.
+ */
+#define _GNU_SOURCE
+#include "core/segment/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/segment/fork.h"
+#include "core/segment/system.h"
+#include "core/snapshot/header.h"
+
+// Nanoseconds.
+static const int64_t DEFAULT_TIMEOUT = INT64_C(5000000000);
+#define LOCK_BACKOFF ((struct backoff){.next = 20000, .longest = 128 * 20000})
+
+/* How long the lock may be free before the first waiter is taken for dead: some
+ * of its polls, and as many time slices of a busy machine. */
+static const int64_t GRACE = INT64_C(50000000);
+
+/* ---- waiting ------------------------------------------------------------ */
+
+struct turn
+turn_begin(const struct lock_options *options)
+{
+    int64_t now = segment_clock();
+    int64_t timeout = options != NULL && options->timeout > 0
+                          ? options->timeout
+                          : DEFAULT_TIMEOUT;
+    struct turn turn = {
+        .arrival = now,
+        .backoff = LOCK_BACKOFF,
+        .interrupt = options != NULL ? &options->interrupt : NULL,
+    };
+    // For ever is longer than the clock can tell.
+    if (__builtin_add_overflow(now, timeout, &turn.deadline)) {
+        turn.deadline = INT64_MAX;
+    }
+    return turn;
+}
+
+enum status
+turn_wait(struct turn *turn)
+{
+    if (interrupt_is_due(turn->interrupt)) {
+        return STATUS_INTERRUPTED;
+    }
+    int64_t left = turn->deadline - segment_clock();
+    if (left <= 0) {
+        return STATUS_LOCK_TIMEOUT;
+    }
+    int64_t pause = backoff_next(&turn->backoff);
+    (void)segment_pause(left < pause ? left : pause);
+    turn->is_waiting = true;
+    return STATUS_OK;
+}
+
+/* ---- the holder of a name ----------------------------------------------- */
+
+void
+holder_close(struct holder *holder)
+{
+    // A forked child has neither the file nor the mapping.
+    if (holder->file.descriptor >= 0 && holder->header != NULL) {
+        munmap(holder->header, sizeof(struct snapshot_header));
+    }
+    holder->header = NULL;
+    if (holder->file.descriptor >= 0) {
+        // A copy of the descriptor, on its way through a child's exec(), would
+        // keep the lock a little longer.
+        struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+        int saved_errno = errno;
+        (void)fcntl(holder->file.descriptor, F_OFD_SETLK, &lock);
+        errno = saved_errno;
+        fork_closed_close_last(&holder->file);
+    }
+}
+
+enum status
+holder_open(struct holder *holder, const char *path, bool *is_ours)
+{
+    struct stat file;
+    *holder = HOLDER_EMPTY;
+    if (!fork_closed_open(&holder->file, path,
+                          O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY))
+    {
+        return system_open_failure();
+    }
+    if (fstat(holder->file.descriptor, &file) < 0) {
+        return STATUS_SYSTEM;
+    }
+    if (!S_ISREG(file.st_mode)) {
+        return STATUS_NOT_REGULAR;
+    }
+    *is_ours = file.st_uid == geteuid();
+    holder->size = (uint64_t)file.st_size;
+    holder->device = file.st_dev;
+    holder->inode = file.st_ino;
+    holder->mode = file.st_mode & 0777;
+    return STATUS_OK;
+}
+
+/* Reads what the holder says of itself and maps its header to write. A file
+ * of ours that is no snapshot has nothing to say and may be replaced. */
+static enum status
+holder_map_header(struct holder *holder)
+{
+    struct snapshot_header header;
+    enum status status = system_read_header(holder->file.descriptor, &header);
+    if (status == STATUS_SYSTEM) {
+        return status;
+    }
+    if (status != STATUS_OK
+        || snapshot_header_check(&header, holder->size) != STATUS_OK)
+    {
+        return STATUS_OK;
+    }
+    holder->generation = header.generation;
+    // No reader opens a file that others may write, so none is to be told.
+    if (system_others_may_write(holder->mode)) {
+        return STATUS_OK;
+    }
+    void *bytes =
+        fork_closed_map(&holder->file, sizeof(header), PROT_READ | PROT_WRITE);
+    if (bytes == NULL) {
+        return STATUS_SYSTEM;
+    }
+    holder->header = bytes;
+    return STATUS_OK;
+}
+
+/* Whether the path still leads to the file that is open. STATUS_SYSTEM. */
+static enum status
+holder_check_named(const struct holder *holder, const char *path,
+                   bool *is_named)
+{
+    struct stat named;
+    *is_named = false;
+    if (lstat(path, &named) < 0) {
+        return errno == ENOENT ? STATUS_OK : STATUS_SYSTEM;
+    }
+    *is_named =
+        named.st_dev == holder->device && named.st_ino == holder->inode;
+    return STATUS_OK;
+}
+
+enum status
+holder_try_lock(const struct holder *holder, const char *path, bool *is_busy)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    *is_busy = false;
+    if (fcntl(holder->file.descriptor, F_OFD_SETLK, &lock) < 0) {
+        *is_busy = errno == EAGAIN || errno == EACCES || errno == EINTR;
+        return STATUS_SYSTEM;
+    }
+    bool is_named;
+    enum status status = holder_check_named(holder, path, &is_named);
+    if (status == STATUS_OK && !is_named) {
+        *is_busy = true;
+        status = STATUS_SYSTEM;
+    }
+    return status;
+}
+
+/* ---- the queue ---------------------------------------------------------- */
+
+static _Atomic uint64_t *
+waiting_since(const struct holder *holder)
+{
+    return (void *)((char *)holder->header
+                    + offsetof(struct snapshot_header, waiting_since));
+}
+
+uint64_t
+holder_waiting_since(const struct holder *holder)
+{
+    return holder->header != NULL ? atomic_load(waiting_since(holder)) : 0;
+}
+
+static bool
+holder_is_locked(const struct holder *holder)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(holder->file.descriptor, F_OFD_GETLK, &lock) == 0
+           && lock.l_type != F_UNLCK;
+}
+
+/* Whether to try to lock the holder now. A publisher that has to wait says
+ * since when, unless one before it does. */
+static bool
+is_our_turn(const struct holder *holder, struct turn *turn)
+{
+    if (holder->header == NULL) {
+        return true;
+    }
+    const uint64_t ours = (uint64_t)turn->arrival;
+    uint64_t first = atomic_load(waiting_since(holder));
+    while (turn->is_waiting && (first == 0 || first > ours)) {
+        if (atomic_compare_exchange_weak(waiting_since(holder), &first, ours))
+        {
+            return true;
+        }
+    }
+    if (first == 0 || first >= ours) {
+        return true;
+    }
+    int64_t now = segment_clock();
+    if (first != turn->older || holder_is_locked(holder)) {
+        turn->older = first;
+        turn->older_since = now;
+        return false;
+    }
+    if (now - turn->older_since < GRACE) {
+        return false;
+    }
+    (void)atomic_compare_exchange_strong(waiting_since(holder), &first, ours);
+    return true;
+}
+
+static void
+leave_queue(const struct holder *holder, const struct turn *turn)
+{
+    uint64_t ours = (uint64_t)turn->arrival;
+    if (holder->header != NULL) {
+        (void)atomic_compare_exchange_strong(waiting_since(holder), &ours, 0);
+    }
+}
+
+/* Waits for the lock of the open file, as long as it has the name; then either
+ * it is locked, or `is_named` is false. */
+static enum status
+wait_for_lock(const struct holder *holder, const char *path, struct turn *turn,
+              bool *is_named)
+{
+    enum status status = STATUS_OK;
+    bool is_busy = true;
+    *is_named = true;
+    while (status == STATUS_OK && *is_named) {
+        if (is_our_turn(holder, turn)) {
+            status = holder_try_lock(holder, path, &is_busy);
+        }
+        if (!is_busy) {
+            break;
+        }
+        status = turn_wait(turn);
+        if (status == STATUS_OK) {
+            status = holder_check_named(holder, path, is_named);
+        }
+    }
+    leave_queue(holder, turn);
+    return status;
+}
+
+enum status
+holder_lock_in_turn(struct holder *holder, const char *path, struct turn *turn)
+{
+    enum status status;
+    bool is_ours = false, is_named;
+    do {
+        is_named = true;
+        status = holder_open(holder, path, &is_ours);
+        // Not even root: it would hand its data to a user who squats the name.
+        if (status == STATUS_OK && !is_ours) {
+            status = STATUS_FOREIGN_OWNER;
+        }
+        if (status == STATUS_OK) {
+            status = holder_map_header(holder);
+        }
+        if (status == STATUS_OK) {
+            status = wait_for_lock(holder, path, turn, &is_named);
+        }
+        if (status != STATUS_OK || !is_named) {
+            holder_close(holder);
+        }
+    } while (status == STATUS_OK && !is_named);
+    return status;
+}
+
+enum status
+holder_lock(struct holder *holder, const char *path,
+            const struct lock_options *options)
+{
+    struct turn turn = turn_begin(options);
+    return holder_lock_in_turn(holder, path, &turn);
+}
