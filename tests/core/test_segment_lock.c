@@ -1,0 +1,188 @@
+/* tests/core/test_segment_lock.c
+ *
+ * Whose turn it is to have the lock of a name. What correctness depends on, the
+ * lock itself, is tested in test_segment_race.c and test_segment_holder.c.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <stdatomic.h>
+#include <sys/mman.h>
+
+#include "core/check.h"
+#include "core/files.h"
+#include "core/segment/lock.h"
+
+static _Atomic uint64_t *
+queue_of(const struct holder *holder)
+{
+    return (void *)((char *)holder->header
+                    + offsetof(struct snapshot_header, waiting_since));
+}
+
+static void
+lock(struct holder *holder, const char *path)
+{
+    CHECK_STATUS(holder_lock(holder, path, NULL), STATUS_OK);
+}
+
+/* ---- one after the other ------------------------------------------------ */
+
+enum { WAITERS = 5 };
+
+/* What the processes of a test share. */
+struct board {
+    _Atomic int count;
+    _Atomic int order[WAITERS];
+    // A point in time between the arrivals of waiter i - 1 and of waiter i.
+    _Atomic int64_t before[WAITERS + 1];
+};
+
+static void
+wait_for_turn(struct board *board, const char *path, int number)
+{
+    struct holder holder;
+    lock(&holder, path);
+    board->order[atomic_fetch_add(&board->count, 1)] = number;
+    // Until the next one has said that it waits; those behind it say so, too.
+    while (number + 1 < WAITERS) {
+        uint64_t first = atomic_load(queue_of(&holder));
+        if (first != 0 && first < (uint64_t)board->before[number + 2]) {
+            break;
+        }
+        nap(1);
+    }
+    holder_close(&holder);
+    _exit(0);
+}
+
+static void
+test_lock_is_given_in_the_order_of_arrival(void)
+{
+    const char *path = scratch_path("map");
+    struct board *board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE,
+                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(board != MAP_FAILED);
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    struct holder holder;
+    lock(&holder, path);
+    pid_t children[WAITERS];
+    for (int i = 0; i < WAITERS; i++) {
+        children[i] = start_child();
+        if (children[i] == 0) {
+            wait_for_turn(board, path, i);
+        }
+        wait_until_asleep(children[i], children[i], "nanosleep");
+        board->before[i + 1] = segment_clock();
+    }
+    uint64_t first = atomic_load(queue_of(&holder));
+    CHECK(first != 0 && first < (uint64_t)board->before[1]);
+    holder_close(&holder);
+    for (int i = 0; i < WAITERS; i++) {
+        CHECK_EQUAL(end_of_child(children[i]), 0);
+    }
+    CHECK_EQUAL(board->count, WAITERS);
+    for (int i = 0; i < WAITERS; i++) {
+        CHECK_EQUAL(board->order[i], i);
+    }
+    // Nobody is left who waits.
+    lock(&holder, path);
+    CHECK_EQUAL(holder_waiting_since(&holder), 0);
+    holder_close(&holder);
+    munmap(board, sizeof(*board));
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+/* Else the publisher that has just finished would be the next one, too. */
+static void
+test_file_that_replaces_another_takes_over_its_queue(void)
+{
+    const char *path = scratch_path("map");
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    struct holder holder;
+    lock(&holder, path);
+    atomic_store(queue_of(&holder), UINT64_MAX);  // has just come
+    holder_close(&holder);
+    CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
+    struct segment segment = open_segment(path);
+    CHECK(header_in(&segment)->waiting_since == UINT64_MAX);
+    segment_close(&segment);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+/* ---- turns that end otherwise ------------------------------------------- */
+
+/* Nobody came at the time 7, so nobody takes the lock: it is free for all after
+ * a while. */
+static void
+test_waiter_that_was_killed_holds_up_nobody_for_long(void)
+{
+    const char *path = scratch_path("map");
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    struct holder holder;
+    lock(&holder, path);
+    atomic_store(queue_of(&holder), 7);
+    holder_close(&holder);
+    lock(&holder, path);
+    CHECK_EQUAL(holder_waiting_since(&holder), 0);
+    holder_close(&holder);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+static bool
+is_due_at_the_third_question(void *context)
+{
+    int *asked = context;
+    *asked += 1;
+    return *asked == 3;
+}
+
+static void
+test_interrupted_wait_ends_and_leaves_the_queue(void)
+{
+    const char *path = scratch_path("map");
+    int asked = 0;
+    struct lock_options options = {
+        .timeout = INT64_MAX,
+        .interrupt = {is_due_at_the_third_question, &asked},
+    };
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    struct holder holder, other;
+    lock(&holder, path);
+    CHECK_STATUS(holder_lock(&other, path, &options), STATUS_INTERRUPTED);
+    CHECK_EQUAL(asked, 3);
+    CHECK_EQUAL(holder_waiting_since(&holder), 0);
+    holder_close(&holder);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+static void
+test_timeout_is_kept_and_leaves_the_queue(void)
+{
+    const char *path = scratch_path("map");
+    struct lock_options options = {.timeout = INT64_C(20000000)};
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    struct holder holder, other;
+    lock(&holder, path);
+    int64_t start = segment_clock();
+    CHECK_STATUS(holder_lock(&other, path, &options), STATUS_LOCK_TIMEOUT);
+    CHECK(segment_clock() - start >= options.timeout);
+    CHECK_EQUAL(holder_waiting_since(&holder), 0);
+    holder_close(&holder);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+static const struct test tests[] = {
+    TEST(test_lock_is_given_in_the_order_of_arrival),
+    TEST(test_file_that_replaces_another_takes_over_its_queue),
+    TEST(test_waiter_that_was_killed_holds_up_nobody_for_long),
+    TEST(test_interrupted_wait_ends_and_leaves_the_queue),
+    TEST(test_timeout_is_kept_and_leaves_the_queue),
+};
+
+int
+main(int count, char **words)
+{
+    scratch_create();
+    return RUN_TESTS(tests, count, words);
+}
