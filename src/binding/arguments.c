@@ -1,9 +1,38 @@
 /* binding/arguments.c
  *
  * Most arguments are read by PyArg_ParseTupleAndKeywords() where they are
- * used. Here is what must be faster than that.
+ * used. Here is what several methods read, and what must be faster than that.
  */
 #include "binding/arguments.h"
+
+// Python.h, which says how the system's headers are to be taken, comes first.
+#include <math.h>
+#include <stdint.h>
+
+int
+arguments_timeout(PyObject *object, void *address)
+{
+    int64_t *nanoseconds = address;
+    if (object == Py_None) {
+        *nanoseconds = INT64_MAX;
+        return 1;
+    }
+    double seconds = PyFloat_AsDouble(object);
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        return 0;
+    }
+    if (isnan(seconds) || seconds < 0) {
+        PyErr_Format(PyExc_ValueError,
+                     "timeout must be None or a non-negative number of "
+                     "seconds, not %R",
+                     object);
+        return 0;
+    }
+    // 100 years and for ever are the same to us, and so are 0 and 1 ns.
+    *nanoseconds = seconds < 3e9 ? (int64_t)(seconds * 1e9) : INT64_MAX;
+    *nanoseconds += *nanoseconds == 0;
+    return 1;
+}
 
 int
 arguments_get_any(PyObject *const *args, Py_ssize_t count,

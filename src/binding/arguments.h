@@ -7,6 +7,11 @@
 
 #include "binding/state.h"
 
+/* A converter for PyArg_Parse: None, for ever, or a number of seconds, into an
+ * int64_t of nanoseconds, which is never 0. */
+int
+arguments_timeout(PyObject *object, void *address);
+
 /* Slow path of arguments_get(). */
 int
 arguments_get_any(PyObject *const *args, Py_ssize_t count,

@@ -14,6 +14,7 @@
 #include "binding/errors.h"
 #include "binding/mapping_type.h"
 #include "binding/sharedmap_range.h"
+#include "binding/signals.h"
 #include "binding/text.h"
 #include "binding/value.h"
 #include "core/base/memory.h"
@@ -173,7 +174,8 @@ batch_add(struct batch *batch, PyObject *key, PyObject *value)
 
 /* ---- where they come from ----------------------------------------------- */
 
-enum { GROUP = 32 };
+// Between two checks for signals there are a few milliseconds.
+enum { GROUP = 32, GROUPS_UNCHECKED = 1024 };
 
 static inline void
 prefetch_object(PyObject *object)
@@ -183,15 +185,33 @@ prefetch_object(PyObject *object)
     __builtin_prefetch((const char *)object + 64);
 }
 
+/* Lets signal handlers run; -1 with the exception of one, or with RuntimeError
+ * if one has changed the size of the dict. */
+static int
+check_signals(PyObject *dict, Py_ssize_t size)
+{
+    if (PyErr_CheckSignals() < 0) {
+        return -1;
+    }
+    if (PyDict_GET_SIZE(dict) != size) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "dictionary changed size during iteration");
+        return -1;
+    }
+    return 0;
+}
+
 /* A dict's own items, without an iterator. They lie anywhere in memory, so a
- * group of them is asked for before the first is used. Adding runs no Python
- * code, so the dict stays as it is, and what is borrowed from it too. */
+ * group of them is prefetched before the first is used. Adding runs no Python
+ * code, so within a group the dict stays as it is, and what is borrowed from
+ * it too. */
 static int
 add_dict(struct batch *batch, PyObject *dict)
 {
     PyObject *keys[GROUP], *values[GROUP];
+    const Py_ssize_t size = PyDict_GET_SIZE(dict);
     Py_ssize_t position = 0;
-    int result = 0, count;
+    int result = 0, count, unchecked = 0;
 #ifdef Py_GIL_DISABLED
     Py_BEGIN_CRITICAL_SECTION(dict);
 #endif
@@ -206,6 +226,10 @@ add_dict(struct batch *batch, PyObject *dict)
         }
         for (int i = 0; result == 0 && i < count; i++) {
             result = batch_add(batch, keys[i], values[i]);
+        }
+        if (result == 0 && ++unchecked == GROUPS_UNCHECKED) {
+            unchecked = 0;
+            result = check_signals(dict, size);
         }
     } while (result == 0 && count == GROUP);
 #ifdef Py_GIL_DISABLED
@@ -401,10 +425,12 @@ batch_borrow(struct batch *batch, PyObject *source)
 int
 batch_sort(struct batch *batch)
 {
-    enum status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = sort_entries(&batch->entries, &batch->count, NULL);
-    Py_END_ALLOW_THREADS
+    struct signals signals;
+    struct interrupt interrupt;
+    signals_begin(&signals, SIGNALS_NOW, &interrupt);
+    enum status status =
+        sort_entries(&batch->entries, &batch->count, &interrupt);
+    signals_end(&signals);
     if (status != STATUS_OK) {
         raise_status(batch->state, status, NULL);
         return -1;

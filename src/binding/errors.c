@@ -67,6 +67,8 @@ raise_status(struct state *state, enum status status, PyObject *name)
         return raise_os_error(EACCES, message, name);
     case STATUS_LOCK_TIMEOUT:
         return raise_os_error(ETIMEDOUT, message, name);
+    case STATUS_INTERRUPTED:
+        return NULL;  // with the exception of a signal handler
     case STATUS_STALE:
         return raise_with_name(state->stale_error, message, name);
     case STATUS_UNCHANGED:

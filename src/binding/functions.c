@@ -12,11 +12,13 @@
  */
 #include "binding/functions.h"
 
+#include "binding/arguments.h"
 #include "binding/batch.h"
 #include "binding/errors.h"
 #include "binding/functions_doc.h"
 #include "binding/name.h"
 #include "binding/publishing.h"
+#include "binding/signals.h"
 #include "binding/text.h"
 #include "binding/value.h"
 #include "core/segment/segment.h"
@@ -35,20 +37,24 @@ fill_in_order(struct batch *batch, PyObject *mapping)
 static PyObject *
 module_py_share(PyObject *module, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"mapping",    "name",   "force",
-                            "mode",       "expect", "index",
-                            "huge_pages", "encode", NULL};
+    static char *names[] = {"mapping", "name",  "force",      "mode",
+                            "expect",  "index", "huge_pages", "encode",
+                            "timeout", NULL};
     struct state *state = PyModule_GetState(module);
-    struct target target = {.options.mode = PUBLISHING_DEFAULT_MODE};
+    struct target target = {
+        .options.mode = PUBLISHING_DEFAULT_MODE,
+        .options.lock.timeout = PUBLISHING_DEFAULT_TIMEOUT,
+    };
     struct name name;
     struct batch batch;
     PyObject *mapping, *hook = NULL, *encode, *result = NULL;
     int force = 0, huge_pages = 0;
     if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "OO|p$O&O&O&pO:share", names, &mapping,
+            args, keywords, "OO|p$O&O&O&pOO&:share", names, &mapping,
             &target.object, &force, publishing_mode, &target.options.mode,
             publishing_expect, &target.options, publishing_index,
-            &target.index, &huge_pages, &hook)
+            &target.index, &huge_pages, &hook, arguments_timeout,
+            &target.options.lock.timeout)
         || value_parse_hook("encode", hook, &encode) < 0)
     {
         return NULL;
@@ -59,14 +65,15 @@ module_py_share(PyObject *module, PyObject *args, PyObject *keywords)
     if (batch_init(&batch, state, encode) == 0
         && fill_in_order(&batch, mapping) == 0)
     {
-        enum status status;
+        struct signals signals;
         target.path = name.path;
         target.label = name.text.slice;
         target.options.force = force != 0;
         target.options.huge_pages = huge_pages != 0;
-        Py_BEGIN_ALLOW_THREADS
-        status = publishing_run(&target, batch.entries, batch.count);
-        Py_END_ALLOW_THREADS
+        signals_begin(&signals, SIGNALS_NOW, &target.options.lock.interrupt);
+        enum status status =
+            publishing_run(&target, batch.entries, batch.count);
+        signals_end(&signals);
         result = publishing_result(state, &target, status);
     }
     batch_clear(&batch);
@@ -118,20 +125,21 @@ check_disjoint(const struct batch *puts, const struct batch *removals)
 
 static PyObject *
 run_update(struct state *state, PyObject *object, const struct batch *puts,
-           const struct batch *removals)
+           const struct batch *removals, int64_t timeout)
 {
     struct name name;
     PyObject *result = NULL;
     if (name_parse(state, &name, object) == 0) {
-        enum status status;
+        struct signals signals;
         struct publish_update update = {
             .label = name.text.slice,
             .changes = {puts->entries, puts->count, removals->entries,
                         removals->count},
+            .lock.timeout = timeout,
         };
-        Py_BEGIN_ALLOW_THREADS
-        status = publish_update(&update, name.path);
-        Py_END_ALLOW_THREADS
+        signals_begin(&signals, SIGNALS_NOW, &update.lock.interrupt);
+        enum status status = publish_update(&update, name.path);
+        signals_end(&signals);
         if (status == STATUS_OK) {
             result = PyLong_FromUnsignedLongLong(update.generation);
         }
@@ -150,13 +158,16 @@ run_update(struct state *state, PyObject *object, const struct batch *puts,
 static PyObject *
 module_py_update(PyObject *module, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"name", "changes", "remove", "encode", NULL};
+    static char *names[] = {"name",   "changes", "remove",
+                            "encode", "timeout", NULL};
+    int64_t timeout = PUBLISHING_UPDATE_TIMEOUT;
     struct state *state = PyModule_GetState(module);
     struct batch puts = {.held = NULL}, removals = {.held = NULL};
     PyObject *name, *changes, *keys = NULL, *hook = NULL, *encode;
     PyObject *result = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|O$O:update", names,
-                                     &name, &changes, &keys, &hook)
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|O$OO&:update", names,
+                                     &name, &changes, &keys, &hook,
+                                     arguments_timeout, &timeout)
         || value_parse_hook("encode", hook, &encode) < 0)
     {
         return NULL;
@@ -168,7 +179,7 @@ module_py_update(PyObject *module, PyObject *args, PyObject *keywords)
         && batch_sort(&puts) == 0 && batch_sort(&removals) == 0
         && check_disjoint(&puts, &removals) == 0)
     {
-        result = run_update(state, name, &puts, &removals);
+        result = run_update(state, name, &puts, &removals, timeout);
     }
     batch_clear(&removals);
     batch_clear(&puts);
@@ -177,9 +188,9 @@ module_py_update(PyObject *module, PyObject *args, PyObject *keywords)
 }
 
 static PyObject *
-module_py_remove(PyObject *module, PyObject *name)
+module_py_remove(PyObject *module, PyObject *args, PyObject *keywords)
 {
-    return publishing_remove(PyModule_GetState(module), name);
+    return publishing_remove(PyModule_GetState(module), args, keywords);
 }
 
 static PyObject *
@@ -306,7 +317,8 @@ PyMethodDef module_functions[] = {
      module_share_doc},
     {"update", METHOD(module_py_update), METH_VARARGS | METH_KEYWORDS,
      module_update_doc},
-    {"remove", module_py_remove, METH_O, module_remove_doc},
+    {"remove", METHOD(module_py_remove), METH_VARARGS | METH_KEYWORDS,
+     module_remove_doc},
     {"names", module_py_names, METH_NOARGS, module_names_doc},
     {"_clear_leftover", module_py_clear_leftover, METH_O, NULL},
     {"_watch_open", module_py_watch_open, METH_NOARGS, NULL},

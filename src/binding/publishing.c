@@ -4,7 +4,9 @@
  */
 #include "binding/publishing.h"
 
+#include "binding/arguments.h"
 #include "binding/errors.h"
+#include "binding/signals.h"
 
 enum status
 publishing_run(struct target *target, const struct entry *entries,
@@ -47,15 +49,23 @@ publishing_result(struct state *state, const struct target *target,
 }
 
 PyObject *
-publishing_remove(struct state *state, PyObject *object)
+publishing_remove(struct state *state, PyObject *args, PyObject *keywords)
 {
+    static char *names[] = {"name", "timeout", NULL};
+    struct lock_options lock = {.timeout = PUBLISHING_DEFAULT_TIMEOUT};
     struct name name;
-    PyObject *result = NULL;
+    PyObject *object, *result = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|$O&:remove", names,
+                                     &object, arguments_timeout,
+                                     &lock.timeout))
+    {
+        return NULL;
+    }
     if (name_parse(state, &name, object) == 0) {
-        enum status status;
-        Py_BEGIN_ALLOW_THREADS
-        status = segment_remove(name.path, NULL);
-        Py_END_ALLOW_THREADS
+        struct signals signals;
+        signals_begin(&signals, SIGNALS_NOW, &lock.interrupt);
+        enum status status = segment_remove(name.path, &lock);
+        signals_end(&signals);
         result = status == STATUS_OK ? Py_NewRef(Py_True)
                  : status == STATUS_NAME_ABSENT
                      ? Py_NewRef(Py_False)

@@ -32,10 +32,10 @@ PyObject *
 publishing_result(struct state *state, const struct target *target,
                   enum status status);
 
-/* Removes a name: True, or False when there was none. NULL with an exception.
- */
+/* remove(name, *, timeout=5.0): True, or False when there was none. NULL with
+ * an exception. */
 PyObject *
-publishing_remove(struct state *state, PyObject *name);
+publishing_remove(struct state *state, PyObject *args, PyObject *keywords);
 
 /* A converter for PyArg_Parse: permission bits into an unsigned. The owner
  * must be able to read and write, nobody else to write. */
@@ -51,5 +51,10 @@ int
 publishing_expect(PyObject *object, void *address);
 
 enum { PUBLISHING_DEFAULT_MODE = 0600 };
+
+/* How long to wait for the lock, in nanoseconds. An update waits longer: the
+ * one before it writes the whole map. */
+#define PUBLISHING_DEFAULT_TIMEOUT INT64_C(5000000000)
+#define PUBLISHING_UPDATE_TIMEOUT  INT64_C(60000000000)
 
 #endif

@@ -18,10 +18,12 @@
  */
 #include "binding/rbtree_publish.h"
 
+#include "binding/arguments.h"
 #include "binding/errors.h"
 #include "binding/publishing.h"
 #include "binding/rbtree_object.h"
 #include "binding/rbtree_range.h"
+#include "binding/signals.h"
 #include "binding/snapshot_type.h"
 #include "binding/value.h"
 #include "core/base/memory.h"
@@ -45,36 +47,44 @@ gather(const struct rbtree *tree, struct entry **entries, size_t *count)
 static PyObject *
 publish(RBTreeObject *self, struct target *target)
 {
-    struct entry *entries = NULL;
-    size_t count;
+    struct signals signals;
     enum status status;
-    if (tree_begin_publish(self) < 0) {
-        return NULL;
-    }
-    Py_BEGIN_ALLOW_THREADS
-    status = gather(self->tree, &entries, &count);
-    if (status == STATUS_OK) {
-        status = publishing_run(target, entries, count);
-    }
-    Py_END_ALLOW_THREADS
-    guard_end_publish(&self->guard);
-    PyObject *result = publishing_result(self->base.state, target, status);
-    memory_release(entries);
-    return result;
+    do {
+        struct entry *entries = NULL;
+        size_t count;
+        if (tree_begin_publish(self) < 0) {
+            return NULL;
+        }
+        // A handler may want the tree, which is guarded.
+        signals_begin(&signals, SIGNALS_LATER,
+                      &target->options.lock.interrupt);
+        status = gather(self->tree, &entries, &count);
+        if (status == STATUS_OK) {
+            status = publishing_run(target, entries, count);
+        }
+        memory_release(entries);
+        signals_end(&signals);
+        guard_end_publish(&self->guard);
+    } while (status == STATUS_INTERRUPTED && signals_retry(&signals));
+    return publishing_result(self->base.state, target, status);
 }
 
 PyObject *
 rbtree_py_share(PyObject *object, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"name",  "force",      "mode", "expect",
-                            "index", "huge_pages", NULL};
+    static char *names[] = {"name",  "force",      "mode",    "expect",
+                            "index", "huge_pages", "timeout", NULL};
     RBTreeObject *self = (RBTreeObject *)object;
-    struct target target = {.options.mode = PUBLISHING_DEFAULT_MODE};
+    struct target target = {
+        .options.mode = PUBLISHING_DEFAULT_MODE,
+        .options.lock.timeout = PUBLISHING_DEFAULT_TIMEOUT,
+    };
     int force = 0, huge_pages = 0;
     if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "O|p$O&O&O&p:share", names, &target.object, &force,
-            publishing_mode, &target.options.mode, publishing_expect,
-            &target.options, publishing_index, &target.index, &huge_pages))
+            args, keywords, "O|p$O&O&O&pO&:share", names, &target.object,
+            &force, publishing_mode, &target.options.mode, publishing_expect,
+            &target.options, publishing_index, &target.index, &huge_pages,
+            arguments_timeout, &target.options.lock.timeout))
     {
         return NULL;
     }
@@ -94,17 +104,18 @@ rbtree_py_share(PyObject *object, PyObject *args, PyObject *keywords)
 PyObject *
 rbtree_py_save(PyObject *object, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"path", "force", "mode", "index", NULL};
+    static char *names[] = {"path", "force", "mode", "index", "timeout", NULL};
     struct target target = {
         .options.mode = PUBLISHING_DEFAULT_MODE,
         .options.is_durable = true,
+        .options.lock.timeout = PUBLISHING_DEFAULT_TIMEOUT,
     };
     int force = 0;
     PyObject *path;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|p$O&O&:save", names,
-                                     &target.object, &force, publishing_mode,
-                                     &target.options.mode, publishing_index,
-                                     &target.index)
+    if (!PyArg_ParseTupleAndKeywords(
+            args, keywords, "O|p$O&O&O&:save", names, &target.object, &force,
+            publishing_mode, &target.options.mode, publishing_index,
+            &target.index, arguments_timeout, &target.options.lock.timeout)
         || !PyUnicode_FSConverter(target.object, &path))
     {
         return NULL;
@@ -186,9 +197,10 @@ rbtree_py_dump(PyObject *self, PyObject *args, PyObject *keywords)
 }
 
 PyObject *
-rbtree_py_remove(PyObject *type, PyObject *name)
+rbtree_py_remove(PyObject *type, PyObject *args, PyObject *keywords)
 {
-    return publishing_remove(state_of_type((PyTypeObject *)type), name);
+    return publishing_remove(state_of_type((PyTypeObject *)type), args,
+                             keywords);
 }
 
 /* ---- pickling ----------------------------------------------------------- */

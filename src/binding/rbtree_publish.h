@@ -14,7 +14,7 @@ rbtree_py_save(PyObject *self, PyObject *args, PyObject *keywords);
 PyObject *
 rbtree_py_dump(PyObject *self, PyObject *args, PyObject *keywords);
 PyObject *
-rbtree_py_remove(PyObject *type, PyObject *name);
+rbtree_py_remove(PyObject *type, PyObject *args, PyObject *keywords);
 PyObject *
 rbtree_py_reduce(PyObject *self, PyObject *ignored);
 PyObject *

@@ -26,10 +26,8 @@
  */
 #include "binding/sharedmap_follow.h"
 
+#include "binding/arguments.h"
 #include "binding/errors.h"
-
-// Python.h, which says how the system's headers are to be taken, comes first.
-#include <math.h>
 
 static bool
 is_hinted(SharedMapObject *self, SnapshotObject *seen)
@@ -243,44 +241,19 @@ wait_for_newer(SharedMapObject *self, SnapshotObject *seen, int64_t deadline)
     }
 }
 
-/* Fills a point of segment_clock(). -1 with TypeError or ValueError. */
-static int
-parse_timeout(PyObject *timeout, int64_t *deadline)
-{
-    *deadline = INT64_MAX;
-    if (timeout == Py_None) {
-        return 0;
-    }
-    double seconds = PyFloat_AsDouble(timeout);
-    if (seconds == -1.0 && PyErr_Occurred()) {
-        return -1;
-    }
-    if (isnan(seconds) || seconds < 0) {
-        PyErr_Format(PyExc_ValueError,
-                     "timeout must be None or a non-negative number of "
-                     "seconds, not %R",
-                     timeout);
-        return -1;
-    }
-    // 100 years and for ever are the same to us.
-    if (seconds < 3e9) {
-        *deadline = segment_clock() + (int64_t)(seconds * 1e9);
-    }
-    return 0;
-}
-
 PyObject *
 sharedmap_py_wait(PyObject *object, PyObject *args, PyObject *keywords)
 {
     static char *names[] = {"timeout", NULL};
     SharedMapObject *self = (SharedMapObject *)object;
-    PyObject *timeout = Py_None;
-    int64_t deadline;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O:wait", names,
-                                     &timeout)
-        || parse_timeout(timeout, &deadline) < 0)
+    int64_t timeout = INT64_MAX, deadline;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O&:wait", names,
+                                     arguments_timeout, &timeout))
     {
         return NULL;
+    }
+    if (__builtin_add_overflow(segment_clock(), timeout, &deadline)) {
+        deadline = INT64_MAX;
     }
     if (self->path == NULL) {
         PyErr_SetString(PyExc_ValueError,
