@@ -51,7 +51,7 @@ MUTANTS = {
     # Nobody locks the holder.
     "no-lock": [
         (
-            "segment/publish.c",
+            "segment/lock.c",
             "if (fcntl(holder->file.descriptor, F_OFD_SETLK, &lock) < 0) {\n        *is_busy",
             "if (lock.l_type != F_WRLCK) {\n        *is_busy",
         )
@@ -59,7 +59,7 @@ MUTANTS = {
     # Who got the lock does not look whether the name still leads to what is locked.
     "no-second-look": [
         (
-            "segment/publish.c",
+            "segment/lock.c",
             "    if (status == STATUS_OK && !is_named) {",
             "    if (path == NULL && !is_named) {",
         )

@@ -191,8 +191,8 @@ MUTANTS = {
     "leaks-entries": [
         (
             "binding/rbtree_publish.c",
-            "    memory_release(entries);\n    return result;",
-            "    return result;",
+            "        memory_release(entries);\n        signals_end(&signals);",
+            "        signals_end(&signals);",
         )
     ],
     # Each snapshot keeps a reference to its type.
@@ -226,7 +226,7 @@ MUTANTS = {
     "ignores-full-shm": [
         (
             "segment/draft.c",
-            "    status = reserve(draft->file.descriptor, size);",
+            "    status = reserve(draft->file.descriptor, size, &options->lock.interrupt);",
             "    (void)reserve;\n"
             "    status = ftruncate(draft->file.descriptor, (off_t)size) < 0 ? STATUS_SYSTEM "
             ": STATUS_OK;",
@@ -251,9 +251,9 @@ MUTANTS = {
     # ... and who replaces one neither.
     "replaces-anybodys": [
         (
-            "segment/publish.c",
-            "        status = STATUS_FOREIGN_OWNER;",
-            "        holder->generation = 0;",
+            "segment/lock.c",
+            "            status = STATUS_FOREIGN_OWNER;",
+            "            holder->generation = 0;",
         )
     ],
     # The mode is what the umask left of it.
