@@ -4,11 +4,8 @@ rbtree is a mutable sorted map. Its share() publishes a snapshot in shared memor
 atomically. sharedmap(name) opens the snapshot in any process, without deserialization.
 """
 
-from collections.abc import ItemsView as _ItemsView
-from collections.abc import KeysView as _KeysView
-from collections.abc import Mapping as _Mapping
-from collections.abc import MutableMapping as _MutableMapping
-from collections.abc import ValuesView as _ValuesView
+# Not collections.abc, which is the same module, but imports the rest of collections with it.
+import _collections_abc
 
 from . import _sharedmap
 from ._sharedmap import (
@@ -38,8 +35,8 @@ __all__ = [
 ]
 
 # isinstance() with the abstract classes; the methods are all in C already.
-_Mapping.register(rbtree.__base__)
-_MutableMapping.register(rbtree)
-_KeysView.register(_sharedmap.KeysView)
-_ValuesView.register(_sharedmap.ValuesView)
-_ItemsView.register(_sharedmap.ItemsView)
+_collections_abc.Mapping.register(rbtree.__base__)
+_collections_abc.MutableMapping.register(rbtree)
+_collections_abc.KeysView.register(_sharedmap.KeysView)
+_collections_abc.ValuesView.register(_sharedmap.ValuesView)
+_collections_abc.ItemsView.register(_sharedmap.ItemsView)

@@ -1,79 +1,6 @@
-"""Waiting for new snapshots inside an event loop.
+"""watch(): an asynchronous iterator over what is published under a name."""
 
-A loop sleeps on descriptors. One descriptor tells it about every name in /dev/shm, so however many
-maps are watched, a loop has one of it and no thread. Where the system has no descriptor left to
-give, the loop looks every POLL seconds instead.
-"""
-
-import asyncio
-import weakref
-from contextlib import contextmanager
-
-from . import _sharedmap
 from ._sharedmap import SnapshotError, sharedmap
-
-POLL = 0.05
-
-
-class _Hub:
-    """What one loop has: the descriptor, and who is interested in which name."""
-
-    def __init__(self):
-        self.loop = None  # while somebody watches: the hub must not keep the loop alive
-        self.events = {}  # name -> the asyncio.Event of each watcher
-        self.descriptor = None
-        self.timer = None
-
-    @contextmanager
-    def interest(self, name):
-        event = asyncio.Event()
-        if not self.events:
-            self.start()
-        self.events.setdefault(name, []).append(event)
-        try:
-            yield event
-        finally:
-            self.events[name].remove(event)
-            if not self.events[name]:
-                del self.events[name]
-            if not self.events:
-                self.stop()
-
-    def start(self):
-        self.loop = asyncio.get_running_loop()
-        try:
-            self.descriptor = _sharedmap._watch_open()
-        except OSError:
-            self.poll()
-        else:
-            self.loop.add_reader(self.descriptor, self.read)
-
-    def stop(self):
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-        if self.descriptor is not None:
-            self.loop.remove_reader(self.descriptor)
-            _sharedmap._watch_close(self.descriptor)
-            self.descriptor = None
-        self.loop = None
-
-    def read(self):
-        names = _sharedmap._watch_read(self.descriptor)
-        # None: so much happened that names were dropped.
-        self.wake(self.events if None in names else names)
-
-    def poll(self):
-        self.wake(self.events)
-        self.timer = self.loop.call_later(POLL, self.poll)
-
-    def wake(self, names):
-        for name in names:
-            for event in self.events.get(name, ()):
-                event.set()
-
-
-_hubs = weakref.WeakKeyDictionary()
 
 
 async def watch(name, *, decode=None, owner=None):
@@ -97,12 +24,11 @@ async def watch(name, *, decode=None, owner=None):
     >>> remove("doc:watch")
     True
     """
-    loop = asyncio.get_running_loop()
-    hub = _hubs.get(loop)
-    if hub is None:
-        hub = _hubs[loop] = _Hub()
+    # Not at the top: asyncio takes ten times as long to import as all of the package.
+    from ._hub import running_hub
+
     current = None
-    with hub.interest(name) as event:
+    with running_hub().interest(name) as event:
         while True:
             # Cleared before looking: what happens from now on sets it again.
             event.clear()

@@ -3,8 +3,6 @@ from typing import Any
 
 from ._sharedmap import sharedmap
 
-POLL: float
-
 def watch(
     name: str,
     *,

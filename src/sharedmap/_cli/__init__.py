@@ -11,12 +11,14 @@
     doctor       doctor
     machines     push, follow, rollback
 
-A command is a function of the parsed options; what it returns is the exit code.
+A command is a function of the parsed options; what it returns is the exit code. Only the module of
+the command that runs is imported.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import signal
@@ -62,7 +64,9 @@ def main(arguments: Sequence[str]) -> int:
     """Does what the arguments say; every failure is a line on standard error and an exit code."""
     options = make_parser().parse_args(arguments)
     try:
-        code: int = options.run(options)
+        module, function = options.run.split(".")
+        command = getattr(importlib.import_module(f".{module}", __name__), function)
+        code: int = command(options)
         sys.stdout.flush()
     except BrokenPipeError:
         raise

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from typing import Any, Final
 
 from .._sharedmap import __version__
-from . import changing, doctor, machines, reading
 from .errors import MEANINGS
-from .formats import FORMATS, TYPES
 
 Parser = argparse.ArgumentParser
+
+FORMATS: Final = ("json", "jsonl", "csv", "tsv")
+TYPES: Final = ("str", "int", "float", "json")
 
 EXIT_CODES: Final = "exit codes:\n" + "\n".join(
     f"  {code}  {meaning}" for code, meaning in MEANINGS.items()
@@ -103,9 +103,8 @@ class _Commands:
             parser_class=_Command,
         )
 
-    def add(
-        self, name: str, run: Callable[[Any], int], summary: str, more: str = "", examples: str = ""
-    ) -> Parser:
+    def add(self, name: str, run: str, summary: str, more: str = "", examples: str = "") -> Parser:
+        """`run` is the function's module and name: importing all of them takes a while."""
         epilog = f"examples:\n{examples}\n{EXIT_CODES}" if examples else EXIT_CODES
         parser: Parser = self.parsers.add_parser(
             name,
@@ -244,12 +243,12 @@ def make_parser() -> Parser:
 
 
 def _add_readers(commands: _Commands) -> None:
-    command = commands.add("ls", reading.list_maps, "list published maps")
+    command = commands.add("ls", "reading.list_maps", "list published maps")
     command.add_argument("--prefix", metavar="TEXT", help="only names that begin with TEXT")
 
     command = commands.add(
         "stat",
-        reading.show_statistics,
+        "reading.show_statistics",
         "show size, generation, owner and other properties of a map",
     )
     _add_map(command)
@@ -257,7 +256,7 @@ def _add_readers(commands: _Commands) -> None:
 
     command = commands.add(
         "get",
-        reading.get_values,
+        "reading.get_values",
         "look up keys and print their values",
         "Prints the value of a single key. For several keys, prints a line with key, tab and\n"
         "value for each. Control characters and backslashes are escaped, except with --raw.",
@@ -274,7 +273,7 @@ def _add_readers(commands: _Commands) -> None:
 
     command = commands.add(
         "scan",
-        reading.scan_entries,
+        "reading.scan_entries",
         "print entries in key order",
         "Prints a line with key, tab and value for each. Control characters and backslashes are\n"
         "escaped.",
@@ -289,7 +288,7 @@ def _add_readers(commands: _Commands) -> None:
 
     command = commands.add(
         "export",
-        reading.export_entries,
+        "reading.export_entries",
         "write a map as JSON, JSON Lines, CSV or TSV",
         "`load` reads the result. A file appears under its path when it is complete, and replaces\n"
         'an existing file. JSON keeps the types of all values; bytes become {"base64": "..."}.\n'
@@ -311,7 +310,7 @@ def _add_readers(commands: _Commands) -> None:
 
     command = commands.add(
         "verify",
-        reading.verify_maps,
+        "reading.verify_maps",
         "check every byte of maps",
         "Checks checksums, key order, every reference and every value. Stops at the first\n"
         "damaged map.",
@@ -322,7 +321,7 @@ def _add_readers(commands: _Commands) -> None:
 
     command = commands.add(
         "watch",
-        reading.watch_name,
+        "reading.watch_name",
         "print a line for the current snapshot and after each publication",
         "Blocks between publications. Waits for a name that is not published yet.",
     )
@@ -332,7 +331,7 @@ def _add_readers(commands: _Commands) -> None:
 
     command = commands.add(
         "doctor",
-        doctor.run_doctor,
+        "doctor.run_doctor",
         "find problems with the maps of this machine",
         "Shows space and mode of /dev/shm, and every map with its size, generation, age, mode\n"
         "and readers. The memory of readers is their PSS: a page that n processes share counts\n"
@@ -347,7 +346,7 @@ def _add_readers(commands: _Commands) -> None:
 def _add_changers(commands: _Commands) -> None:
     command = commands.add(
         "load",
-        changing.load_entries,
+        "changing.load_entries",
         "publish entries from a file or a pipe",
         INPUT,
         "  sharedmap load prices prices.csv --type float --force\n"
@@ -360,7 +359,7 @@ def _add_changers(commands: _Commands) -> None:
 
     command = commands.add(
         "update",
-        changing.update_entries,
+        "changing.update_entries",
         "change entries of a published map",
         "The update is atomic: all changes at once, or none. No concurrent update is lost.",
         "  sharedmap update prices apple:=1.25 'pear=not today' --remove plum\n"
@@ -379,7 +378,7 @@ def _add_changers(commands: _Commands) -> None:
     )
     _add_input(command, name="--from")
 
-    command = commands.add("save", changing.save_map, "save a published map to a file")
+    command = commands.add("save", "changing.save_map", "save a published map to a file")
     _add_map(command, can_be_file=False)
     _add_owner(command)
     command.add_argument("path", metavar="PATH")
@@ -387,7 +386,7 @@ def _add_changers(commands: _Commands) -> None:
 
     command = commands.add(
         "publish",
-        changing.publish_file,
+        "changing.publish_file",
         "publish a saved file under a name",
         "The file is verified first.",
     )
@@ -398,7 +397,7 @@ def _add_changers(commands: _Commands) -> None:
 
     command = commands.add(
         "rm",
-        changing.remove_maps,
+        "changing.remove_maps",
         "remove published maps",
         "Processes that have a map open keep it. The name is free again.",
     )
@@ -411,7 +410,7 @@ def _add_machines(commands: _Commands) -> None:
 
     command = commands.add(
         "push",
-        machines.push_map,
+        "machines.push_map",
         "store a map in Redis or Valkey, for other machines",
         "Transfers only chunks that have changed since the last version.",
         "  sharedmap push redis://shop-redis/0 prices\n"
@@ -437,7 +436,7 @@ def _add_machines(commands: _Commands) -> None:
 
     command = commands.add(
         "follow",
-        machines.follow_map,
+        "machines.follow_map",
         "publish each version that is pushed to the server",
         "The agent of a machine; it runs until it is stopped. It keeps the last two versions on\n"
         "disk and verifies each before publishing it. When the server fails, the local map\n"
@@ -468,7 +467,7 @@ def _add_machines(commands: _Commands) -> None:
 
     command = commands.add(
         "rollback",
-        machines.roll_back,
+        "machines.roll_back",
         "make the previous version the newest one",
         "Applies to all machines that follow. Transfers only the manifest of that version. A\n"
         "second rollback reverts the first.",

@@ -24,7 +24,6 @@ from .maps import Options
 
 Entry = tuple[str, Any]
 
-FORMATS: Final = ("json", "jsonl", "csv", "tsv")
 _ENDINGS: Final = {
     ".json": "json",
     ".jsonl": "jsonl",
@@ -85,13 +84,12 @@ def parse_json(text: str) -> Any:
         raise ValueError("arrays or objects are nested too deeply") from None
 
 
-_TYPES: Final[dict[str, Callable[[str], Any]]] = {
+TYPES: Final[dict[str, Callable[[str], Any]]] = {
     "str": str,
     "int": int,
     "float": float,
     "json": parse_json,
 }
-TYPES: Final = tuple(_TYPES)
 
 
 # ---- lines -----------------------------------------------------------------------------------
@@ -171,7 +169,7 @@ def read_table(file: BinaryIO, delimiter: str, options: Options) -> Iterator[Ent
     rows = csv.reader(iter(lines), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     columns: tuple[int, int] | None = None
-    convert = _TYPES[options.type]
+    convert = TYPES[options.type]
     begin = 1
     try:
         for row in rows:

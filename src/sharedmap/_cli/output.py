@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 import contextlib
-import csv
-import json
 import os
 import signal
 import stat
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, TextIO
@@ -29,6 +26,8 @@ _ESCAPES: Final = {
 
 
 def to_json(value: Any) -> str:
+    import json
+
     text = json.dumps(value, ensure_ascii=False, default=_member)
     try:
         text.encode()
@@ -40,14 +39,20 @@ def to_json(value: Any) -> str:
 
 def _member(value: Any) -> Any:
     """bytes, and what somebody encoded: its own JSON, if that is what it is."""
+    import json
+
     if isinstance(value, Encoded):
         with contextlib.suppress(ValueError, RecursionError):
             decoded = json.loads(value.data)
             # What would be taken for something else when it is loaded again stays encoded.
             if isinstance(decoded, (list, dict)) and not _looks_special(decoded):
                 return decoded
-        return {"encoded": base64.b64encode(value.data).decode()}
-    return {"base64": base64.b64encode(value).decode()}
+        return {"encoded": _base64(value.data)}
+    return {"base64": _base64(value)}
+
+
+def _base64(data: bytes) -> str:
+    return binascii.b2a_base64(data, newline=False).decode()
 
 
 def _looks_special(value: Any) -> bool:
@@ -163,6 +168,8 @@ def write_entries(file: TextIO, items: Iterable[tuple[str, Any]], form: str, cel
             count += 1
             file.write(f"{to_json({'key': key, 'value': value})}\n")
         return count
+    import csv
+
     delimiter = "," if form == "csv" else "\t"
     writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
     quoting_writer = csv.writer(
@@ -209,6 +216,8 @@ def destination(path: str | None) -> Iterator[TextIO]:
         with open(path, "w", **_ENCODING) as file:
             yield file
         return
+    import tempfile
+
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
     # A signal that ends us must not come after the file is there and before it is known.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 import pwd
@@ -14,9 +13,7 @@ from typing import Any
 from .. import _header
 from .._encoded import Encoded
 from .._sharedmap import SnapshotError, names, sharedmap
-from .._watch import watch
 from .errors import ABSENT, DONE, CommandError
-from .formats import format_of
 from .maps import Options, file_of, open_map, owner_of, selected
 from .output import (
     age_text,
@@ -165,6 +162,8 @@ def scan_entries(options: Options) -> int:
 
 
 def export_entries(options: Options) -> int:
+    from .formats import format_of
+
     form = format_of(options.output, options.format)
     is_to_file = options.output not in (None, "-")
     with open_map(options) as opened, destination(options.output) as file:
@@ -195,11 +194,15 @@ def verify_maps(options: Options) -> int:
 
 
 def watch_name(options: Options) -> int:
+    import asyncio
+
     asyncio.run(_watch(options))
     return DONE
 
 
 async def _watch(options: Options) -> None:
+    from .._watch import watch
+
     if options.count == 0:
         return
     seen = 0
