@@ -36,7 +36,8 @@ static const char stale_error_doc[] =
     "True";
 
 static const char module_update_doc[] =
-    "update($module, /, name, changes, remove=(), *, encode=None)\n"
+    "update($module, /, name, changes, remove=(), *, encode=None,\n"
+    "       timeout=60.0)\n"
     "--\n"
     "\n"
     "Change entries of a published map atomically; return its generation.\n"
@@ -45,7 +46,8 @@ static const char module_update_doc[] =
     "replace. remove is an iterable of keys to remove; absent keys are\n"
     "ignored. encode converts values of other types to bytes. The publish\n"
     "lock is held meanwhile, so that no concurrent update is lost. The mode\n"
-    "stays the same.\n"
+    "stays the same. Changes that change nothing are not published; the\n"
+    "present generation is returned then.\n"
     "\n"
     "Raises FileNotFoundError when nothing is published under the name,\n"
     "ValueError when a key is in both changes and remove. Raises\n"
@@ -64,7 +66,8 @@ static const char module_update_doc[] =
 
 static const char module_share_doc[] =
     "share($module, /, mapping, name, force=False, *, mode=0o600,\n"
-    "      expect=None, index='hash', huge_pages=False, encode=None)\n"
+    "      expect=None, index='hash', huge_pages=False, encode=None,\n"
+    "      timeout=5.0)\n"
     "--\n"
     "\n"
     "Publish a mapping or an iterable of pairs without building a tree.\n"
@@ -86,7 +89,7 @@ static const char module_share_doc[] =
     "True";
 
 static const char module_remove_doc[] =
-    "remove($module, name, /)\n"
+    "remove($module, name, /, *, timeout=5.0)\n"
     "--\n"
     "\n"
     "Remove a published map; return False when there was none.\n"

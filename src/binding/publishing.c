@@ -51,7 +51,7 @@ publishing_result(struct state *state, const struct target *target,
 PyObject *
 publishing_remove(struct state *state, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"name", "timeout", NULL};
+    static char *names[] = {"", "timeout", NULL};
     struct lock_options lock = {.timeout = PUBLISHING_DEFAULT_TIMEOUT};
     struct name name;
     PyObject *object, *result = NULL;

@@ -143,7 +143,7 @@ static const char rbtree_fromkeys_doc[] =
 
 static const char rbtree_share_doc[] =
     "share($self, name, force=False, *, mode=0o600, expect=None,\n"
-    "      index='hash', huge_pages=False)\n"
+    "      index='hash', huge_pages=False, timeout=5.0)\n"
     "--\n"
     "\n"
     "Publish a snapshot under a name, atomically; return True.\n"
@@ -164,8 +164,11 @@ static const char rbtree_share_doc[] =
     "Raises FileExistsError when the name is taken and force is false,\n"
     "StaleError when another generation than expect is published. Raises\n"
     "PermissionError when the map belongs to another user, OSError(ENOSPC)\n"
-    "when /dev/shm is full. Raises TimeoutError when another publisher holds\n"
-    "the lock for 5 seconds. Raises ValueError for an invalid name (empty,\n"
+    "when /dev/shm is full. Raises TimeoutError when other publishers hold\n"
+    "the lock for longer than timeout, in seconds; None waits for ever.\n"
+    "Publishers get the lock in the order of their arrival. An exception of a\n"
+    "signal handler, KeyboardInterrupt for example, ends publishing early; the\n"
+    "previous snapshot then stays published. Raises ValueError for an invalid name (empty,\n"
     "with a NUL or too long), and for a mode that lets other users write.\n"
     "Raises SnapshotError when the name belongs to something other than a\n"
     "regular file. O(n).\n"
@@ -179,7 +182,8 @@ static const char rbtree_share_doc[] =
     "True";
 
 static const char rbtree_save_doc[] =
-    "save($self, path, force=False, *, mode=0o600, index='hash')\n"
+    "save($self, path, force=False, *, mode=0o600, index='hash',\n"
+    "     timeout=5.0)\n"
     "--\n"
     "\n"
     "Save a snapshot as a file, atomically; return True.\n"
@@ -217,7 +221,7 @@ static const char rbtree_dump_doc[] =
     "'1'";
 
 static const char rbtree_remove_doc[] =
-    "remove($type, name, /)\n"
+    "remove($type, name, /, *, timeout=5.0)\n"
     "--\n"
     "\n"
     "Remove a published map; return False when there was none.\n"
@@ -225,7 +229,8 @@ static const char rbtree_remove_doc[] =
     "Any process of the same user may remove it. Open readers keep their\n"
     "snapshot. Raises PermissionError when the map belongs to another user,\n"
     "SnapshotError when it is not a regular file, ValueError for an invalid\n"
-    "name. O(1).\n"
+    "name. Raises TimeoutError when a publisher holds the lock for longer\n"
+    "than timeout, in seconds; None waits for ever. O(1).\n"
     "\n"
     ">>> from sharedmap import rbtree\n"
     ">>> rbtree.remove(\"doc:absent\")\n"

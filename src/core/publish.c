@@ -138,6 +138,7 @@ update_segment(struct holder *holder, const struct segment *segment,
         return status;
     }
     size_t room, count;
+    bool is_changed;
     struct entry *merged = NULL;
     if (!__builtin_add_overflow(view.entry_count, update->changes.put_count,
                                 &room))
@@ -147,8 +148,15 @@ update_segment(struct holder *holder, const struct segment *segment,
     if (merged == NULL) {
         return STATUS_NO_MEMORY;
     }
-    status = merge_changes(&view, &update->changes, merged, &count);
-    if (status == STATUS_OK) {
+    status =
+        merge_changes(&view, &update->changes, merged, &count, &is_changed);
+    // A mark without a newer snapshot is of a publisher that was killed:
+    // publishing again repairs it.
+    if (status == STATUS_OK && !is_changed && !segment_is_superseded(segment))
+    {
+        update->generation = view.header.generation;
+    }
+    else if (status == STATUS_OK) {
         status = replace_with(holder, merged, count,
                               snapshot_has_hash_index(&view) ? INDEX_HASH
                                                              : INDEX_TREE,

@@ -56,6 +56,7 @@ def share(
     index: _Index = "hash",
     huge_pages: bool = False,
     encode: _Encode | None = None,
+    timeout: float | None = 5.0,
 ) -> Literal[True]: ...
 def update(
     name: str,
@@ -63,8 +64,9 @@ def update(
     remove: Iterable[str] = (),
     *,
     encode: _Encode | None = None,
+    timeout: float | None = 60.0,
 ) -> int: ...
-def remove(name: str, /) -> bool: ...
+def remove(name: str, /, *, timeout: float | None = 5.0) -> bool: ...
 def names() -> list[str]: ...
 
 # For _cli/doctor.py: the name of a file in /dev/shm.
@@ -271,6 +273,7 @@ class rbtree(_Mapping[_V], MutableMapping[str, _V]):
         expect: int | None = None,
         index: _Index = "hash",
         huge_pages: bool = False,
+        timeout: float | None = 5.0,
     ) -> Literal[True]: ...
     def save(
         self,
@@ -279,8 +282,9 @@ class rbtree(_Mapping[_V], MutableMapping[str, _V]):
         *,
         mode: int = 0o600,
         index: _Index = "hash",
+        timeout: float | None = 5.0,
     ) -> Literal[True]: ...
     def dump(self, name: str = "", *, index: _Index = "hash") -> bytes: ...
     @classmethod
-    def remove(cls, name: str, /) -> bool: ...
+    def remove(cls, name: str, /, *, timeout: float | None = 5.0) -> bool: ...
     def __sizeof__(self) -> int: ...

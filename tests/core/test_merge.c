@@ -71,8 +71,12 @@ check_merge(uint64_t present, uint64_t puts, uint64_t removals, int flavour)
     size_t room = scene.present_count + scene.changes.put_count, count = 99;
     struct entry *merged = malloc(room * sizeof(*merged) + 1);
     CHECK(merged != NULL);
-    CHECK_STATUS(merge_changes(&view, &scene.changes, merged, &count),
-                 STATUS_OK);
+    bool is_changed;
+    CHECK_STATUS(
+        merge_changes(&view, &scene.changes, merged, &count, &is_changed),
+        STATUS_OK);
+    // Each put is of another value, so only a removal can come to nothing.
+    CHECK_EQUAL(is_changed, puts != 0 || (present & removals) != 0);
     size_t at = 0;
     for (int i = 0; i < KEY_COUNT; i++) {
         if (scene.expected[i] != NULL) {
@@ -129,11 +133,48 @@ test_no_changes_give_the_same_entries(void)
     struct snapshot view = open_image(&image);
     struct changes changes = {.puts = NULL};
     size_t count = 0;
-    CHECK_STATUS(merge_changes(&view, &changes, merged, &count), STATUS_OK);
+    bool is_changed = true;
+    CHECK_STATUS(merge_changes(&view, &changes, merged, &count, &is_changed),
+                 STATUS_OK);
+    CHECK(!is_changed);
     CHECK_EQUAL(count, SAMPLE_COUNT);
     for (size_t i = 0; i < SAMPLE_COUNT; i++) {
         check_entry(&merged[i], &entries[i]);
         CHECK(is_inside(&view, merged[i].key));  // borrowed, not copied
+    }
+    image_destroy(&image);
+}
+
+/* Type and bytes: a str is not the bytes that it is made of. */
+static void
+test_put_of_what_is_there_changes_nothing(void)
+{
+    struct entry entries[SAMPLE_COUNT], merged[2 * SAMPLE_COUNT];
+    fill_samples(entries);
+    struct image image = image_of_entries(entries, SAMPLE_COUNT, HASH);
+    struct snapshot view = open_image(&image);
+    for (size_t i = 0; i < SAMPLE_COUNT; i++) {
+        struct entry puts[SAMPLE_COUNT];
+        memcpy(puts, entries, sizeof(puts));
+        struct changes changes = {.puts = puts, .put_count = SAMPLE_COUNT};
+        size_t count = 0;
+        bool is_changed = true;
+        CHECK_STATUS(
+            merge_changes(&view, &changes, merged, &count, &is_changed),
+            STATUS_OK);
+        CHECK(!is_changed);
+        puts[i].value.type =
+            (enum value_type)((puts[i].value.type + 1) % VALUE_TYPE_COUNT);
+        CHECK_STATUS(
+            merge_changes(&view, &changes, merged, &count, &is_changed),
+            STATUS_OK);
+        CHECK(is_changed);
+        puts[i].value.type = entries[i].value.type;
+        puts[i].value.bytes = SLICE("other than all samples");
+        CHECK_STATUS(
+            merge_changes(&view, &changes, merged, &count, &is_changed),
+            STATUS_OK);
+        CHECK(is_changed);
     }
     image_destroy(&image);
 }
@@ -152,8 +193,10 @@ test_damaged_snapshot_is_not_merged(void)
                0xFF, 4);
         struct snapshot view = open_image(&image);
         size_t count = 0;
-        CHECK_STATUS(merge_changes(&view, &changes, merged, &count),
-                     STATUS_BAD_REFERENCE);
+        bool is_changed;
+        CHECK_STATUS(
+            merge_changes(&view, &changes, merged, &count, &is_changed),
+            STATUS_BAD_REFERENCE);
         image_destroy(&image);
     }
 }
@@ -162,6 +205,7 @@ static const struct test tests[] = {
     TEST(test_every_meeting_of_three_keys_is_merged),
     TEST(test_random_changes_are_merged),
     TEST(test_no_changes_give_the_same_entries),
+    TEST(test_put_of_what_is_there_changes_nothing),
     TEST(test_damaged_snapshot_is_not_merged),
 };
 

@@ -97,18 +97,47 @@ test_changes_are_made_and_nothing_else(void)
 }
 
 static void
-test_no_changes_are_a_new_generation_all_the_same(void)
+test_update_that_changes_nothing_publishes_nothing(void)
+{
+    const char *path = scratch_path("map");
+    struct entry samples[SAMPLE_COUNT];
+    const struct entry removal = {.key = SLICE("absent")};
+    fill_samples(samples);
+    publish_samples(path, HASH, 0600);
+    struct segment segment = open_segment(path);
+    struct publish_update updates[] = {
+        update_of(NULL, 0, NULL, 0),
+        update_of(samples, SAMPLE_COUNT, NULL, 0),
+        update_of(NULL, 0, &removal, 1),
+    };
+    for (int i = 0; i < 3; i++) {
+        CHECK_STATUS(publish_update(&updates[i], path), STATUS_OK);
+        CHECK_EQUAL(updates[i].generation, 1);
+    }
+    CHECK(!segment_is_superseded(&segment));
+    CHECK_STATUS(segment_check_current(&segment, path, STRICT),
+                 STATUS_UNCHANGED);
+    segment_close(&segment);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+/* A publisher was killed between mark and rename: its readers check the name
+ * again and again until there is something newer. */
+static void
+test_update_that_changes_nothing_repairs_a_mark(void)
 {
     const char *path = scratch_path("map");
     publish_samples(path, HASH, 0600);
-    for (uint64_t generation = 2; generation <= 5; generation++) {
-        struct publish_update update = update_of(NULL, 0, NULL, 0);
-        CHECK_STATUS(publish_update(&update, path), STATUS_OK);
-        CHECK_EQUAL(update.generation, generation);
-    }
+    struct holder holder;
+    CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
+    ((struct snapshot_header *)holder.header)->superseded = 1;
+    holder_close(&holder);
+    struct publish_update update = update_of(NULL, 0, NULL, 0);
+    CHECK_STATUS(publish_update(&update, path), STATUS_OK);
+    CHECK_EQUAL(update.generation, 2);
     struct segment segment = open_segment(path);
-    struct snapshot view = view_of(&segment);
-    CHECK_EQUAL(view.entry_count, SAMPLE_COUNT);
+    CHECK(!segment_is_superseded(&segment));
+    CHECK_EQUAL(view_of(&segment).entry_count, SAMPLE_COUNT);
     segment_close(&segment);
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
@@ -167,8 +196,7 @@ test_damaged_map_is_not_updated(void)
         struct image image =
             image_of_entries(entries, SAMPLE_COUNT, &flavours[i]);
         for (size_t at = 0; at < image.size; at++) {
-            bool is_free = (at >= 136 && at < 152)
-                           || (at >= 192 && at < 196)
+            bool is_free = (at >= 136 && at < 152) || (at >= 192 && at < 196)
                            || (at >= 200 && at < 208);
             if (is_free) {
                 continue;
@@ -235,7 +263,8 @@ test_label_that_is_too_long_changes_nothing(void)
 {
     static const unsigned char label[257] = {0};
     const char *path = scratch_path("map");
-    struct publish_update update = update_of(NULL, 0, NULL, 0);
+    const struct entry put = {SLICE("aaa"), NEW};
+    struct publish_update update = update_of(&put, 1, NULL, 0);
     update.label = (struct slice){label, sizeof(label)};
     publish_samples(path, HASH, 0600);
     CHECK_STATUS(publish_update(&update, path), STATUS_LABEL_TOO_LONG);
@@ -362,7 +391,8 @@ test_killed_updater_holds_nobody_up(void)
 
 static const struct test tests[] = {
     TEST(test_changes_are_made_and_nothing_else),
-    TEST(test_no_changes_are_a_new_generation_all_the_same),
+    TEST(test_update_that_changes_nothing_publishes_nothing),
+    TEST(test_update_that_changes_nothing_repairs_a_mark),
     TEST(test_map_may_become_empty_and_grow_again),
     TEST(test_update_of_an_absent_name_says_so),
     TEST(test_damaged_map_is_not_updated),

@@ -238,7 +238,9 @@ publish_update(size_t split, size_t end,
         array_run(&array, &operations[i]);
     }
     struct snapshot view = open_image(&image);
-    CHECK_STATUS(merge_changes(&view, &changes, merged, &count), STATUS_OK);
+    bool is_changed;
+    CHECK_STATUS(merge_changes(&view, &changes, merged, &count, &is_changed),
+                 STATUS_OK);
     check_snapshot(merged, count, &array, options);
     image_destroy(&image);
 }

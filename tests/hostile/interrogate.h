@@ -111,7 +111,9 @@ interrogate_merge(struct digest *digest, const struct snapshot *view,
     size_t count = 0;
     struct entry *merged = malloc((view->entry_count + 3) * sizeof(*merged));
     CHECK(merged != NULL);
-    enum status status = merge_changes(view, &changes, merged, &count);
+    bool is_changed;
+    enum status status =
+        merge_changes(view, &changes, merged, &count, &is_changed);
     digest_number(digest, status);
     if (status == STATUS_OK) {
         CHECK(count <= view->entry_count + 3);

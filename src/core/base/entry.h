@@ -37,6 +37,13 @@ struct value {
     enum value_type type;
 };
 
+static inline bool
+value_equals(const struct value *left, const struct value *right)
+{
+    return left->type == right->type
+           && slice_equals(left->bytes, right->bytes);
+}
+
 struct entry {
     struct slice key;
     struct value value;

@@ -12,9 +12,9 @@
 
 enum status
 merge_changes(const struct snapshot *view, const struct changes *changes,
-              struct entry *merged, size_t *merged_count)
+              struct entry *merged, size_t *merged_count, bool *is_changed)
 {
-    size_t count = 0, put = 0, removal = 0;
+    size_t count = 0, put = 0, removal = 0, same = 0;
     // All puts and removals below the present entry are done with.
     for (uint64_t index = 0; index < view->entry_count; index++) {
         struct entry entry;
@@ -30,6 +30,7 @@ merge_changes(const struct snapshot *view, const struct changes *changes,
             merged[count++] = changes->puts[put++];
         }
         if (put < changes->put_count && order == 0) {
+            same += value_equals(&changes->puts[put].value, &entry.value);
             merged[count++] = changes->puts[put++];
             continue;
         }
@@ -48,6 +49,8 @@ merge_changes(const struct snapshot *view, const struct changes *changes,
     while (put < changes->put_count) {
         merged[count++] = changes->puts[put++];
     }
+    // As many entries as before, and every put is of a value that was there.
+    *is_changed = count != view->entry_count || same != changes->put_count;
     *merged_count = count;
     return STATUS_OK;
 }

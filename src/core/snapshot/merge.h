@@ -6,6 +6,7 @@
 #ifndef SHAREDMAP_CORE_SNAPSHOT_MERGE_H
 #define SHAREDMAP_CORE_SNAPSHOT_MERGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/base/entry.h"
@@ -21,10 +22,10 @@ struct changes {
 };
 
 /* Fills `merged`, which has room for the snapshot's entries and all puts; what
- * it holds borrows from both. A removal of what is not there is no failure.
+ * it holds borrows from both, and whether that differs from the snapshot. A removal of what is not there is no failure.
  * What snapshot_at() answers. O(n + changes). */
 enum status
 merge_changes(const struct snapshot *view, const struct changes *changes,
-              struct entry *merged, size_t *merged_count);
+              struct entry *merged, size_t *merged_count, bool *is_changed);
 
 #endif
