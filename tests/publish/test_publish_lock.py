@@ -1,6 +1,7 @@
 """The lock of publishers: nobody waits for ever, and nobody who is gone holds it."""
 
 import fcntl
+import itertools
 import os
 import signal
 import struct
@@ -59,12 +60,12 @@ def is_locked(path):
 
 
 def test_lock_that_is_never_given_back_is_a_timeout_error(shared_name, holder, workers):
-    """All three at once, because it takes five seconds."""
+    """All three at once, because it takes five seconds, which an update has to ask for."""
     publishers = [workers() for _ in range(3)]
     before = read_header(shared_name)
     sources = [
         "sharedmap.share({'a': 2}, name, force=True)",
-        "sharedmap.update(name, {'a': 2})",
+        "sharedmap.update(name, {'a': 2}, timeout=5)",
         "sharedmap.remove(name)",
     ]
     for worker, source in zip(publishers, sources, strict=True):
@@ -183,10 +184,11 @@ class Publishing:
 @pytest.fixture(params=["share", "update"])
 def publishing(request, shared_name):
     content = {f"key {number:05}": "x" * 50 for number in range(5000)}
+    numbers = itertools.count()
     sharedmap.share(content, shared_name, force=True)
     publish = {
         "share": lambda: sharedmap.share(content, shared_name, force=True),
-        "update": lambda: sharedmap.update(shared_name, {"key 00001": "y"}),
+        "update": lambda: sharedmap.update(shared_name, {"key 00001": next(numbers)}),
     }
     publishing = Publishing(publish[request.param])
     yield publishing
@@ -197,7 +199,7 @@ def test_forked_child_publishes_while_a_thread_of_its_parent_does(shared_name, p
     """A lock held at the moment of a fork must not stay locked in the child, nor for others."""
     for number in range(50):
         work = [
-            lambda: sharedmap.update(shared_name, {"child": 1}),
+            lambda: sharedmap.update(shared_name, {"child": os.getpid()}),
             lambda: sharedmap.share({"a": 1}, shared_name, force=True),
         ][number % 2]
         assert exit_code(forked(work)) == 0
@@ -244,12 +246,12 @@ def test_parent_sees_that_its_child_has_nothing_open(shared_name, publishing):
 
 
 FORKING = """
-import signal, threading
+import itertools, signal, threading
 
 def update_without_pause(name):
     def update():
-        while True:
-            sharedmap.update(name, {"a": 1})
+        for number in itertools.count():
+            sharedmap.update(name, {"a": number})
     threading.Thread(target=update, daemon=True).start()
 
 def fork_a_child():

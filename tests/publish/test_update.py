@@ -69,9 +69,23 @@ def test_update_returns_the_generation_that_it_published(shared_name):
         assert shared.generation == 3
 
 
-def test_update_without_changes_publishes_the_same_again(shared_name):
-    assert sharedmap.update(shared_name, {}) == 2
+@pytest.mark.parametrize(
+    ("changes", "removed"),
+    [({}, []), ({"b": 2}, []), ({"a": 1, "b": 2, "c": 3}, ["absent"]), ({}, ["x", "y"])],
+)
+def test_update_that_changes_nothing_publishes_nothing(shared_name, changes, removed):
+    with sharedmap.sharedmap(shared_name) as shared:
+        assert sharedmap.update(shared_name, changes, removed) == 1
+        assert not shared.stale
+        assert not shared.refresh()
     assert content(shared_name) == {"a": 1, "b": 2, "c": 3}
+
+
+@pytest.mark.parametrize("value", [2.0, "2", b"2", True, None])
+def test_update_to_an_equal_value_of_another_type_is_a_change(shared_name, value):
+    assert sharedmap.update(shared_name, {"b": value}) == 2
+    with sharedmap.sharedmap(shared_name) as shared:
+        assert type(shared["b"]) is type(value)
 
 
 def test_update_can_remove_everything_and_begin_anew(shared_name):
@@ -160,16 +174,20 @@ def test_label_of_an_updated_map_is_its_name(shared_name):
 def test_random_updates_do_what_they_do_to_a_dict(name):
     rng = random.Random(20)
     expected = {}
+    generation = 1
     sharedmap.share(expected, name)
     for turn in range(300):
         keys = [str(rng.randrange(100)) for _ in range(rng.randrange(20))]
         middle = rng.randrange(len(keys) + 1)
         changes = {key: (turn, b"x" * rng.randrange(9))[rng.randrange(2)] for key in keys[:middle]}
         removed = [key for key in keys[middle:] if key not in changes]
-        assert sharedmap.update(name, changes, removed) == turn + 2
+        before = dict(expected)
         expected.update(changes)
         for key in removed:
             expected.pop(key, None)
+        # Values of other types are never equal here.
+        generation += expected != before
+        assert sharedmap.update(name, changes, removed) == generation
         assert content(name) == dict(sorted(expected.items()))
 
 

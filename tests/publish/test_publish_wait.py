@@ -1,0 +1,242 @@
+"""Publishers that wait: how long, in which order, and what ends it early."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+from helpers import segment_path
+from live import wait_until, wait_until_waiting_for_a_lock
+
+import sharedmap
+
+LOCK = """
+import fcntl, struct
+def lock(path):
+    global file
+    file = open(path, "r+b")
+    whole_file = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    fcntl.fcntl(file, fcntl.F_OFD_SETLK, whole_file)
+"""
+
+# Each publishes over what has the name, and takes a timeout.
+PUBLISHING = {
+    "share": "sharedmap.share({'a': 2}, name, force=True, **options)",
+    "expect": "sharedmap.share({'a': 2}, name, expect=1, **options)",
+    "tree": "sharedmap.rbtree(a=2).share(name, force=True, **options)",
+    "update": "sharedmap.update(name, {'a': 2}, **options)",
+    "remove": "sharedmap.remove(name, **options)",
+    "rbtree.remove": "sharedmap.rbtree.remove(name, **options)",
+}
+each_way = pytest.mark.parametrize("source", PUBLISHING.values(), ids=PUBLISHING)
+
+
+@pytest.fixture
+def shared_name(name):
+    sharedmap.share({"a": 1}, name)
+    return name
+
+
+@pytest.fixture
+def holder(shared_name, workers):
+    """Another process that has the lock of the map."""
+    worker = workers()
+    worker.run(LOCK)
+    worker.run("lock(path)", path=segment_path(shared_name))
+    return worker
+
+
+def publish(source, name, **options):
+    return eval(source, {"sharedmap": sharedmap, "name": name, "options": options})
+
+
+# ---- timeout -------------------------------------------------------------------------------------
+
+
+@each_way
+def test_timeout_ends_the_wait_for_the_lock(shared_name, holder, source):
+    before = time.monotonic()
+    with pytest.raises(TimeoutError) as caught:
+        publish(source, shared_name, timeout=0.05)
+    assert time.monotonic() - before >= 0.05
+    assert caught.value.filename == shared_name
+    with sharedmap.sharedmap(shared_name) as shared:
+        assert dict(shared) == {"a": 1}
+
+
+@each_way
+def test_timeout_of_zero_tries_once(shared_name, holder, source):
+    with pytest.raises(TimeoutError):
+        publish(source, shared_name, timeout=0)
+    holder.run("file.close()")
+    assert publish(source, shared_name, timeout=0)
+
+
+@each_way
+def test_timeout_of_none_waits_for_as_long_as_it_takes(shared_name, holder, other, source):
+    other.send("eval", source, {"name": shared_name, "options": {"timeout": None}})
+    wait_until_waiting_for_a_lock(other.pid)
+    holder.run("file.close()")
+    assert other.answer()
+
+
+def test_timeout_of_save_is_for_the_lock_of_the_file(tmp_path, workers):
+    path = os.fspath(tmp_path / "saved")
+    tree = sharedmap.rbtree(a=1)
+    tree.save(path)
+    worker = workers()
+    worker.run(LOCK)
+    worker.run("lock(path)", path=path)
+    with pytest.raises(TimeoutError):
+        tree.save(path, force=True, timeout=0.01)
+    worker.run("file.close()")
+    assert tree.save(path, force=True, timeout=0)
+
+
+@each_way
+@pytest.mark.parametrize("timeout", [-1, -0.001, float("nan")])
+def test_timeout_that_is_no_time_is_a_value_error(shared_name, source, timeout):
+    with pytest.raises(ValueError, match=r"timeout must be .*, not"):
+        publish(source, shared_name, timeout=timeout)
+
+
+@each_way
+@pytest.mark.parametrize("timeout", ["1", b"1", [1]])
+def test_timeout_that_is_no_number_is_a_type_error(shared_name, source, timeout):
+    with pytest.raises(TypeError):
+        publish(source, shared_name, timeout=timeout)
+
+
+# ---- signals -------------------------------------------------------------------------------------
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.fixture
+def on_signal():
+    """Sets what a handler of SIGUSR1 and SIGINT does."""
+    signals = [signal.SIGUSR1, signal.SIGINT]
+    before = [signal.getsignal(number) for number in signals]
+    yield lambda run: [signal.signal(number, lambda *_: run()) for number in signals]
+    for number, handler in zip(signals, before, strict=True):
+        signal.signal(number, handler)
+
+
+def stop():
+    raise Stopped
+
+
+@each_way
+def test_signal_ends_the_wait_for_the_lock(shared_name, holder, on_signal, source):
+    on_signal(stop)
+    pid = os.getpid()
+
+    def interrupt():
+        wait_until_waiting_for_a_lock(pid)
+        os.kill(pid, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        with pytest.raises(Stopped):
+            publish(source, shared_name, timeout=None)
+    finally:
+        thread.join()
+    holder.run("file.close()")
+    with sharedmap.sharedmap(shared_name) as shared:
+        assert dict(shared) == {"a": 1}
+
+
+@each_way
+def test_signal_whose_handler_returns_does_not_end_the_wait(
+    shared_name, holder, on_signal, source
+):
+    """The tree's handler wants the tree that is published."""
+    seen = []
+    pid = os.getpid()
+
+    def handler():
+        seen.append(len(tree))
+        tree["more"] = 1
+        holder.run("file.close()")
+
+    def interrupt():
+        wait_until_waiting_for_a_lock(pid)
+        os.kill(pid, signal.SIGINT)
+
+    tree = sharedmap.rbtree(a=2)
+    on_signal(handler)
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        if "rbtree(a=2)" in source:
+            assert tree.share(shared_name, force=True, timeout=None)
+        else:
+            assert publish(source, shared_name, timeout=None)
+    finally:
+        thread.join()
+    assert seen == [1]
+
+
+def has_draft(folder):
+    """Whether this process is filling a file in the folder that has no name."""
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            path = os.readlink(f"/proc/self/fd/{number}")
+        except FileNotFoundError:
+            continue
+        if path.startswith(folder) and path.endswith(" (deleted)"):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("way", ["share", "tree", "update", "save"])
+def test_signal_during_a_long_publication_publishes_nothing(name, tmp_path, on_signal, way):
+    megabyte = bytes(2**20)
+    entries = {f"key {i:03}": megabyte for i in range(200)}
+    path = os.fspath(tmp_path / "saved")
+    folder = os.fspath(tmp_path) if way == "save" else "/dev/shm"
+    sharedmap.share({"a": 1}, name)
+    sharedmap.rbtree(a=1).save(path)
+    tree = sharedmap.rbtree(entries)
+    ways = {
+        "share": lambda: sharedmap.share(entries, name, force=True),
+        "tree": lambda: tree.share(name, force=True),
+        "update": lambda: sharedmap.update(name, entries),
+        "save": lambda: tree.save(path, force=True),
+    }
+
+    def interrupt():
+        wait_until(lambda: has_draft(folder), "a draft")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    on_signal(stop)
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        with pytest.raises(Stopped):
+            ways[way]()
+    finally:
+        thread.join()
+    assert not has_draft(folder)
+    with sharedmap.sharedmap(name) as shared, sharedmap.sharedmap.open(path) as saved:
+        assert (dict(shared), dict(saved)) == ({"a": 1}, {"a": 1})
+
+
+# ---- order ---------------------------------------------------------------------------------------
+
+
+def test_twenty_updaters_of_one_map_all_have_their_turn(name, workers):
+    """Each waits for those that came before it, and for no others."""
+    sharedmap.share({f"key {i:05}": i for i in range(20_000)}, name)
+    updaters = [workers() for _ in range(20)]
+    source = "[sharedmap.update(name, {f'mine {number}': turn}) for turn in range(5)]"
+    for number, worker in enumerate(updaters):
+        worker.send("eval", source, {"name": name, "number": number})
+    turns = sorted(turn for worker in updaters for turn in worker.answer())
+    assert turns == [*range(2, 102)]
+    with sharedmap.sharedmap(name) as shared:
+        assert [shared[f"mine {number}"] for number in range(20)] == [4] * 20
