@@ -459,13 +459,13 @@ test_snapshot_of_keys_that_collide_always_does_without(void)
         collide_under_all_seeds(count);
         struct image image = image_of_collision(&flavours[i]);
         const struct snapshot_header *header = image_header(&image);
-        CHECK_EQUAL(header->flags, SNAPSHOT_FLAG_ORDER_INDEX);
+        CHECK_EQUAL(header->flags, 0);
         CHECK_EQUAL(header->hash_seed, 0);
         CHECK_EQUAL(header->hash_index.offset, 0);
         CHECK_EQUAL(header->hash_index.size, 0);
         // The room for it is there, and it is empty.
         size_t end =
-            round_up(header->order_index.offset + header->order_index.size);
+            round_up(header->sorted_index.offset + header->sorted_index.size);
         CHECK_EQUAL(image.size - end,
                     64 * hash_index_bucket_count(count, i == 3));
         for (size_t at = end; at < image.size; at++) {

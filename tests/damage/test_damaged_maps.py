@@ -276,8 +276,6 @@ def resealed(data, **changes):
         "index_size": (72, "Q"),
         "hash_offset": (80, "Q"),
         "hash_size": (88, "Q"),
-        "order_offset": (96, "Q"),
-        "order_size": (104, "Q"),
         "records_offset": (112, "Q"),
         "records_size": (120, "Q"),
     }
@@ -322,8 +320,6 @@ HOSTILE = {
     "a hash index one bucket too long": {"hash_size": len(SNAPSHOT) - HASH_INDEX + 64},
     "a hash index size that overflows": {"hash_size": 2**64 - 64},
     "no hash index in spite of the flag": {"hash_offset": 0, "hash_size": 0},
-    "an order index": {"order_offset": 512, "order_size": 64},
-    "an order index beyond the end": {"order_offset": 2**40, "order_size": 64},
 }
 
 

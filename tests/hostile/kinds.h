@@ -110,15 +110,6 @@ make_foreign(const struct snapshot_options *options)
     return image_by_hand(all, references, count, options->is_wide ? 8 : 4, 3);
 }
 
-/* As few as want an order index. */
-static inline struct image
-make_ordered(const struct snapshot_options *options)
-{
-    static struct numbered numbered;
-    return image_of_entries(fill_numbered(&numbered, ORDER_STEP + 1),
-                            ORDER_STEP + 1, options);
-}
-
 static inline struct image
 make_sample(const struct snapshot_options *options)
 {
@@ -140,7 +131,6 @@ static const struct kind kinds[] = {
     {"crowded-wide", make_crowded, {.index = INDEX_HASH, .is_wide = true}},
     {"foreign", make_foreign, {.index = INDEX_TREE}},
     {"foreign-wide", make_foreign, {.index = INDEX_TREE, .is_wide = true}},
-    {"ordered", make_ordered, {.index = INDEX_TREE}},
 };
 
 enum { KIND_COUNT = sizeof(kinds) / sizeof(kinds[0]) };

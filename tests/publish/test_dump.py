@@ -186,8 +186,8 @@ def test_independent_reader_reads_what_was_set(tree, index):
 
 
 @each_index
-@pytest.mark.parametrize("count", [128, 129, 2048, 2049, 40_000])
-def test_independent_reader_reads_an_order_index(count, index):
+@pytest.mark.parametrize("count", [2_000, 40_000])
+def test_independent_reader_reads_a_large_map(count, index):
     form = ["user:{:05}", "/srv/data/{:05}/file", "https://example.org/\x00{:05}"]
     entries = {form[number % 3].format(number): number for number in range(count)}
     data = tree_of(entries).dump(index=index)

@@ -24,7 +24,6 @@ SMALL = 293
 MUTANT_STRIDE = 97
 # Where a mutant is found early. The tool would find it without being told where, only later.
 KINDS = {
-    "child-unchecked": ["ordered"],
     "endless-reach": ["crowded"],
 }
 

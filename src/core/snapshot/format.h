@@ -6,7 +6,6 @@
  *     0        header, 512 bytes
  *     512      records, in key order
  *              sorted index: entry i -> its record, in key order
- *              order index: where to search the sorted index (optional)
  *              hash index: key -> its record (optional)
  *
  * Every region begins at a multiple of 64. All numbers are little-endian, all
@@ -26,12 +25,10 @@
  * damages the first eight bytes and nobody reads on. */
 #define SNAPSHOT_MAGIC {0x89, 'S', 'M', 'A', 'P', '\r', '\n', 0x1A}
 
-#define SNAPSHOT_VERSION          UINT32_C(1)
-#define SNAPSHOT_KIND_SORTED_MAP  UINT32_C(1)
-#define SNAPSHOT_FLAG_HASH_INDEX  UINT32_C(1)
-#define SNAPSHOT_FLAG_ORDER_INDEX UINT32_C(2)
-#define SNAPSHOT_FLAGS_KNOWN \
-    (SNAPSHOT_FLAG_HASH_INDEX | SNAPSHOT_FLAG_ORDER_INDEX)
+#define SNAPSHOT_VERSION         UINT32_C(1)
+#define SNAPSHOT_KIND_SORTED_MAP UINT32_C(1)
+#define SNAPSHOT_FLAG_HASH_INDEX UINT32_C(1)
+#define SNAPSHOT_FLAGS_KNOWN     SNAPSHOT_FLAG_HASH_INDEX
 #define SNAPSHOT_ALIGNMENT       UINT64_C(64)
 #define SNAPSHOT_VALUE_ALIGNMENT UINT64_C(8)
 #define SNAPSHOT_LABEL_SIZE      256
@@ -64,7 +61,7 @@ struct snapshot_header {
     // Line 1: where everything is.
     struct snapshot_region sorted_index;
     struct snapshot_region hash_index;
-    struct snapshot_region order_index;
+    uint64_t reserved_1[2];
     struct snapshot_region records;
 
     // Line 2: which publication this is.
@@ -123,27 +120,6 @@ enum {
 _Static_assert(RECORD_TYPE_BITS + RECORD_VALUE_SIZE_BITS + RECORD_KEY_SIZE_BITS
                    == 8 * RECORD_HEAD_SIZE,
                "the head is full");
-
-/* The order index is levels of nodes, one cache line each; which there are and
- * what they mean is in order_index.h. The pieces are the four bytes behind
- * the first `skip` ones of a key, the first highest.
- *
- *     | skip u32 | 15 pieces u32 |
- */
-enum {
-    ORDER_STEP_BITS = 7,
-    ORDER_STEP = 1 << ORDER_STEP_BITS,  // entries between two samples
-    ORDER_FANOUT_BITS = 4,
-    ORDER_FANOUT = 1 << ORDER_FANOUT_BITS,
-    ORDER_LEVELS = 15,  // enough for 2^64 entries
-};
-
-struct order_node {
-    uint32_t skip;
-    uint32_t pieces[ORDER_FANOUT - 1];
-};
-
-_Static_assert(sizeof(struct order_node) == 64, "a node is a cache line");
 
 /* The hash index is an array of buckets, one cache line each. A key's home is
  * bucket hash * bucket_count >> 64. If that is full, the entry is in the next

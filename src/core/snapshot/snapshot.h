@@ -21,7 +21,6 @@
 #include "core/base/entry.h"
 #include "core/base/status.h"
 #include "core/snapshot/format.h"
-#include "core/snapshot/order_index.h"
 
 struct snapshot {
     const unsigned char *bytes;  // borrowed
@@ -34,8 +33,6 @@ struct snapshot {
     uint64_t entry_count;
     uint8_t reference_size;
     uint8_t reference_shift;
-    const unsigned char *order_index;  // NULL without one
-    struct order_levels order_levels;
     struct snapshot_header header;  // as it was when the view was made
 };
 

@@ -100,59 +100,6 @@ verify_slot_count(const struct snapshot *view)
                : STATUS_BAD_HASH_INDEX;
 }
 
-/* Whether a node of the order index is made of the keys that it stands for. */
-static enum status
-verify_node(const struct snapshot *view, unsigned level, uint64_t number)
-{
-    const struct order_levels *levels = &view->order_levels;
-    const uint64_t count = view->entry_count;
-    struct slice keys[ORDER_FANOUT];
-    struct slice first = {NULL, 0}, last = {NULL, 0};
-    struct order_node node;
-    unsigned pieces = 0;
-    uint64_t index = 0;
-    // The first key of each child, then the first behind them, or the last.
-    for (unsigned child = 0; child <= ORDER_FANOUT && index < count; child++) {
-        struct entry entry;
-        index = order_first_entry(level, number, child, count);
-        enum status status =
-            snapshot_at(view, index < count ? index : count - 1, &entry);
-        // Rarely tested: each record could be read a moment ago, so its bytes
-        // must have changed meanwhile.
-        if (status != STATUS_OK) {
-            return status;
-        }
-        if (child == 0) {
-            first = entry.key;
-        }
-        else if (child < ORDER_FANOUT && index < count) {
-            keys[pieces++] = entry.key;
-        }
-        last = entry.key;
-    }
-    order_node_fill(&node, keys, pieces, first, last);
-    const unsigned char *stored =
-        view->order_index
-        + (levels->level[level].first + number) * sizeof(node);
-    return memcmp(&node, stored, sizeof(node)) == 0 ? STATUS_OK
-                                                    : STATUS_BAD_ORDER_INDEX;
-}
-
-static enum status
-verify_order_index(const struct snapshot *view)
-{
-    for (unsigned level = 0; level < view->order_levels.count; level++) {
-        uint64_t nodes = view->order_levels.level[level].nodes;
-        for (uint64_t number = 0; number < nodes; number++) {
-            enum status status = verify_node(view, level, number);
-            if (status != STATUS_OK) {
-                return status;
-            }
-        }
-    }
-    return STATUS_OK;
-}
-
 enum status
 snapshot_check_entry(const struct entry *entry)
 {
@@ -211,9 +158,6 @@ snapshot_verify(const struct snapshot *view)
     enum status status = snapshot_verify_checksum(view);
     if (status == STATUS_OK) {
         status = verify_entries(view);
-    }
-    if (status == STATUS_OK) {
-        status = verify_order_index(view);
     }
     return status == STATUS_OK ? verify_slot_count(view) : status;
 }

@@ -6,7 +6,6 @@
  *
  *     entries --> records ------> | buffer, 1 MiB | --> checksum --> sink
  *             --> references ---> sorted index
- *             --> some keys ----> order index
  *             --> hashes -------> hash index
  *
  * Sorted entries lie anywhere in memory. Their bytes are asked for some
@@ -24,7 +23,6 @@
 #include "core/base/memory.h"
 #include "core/snapshot/hash_index.h"
 #include "core/snapshot/header.h"
-#include "core/snapshot/order_index.h"
 
 /* ---- records ------------------------------------------------------------ */
 
@@ -75,48 +73,6 @@ shape_record(struct record_shape *shape, const struct entry *entry,
             ? (unsigned)(-(offset + value_offset) % SNAPSHOT_VALUE_ALIGNMENT)
             : 0;
     shape->size = value_offset + shape->padding + entry->value.bytes.size;
-}
-
-/* ---- the order index ---------------------------------------------------- */
-
-/* Fills a node; answers with how many of its pieces are in use. */
-static unsigned
-make_order_node(struct order_node *node, const struct entry *entries,
-                size_t count, unsigned level, uint64_t number)
-{
-    struct slice keys[ORDER_FANOUT];
-    unsigned pieces = 0;
-    for (unsigned child = 1; child < ORDER_FANOUT; child++) {
-        uint64_t index = order_first_entry(level, number, child, count);
-        if (index < count) {
-            keys[pieces++] = entries[index].key;
-        }
-    }
-    uint64_t first = order_first_entry(level, number, 0, count);
-    uint64_t behind = order_first_entry(level, number, ORDER_FANOUT, count);
-    order_node_fill(node, keys, pieces, entries[first].key,
-                    entries[behind < count ? behind : count - 1].key);
-    return pieces;
-}
-
-/* Where many children cannot be told apart by four bytes, as with paths of a
- * few words each, searching by halves is faster than going by the nodes. */
-static bool
-order_index_helps(const struct entry *entries, size_t count,
-                  const struct order_levels *levels)
-{
-    uint64_t pairs = 0, equal = 0;
-    for (uint64_t number = 0;
-         levels->count > 0 && number < levels->level[0].nodes; number++)
-    {
-        struct order_node node;
-        unsigned pieces = make_order_node(&node, entries, count, 0, number);
-        for (unsigned i = 1; i < pieces; i++) {
-            pairs += 1;
-            equal += node.pieces[i] == node.pieces[i - 1];
-        }
-    }
-    return levels->count > 0 && equal <= pairs / 4;
 }
 
 /* ---- the plan ----------------------------------------------------------- */
@@ -179,13 +135,6 @@ snapshot_plan(struct snapshot_plan *plan, const struct entry *entries,
     header.records = place(&end, records_size);
     header.sorted_index =
         place(&end, (uint64_t)entry_count * header.reference_size);
-    struct order_levels levels;
-    order_levels_init(&levels, entry_count);
-    if (order_index_helps(entries, entry_count, &levels)) {
-        header.flags |= SNAPSHOT_FLAG_ORDER_INDEX;
-        header.order_index =
-            place(&end, levels.nodes * sizeof(struct order_node));
-    }
     if (options->index == INDEX_HASH) {
         header.flags |= SNAPSHOT_FLAG_HASH_INDEX;
         header.hash_index = place(
@@ -375,26 +324,6 @@ write_sorted_index(struct output *output, const struct snapshot_plan *plan,
     output_align(output);
 }
 
-static void
-write_order_index(struct output *output, const struct snapshot_plan *plan)
-{
-    struct order_levels levels;
-    if ((plan->header.flags & SNAPSHOT_FLAG_ORDER_INDEX) == 0) {
-        return;
-    }
-    order_levels_init(&levels, plan->entry_count);
-    for (unsigned level = levels.count; level-- > 0;) {
-        for (uint64_t number = 0; number < levels.level[level].nodes; number++)
-        {
-            struct order_node node;
-            (void)make_order_node(&node, plan->entries, plan->entry_count,
-                                  level, number);
-            output_append(output, (struct slice){(const unsigned char *)&node,
-                                                 sizeof(node)});
-        }
-    }
-}
-
 /* Seeds are tried in turn. One of the first spreads any keys but those that
  * somebody made to collide under all of them; such a snapshot does without. */
 enum { SEED_LIMIT = 16 };
@@ -454,7 +383,6 @@ write_regions(struct output *output, struct snapshot_plan *plan)
     if (indices_allocate(&indices, plan)) {
         write_records(output, plan, &indices);
         write_sorted_index(output, plan, &indices);
-        write_order_index(output, plan);
         status = indices.hashes != NULL
                      ? write_hash_index(output, plan, &indices)
                      : STATUS_OK;
