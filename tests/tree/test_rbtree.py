@@ -5,9 +5,6 @@ import itertools
 import random
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 import sharedmap
 
@@ -71,10 +68,6 @@ def test_value_is_a_copy_that_later_sets_do_not_touch(tree):
     before = tree["a"]
     tree["a"] = "x"
     assert before == "1"
-
-
-def test_length_of_a_new_tree_is_zero():
-    assert len(sharedmap.rbtree()) == 0
 
 
 def test_in_misses_the_prefix_of_a_key(tree):
@@ -250,44 +243,3 @@ def test_two_trees_share_nothing(tree):
     another["a"] = "other"
     assert tree["a"] == "1"
     assert len(another) == 1
-
-
-class TreeAgainstDict(RuleBasedStateMachine):
-    """Any order of calls leaves the tree with what a dict would hold."""
-
-    # Few different keys, so that overwriting and deleting happen often.
-    keys = st.text(alphabet="ab\0é\U0001f600", max_size=3)
-    values = st.one_of(st.text(max_size=40), st.binary(max_size=40))
-
-    def __init__(self):
-        super().__init__()
-        self.tree = sharedmap.rbtree()
-        self.dict = {}
-
-    @rule(key=keys, value=values)
-    def set(self, key, value):
-        self.tree.set(key, value)
-        self.dict[key] = value
-
-    @rule(key=keys)
-    def delete(self, key):
-        if key in self.dict:
-            del self.tree[key]
-            del self.dict[key]
-        else:
-            with pytest.raises(KeyError):
-                del self.tree[key]
-
-    @rule(key=keys)
-    def look_up(self, key):
-        assert self.tree.get(key) == self.dict.get(key)
-        assert (key in self.tree) == (key in self.dict)
-
-    @invariant()
-    def same_entries(self):
-        assert len(self.tree) == len(self.dict)
-        assert [(key, self.tree[key]) for key in self.tree] == sorted(self.dict.items())
-
-
-TestTreeAgainstDict = TreeAgainstDict.TestCase
-TestTreeAgainstDict.settings = settings(deadline=None, max_examples=100, stateful_step_count=50)
