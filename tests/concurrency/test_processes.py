@@ -68,18 +68,12 @@ def test_parent_reads_what_its_child_shared_and_the_map_outlives_the_child(name,
         assert shared["content"] == method
 
 
-def test_map_outlives_its_publisher(name, workers):
+@pytest.mark.parametrize("end", ["close", "kill"])
+def test_map_outlives_its_publisher(name, workers, end):
     publisher = workers()
     publisher.run("t = sharedmap.rbtree(); t['a'] = '1'; t.share(name)", name=name)
-    assert publisher.close()
-    with sharedmap.sharedmap(name) as shared:
-        assert shared["a"] == "1"
-
-
-def test_map_outlives_a_killed_publisher(name, workers):
-    publisher = workers()
-    publisher.run("t = sharedmap.rbtree(); t['a'] = '1'; t.share(name)", name=name)
-    publisher.kill()
+    getattr(publisher, end)()
+    assert not publisher.is_alive()
     with sharedmap.sharedmap(name) as shared:
         assert shared["a"] == "1"
 
