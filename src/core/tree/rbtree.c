@@ -14,7 +14,7 @@
  * nodes are in (brackets), and ? stands for either colour.
  *
  * Not here: what a node holds (rbtree_node.c); puts that wait
- * (rbtree_waiting.c); the check (rbtree_check.c); locks and Python. Callers
+ * (rbtree_deferred.c); the check (rbtree_check.c); locks and Python. Callers
  * keep writers away from everyone else.
  */
 #include "core/tree/rbtree.h"

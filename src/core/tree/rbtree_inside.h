@@ -16,7 +16,7 @@ struct rbtree {
     size_t count;
     uint64_t version;
     struct node_memory memory;
-    // Owned, in the order in which they came; see rbtree_waiting.c.
+    // Owned, in the order in which they came; see rbtree_deferred.c.
     struct rbtree_node *waiting[RBTREE_WAITING];
     size_t waiting_count;
 };

@@ -1,4 +1,4 @@
-/* tests/core/test_rbtree_waiting.c
+/* tests/core/test_rbtree_deferred.c
  *
  * Puts that wait, against the oracle. In test builds a tree of five nodes is
  * large enough for that.

@@ -1,4 +1,4 @@
-/* core/tree/rbtree_waiting.c
+/* core/tree/rbtree_deferred.c
  *
  * A new node of a large tree waits for memory again and again on its way down,
  * for a line of each node that it passes. Some of them that go down together
