@@ -13,9 +13,9 @@
  * once for a side and its opposite. In the pictures the side is the left, red
  * nodes are in (brackets), and ? stands for either colour.
  *
- * Not here: what a node holds (rbtree_node.c); puts that wait
- * (rbtree_deferred.c); the check (rbtree_check.c); locks and Python. Callers
- * keep writers away from everyone else.
+ * Not here: what a node holds (rbtree_node.c); deferred puts
+ * (rbtree_deferred.c); the check (rbtree_check.c); locks and Python. The caller
+ * keeps writers away from all other threads.
  */
 #include "core/tree/rbtree.h"
 
@@ -604,20 +604,20 @@ rbtree_create(struct rbtree **created)
     return STATUS_OK;
 }
 
-/* Those that wait hang nowhere yet. */
+/* Deferred nodes are not linked to the tree yet. */
 static void
-drop_waiting(struct rbtree *tree)
+drop_deferred(struct rbtree *tree)
 {
-    for (size_t i = 0; i < tree->waiting_count; i++) {
-        rbtree_node_destroy(&tree->memory, tree->waiting[i]);
+    for (size_t i = 0; i < tree->deferred_count; i++) {
+        rbtree_node_destroy(&tree->memory, tree->deferred[i]);
     }
-    tree->waiting_count = 0;
+    tree->deferred_count = 0;
 }
 
 void
 rbtree_clear(struct rbtree *tree)
 {
-    drop_waiting(tree);
+    drop_deferred(tree);
     // Children first, without a stack: climb by the parent links.
     // If no node has anything of its own there is nobody to visit.
     struct rbtree_node *node =

@@ -53,16 +53,16 @@ rbtree_version(const struct rbtree *tree);
 enum status
 rbtree_put(struct rbtree *tree, struct slice key, struct value value);
 
-/* The same, but whether the key is new turns out later, and so it takes less
- * time in a large tree. Before anything else is done with the tree, other than
- * this, to clear or to destroy it, comes rbtree_settle(). */
+/* The same, but the insertion is deferred, which takes less time in a large
+ * tree. Call rbtree_flush() before any other function of the tree, except
+ * rbtree_put_deferred(), rbtree_clear() and rbtree_destroy(). */
 enum status
-rbtree_put_later(struct rbtree *tree, struct slice key, struct value value);
+rbtree_put_deferred(struct rbtree *tree, struct slice key, struct value value);
 
-/* Lets take effect what was put. Cannot fail; without effect and without
- * writing to the tree when nothing waits. */
+/* Inserts what was deferred. Cannot fail. Writes nothing to the tree when
+ * nothing was deferred. */
 void
-rbtree_settle(struct rbtree *tree);
+rbtree_flush(struct rbtree *tree);
 
 /* Puts entries in strictly ascending order, all or none: on STATUS_NO_MEMORY
  * nothing has changed. Their bytes must not be those of the tree. */

@@ -1,24 +1,24 @@
 /* core/tree/rbtree_deferred.c
  *
- * A new node of a large tree waits for memory again and again on its way down,
- * for a line of each node that it passes. Some of them that go down together
- * wait together:
+ * Puts that are deferred and inserted in batches, so that their cache misses
+ * overlap. An insertion into a large tree misses the cache at each level of the
+ * tree; in a batch all of its nodes miss at the same time:
  *
  *     one after the other   a --- a --- a     b --- b --- b     c --- c --- c
  *
- *     together              a b c --- a b c --- a b c
+ *     a batch               a b c --- a b c --- a b c
  *
- * So nodes that are put are made at once, which is all that can fail, and wait
- * until they are enough. Then all of them are led down, one step each in turn,
- * and nothing is done but to ask for what comes next. After that each takes its
- * place as if it were alone, and finds its way in the caches.
+ * A put creates its node at once, which is all that can fail, and defers the
+ * insertion until the batch is full. The flush first descends for all nodes,
+ * one level each in turn, and only prefetches. Then it inserts each node as if
+ * it were alone, along a path that is in the caches.
  *
- * Not here: how it takes its place; see rbtree.c.
+ * Not here: the insertion; see rbtree.c.
  */
 #include "core/tree/rbtree_inside.h"
 
-/* Trees with fewer nodes are in the caches anyway. In test builds they are
- * small, so that each test meets nodes that wait. */
+/* Trees with fewer nodes fit in the caches. Test builds defer in small trees,
+ * so that each test meets deferred nodes. */
 #ifdef SHAREDMAP_TESTING
 enum { FEW = 5 };
 #else
@@ -26,57 +26,57 @@ enum { FEW = 16384 };
 #endif
 
 enum status
-rbtree_put_later(struct rbtree *tree, struct slice key, struct value value)
+rbtree_put_deferred(struct rbtree *tree, struct slice key, struct value value)
 {
     if (tree->count < FEW) {
         return rbtree_put(tree, key, value);
     }
-    if (tree->waiting_count == RBTREE_WAITING) {
-        rbtree_settle(tree);
+    if (tree->deferred_count == RBTREE_DEFERRED) {
+        rbtree_flush(tree);
     }
     enum status status = rbtree_node_create(
-        &tree->memory, &tree->waiting[tree->waiting_count], key, value);
-    tree->waiting_count += status == STATUS_OK;
+        &tree->memory, &tree->deferred[tree->deferred_count], key, value);
+    tree->deferred_count += status == STATUS_OK;
     return status;
 }
 
-/* Leads all down. */
+/* Descends for all deferred nodes at the same time. */
 static void
-fetch_ways(const struct rbtree *tree)
+prefetch_paths(const struct rbtree *tree)
 {
-    const struct rbtree_node *nodes[RBTREE_WAITING];
-    size_t count = tree->waiting_count;
+    const struct rbtree_node *nodes[RBTREE_DEFERRED];
+    size_t count = tree->deferred_count;
     for (size_t i = 0; i < count; i++) {
         nodes[i] = tree->root;
     }
-    for (size_t under_way = count; under_way > 0;) {
-        under_way = 0;
+    for (size_t active = count; active > 0;) {
+        active = 0;
         for (size_t i = 0; i < count; i++) {
             if (nodes[i] == NULL) {
                 continue;
             }
-            int order = slice_compare(rbtree_node_key(tree->waiting[i]),
+            int order = slice_compare(rbtree_node_key(tree->deferred[i]),
                                       rbtree_node_key(nodes[i]));
             nodes[i] =
                 order == 0 ? NULL : nodes[i]->child[order < 0 ? LEFT : RIGHT];
             rbtree_prefetch(nodes[i]);
-            under_way += nodes[i] != NULL;
+            active += nodes[i] != NULL;
         }
     }
 }
 
 void
-rbtree_settle(struct rbtree *tree)
+rbtree_flush(struct rbtree *tree)
 {
-    if (tree->waiting_count == 0) {
+    if (tree->deferred_count == 0) {
         return;
     }
-    // One alone has nobody to wait with.
-    if (tree->waiting_count > 1) {
-        fetch_ways(tree);
+    // A single node has no misses to overlap with.
+    if (tree->deferred_count > 1) {
+        prefetch_paths(tree);
     }
-    for (size_t i = 0; i < tree->waiting_count; i++) {
-        rbtree_put_node(tree, tree->waiting[i]);
+    for (size_t i = 0; i < tree->deferred_count; i++) {
+        rbtree_put_node(tree, tree->deferred[i]);
     }
-    tree->waiting_count = 0;
+    tree->deferred_count = 0;
 }
