@@ -1,8 +1,8 @@
 /* core/tree/rbtree_deferred.c
  *
  * Puts that are deferred and inserted in batches, so that their cache misses
- * overlap. An insertion into a large tree misses the cache at each level of the
- * tree; in a batch all of its nodes miss at the same time:
+ * overlap. An insertion into a large tree misses the cache at many levels, one
+ * after the other; the nodes of a batch miss at the same time:
  *
  *     one after the other   a --- a --- a     b --- b --- b     c --- c --- c
  *
