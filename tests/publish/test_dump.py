@@ -99,7 +99,7 @@ def test_dump_twice_differs_in_the_id_only(tree, index):
     assert unique_id(first) != unique_id(second)
 
 
-def test_dump_does_not_grow(tree):
+def test_dump_has_the_same_size_each_time(tree):
     size = len(tree.dump())
     assert {len(tree.dump()) for _ in range(100)} == {size}
 
