@@ -137,20 +137,20 @@ test_each_entry_has_a_place_of_its_own(void)
         struct image image =
             image_of_entries(entries, count, &flavours[i / 4]);
         struct snapshot view = open_image(&image);
-        uint64_t places = snapshot_place_count(&view);
+        uint64_t slots = snapshot_slot_count(&view);
         // Not much more than there are entries.
-        CHECK(places >= count && places <= 2 * count + NARROW_SLOTS);
-        unsigned char *taken = calloc(places, 1);
+        CHECK(slots >= count && slots <= 2 * count + NARROW_SLOTS);
+        unsigned char *taken = calloc(slots, 1);
         CHECK(taken != NULL);
         for (size_t j = 0; j < count; j++) {
             struct snapshot_probe probe = {.key = entries[j].key};
             struct entry entry;
             bool is_found;
-            CHECK_STATUS(snapshot_find_place(&view, &probe, &entry, &is_found),
+            CHECK_STATUS(snapshot_find_slot(&view, &probe, &entry, &is_found),
                          STATUS_OK);
-            CHECK(is_found && probe.place < places);
-            CHECK(!taken[probe.place]);
-            taken[probe.place] = 1;
+            CHECK(is_found && probe.slot < slots);
+            CHECK(!taken[probe.slot]);
+            taken[probe.slot] = 1;
         }
         free(taken);
         image_destroy(&image);

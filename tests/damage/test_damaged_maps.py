@@ -410,11 +410,11 @@ def test_reference_of_the_hash_index_beyond_the_records_raises_snapshot_error(
     other.run("m.close()")
 
 
-@pytest.mark.parametrize("reach", [1, 255])
-def test_search_that_is_sent_through_all_buckets_ends(name, plant_bytes, other, reach):
+@pytest.mark.parametrize("max_probe", [1, 255])
+def test_search_that_is_sent_through_all_buckets_ends(name, plant_bytes, other, max_probe):
     # Every fingerprint is every key's, every bucket is full, and each says: look further.
     for fingerprint in range(256):
-        full = [fingerprint] * 12 + [reach]
+        full = [fingerprint] * 12 + [max_probe]
         plant_bytes(f"{name}.{fingerprint}", buckets_patched("13B", 0, full))
     other.run(
         """
@@ -441,7 +441,7 @@ def test_reference_that_overflows_when_shifted_raises_snapshot_error(name, plant
     index, buckets = (header_field(data, place, "Q") for place in (64, 80))
     struct.pack_into("<Q", data, index, 2**58)
     for bucket in range(buckets, len(data), 64):
-        # With references of 8 bytes there are 7 in a bucket, and the reach before them.
+        # Wide buckets have 7 references, behind the max probe distance.
         struct.pack_into("<8B7Q", data, bucket, *[hash_bytes(b"a") & 255 or 1] * 7, 0, *[2**58] * 7)
     plant_bytes(name, resealed(data, reference_size=8, index_size=8, reference_shift=6))
     other.run("m = sharedmap.sharedmap(name)", name=name)

@@ -65,9 +65,9 @@ make_crowded(const struct snapshot_options *options)
         }
     }
     struct image image = image_of_entries(entries, count, options);
-    size_t reach = options->is_wide ? WIDE_REACH : NARROW_REACH;
-    CHECK_EQUAL(image.bytes[image_header(&image)->hash_index.offset + reach],
-                1);
+    size_t max_probe = options->is_wide ? WIDE_MAX_PROBE : NARROW_MAX_PROBE;
+    CHECK_EQUAL(
+        image.bytes[image_header(&image)->hash_index.offset + max_probe], 1);
     return image;
 }
 

@@ -12,8 +12,8 @@
  * offsets count from the start of the snapshot. After publication one word is
  * written, header.superseded, and nothing else ever.
  *
- * No functions here: header.h seals and checks a header,
- * writer.h makes snapshots, snapshot.h reads them.
+ * No functions here: header.h seals and checks a header, writer.h writes
+ * snapshots, snapshot.h reads them.
  */
 #ifndef SHAREDMAP_CORE_SNAPSHOT_FORMAT_H
 #define SHAREDMAP_CORE_SNAPSHOT_FORMAT_H
@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 /* A byte above 127 and both kinds of line end, so that a transfer as text
- * damages the first eight bytes and nobody reads on. */
+ * damages the first eight bytes and readers refuse the file. */
 #define SNAPSHOT_MAGIC {0x89, 'S', 'M', 'A', 'P', '\r', '\n', 0x1A}
 
 #define SNAPSHOT_VERSION         UINT32_C(1)
@@ -34,7 +34,7 @@
 #define SNAPSHOT_LABEL_SIZE      256
 
 /* The checksum of the contents is a chain over blocks of this many bytes, so
- * that a writer can take it while the bytes pass by. */
+ * that a writer can compute it while it writes. */
 #define SNAPSHOT_CHECKSUM_BLOCK 65536
 
 struct snapshot_region {
@@ -122,11 +122,12 @@ _Static_assert(RECORD_TYPE_BITS + RECORD_VALUE_SIZE_BITS + RECORD_KEY_SIZE_BITS
                "the head is full");
 
 /* The hash index is an array of buckets, one cache line each. A key's home is
- * bucket hash * bucket_count >> 64. If that is full, the entry is in the next
- * bucket with room, and the home's reach says how far its entries went.
+  * bucket hash * bucket_count >> 64. If that is full, the entry is in the next
+  * bucket with room. The max probe distance of a bucket, one byte, says how
+  * many buckets behind it a lookup must probe.
  *
- *     narrow   | 12 fingerprints | reach | 3 zeros | 12 references u32 |
- *     wide     |  7 fingerprints | reach |            7 references u64 |
+ *     narrow   | 12 fingerprints | max probe | 3 zeros | 12 references u32 |
+ *     wide     |  7 fingerprints | max probe |            7 references u64 |
  *
  * A fingerprint is the hash's lowest byte, with 1 for 0; 0 marks a free slot.
  * Which of the two it is follows from reference_size.
@@ -135,11 +136,11 @@ enum {
     BUCKET_SIZE = 64,
 
     NARROW_SLOTS = 12,
-    NARROW_REACH = 12,
+    NARROW_MAX_PROBE = 12,
     NARROW_REFERENCES = 16,
 
     WIDE_SLOTS = 7,
-    WIDE_REACH = 7,
+    WIDE_MAX_PROBE = 7,
     WIDE_REFERENCES = 8,
 };
 

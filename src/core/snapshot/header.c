@@ -1,12 +1,12 @@
 /* core/snapshot/header.c
  *
- * The header is checked from the outside in: is it ours, can we read it, is
- * it whole, and only then what it says.
+ * The header is checked from the outside in: is it a snapshot, of a version
+ * that we read, intact, and only then its fields.
  *
  *     magic -> version -> size -> checksum -> kind, flags -> fields -> regions
  *
- * The header given here is a private copy. One that still lies in shared
- * memory could change between the check and its use.
+ * The header given here is a private copy. A header in shared memory could
+ * change between the check and its use.
  *
  * Not here: what the regions contain; see record.h.
  */

@@ -1,13 +1,13 @@
 /* core/snapshot/open.c
  *
- * Making a view on bytes that are not trusted.
+ * Creates a view on untrusted bytes.
  *
  *     | header | records | sorted index | hash index |
  *         |         ^          ^              ^
  *         +- copied, checked, turned into pointers
  *
- * The header is copied once and only the copy is used, so it stays as it was
- * checked whatever happens to the bytes.
+ * The header is copied once and only the copy is used. So the header that was
+ * checked is the one in use, whatever happens to the bytes.
  *
  * Not here: what a valid header is (header.c); where the bytes come from
  * (segment/open.c).

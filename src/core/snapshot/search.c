@@ -1,17 +1,17 @@
 /* core/snapshot/search.c
  *
- * Entries in key order: by index, and by key. The balanced tree is in the
- * sorted index without being stored: the root of the entries [low, high) is
- * the middle one, its children are the roots of the two halves.
+ * Entries in key order: by index, and by key. The sorted index is an implicit
+ * balanced tree: the root of the entries [low, high) is the middle one, its
+ * children are the roots of the two halves.
  *
  *     sorted index   |  ...  |  ...  | middle |  ...  |  ...  |
  *                    low         ^                ^           high
  *                           one of these is the next middle
  *
- * What record.h says of bytes that are not trusted goes for these, too: if the
- * keys are not in order, a search may miss one, but it ends, inside the map.
+ * As in record.h the bytes are not trusted: if the keys are not in order, a
+ * search may miss one, but it ends, with an index inside the map.
  *
- * Not here: a single key with a hash index; see find.c.
+ * Not here: lookup by the hash index; see find.c.
  */
 #include "core/snapshot/record.h"
 #include "core/snapshot/snapshot.h"

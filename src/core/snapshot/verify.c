@@ -5,8 +5,8 @@
  *     checksum -> each record, its text and value -> ascending keys
  *              -> both indices lead to each entry, and to nothing else
  *
- * Opening checks the header only, and each lookup what it touches; this
- * touches everything once, in key order.
+ * Opening checks only the header, and each lookup only what it reads. Verify
+ * reads everything once, in key order.
  *
  * Not here: the checks that make every other access safe; see record.h.
  */
@@ -38,7 +38,7 @@ value_fits_its_type(const struct value *value)
     return false;
 }
 
-/* Of two records with equal keys. One may begin within the other and have the
+/* For records with equal keys. One may begin within the other and have the
  * same key there; then type and size of the value tell them apart. */
 static bool
 is_same_record(const struct entry *one, const struct entry *other)
@@ -49,15 +49,15 @@ is_same_record(const struct entry *one, const struct entry *other)
 }
 
 /* Whether the slot has the fingerprint of the key that was found in it: a
- * match can be one too many, and then the slot may even be free. */
+ * match can be a false one, and then the slot may even be free. */
 static bool
 has_fingerprint(const struct snapshot *view,
                 const struct snapshot_probe *probe)
 {
     size_t slots = view->reference_size == 8 ? WIDE_SLOTS : NARROW_SLOTS;
     const unsigned char *bucket =
-        view->buckets + probe->place / slots * BUCKET_SIZE;
-    return load_u8(bucket + probe->place % slots)
+        view->buckets + probe->slot / slots * BUCKET_SIZE;
+    return load_u8(bucket + probe->slot % slots)
            == hash_index_fingerprint(probe->hash);
 }
 
@@ -72,7 +72,7 @@ verify_hash_index(const struct snapshot *view, const struct entry *entry)
     if (view->buckets == NULL) {
         return STATUS_OK;
     }
-    enum status status = snapshot_find_place(view, &probe, &found, &is_found);
+    enum status status = snapshot_find_slot(view, &probe, &found, &is_found);
     if (status != STATUS_OK) {
         return status;
     }
