@@ -86,7 +86,6 @@ raise_status(struct state *state, enum status status, PyObject *name)
     case STATUS_BAD_VALUE:
     case STATUS_BAD_TEXT:
     case STATUS_BAD_ORDER:
-    case STATUS_BAD_ORDER_INDEX:
     case STATUS_BAD_HASH_INDEX:
     case STATUS_BAD_CHECKSUM:
         return raise_with_name(state->snapshot_error, message, name);

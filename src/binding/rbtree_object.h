@@ -27,14 +27,14 @@ static inline void
 tree_begin_read(RBTreeObject *self)
 {
     guard_begin_read(&self->guard);
-    rbtree_settle(self->tree);
+    rbtree_flush(self->tree);
 }
 
 static inline void
 tree_begin_change(RBTreeObject *self)
 {
     guard_begin_change(&self->guard);
-    rbtree_settle(self->tree);
+    rbtree_flush(self->tree);
 }
 
 /* -1 with MemoryError. */
@@ -44,7 +44,7 @@ tree_begin_publish(RBTreeObject *self)
     if (guard_begin_publish(&self->guard) < 0) {
         return -1;
     }
-    rbtree_settle(self->tree);
+    rbtree_flush(self->tree);
     return 0;
 }
 

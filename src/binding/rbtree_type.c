@@ -188,7 +188,7 @@ put(RBTreeObject *self, PyObject *key, PyObject *value)
     }
     guard_begin_change(&self->guard);
     enum status status =
-        rbtree_put_later(self->tree, text.slice, packed.value);
+        rbtree_put_deferred(self->tree, text.slice, packed.value);
     guard_end_change(&self->guard);
     value_clear(&packed);
     if (status != STATUS_OK) {

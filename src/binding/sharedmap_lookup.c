@@ -71,11 +71,11 @@ take_value(SnapshotObject *snapshot, const struct snapshot_probe *probe,
 #ifndef Py_GIL_DISABLED
     struct value_cache *cache = &snapshot->cache;
     if (value_cache_has_places(cache)) {
-        PyObject *value = value_cache_get_at(cache, probe->place);
+        PyObject *value = value_cache_get_at(cache, probe->slot);
         if (value == NULL) {
             value = value_unpack(snapshot->state, &entry->value);
             if (value != NULL) {
-                value_cache_put_at(cache, probe->place, value);
+                value_cache_put_at(cache, probe->slot, value);
             }
         }
         return value;
@@ -121,7 +121,7 @@ look_up(SharedMapObject *self, PyObject *key, PyObject **value)
         goto done;
     }
     probe.key = text.slice;
-    if (snapshot_find_place(&snapshot->view, &probe, &entry, &is_found)
+    if (snapshot_find_slot(&snapshot->view, &probe, &entry, &is_found)
         == STATUS_OK)
     {
         if (!is_found) {

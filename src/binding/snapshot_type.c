@@ -33,7 +33,7 @@ static void
 begin_cache(SnapshotObject *self)
 {
 #ifndef Py_GIL_DISABLED
-    value_cache_init(&self->cache, snapshot_place_count(&self->view));
+    value_cache_init(&self->cache, snapshot_slot_count(&self->view));
 #endif
 }
 

@@ -14,8 +14,8 @@ HEADER_SIZE: Final = 512
 _MAGIC: Final = b"\x89SMAP\r\n\x1a"
 _HASH_INDEX: Final = 1
 _SUPERSEDED: Final = slice(192, 196)
-# The first line, four regions, and of the third line what tells one publication from another.
-_FIELDS: Final = struct.Struct("<8s4I2Q2BHI2Q 8Q Q16s")
+# The first line, three regions, and of the third line what tells one publication from another.
+_FIELDS: Final = struct.Struct("<8s4I2Q2BHI2Q 4Q16x2Q Q16s")
 
 
 class Header(NamedTuple):
@@ -36,8 +36,6 @@ class Header(NamedTuple):
     sorted_size: int
     hash_offset: int  # 0 without a hash index
     hash_size: int
-    order_offset: int  # 0 without an order index
-    order_size: int
     records_offset: int
     records_size: int
     generation: int

@@ -178,28 +178,23 @@ def test_doctor_says_that_nothing_is_wrong_where_nothing_is(as_root, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "problem"),
-    [("mode=0777,size=1m", b"sticky"), ("mode=1777,size=1m,nr_inodes=5", b"nearly out of inodes")],
+    ("options", "used", "problem"),
+    [
+        ("mode=0777,size=1m", 1, b"sticky"),
+        ("mode=1777,size=1m,nr_inodes=5", 1, b"nearly out of inodes"),
+        ("mode=1777,size=1m", 1_000_000, b"nearly full"),
+    ],
 )
-def test_doctor_finds_what_is_wrong_with_shm(as_root, options, problem):
-    script = f'mount -t tmpfs -o {options} tmpfs /dev/shm && exec "$0" "$@"'
+def test_doctor_finds_what_is_wrong_with_shm(as_root, options, used, problem):
+    script = (
+        f"mount -t tmpfs -o {options} tmpfs /dev/shm &&"
+        f' head -c {used} /dev/zero > /dev/shm/theirs && exec "$0" "$@"'
+    )
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", script, *PROGRAM, "doctor"], capture_output=True
     )
     assert done.returncode == errors.FINDINGS
     assert problem in done.stdout
-
-
-def test_doctor_finds_a_full_shm(as_root):
-    script = (
-        "mount -t tmpfs -o mode=1777,size=1m tmpfs /dev/shm &&"
-        ' head -c 1000000 /dev/zero > /dev/shm/theirs && exec "$0" "$@"'
-    )
-    done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script, *PROGRAM, "doctor"], capture_output=True
-    )
-    assert done.returncode == errors.FINDINGS
-    assert b"nearly full" in done.stdout
 
 
 def test_doctor_tells_people_the_same(command, look, name, other):

@@ -116,7 +116,7 @@ def test_values_of_a_table_have_the_type_that_is_asked_for(load, kind, text, val
     assert (found, type(found)) == (value, type(value))
 
 
-def test_last_of_equal_keys_counts(load):
+def test_last_line_of_equal_keys_counts(load):
     assert load("a.jsonl", '["a", 1]\n["b", 2]\n["a", 3]\n') == {"a": 3, "b": 2}
 
 

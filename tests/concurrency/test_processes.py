@@ -34,7 +34,8 @@ def in_child(work):
 
 
 @each_method
-def test_child_reads_what_its_parent_shared(shared_name, method):
+def test_child_reads_what_its_parent_shared_and_the_map_outlives_it(shared_name, method):
+    # multiprocessing's own shared memory is unlinked when a child that only looked at it ends.
     context = multiprocessing.get_context(method)
     receiving, sending = context.Pipe(duplex=False)
     child = context.Process(target=read_all, args=(shared_name, sending))
@@ -44,6 +45,9 @@ def test_child_reads_what_its_parent_shared(shared_name, method):
     assert receiving.recv() == ENTRIES
     child.join(HANG)
     assert child.exitcode == 0
+    assert os.path.exists(segment_path(shared_name))
+    with sharedmap.sharedmap(shared_name) as shared:
+        assert len(shared) == len(ENTRIES)
 
 
 @each_method
@@ -64,34 +68,12 @@ def test_parent_reads_what_its_child_shared_and_the_map_outlives_the_child(name,
         assert shared["content"] == method
 
 
-@each_method
-def test_map_outlives_a_reading_child(shared_name, method):
-    # multiprocessing's own shared memory is unlinked when a child that only looked at it ends.
-    context = multiprocessing.get_context(method)
-    receiving, sending = context.Pipe(duplex=False)
-    child = context.Process(target=read_all, args=(shared_name, sending))
-    child.start()
-    sending.close()
-    assert receiving.poll(HANG)
-    receiving.recv()
-    child.join(HANG)
-    assert os.path.exists(segment_path(shared_name))
-    with sharedmap.sharedmap(shared_name) as shared:
-        assert len(shared) == len(ENTRIES)
-
-
-def test_map_outlives_its_publisher(name, workers):
+@pytest.mark.parametrize("end", ["close", "kill"])
+def test_map_outlives_its_publisher(name, workers, end):
     publisher = workers()
     publisher.run("t = sharedmap.rbtree(); t['a'] = '1'; t.share(name)", name=name)
-    assert publisher.close()
-    with sharedmap.sharedmap(name) as shared:
-        assert shared["a"] == "1"
-
-
-def test_map_outlives_a_killed_publisher(name, workers):
-    publisher = workers()
-    publisher.run("t = sharedmap.rbtree(); t['a'] = '1'; t.share(name)", name=name)
-    publisher.kill()
+    getattr(publisher, end)()
+    assert not publisher.is_alive()
     with sharedmap.sharedmap(name) as shared:
         assert shared["a"] == "1"
 

@@ -155,7 +155,7 @@ def test_repr_is_of_the_entries_that_there_were_when_it_began():
     assert repr(tree) == "rbtree()"
 
 
-def test_repr_of_a_subclass_has_its_name():
+def test_repr_of_a_tree_of_a_subclass_makes_no_other():
     class Jobs(rbtree):
         def __init__(self, number):
             raise AssertionError("nobody shall be made to show another one")

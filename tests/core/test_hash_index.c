@@ -12,7 +12,7 @@
 /* ---- one bucket after the other ----------------------------------------- */
 
 struct shape {
-    unsigned slots, reach, references, reference_size;
+    unsigned slots, max_probe, references, reference_size;
 };
 
 static const struct shape shapes[] = {{12, 12, 16, 4}, {7, 7, 8, 8}};
@@ -29,10 +29,10 @@ reference_in(const unsigned char *bucket, int is_wide, unsigned slot)
 }
 
 struct load {
-    size_t moved;      // entries that are not at home
-    size_t far_moved;  // further than one bucket
-    unsigned longest;  // way of an entry
-    unsigned reach;    // largest that a bucket says
+    size_t moved;        // entries that are not at home
+    size_t far_moved;    // further than one bucket
+    unsigned longest;    // way of an entry
+    unsigned max_probe;  // largest that a bucket says
 };
 
 /* Each entry must lie where the words of docs/FORMAT.md look for it. */
@@ -48,20 +48,20 @@ check_buckets(const unsigned char *buckets, uint64_t bucket_count, int is_wide,
         for (unsigned slot = 0; slot < shape->slots; slot++) {
             used += bucket[slot] != 0;
         }
-        if (bucket[shape->reach] > load.reach) {
-            load.reach = bucket[shape->reach];
+        if (bucket[shape->max_probe] > load.max_probe) {
+            load.max_probe = bucket[shape->max_probe];
         }
-        for (unsigned i = shape->reach + 1; i < shape->references; i++) {
+        for (unsigned i = shape->max_probe + 1; i < shape->references; i++) {
             CHECK_EQUAL(bucket[i], 0);
         }
     }
     CHECK_EQUAL(used, count);
     for (size_t i = 0; i < count; i++) {
         uint64_t home = hash_index_home(hashes[i], bucket_count);
-        unsigned reach = buckets[64 * home + shape->reach];
+        unsigned max_probe = buckets[64 * home + shape->max_probe];
         unsigned distance = 0;
         bool is_found = false;
-        for (; distance <= reach && !is_found; distance++) {
+        for (; distance <= max_probe && !is_found; distance++) {
             const unsigned char *bucket =
                 buckets + 64 * ((home + distance) % bucket_count);
             for (unsigned slot = 0; slot < shape->slots; slot++) {
@@ -78,7 +78,7 @@ check_buckets(const unsigned char *buckets, uint64_t bucket_count, int is_wide,
         load.longest = distance > load.longest ? distance : load.longest;
     }
     // No bucket sends a reader further than it must.
-    CHECK_EQUAL(load.longest, load.reach);
+    CHECK_EQUAL(load.longest, load.max_probe);
     return load;
 }
 
@@ -202,7 +202,7 @@ test_full_buckets_send_entries_on_and_around_the_end(void)
 }
 
 static void
-test_reach_ends_at_255_buckets(void)
+test_max_probe_distance_is_255(void)
 {
     enum { MOST = 256 * 12 + 1 };
     static uint64_t hashes[MOST];  // all zero: one home for all
@@ -416,7 +416,7 @@ image_of_collision(const struct snapshot_options *options)
 }
 
 static void
-test_colliding_keys_are_found_as_long_as_they_are_in_reach(void)
+test_colliding_keys_are_found_up_to_the_max_probe_distance(void)
 {
     for (int i = 2; i < FLAVOUR_COUNT; i++) {
         collide_under_all_seeds(256 * shapes[i - 2].slots);
@@ -459,13 +459,13 @@ test_snapshot_of_keys_that_collide_always_does_without(void)
         collide_under_all_seeds(count);
         struct image image = image_of_collision(&flavours[i]);
         const struct snapshot_header *header = image_header(&image);
-        CHECK_EQUAL(header->flags, SNAPSHOT_FLAG_ORDER_INDEX);
+        CHECK_EQUAL(header->flags, 0);
         CHECK_EQUAL(header->hash_seed, 0);
         CHECK_EQUAL(header->hash_index.offset, 0);
         CHECK_EQUAL(header->hash_index.size, 0);
         // The room for it is there, and it is empty.
         size_t end =
-            round_up(header->order_index.offset + header->order_index.size);
+            round_up(header->sorted_index.offset + header->sorted_index.size);
         CHECK_EQUAL(image.size - end,
                     64 * hash_index_bucket_count(count, i == 3));
         for (size_t at = end; at < image.size; at++) {
@@ -522,7 +522,7 @@ test_keys_whose_home_is_the_last_bucket_are_found(void)
             image_of_entries(entries, COUNT, &flavours[flavour]);
         check_holds(&image, entries, COUNT);
         const unsigned char *last = image.bytes + image.size - 64;
-        CHECK_EQUAL(last[is_wide ? WIDE_REACH : NARROW_REACH],
+        CHECK_EQUAL(last[is_wide ? WIDE_MAX_PROBE : NARROW_MAX_PROBE],
                     (COUNT - 1) / shapes[is_wide].slots);
         struct snapshot view = open_image(&image);
         struct entry entry;
@@ -540,7 +540,7 @@ test_keys_whose_home_is_the_last_bucket_are_found(void)
     }
 }
 
-/* Whatever the reach says, looking for a key ends. */
+/* Whatever the max probe distance says, a lookup ends. */
 static void
 test_search_of_forged_buckets_ends(void)
 {
@@ -573,11 +573,11 @@ static const struct test tests[] = {
     TEST(test_bucket_count_is_the_formula_without_an_overflow),
     TEST(test_equal_bytes_are_seen_and_the_lowest_is_right),
     TEST(test_full_buckets_send_entries_on_and_around_the_end),
-    TEST(test_reach_ends_at_255_buckets),
+    TEST(test_max_probe_distance_is_255),
     TEST(test_random_hashes_mostly_stay_at_home),
     TEST(test_every_count_of_random_hashes_can_be_built),
     TEST(test_both_indices_give_the_same_answers),
-    TEST(test_colliding_keys_are_found_as_long_as_they_are_in_reach),
+    TEST(test_colliding_keys_are_found_up_to_the_max_probe_distance),
     TEST(test_keys_that_collide_under_one_seed_get_the_next),
     TEST(test_sixteen_seeds_are_tried),
     TEST(test_snapshot_of_keys_that_collide_always_does_without),

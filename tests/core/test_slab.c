@@ -1,6 +1,6 @@
 /* tests/core/test_slab.c
  *
- * Pieces keep apart, lie where a search wants them, and are used again.
+ * Blocks do not overlap, are aligned as a search needs it, and are reused.
  */
 #include "core/tree/slab.h"
 
@@ -18,31 +18,31 @@ test_empty_slab_owns_nothing(void)
     CHECK_EQUAL(memory_outstanding(), 0);
 }
 
-/* Pieces of all sizes; each is filled with a number of its own. */
+/* Blocks of all sizes; each is filled with a number of its own. */
 static void
-test_pieces_do_not_overlap_and_begin_before_a_line(void)
+test_blocks_do_not_overlap_and_begin_before_a_line(void)
 {
     enum { COUNT = 5000 };
-    static unsigned char *pieces[COUNT];
+    static unsigned char *blocks[COUNT];
     struct slab slab = {0};
     for (size_t i = 0; i < COUNT; i++) {
         size_t lines = 1 + i * 7 % SLAB_LARGEST_LINES;
-        pieces[i] = slab_take(&slab, lines);
-        CHECK(pieces[i] != NULL);
-        CHECK_EQUAL(((uintptr_t)pieces[i] + SLAB_SKEW) % SLAB_LINE, 0);
-        memset(pieces[i], (int)(i % 251), lines * SLAB_LINE);
+        blocks[i] = slab_take(&slab, lines);
+        CHECK(blocks[i] != NULL);
+        CHECK_EQUAL(((uintptr_t)blocks[i] + SLAB_SKEW) % SLAB_LINE, 0);
+        memset(blocks[i], (int)(i % 251), lines * SLAB_LINE);
     }
     for (size_t i = 0; i < COUNT; i++) {
         size_t size = (1 + i * 7 % SLAB_LARGEST_LINES) * SLAB_LINE;
-        CHECK_EQUAL(pieces[i][0], i % 251);
-        CHECK_EQUAL(pieces[i][size - 1], i % 251);
+        CHECK_EQUAL(blocks[i][0], i % 251);
+        CHECK_EQUAL(blocks[i][size - 1], i % 251);
     }
     slab_clear(&slab);
     CHECK_EQUAL(memory_outstanding(), 0);
 }
 
 static void
-test_returned_pieces_are_used_again(void)
+test_returned_blocks_are_used_again(void)
 {
     struct slab slab = {0};
     unsigned char *first = slab_take(&slab, 2);
@@ -60,7 +60,7 @@ test_returned_pieces_are_used_again(void)
 }
 
 static void
-test_many_pieces_share_few_allocations(void)
+test_many_blocks_share_few_allocations(void)
 {
     struct slab slab = {0};
     for (int i = 0; i < 100000; i++) {
@@ -70,9 +70,9 @@ test_many_pieces_share_few_allocations(void)
     slab_clear(&slab);
 }
 
-/* A piece of memory that is not yet used up is at most 16 MiB. */
+/* A block of memory that is not yet used up is at most 16 MiB. */
 static void
-test_many_pieces_leave_little_memory_unused(void)
+test_many_blocks_leave_little_memory_unused(void)
 {
     const size_t size = SLAB_LARGEST_LINES * SLAB_LINE;
     struct slab slab = {0};
@@ -110,26 +110,26 @@ test_take_without_memory_leaves_the_slab_as_it_was(void)
     memory_fail_after(0, true);
     CHECK(slab_take(&slab, 1) == NULL);
     memory_fail_after(-1, false);
-    unsigned char *piece = slab_take(&slab, 1);
-    CHECK(piece != NULL);
+    unsigned char *block = slab_take(&slab, 1);
+    CHECK(block != NULL);
 
     // There is still room, and what came back, if there is no memory.
     memory_fail_after(0, true);
     unsigned char *next = slab_take(&slab, 1);
-    CHECK(next != NULL && next != piece);
+    CHECK(next != NULL && next != block);
     CHECK(slab_take(&slab, SLAB_LARGEST_LINES) == NULL);
-    slab_give(&slab, piece, 1);
-    CHECK(slab_take(&slab, 1) == piece);
+    slab_give(&slab, block, 1);
+    CHECK(slab_take(&slab, 1) == block);
     memory_fail_after(-1, false);
     slab_clear(&slab);
 }
 
 static const struct test tests[] = {
     TEST(test_empty_slab_owns_nothing),
-    TEST(test_pieces_do_not_overlap_and_begin_before_a_line),
-    TEST(test_returned_pieces_are_used_again),
-    TEST(test_many_pieces_share_few_allocations),
-    TEST(test_many_pieces_leave_little_memory_unused),
+    TEST(test_blocks_do_not_overlap_and_begin_before_a_line),
+    TEST(test_returned_blocks_are_used_again),
+    TEST(test_many_blocks_share_few_allocations),
+    TEST(test_many_blocks_leave_little_memory_unused),
     TEST(test_cleared_slab_can_be_used_again),
     TEST(test_take_without_memory_leaves_the_slab_as_it_was),
 };

@@ -35,13 +35,14 @@ check_layout(const struct image *image, size_t entry_count,
     CHECK_EQUAL(header->version, 1);
     CHECK_EQUAL(header->header_size, 512);
     CHECK_EQUAL(header->kind, 1);
-    bool has_order_index = entry_count > 128;
-    CHECK_EQUAL(header->flags, has_hash_index | has_order_index << 1);
+    CHECK_EQUAL(header->flags, has_hash_index);
     CHECK_EQUAL(header->total_size, image->size);
     CHECK_EQUAL(header->entry_count, entry_count);
     CHECK_EQUAL(header->reference_size, options->is_wide ? 8 : 4);
     CHECK_EQUAL(header->reference_shift, 0);
     CHECK_EQUAL(header->reserved_0, 0);
+    CHECK_EQUAL(header->reserved_1[0], 0);
+    CHECK_EQUAL(header->reserved_1[1], 0);
     CHECK_EQUAL(header->hash_seed, 0);
     CHECK_EQUAL(header->content_checksum, content_checksum(image));
     CHECK_EQUAL(header->records.offset, 512);
@@ -50,17 +51,6 @@ check_layout(const struct image *image, size_t entry_count,
     CHECK_EQUAL(header->sorted_index.size,
                 entry_count * header->reference_size);
     end = check_zeros_behind(image, header->sorted_index);
-    // A node for up to 2048 entries, and one above each 16.
-    CHECK_EQUAL(header->order_index.offset, has_order_index ? end : 0);
-    size_t nodes = 0;
-    for (size_t below = 2048; has_order_index; below *= 16) {
-        nodes += (entry_count + below - 1) / below;
-        if (below >= entry_count) {
-            break;
-        }
-    }
-    CHECK_EQUAL(header->order_index.size, nodes * 64);
-    end += nodes * 64;
     CHECK_EQUAL(header->hash_index.offset, has_hash_index ? end : 0);
     // 9.2 and 5.3 entries a bucket, and one bucket more.
     size_t buckets = entry_count * 10 / (options->is_wide ? 53 : 92) + 1;

@@ -44,7 +44,7 @@ find_in_steps(const struct snapshot *view, struct slice key,
     snapshot_probe_record(view, &probe);
     enum status status = snapshot_probe_find(view, &probe, entry, is_found);
     CHECK(status != STATUS_OK || !*is_found
-          || probe.place < snapshot_place_count(view));
+          || probe.slot < snapshot_slot_count(view));
     return status;
 }
 

@@ -147,8 +147,8 @@ MUTANTS = {
     "leaks-place": [
         (
             "tree/rbtree.c",
-            "            memory_release(to_do->place);",
-            "            (void)to_do->place;",
+            "            memory_release(to_do->storage);",
+            "            (void)to_do->storage;",
         )
     ],
     # A lack of memory is taken for a lack of attributes.

@@ -174,16 +174,16 @@ grow_tree(size_t count, struct array *array, struct entry *entries)
         struct slice key = operations[i].entry.key;
         array_run(array, &operations[i]);
         if (operations[i].is_removal) {
-            rbtree_settle(tree);
+            rbtree_flush(tree);
             rbtree_remove(tree, key);
         }
         else {
             CHECK_STATUS(
-                rbtree_put_later(tree, key, operations[i].entry.value),
+                rbtree_put_deferred(tree, key, operations[i].entry.value),
                 STATUS_OK);
         }
     }
-    rbtree_settle(tree);
+    rbtree_flush(tree);
     check_tree(tree, array);
     rbtree_entries(tree, entries);
     return tree;

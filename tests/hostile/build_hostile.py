@@ -73,16 +73,8 @@ MUTANTS = {
     "bucket-off-by-one": [
         ("snapshot/find.c", "at + 1 < view->bucket_count ?", "at + 1 <= view->bucket_count ?")
     ],
-    # A node leads to children that are not there.
-    "child-unchecked": [
-        (
-            "snapshot/search.c",
-            "        left < ORDER_FANOUT - 1 ? (unsigned)left : ORDER_FANOUT - 1;\n",
-            "        left < 1 ? 0 : ORDER_FANOUT - 1;\n",
-        )
-    ],
-    # Any reach is as good as endless.
-    "endless-reach": [("snapshot/find.c", "        reach -= 1;\n", "")],
+    # A probe does not end at the max probe distance.
+    "endless-probe": [("snapshot/find.c", "        max_probe -= 1;\n", "")],
     # Verify lets a key be there twice.
     "order-unchecked": [
         (

@@ -285,13 +285,6 @@ static void
 set_content_pairs(struct target *target)
 {
     size_t begin = SNAPSHOT_HEADER_SIZE, end = target->original.size;
-    struct snapshot_region order =
-        image_header(&target->original)->order_index;
-    // Of many entries only what is not in the other kinds.
-    if (order.size > 0) {
-        begin = order.offset;
-        end = begin + order.size;
-    }
     // Reading is the same whether the checksums are right or not.
     if (present.is_forged) {
         set_pairs(target, begin, end, 4);

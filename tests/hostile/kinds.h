@@ -65,9 +65,9 @@ make_crowded(const struct snapshot_options *options)
         }
     }
     struct image image = image_of_entries(entries, count, options);
-    size_t reach = options->is_wide ? WIDE_REACH : NARROW_REACH;
-    CHECK_EQUAL(image.bytes[image_header(&image)->hash_index.offset + reach],
-                1);
+    size_t max_probe = options->is_wide ? WIDE_MAX_PROBE : NARROW_MAX_PROBE;
+    CHECK_EQUAL(
+        image.bytes[image_header(&image)->hash_index.offset + max_probe], 1);
     return image;
 }
 
@@ -110,15 +110,6 @@ make_foreign(const struct snapshot_options *options)
     return image_by_hand(all, references, count, options->is_wide ? 8 : 4, 3);
 }
 
-/* As few as want an order index. */
-static inline struct image
-make_ordered(const struct snapshot_options *options)
-{
-    static struct numbered numbered;
-    return image_of_entries(fill_numbered(&numbered, ORDER_STEP + 1),
-                            ORDER_STEP + 1, options);
-}
-
 static inline struct image
 make_sample(const struct snapshot_options *options)
 {
@@ -140,7 +131,6 @@ static const struct kind kinds[] = {
     {"crowded-wide", make_crowded, {.index = INDEX_HASH, .is_wide = true}},
     {"foreign", make_foreign, {.index = INDEX_TREE}},
     {"foreign-wide", make_foreign, {.index = INDEX_TREE, .is_wide = true}},
-    {"ordered", make_ordered, {.index = INDEX_TREE}},
 };
 
 enum { KIND_COUNT = sizeof(kinds) / sizeof(kinds[0]) };

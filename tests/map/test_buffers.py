@@ -85,7 +85,7 @@ def test_label_of_a_dump_is_no_name():
     assert opened == {"a": 1}
 
 
-def test_arguments_may_be_keywords(data):
+def test_arguments_of_frombuffer_may_be_keywords(data):
     assert sharedmap.sharedmap.frombuffer(data=data, decode=None) == ENTRIES
 
 

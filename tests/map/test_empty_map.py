@@ -43,58 +43,10 @@ def test_empty_map_is_replaced_by_a_full_one(name):
         assert shared["a"] == "1"
 
 
-def test_empty_tree_get_returns_none():
-    assert sharedmap.rbtree().get("a") is None
-
-
-def test_empty_tree_item_raises_key_error():
-    with pytest.raises(KeyError):
-        sharedmap.rbtree()["a"]
-
-
 def test_empty_tree_del_raises_key_error():
     tree = sharedmap.rbtree()
     with pytest.raises(KeyError):
         del tree["a"]
-
-
-def test_empty_tree_iteration_ends_at_once():
-    assert list(sharedmap.rbtree()) == []
-
-
-def test_empty_tree_in_is_false():
-    assert "" not in sharedmap.rbtree()
-
-
-def test_empty_tree_repr_works():
-    assert "rbtree" in repr(sharedmap.rbtree())
-
-
-def test_empty_map_get_returns_none(empty):
-    assert empty.get("a") is None
-    assert empty.get("") is None
-
-
-def test_empty_map_item_raises_key_error(empty):
-    with pytest.raises(KeyError):
-        empty["a"]
-
-
-def test_empty_map_in_is_false(empty):
-    assert "a" not in empty
-    assert "" not in empty
-
-
-def test_empty_map_length_is_zero(empty):
-    assert len(empty) == 0
-
-
-def test_empty_map_is_false(empty):
-    assert not empty
-
-
-def test_empty_map_iteration_ends_at_once(empty):
-    assert list(empty) == []
 
 
 def test_empty_map_repr_works(empty):
@@ -136,6 +88,7 @@ def test_empty_mapping_has_no_neighbours_and_no_ends(nothing):
         assert nothing.floor(key) is None
         assert nothing.ceiling(key) is None
         assert key not in nothing
+        assert nothing.get(key) is None
         assert nothing.get(key, 5) == 5
         with pytest.raises(KeyError):
             nothing[key]

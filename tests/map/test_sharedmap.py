@@ -72,7 +72,9 @@ def test_repr_of_a_subclass_has_its_name(shared_name):
     assert repr(letters) == f"<Letters {shared_name!r}, closed>"
 
 
-@pytest.mark.parametrize("owner", [-1, 2**32 - 1, 2**32, -(2**63) - 1, 2**100], ids=str)
+@pytest.mark.parametrize(
+    "owner", [-1, 2**32 - 1, 2**32, 2**32 + 65534, -(2**63) - 1, 2**100], ids=str
+)
 def test_owner_that_cannot_be_a_uid_raises_value_error(shared_name, owner):
     with pytest.raises(ValueError, match="not a valid uid"):
         sharedmap.sharedmap(shared_name, owner=owner)

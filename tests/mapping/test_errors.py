@@ -111,40 +111,26 @@ def shared(shared_name):
 # --- keys of a tree ---------------------------------------------------------------------------
 
 
-@each_key
-def test_rbtree_set_with_wrong_key_raises_type_error(tree, key):
-    with pytest.raises(TypeError, match=type(key).__name__):
-        tree.set(key, "x")
+# Each use of a key, and what has it.
+USES = {
+    "get": ("tree shared", lambda mapping, key: mapping.get(key)),
+    "item": ("tree shared", lambda mapping, key: mapping[key]),
+    "in": ("tree shared", lambda mapping, key: key in mapping),
+    "set": ("tree", lambda mapping, key: mapping.set(key, "x")),
+    "item assignment": ("tree", lambda mapping, key: mapping.__setitem__(key, "x")),
+    "del": ("tree", lambda mapping, key: mapping.__delitem__(key)),
+}
 
 
 @each_key
-def test_rbtree_item_assignment_with_wrong_key_raises_type_error(tree, key):
+@pytest.mark.parametrize(
+    ("kind", "use"),
+    [(kind, use) for kinds, use in USES.values() for kind in kinds.split()],
+    ids=[f"{use} of a {kind}" for use, (kinds, _) in USES.items() for kind in kinds.split()],
+)
+def test_wrong_key_raises_type_error_that_names_its_type(request, kind, use, key):
     with pytest.raises(TypeError, match=type(key).__name__):
-        tree[key] = "x"
-
-
-@each_key
-def test_rbtree_get_with_wrong_key_raises_type_error(tree, key):
-    with pytest.raises(TypeError, match=type(key).__name__):
-        tree.get(key)
-
-
-@each_key
-def test_rbtree_item_with_wrong_key_raises_type_error(tree, key):
-    with pytest.raises(TypeError, match=type(key).__name__):
-        tree[key]
-
-
-@each_key
-def test_rbtree_in_with_wrong_key_raises_type_error(tree, key):
-    with pytest.raises(TypeError, match=type(key).__name__):
-        key in tree
-
-
-@each_key
-def test_rbtree_del_with_wrong_key_raises_type_error(tree, key):
-    with pytest.raises(TypeError, match=type(key).__name__):
-        del tree[key]
+        use(request.getfixturevalue(kind), key)
 
 
 # --- values of a tree -------------------------------------------------------------------------
@@ -168,16 +154,11 @@ PUTS = {
 each_put = pytest.mark.parametrize("put", PUTS.values(), ids=PUTS.keys())
 
 
+@each_put
 @each_value
-def test_rbtree_set_with_wrong_value_raises_type_error(tree, value):
+def test_wrong_value_raises_type_error_that_names_its_type(tree, put, value):
     with pytest.raises(TypeError, match=type(value).__name__):
-        tree.set("b", value)
-
-
-@each_value
-def test_rbtree_item_assignment_with_wrong_value_raises_type_error(tree, value):
-    with pytest.raises(TypeError, match=type(value).__name__):
-        tree["b"] = value
+        put(tree, "c", value)
 
 
 @each_value
@@ -240,24 +221,6 @@ def test_hook_that_cannot_be_called_raises_type_error(shared_name, hook, no_func
 
 
 # --- keys of a map ----------------------------------------------------------------------------
-
-
-@each_key
-def test_sharedmap_get_with_wrong_key_raises_type_error(shared, key):
-    with pytest.raises(TypeError, match=type(key).__name__):
-        shared.get(key)
-
-
-@each_key
-def test_sharedmap_item_with_wrong_key_raises_type_error(shared, key):
-    with pytest.raises(TypeError, match=type(key).__name__):
-        shared[key]
-
-
-@each_key
-def test_sharedmap_in_with_wrong_key_raises_type_error(shared, key):
-    with pytest.raises(TypeError, match=type(key).__name__):
-        key in shared
 
 
 # What else takes a key, of a tree and of a map.

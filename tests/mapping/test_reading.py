@@ -1,5 +1,7 @@
 """What a tree, a published map and a range of either have in common: they are read like a dict."""
 
+import itertools
+
 import pytest
 from live import map_of, tree_of
 
@@ -102,6 +104,7 @@ def test_iterator_is_its_own_iterator(mapping):
 def test_iterators_do_not_disturb_each_other(mapping):
     first, second = iter(mapping), iter(mapping)
     assert [next(first), next(first), next(second), next(first), next(second)] == list("abacb")
+    assert len(list(itertools.product(mapping, mapping))) == 16
 
 
 def test_exhausted_iterator_stays_exhausted(mapping):

@@ -37,7 +37,6 @@ READER, WRITER = "core/snapshot/snapshot", "core/snapshot/writer"
 ARENA, SORT, HASH = "core/base/arena", "core/base/sort", "core/base/hash"
 STRANGERS = {
     "core/base/sort": {ARENA, HASH},
-    "core/snapshot/order_index": {"core/base/entry", HASH},
     HASH_INDEX: {"core/base/entry", "core/base/slice", "core/snapshot/header"},
     READER: {WRITER},
     "core/snapshot/search": {HASH, HASH_INDEX, WRITER},

@@ -99,7 +99,7 @@ def test_dump_twice_differs_in_the_id_only(tree, index):
     assert unique_id(first) != unique_id(second)
 
 
-def test_dump_does_not_grow(tree):
+def test_dump_has_the_same_size_each_time(tree):
     size = len(tree.dump())
     assert {len(tree.dump()) for _ in range(100)} == {size}
 
@@ -186,8 +186,8 @@ def test_independent_reader_reads_what_was_set(tree, index):
 
 
 @each_index
-@pytest.mark.parametrize("count", [128, 129, 2048, 2049, 40_000])
-def test_independent_reader_reads_an_order_index(count, index):
+@pytest.mark.parametrize("count", [2_000, 40_000])
+def test_independent_reader_reads_a_large_map(count, index):
     form = ["user:{:05}", "/srv/data/{:05}/file", "https://example.org/\x00{:05}"]
     entries = {form[number % 3].format(number): number for number in range(count)}
     data = tree_of(entries).dump(index=index)

@@ -80,7 +80,7 @@ def test_file_name_that_is_no_utf8_works(tmp_path):
         assert opened == ENTRIES
 
 
-def test_arguments_may_be_keywords(path):
+def test_arguments_of_save_and_open_may_be_keywords(path):
     sharedmap.rbtree(ENTRIES).save(path=path, force=True, mode=0o644)
     assert sharedmap.sharedmap.open(path=path, decode=None) == ENTRIES
 
@@ -254,16 +254,6 @@ def test_each_publisher_that_is_killed_leaves_a_whole_file_and_at_most_one_more(
 
 def mode_of(path):
     return stat.S_IMODE(os.stat(path).st_mode)
-
-
-@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o177])
-def test_mode_is_0600_whatever_the_umask(path, other, umask):
-    other.run("before = os.umask(umask)", umask=umask)
-    try:
-        other.run("sharedmap.rbtree(a=1).save(path)", path=os.fspath(path))
-    finally:
-        other.run("os.umask(before)")
-    assert mode_of(path) == 0o600
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o604, 0o644])

@@ -152,7 +152,7 @@ def test_mode_that_lets_others_write_raises_value_error(names, name, mode):
     assert names.files() == []
 
 
-def test_arguments_may_be_keywords(name):
+def test_arguments_of_share_may_be_keywords(name):
     sharedmap.share(mapping=ENTRIES, name=name, force=True, mode=0o600)
     assert content(name) == ENTRIES
 

@@ -204,15 +204,16 @@ def test_file_is_an_ordinary_file_of_ours(name):
     assert status.st_nlink == 1
 
 
-@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o777], ids=oct)
-def test_mode_is_0600_whatever_the_umask(name, other, umask):
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o177, 0o777], ids=oct)
+def test_mode_is_0600_whatever_the_umask(place, other, umask):
     # In the other process, since the umask belongs to a whole process.
-    other.run("before = os.umask(umask); t = sharedmap.rbtree()", umask=umask)
-    other.run("t.share(name)", name=name)
-    assert stat.S_IMODE(os.stat(segment_path(name)).st_mode) == 0o600
-    other.run("t.share(name, force=True)")
-    assert stat.S_IMODE(os.stat(segment_path(name)).st_mode) == 0o600
-    other.run("os.umask(before)")
+    other.run("before = os.umask(umask)", umask=umask)
+    try:
+        for source in (place.publish_source.replace(", force=True", ""), place.publish_source):
+            other.run(source, name=place.name, entries={"a": 1})
+            assert stat.S_IMODE(os.stat(place.path).st_mode) == 0o600
+    finally:
+        other.run("os.umask(before)")
 
 
 # Each way to publish, as (name, mode) -> True.

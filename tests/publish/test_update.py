@@ -52,11 +52,6 @@ def test_update_inserts_and_replaces(shared_name):
     assert content(shared_name) == {"": "first", "a": 1, "b": "changed", "c": 3, "d": "new"}
 
 
-def test_update_removes(shared_name):
-    sharedmap.update(shared_name, {}, remove=["a", "c"])
-    assert content(shared_name) == {"b": 2}
-
-
 def test_update_does_both_at_one_stroke(shared_name):
     sharedmap.update(shared_name, {"a": 10, "z": 26}, remove=["b"])
     assert content(shared_name) == {"a": 10, "c": 3, "z": 26}

@@ -65,20 +65,16 @@ def read(data):
     magic, version, header_size, kind, flags, total_size, count, width, shift = fields[:9]
     label_size, reserved, seed, checksum, *regions = fields[9:21]
     _generation, _id, sealed, *more_reserved, _superseded, tail, label_bytes = fields[21:]
-    (index, index_size), (buckets, buckets_size), order, (records, records_size) = zip(
+    (index, index_size), (buckets, buckets_size), region, (records, records_size) = zip(
         regions[::2], regions[1::2], strict=True
     )
-    has_hash, has_order = flags & 1, flags >> 1
+    has_hash = flags
     assert (magic, version, header_size, kind) == (b"\x89SMAP\r\n\x1a", 1, 512, 1)
-    assert flags in range(4)
+    assert flags in range(2)
     assert (total_size, total_size % 64, sealed) == (len(data), 0, header_checksum(data))
-    assert not any([reserved, *more_reserved, *tail, *label_bytes[label_size:]])
+    assert not any([reserved, *region, *more_reserved, *tail, *label_bytes[label_size:]])
     assert (records, index, index_size) == (512, -(-(512 + records_size) // 64) * 64, count * width)
-    levels = levels_of_order_index(count) if has_order else []
-    end = -(-(index + index_size) // 64) * 64
-    assert order == (has_order * end, 64 * sum(levels))
-    assert not has_order or count > 128
-    assert buckets == has_hash * (end + order[1])
+    assert buckets == has_hash * -(-(index + index_size) // 64) * 64
     assert buckets_size == has_hash * 64 * (count * 10 // (92 if width == 4 else 53) + 1)
     state = 0
     for at in range(512, total_size, 65536):
@@ -96,37 +92,8 @@ def read(data):
         entries.append((key.decode("utf-8", "surrogatepass"), value))
     assert end == records + records_size
     assert not any(data[end:index])
-    assert data[order[0] :][: order[1]] == order_index(levels, [key for key, _ in entries])
     assert [key for key, _ in entries] == sorted({key for key, _ in entries})
     return entries
-
-
-def levels_of_order_index(count):
-    """How many nodes each level has, from the highest on."""
-    levels, below = [], -(-count // 128)
-    while below > 1:
-        below = -(-below // 16)
-        levels.insert(0, below)
-    return levels
-
-
-def common_size(left, right):
-    differing = (at for at, (a, b) in enumerate(zip(left, right, strict=False)) if a != b)
-    return next(differing, min(len(left), len(right)))
-
-
-def order_index(levels, keys):
-    keys = [key.encode("utf-8", "surrogatepass") for key in keys]
-    index = b""
-    for level, nodes in zip(reversed(range(len(levels))), levels, strict=True):
-        step = 128 * 16**level
-        for first in range(0, nodes * 16 * step, 16 * step):
-            behind = keys[min(first + 16 * step, len(keys) - 1)]
-            skip = common_size(keys[first], behind)
-            pieces = [keys[at][skip:][:4] for at in range(first, len(keys), step)[1:16]]
-            index += struct.pack("<I", skip)
-            index += b"".join(piece.ljust(4, b"\0")[::-1] for piece in pieces).ljust(60, b"\0")
-    return index
 
 
 def find(data, table, width, shift, seed, key):

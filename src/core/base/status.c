@@ -75,8 +75,6 @@ status_message(enum status status)
         return "a key or value is not valid UTF-8";
     case STATUS_BAD_ORDER:
         return "the keys are not in sorted order";
-    case STATUS_BAD_ORDER_INDEX:
-        return "the order index does not match the keys";
     case STATUS_BAD_HASH_INDEX:
         return "the hash index does not find every key";
     case STATUS_BAD_CHECKSUM:

@@ -5,12 +5,13 @@
  *
  *     key -> hash -> home bucket -> slots with the same fingerprint -> records
  *                        |
- *                        +-> the next buckets, as far as the home's reach says
+ *                        +-> the next buckets, up to the home's max probe
+ *                            distance
  *
  * A fingerprint may match by chance, so the key of each record is compared.
  *
  * Not here: how buckets are filled (hash_index.c); how a record is read
- * (record.h); searching in key order (search.c).
+ * (record.h); search in key order (search.c).
  */
 #include "core/base/hash.h"
 #include "core/base/load.h"
@@ -28,10 +29,10 @@ find_by_order(const struct snapshot *view, struct snapshot_probe *probe,
         return status;
     }
     if (index < view->entry_count) {
-        probe->place = index;
+        probe->slot = index;
         status = snapshot_at(view, index, entry);
         // Rarely tested: the search has read this entry, so its bytes must
-        // have changed meanwhile.
+        // have changed since.
         if (status != STATUS_OK) {
             return status;
         }
@@ -42,8 +43,8 @@ find_by_order(const struct snapshot *view, struct snapshot_probe *probe,
 
 /* ---- the hash index ----------------------------------------------------- */
 
-/* A bit for each slot whose fingerprint may be the one; bit 8 * s + 7 for slot
- * s, in two words because a narrow bucket has more than eight. */
+/* A bit for each slot whose fingerprint may match; bit 8 * s + 7 for slot s,
+ * in two words because a narrow bucket has more than eight. */
 struct matches {
     uint64_t low;
     uint64_t high;
@@ -54,15 +55,15 @@ match_bucket(const unsigned char *bucket, bool is_wide, uint8_t fingerprint)
 {
     uint64_t low = hash_index_equal_bytes(load_u64(bucket), fingerprint);
     if (is_wide) {
-        // The eighth byte is the reach.
+        // The eighth byte is the max probe distance.
         return (struct matches){low & UINT64_MAX >> 8, 0};
     }
-    // The upper half holds the reach and zeros.
+    // The upper half holds the max probe distance and zeros.
     uint64_t high = hash_index_equal_bytes(load_u32(bucket + 8), fingerprint);
     return (struct matches){low, high & UINT32_MAX};
 }
 
-/* The lowest slot of the matches, which are not empty, leaving it out. */
+/* Removes the lowest slot from the matches, which are not empty. */
 static inline size_t
 take_slot(struct matches *matches)
 {
@@ -85,7 +86,7 @@ slot_reference(const unsigned char *bucket, bool is_wide, size_t slot)
                    : load_u32(bucket + NARROW_REFERENCES + slot * 4);
 }
 
-/* Looks for the key in the bucket with the number `at`. */
+/* Looks up the key in the bucket with the number `at`. */
 static inline enum status
 find_in_bucket(const struct snapshot *view, uint64_t at,
                struct snapshot_probe *probe, struct entry *entry,
@@ -107,7 +108,7 @@ find_in_bucket(const struct snapshot *view, uint64_t at,
             return status;
         }
         if (slice_equals(entry->key, probe->key)) {
-            probe->place = at * (is_wide ? WIDE_SLOTS : NARROW_SLOTS) + slot;
+            probe->slot = at * (is_wide ? WIDE_SLOTS : NARROW_SLOTS) + slot;
             *is_found = true;
             return STATUS_OK;
         }
@@ -120,16 +121,16 @@ find_by_hash(const struct snapshot *view, struct snapshot_probe *probe,
              struct entry *entry, bool *is_found)
 {
     uint64_t at = hash_index_home(probe->hash, view->bucket_count);
-    unsigned reach =
-        load_u8(view->buckets + at * BUCKET_SIZE
-                + (view->reference_size == 8 ? WIDE_REACH : NARROW_REACH));
-    // One byte of reach: 256 buckets at most, whatever it says.
+    unsigned max_probe = load_u8(
+        view->buckets + at * BUCKET_SIZE
+        + (view->reference_size == 8 ? WIDE_MAX_PROBE : NARROW_MAX_PROBE));
+    // It is one byte: 256 buckets at most, whatever its value.
     for (;;) {
         enum status status = find_in_bucket(view, at, probe, entry, is_found);
-        if (status != STATUS_OK || *is_found || reach == 0) {
+        if (status != STATUS_OK || *is_found || max_probe == 0) {
             return status;
         }
-        reach -= 1;
+        max_probe -= 1;
         at = at + 1 < view->bucket_count ? at + 1 : 0;
     }
 }
@@ -167,14 +168,14 @@ snapshot_probe_record(const struct snapshot *view,
                          &offset)
                == STATUS_OK)
     {
-        // Most records lie in two cache lines.
+        // Most records are within two cache lines.
         __builtin_prefetch(view->records + offset);
         __builtin_prefetch(view->records + offset + 64);
     }
 }
 
-/* For who has the hash already; in both callers, so that neither pays for a
- * call on the way to the bucket. */
+/* When the hash is known. Inline, so that neither caller pays for a call on
+ * the way to the bucket. */
 static inline enum status
 find_probe(const struct snapshot *view, struct snapshot_probe *probe,
            struct entry *entry, bool *is_found)
@@ -192,8 +193,8 @@ snapshot_probe_find(const struct snapshot *view, struct snapshot_probe *probe,
 }
 
 enum status
-snapshot_find_place(const struct snapshot *view, struct snapshot_probe *probe,
-                    struct entry *entry, bool *is_found)
+snapshot_find_slot(const struct snapshot *view, struct snapshot_probe *probe,
+                   struct entry *entry, bool *is_found)
 {
     if (view->buckets != NULL) {
         probe->hash =
@@ -207,5 +208,5 @@ snapshot_find(const struct snapshot *view, struct slice key,
               struct entry *entry, bool *is_found)
 {
     struct snapshot_probe probe = {.key = key};
-    return snapshot_find_place(view, &probe, entry, is_found);
+    return snapshot_find_slot(view, &probe, entry, is_found);
 }

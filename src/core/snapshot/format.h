@@ -6,15 +6,14 @@
  *     0        header, 512 bytes
  *     512      records, in key order
  *              sorted index: entry i -> its record, in key order
- *              order index: where to search the sorted index (optional)
  *              hash index: key -> its record (optional)
  *
  * Every region begins at a multiple of 64. All numbers are little-endian, all
  * offsets count from the start of the snapshot. After publication only
  * two words are written, header.superseded and header.waiting_since.
  *
- * No functions here: header.h seals and checks a header,
- * writer.h makes snapshots, snapshot.h reads them.
+ * No functions here: header.h seals and checks a header, writer.h writes
+ * snapshots, snapshot.h reads them.
  */
 #ifndef SHAREDMAP_CORE_SNAPSHOT_FORMAT_H
 #define SHAREDMAP_CORE_SNAPSHOT_FORMAT_H
@@ -23,21 +22,19 @@
 #include <stdint.h>
 
 /* A byte above 127 and both kinds of line end, so that a transfer as text
- * damages the first eight bytes and nobody reads on. */
+ * damages the first eight bytes and readers refuse the file. */
 #define SNAPSHOT_MAGIC {0x89, 'S', 'M', 'A', 'P', '\r', '\n', 0x1A}
 
-#define SNAPSHOT_VERSION          UINT32_C(1)
-#define SNAPSHOT_KIND_SORTED_MAP  UINT32_C(1)
-#define SNAPSHOT_FLAG_HASH_INDEX  UINT32_C(1)
-#define SNAPSHOT_FLAG_ORDER_INDEX UINT32_C(2)
-#define SNAPSHOT_FLAGS_KNOWN \
-    (SNAPSHOT_FLAG_HASH_INDEX | SNAPSHOT_FLAG_ORDER_INDEX)
+#define SNAPSHOT_VERSION         UINT32_C(1)
+#define SNAPSHOT_KIND_SORTED_MAP UINT32_C(1)
+#define SNAPSHOT_FLAG_HASH_INDEX UINT32_C(1)
+#define SNAPSHOT_FLAGS_KNOWN     SNAPSHOT_FLAG_HASH_INDEX
 #define SNAPSHOT_ALIGNMENT       UINT64_C(64)
 #define SNAPSHOT_VALUE_ALIGNMENT UINT64_C(8)
 #define SNAPSHOT_LABEL_SIZE      256
 
 /* The checksum of the contents is a chain over blocks of this many bytes, so
- * that a writer can take it while the bytes pass by. */
+ * that a writer can compute it while it writes. */
 #define SNAPSHOT_CHECKSUM_BLOCK 65536
 
 struct snapshot_region {
@@ -64,7 +61,7 @@ struct snapshot_header {
     // Line 1: where everything is.
     struct snapshot_region sorted_index;
     struct snapshot_region hash_index;
-    struct snapshot_region order_index;
+    uint64_t reserved_1[2];
     struct snapshot_region records;
 
     // Line 2: which publication this is.
@@ -128,33 +125,13 @@ _Static_assert(RECORD_TYPE_BITS + RECORD_VALUE_SIZE_BITS + RECORD_KEY_SIZE_BITS
                    == 8 * RECORD_HEAD_SIZE,
                "the head is full");
 
-/* The order index is levels of nodes, one cache line each; which there are and
- * what they mean is in order_index.h. The pieces are the four bytes behind
- * the first `skip` ones of a key, the first highest.
- *
- *     | skip u32 | 15 pieces u32 |
- */
-enum {
-    ORDER_STEP_BITS = 7,
-    ORDER_STEP = 1 << ORDER_STEP_BITS,  // entries between two samples
-    ORDER_FANOUT_BITS = 4,
-    ORDER_FANOUT = 1 << ORDER_FANOUT_BITS,
-    ORDER_LEVELS = 15,  // enough for 2^64 entries
-};
-
-struct order_node {
-    uint32_t skip;
-    uint32_t pieces[ORDER_FANOUT - 1];
-};
-
-_Static_assert(sizeof(struct order_node) == 64, "a node is a cache line");
-
 /* The hash index is an array of buckets, one cache line each. A key's home is
- * bucket hash * bucket_count >> 64. If that is full, the entry is in the next
- * bucket with room, and the home's reach says how far its entries went.
+  * bucket hash * bucket_count >> 64. If that is full, the entry is in the next
+  * bucket with room. The max probe distance of a bucket, one byte, says how
+  * many buckets behind it a lookup must probe.
  *
- *     narrow   | 12 fingerprints | reach | 3 zeros | 12 references u32 |
- *     wide     |  7 fingerprints | reach |            7 references u64 |
+ *     narrow   | 12 fingerprints | max probe | 3 zeros | 12 references u32 |
+ *     wide     |  7 fingerprints | max probe |            7 references u64 |
  *
  * A fingerprint is the hash's lowest byte, with 1 for 0; 0 marks a free slot.
  * Which of the two it is follows from reference_size.
@@ -163,11 +140,11 @@ enum {
     BUCKET_SIZE = 64,
 
     NARROW_SLOTS = 12,
-    NARROW_REACH = 12,
+    NARROW_MAX_PROBE = 12,
     NARROW_REFERENCES = 16,
 
     WIDE_SLOTS = 7,
-    WIDE_REACH = 7,
+    WIDE_MAX_PROBE = 7,
     WIDE_REFERENCES = 8,
 };
 

@@ -3,21 +3,21 @@
  * Entries go into the first bucket with room, from their home on:
  *
  *     home          home + 1        home + 2
- *     | full |  --> | full |  -->   | room |      reach of home = 2
+ *     | full |  --> | full |  -->   | room |      max probe of home = 2
  *
- * With 9.2 entries for 12 slots about 4 in 100 leave home and 1 in 100 gets
- * further than the next bucket. That is 7 bytes of index for an entry.
+ * With 9.2 entries for 12 slots about 4 in 100 are not in their home and 1 in
+ * 100 is further away than the next bucket. The index takes 7 bytes an entry.
  *
- * The buckets of entries that follow each other have nothing to do with each
- * other, so each costs a cache miss; they are asked for some entries ahead.
+ * The buckets of consecutive entries are unrelated, so each costs a cache
+ * miss. They are prefetched some entries ahead.
  *
- * Not here: finding; see find.c.
+ * Not here: lookup; see find.c.
  */
 #include "core/snapshot/hash_index.h"
 
 #include "core/base/load.h"
 
-enum { AHEAD = 16, LONGEST_REACH = 255 };
+enum { AHEAD = 16, MAX_PROBE_LIMIT = 255 };
 
 uint64_t
 hash_index_bucket_count(uint64_t entry_count, bool is_wide)
@@ -30,24 +30,25 @@ hash_index_bucket_count(uint64_t entry_count, bool is_wide)
 
 struct shape {
     size_t slots;
-    size_t reach;
+    size_t max_probe;
     size_t references;
     size_t reference_size;
 };
 
-static const struct shape NARROW = {NARROW_SLOTS, NARROW_REACH,
+static const struct shape NARROW = {NARROW_SLOTS, NARROW_MAX_PROBE,
                                     NARROW_REFERENCES, 4};
-static const struct shape WIDE = {WIDE_SLOTS, WIDE_REACH, WIDE_REFERENCES, 8};
+static const struct shape WIDE = {WIDE_SLOTS, WIDE_MAX_PROBE, WIDE_REFERENCES,
+                                  8};
 
-/* The first slot without a fingerprint; behind the last when all are taken.
- * How many are taken cannot be foretold, so to look at one after the other
- * would cost a branch that is foretold wrongly. */
+/* The first slot without a fingerprint; behind the last when all are used. How
+ * many are used is random, so a loop over the slots would cost a mispredicted
+ * branch. */
 static inline size_t
 first_free(const unsigned char *bucket)
 {
     uint64_t low = hash_index_equal_bytes(load_u64(bucket), 0);
     uint64_t high = hash_index_equal_bytes(load_u64(bucket + 8), 0);
-    // What stands behind the fingerprints may be zero or not.
+    // The bytes behind the fingerprints may be zero or not.
     return low != 0
                ? (size_t)__builtin_ctzll(low) / 8
                : 8 + (size_t)__builtin_ctzll(high | UINT64_C(1) << 63) / 8;
@@ -91,13 +92,14 @@ hash_index_build(unsigned char *buckets, uint64_t bucket_count, bool is_wide,
         {
             at = at + 1 < bucket_count ? at + 1 : 0;
             distance += 1;
-            if (distance > LONGEST_REACH || at == home) {
+            if (distance > MAX_PROBE_LIMIT || at == home) {
                 return false;
             }
         }
-        unsigned char *reach = buckets + home * BUCKET_SIZE + shape.reach;
-        if (distance > *reach) {
-            *reach = (unsigned char)distance;
+        unsigned char *max_probe =
+            buckets + home * BUCKET_SIZE + shape.max_probe;
+        if (distance > *max_probe) {
+            *max_probe = (unsigned char)distance;
         }
     }
     return true;

@@ -1,7 +1,6 @@
 /* core/snapshot/hash_index.h
  *
- * The hash index as it is built and as it is probed. What a bucket looks like
- * is in format.h.
+ * Building and probing the hash index. The layout of a bucket is in format.h.
  */
 #ifndef SHAREDMAP_CORE_SNAPSHOT_HASH_INDEX_H
 #define SHAREDMAP_CORE_SNAPSHOT_HASH_INDEX_H
@@ -17,8 +16,8 @@
 uint64_t
 hash_index_bucket_count(uint64_t entry_count, bool is_wide);
 
-/* Fills buckets that are all zero. False when some entry would be out of every
- * reach: then the hashes want another seed. O(n). */
+/* Fills buckets that are all zero. False when an entry would be too far from
+ * its home: then the hashes need another seed. O(n). */
 bool
 hash_index_build(unsigned char *buckets, uint64_t bucket_count, bool is_wide,
                  const uint64_t *hashes, const uint64_t *references,
@@ -40,7 +39,7 @@ hash_index_fingerprint(uint64_t hash)
 }
 
 /* The high bit of each byte of `word` that equals the fingerprint. Above the
- * lowest of them there may be one too many; whoever asks compares keys. */
+ * lowest match there may be a false one, so the caller compares keys. */
 static inline uint64_t
 hash_index_equal_bytes(uint64_t word, uint8_t fingerprint)
 {

@@ -1,12 +1,12 @@
 /* core/snapshot/header.c
  *
- * The header is checked from the outside in: is it ours, can we read it, is
- * it whole, and only then what it says.
+ * The header is checked from the outside in: is it a snapshot, of a version
+ * that we read, intact, and only then its fields.
  *
  *     magic -> version -> size -> checksum -> kind, flags -> fields -> regions
  *
- * The header given here is a private copy. One that still lies in shared
- * memory could change between the check and its use.
+ * The header given here is a private copy. A header in shared memory could
+ * change between the check and its use.
  *
  * Not here: what the regions contain; see record.h.
  */
@@ -16,7 +16,6 @@
 #include <string.h>
 
 #include "core/base/hash.h"
-#include "core/snapshot/order_index.h"
 
 static const unsigned char magic[] = SNAPSHOT_MAGIC;
 
@@ -59,18 +58,6 @@ hash_index_fits(const struct snapshot_region *region, uint64_t total_size)
            && region->size % BUCKET_SIZE == 0;
 }
 
-/* It has exactly the nodes that so many entries want. */
-static bool
-order_index_fits(const struct snapshot_region *region, uint64_t entry_count,
-                 uint64_t total_size)
-{
-    struct order_levels levels;
-    order_levels_init(&levels, entry_count);
-    return region_fits(region, total_size) && levels.nodes > 0
-           && region->size / sizeof(struct order_node) == levels.nodes
-           && region->size % sizeof(struct order_node) == 0;
-}
-
 enum status
 snapshot_header_check(const struct snapshot_header *header, uint64_t size)
 {
@@ -101,14 +88,10 @@ snapshot_header_check(const struct snapshot_header *header, uint64_t size)
     }
     uint64_t sorted_size;
     bool has_hash_index = (header->flags & SNAPSHOT_FLAG_HASH_INDEX) != 0;
-    bool has_order_index = (header->flags & SNAPSHOT_FLAG_ORDER_INDEX) != 0;
     if (!region_fits(&header->sorted_index, size)
         || !region_fits(&header->records, size)
         || !(has_hash_index ? hash_index_fits(&header->hash_index, size)
                             : region_is_absent(&header->hash_index))
-        || !(has_order_index ? order_index_fits(&header->order_index,
-                                                header->entry_count, size)
-                             : region_is_absent(&header->order_index))
         || __builtin_mul_overflow(header->entry_count, header->reference_size,
                                   &sorted_size)
         || header->sorted_index.size != sorted_size)

@@ -1,7 +1,7 @@
 /* core/snapshot/header.h
  *
- * A snapshot's header as a whole: sealed by who writes it, checked by who
- * opens it. Both cost O(1) and touch no byte behind the header.
+ * The writer seals the header of a snapshot, each opener checks it. Both are
+ * O(1) and read nothing behind the header.
  */
 #ifndef SHAREDMAP_CORE_SNAPSHOT_HEADER_H
 #define SHAREDMAP_CORE_SNAPSHOT_HEADER_H
@@ -14,9 +14,9 @@
 void
 snapshot_header_seal(struct snapshot_header *header);
 
-/* What an opener must know before it believes a word of the snapshot: that
- * the header is whole, of this version and kind, and that each region lies
- * inside `size` bytes, the size of the file or the buffer. */
+/* Checks that the header is intact, of this version and kind, and that each
+ * region lies inside `size` bytes, the size of the file or the buffer. Before
+ * this, no byte of the snapshot is trusted. */
 enum status
 snapshot_header_check(const struct snapshot_header *header, uint64_t size);
 

@@ -6,7 +6,7 @@
  *                 -----------------
  *     merged      a   c'      e   f
  *
- * Not here: who publishes the result; see publish.c.
+ * Not here: publishing the result; see publish.c.
  */
 #include "core/snapshot/merge.h"
 
@@ -15,7 +15,7 @@ merge_changes(const struct snapshot *view, const struct changes *changes,
               struct entry *merged, size_t *merged_count, bool *is_changed)
 {
     size_t count = 0, put = 0, removal = 0, same = 0;
-    // All puts and removals below the present entry are done with.
+    // Invariant: all puts and removals below this entry are done.
     for (uint64_t index = 0; index < view->entry_count; index++) {
         struct entry entry;
         enum status status = snapshot_at(view, index, &entry);

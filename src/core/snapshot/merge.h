@@ -1,7 +1,7 @@
 /* core/snapshot/merge.h
  *
- * What is published and what shall change become one sorted sequence, in one
- * pass over both.
+ * Merges the published entries and the changes into one sorted sequence, in
+ * one pass over both.
  */
 #ifndef SHAREDMAP_CORE_SNAPSHOT_MERGE_H
 #define SHAREDMAP_CORE_SNAPSHOT_MERGE_H
@@ -13,7 +13,7 @@
 #include "core/base/status.h"
 #include "core/snapshot/snapshot.h"
 
-/* Sorted and without doubles; no key is in both. Borrowed. */
+/* Sorted, without duplicates; no key is in both. Borrowed. */
 struct changes {
     const struct entry *puts;
     size_t put_count;
@@ -21,9 +21,10 @@ struct changes {
     size_t removal_count;
 };
 
-/* Fills `merged`, which has room for the snapshot's entries and all puts; what
- * it holds borrows from both, and whether that differs from the snapshot. A removal of what is not there is no failure.
- * What snapshot_at() answers. O(n + changes). */
+/* Fills `merged`, which has room for the snapshot's entries and all puts; its
+ * entries borrow from both. Fills whether they differ from the snapshot's.
+ * Removing an absent key is not an error. Fails with the status of
+ * snapshot_at(). O(n + changes). */
 enum status
 merge_changes(const struct snapshot *view, const struct changes *changes,
               struct entry *merged, size_t *merged_count, bool *is_changed);

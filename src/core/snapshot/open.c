@@ -1,13 +1,13 @@
 /* core/snapshot/open.c
  *
- * Making a view on bytes that are not trusted.
+ * Creates a view on untrusted bytes.
  *
- *     | header | records | sorted index | order index | hash index |
- *         |         ^          ^              ^             ^
- *         +- copied, checked, and turned into pointers -----+
+ *     | header | records | sorted index | hash index |
+ *         |         ^          ^              ^
+ *         +- copied, checked, turned into pointers
  *
- * The header is copied once and only the copy is used, so it stays as it was
- * checked whatever happens to the bytes.
+ * The header is copied once and only the copy is used. So the header that was
+ * checked is the one in use, whatever happens to the bytes.
  *
  * Not here: what a valid header is (header.c); where the bytes come from
  * (segment/open.c).
@@ -41,14 +41,8 @@ snapshot_open(struct snapshot *view, const void *bytes, size_t size)
         .entry_count = header.entry_count,
         .reference_size = header.reference_size,
         .reference_shift = header.reference_shift,
-        .order_index = header.order_index.size > 0
-                           ? start + header.order_index.offset
-                           : NULL,
         .header = header,
     };
-    if (view->order_index != NULL) {
-        order_levels_init(&view->order_levels, view->entry_count);
-    }
     return STATUS_OK;
 }
 

@@ -1,6 +1,6 @@
 /* core/snapshot/record.h
  *
- * Reading one record of a snapshot that is not trusted.
+ * Reads one record of an untrusted snapshot.
  *
  *     sorted index or hash index
  *     | ... | reference | ... |
@@ -9,9 +9,9 @@
  *     | head | key size | value size | key | zeros | value |
  *        +-- record_read(): does each part end inside the records?
  *
- * Every number is loaded once (base/load.h), compared with what the mapping
- * has room for, and used from where it was checked. `assert` is not for these:
- * bytes from outside are never our own invariant.
+ * Every number is loaded once (base/load.h), compared with the size of the
+ * records, and used from the variable that was checked. `assert` is not for
+ * these: bytes from outside are never our own invariant.
  *
  * Inline, because each lookup reads one record and would pay for a call. For
  * the files of snapshot/ only; others use snapshot.h.
@@ -102,7 +102,7 @@ record_read(const struct snapshot *view, uint64_t offset, struct entry *entry)
         && value_code < RECORD_VALUE_SIZE_ESCAPE
         && !value_type_is_aligned(entry->value.type))
     {
-        // The common case: everything is said by the head.
+        // The common case: the head holds both sizes.
         if (cursor.left < key_code + value_code) {
             return STATUS_BAD_RECORD;
         }
@@ -131,8 +131,8 @@ record_read(const struct snapshot *view, uint64_t offset, struct entry *entry)
     return STATUS_OK;
 }
 
-/* Fills where a record begins, or says that it cannot be inside the records.
- */
+/* Fills the record offset of a reference. STATUS_BAD_REFERENCE when it is
+ * outside the records. */
 static inline enum status
 record_offset(const struct snapshot *view, uint64_t reference,
               uint64_t *offset)

@@ -4,12 +4,12 @@
  *
  * The view borrows the bytes and must not outlive them; it owns nothing and
  * never writes, so any number of threads may use one. The bytes are not
- * trusted: whatever they hold, and even while somebody changes them, every
- * function ends, reads nothing outside the snapshot, and answers with an
- * entry that lies inside it or with the name of the check that failed.
+ * trusted: another process may even change them at any time. Still every
+ * function ends, reads nothing outside the snapshot, and returns an entry that
+ * lies inside it or the status of the check that failed.
  *
- * The bytes of an entry can still change under a hostile writer. Copy them
- * first and look at the copy.
+ * A hostile writer can still change the bytes of an entry. Copy them first and
+ * check the copy.
  */
 #ifndef SHAREDMAP_CORE_SNAPSHOT_SNAPSHOT_H
 #define SHAREDMAP_CORE_SNAPSHOT_SNAPSHOT_H
@@ -21,7 +21,6 @@
 #include "core/base/entry.h"
 #include "core/base/status.h"
 #include "core/snapshot/format.h"
-#include "core/snapshot/order_index.h"
 
 struct snapshot {
     const unsigned char *bytes;  // borrowed
@@ -34,8 +33,6 @@ struct snapshot {
     uint64_t entry_count;
     uint8_t reference_size;
     uint8_t reference_shift;
-    const unsigned char *order_index;  // NULL without one
-    struct order_levels order_levels;
     struct snapshot_header header;  // as it was when the view was made
 };
 
@@ -71,21 +68,21 @@ snapshot_find(const struct snapshot *view, struct slice key,
 struct snapshot_probe {
     struct slice key;  // set by the caller
     uint64_t hash;
-    uint64_t place;  // of the entry that was found
+    uint64_t slot;  // of the entry that was found
 };
 
-/* The same, for a caller that wants to know the place of the entry as well. */
+/* The same, and fills probe.slot and probe.hash as well. */
 enum status
-snapshot_find_place(const struct snapshot *view, struct snapshot_probe *probe,
-                    struct entry *entry, bool *is_found);
+snapshot_find_slot(const struct snapshot *view, struct snapshot_probe *probe,
+                   struct entry *entry, bool *is_found);
 
-/* Each entry has a place of its own below this: where the hash index refers to
- * it, or else its index. Our writer makes this not much larger than the number
- * of entries, so what is kept for each entry can be kept in an array; a
- * hostile one can make it as large as the file allows, and give an entry
- * another one's place. */
+/* The number of slots. Each entry has a slot of its own: that of the hash
+ * index which refers to it, or without a hash index its rank. Our writer makes
+ * few more slots than entries, so a cache for each entry can be an array. A
+ * hostile writer can make as many as the file has room for, and give two
+ * entries the same slot. */
 static inline uint64_t
-snapshot_place_count(const struct snapshot *view)
+snapshot_slot_count(const struct snapshot *view)
 {
     return view->buckets == NULL
                ? view->entry_count
@@ -93,18 +90,17 @@ snapshot_place_count(const struct snapshot *view)
                      * (view->reference_size == 8 ? WIDE_SLOTS : NARROW_SLOTS);
 }
 
-/* Whether the whole of it fits into a core's own cache: then nothing is on its
- * way for long enough to be worth asking for. */
+/* Whether the snapshot fits into the cache of a core: then prefetching is not
+ * worth its instructions. */
 static inline bool
 snapshot_is_near(const struct snapshot *view)
 {
     return view->header.total_size <= 512 * 1024;
 }
 
-/* snapshot_find_place() in three steps, for a caller that looks up many keys:
- * between the steps of one key, the memory that its next step needs is on its
- * way while others have theirs. Without a hash index the first two do nothing.
- */
+/* snapshot_find_slot() in three steps, for a caller that looks up many keys:
+  * each step prefetches for the next step of its key, and the steps of other
+  * keys fill the time. Without a hash index the first two do nothing. */
 void
 snapshot_probe_bucket(const struct snapshot *view,
                       struct snapshot_probe *probe);
@@ -116,18 +112,18 @@ snapshot_probe_find(const struct snapshot *view, struct snapshot_probe *probe,
                     struct entry *entry, bool *is_found);
 
 /* The part of the deep check that finds damage, but not forgery. O(size), at
- * the speed of memory. */
+ * memory bandwidth. */
 enum status
 snapshot_verify_checksum(const struct snapshot *view);
 
-/* The part of it that looks at one entry: text that is none, a value that does
- * not fit its type. O(size of the entry). */
+/* The part of it that checks one entry: valid text, a value that fits its
+ * type. O(size of the entry). */
 enum status
 snapshot_check_entry(const struct entry *entry);
 
 /* The deep check: the checksum of the contents, padding included, then every
- * reference, record and value, the order of the keys, and what both indices
- * lead to. O(size). */
+ * reference, record and value, the order of the keys, and both indices.
+ * O(size). */
 enum status
 snapshot_verify(const struct snapshot *view);
 

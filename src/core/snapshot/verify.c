@@ -5,8 +5,8 @@
  *     checksum -> each record, its text and value -> ascending keys
  *              -> both indices lead to each entry, and to nothing else
  *
- * Opening checks the header only, and each lookup what it touches; this
- * touches everything once, in key order.
+ * Opening checks only the header, and each lookup only what it reads. Verify
+ * reads everything once, in key order.
  *
  * Not here: the checks that make every other access safe; see record.h.
  */
@@ -38,7 +38,7 @@ value_fits_its_type(const struct value *value)
     return false;
 }
 
-/* Of two records with equal keys. One may begin within the other and have the
+/* For records with equal keys. One may begin within the other and have the
  * same key there; then type and size of the value tell them apart. */
 static bool
 is_same_record(const struct entry *one, const struct entry *other)
@@ -49,15 +49,15 @@ is_same_record(const struct entry *one, const struct entry *other)
 }
 
 /* Whether the slot has the fingerprint of the key that was found in it: a
- * match can be one too many, and then the slot may even be free. */
+ * match can be a false one, and then the slot may even be free. */
 static bool
 has_fingerprint(const struct snapshot *view,
                 const struct snapshot_probe *probe)
 {
     size_t slots = view->reference_size == 8 ? WIDE_SLOTS : NARROW_SLOTS;
     const unsigned char *bucket =
-        view->buckets + probe->place / slots * BUCKET_SIZE;
-    return load_u8(bucket + probe->place % slots)
+        view->buckets + probe->slot / slots * BUCKET_SIZE;
+    return load_u8(bucket + probe->slot % slots)
            == hash_index_fingerprint(probe->hash);
 }
 
@@ -72,7 +72,7 @@ verify_hash_index(const struct snapshot *view, const struct entry *entry)
     if (view->buckets == NULL) {
         return STATUS_OK;
     }
-    enum status status = snapshot_find_place(view, &probe, &found, &is_found);
+    enum status status = snapshot_find_slot(view, &probe, &found, &is_found);
     if (status != STATUS_OK) {
         return status;
     }
@@ -98,59 +98,6 @@ verify_slot_count(const struct snapshot *view)
     return view->buckets == NULL || used == view->entry_count
                ? STATUS_OK
                : STATUS_BAD_HASH_INDEX;
-}
-
-/* Whether a node of the order index is made of the keys that it stands for. */
-static enum status
-verify_node(const struct snapshot *view, unsigned level, uint64_t number)
-{
-    const struct order_levels *levels = &view->order_levels;
-    const uint64_t count = view->entry_count;
-    struct slice keys[ORDER_FANOUT];
-    struct slice first = {NULL, 0}, last = {NULL, 0};
-    struct order_node node;
-    unsigned pieces = 0;
-    uint64_t index = 0;
-    // The first key of each child, then the first behind them, or the last.
-    for (unsigned child = 0; child <= ORDER_FANOUT && index < count; child++) {
-        struct entry entry;
-        index = order_first_entry(level, number, child, count);
-        enum status status =
-            snapshot_at(view, index < count ? index : count - 1, &entry);
-        // Rarely tested: each record could be read a moment ago, so its bytes
-        // must have changed meanwhile.
-        if (status != STATUS_OK) {
-            return status;
-        }
-        if (child == 0) {
-            first = entry.key;
-        }
-        else if (child < ORDER_FANOUT && index < count) {
-            keys[pieces++] = entry.key;
-        }
-        last = entry.key;
-    }
-    order_node_fill(&node, keys, pieces, first, last);
-    const unsigned char *stored =
-        view->order_index
-        + (levels->level[level].first + number) * sizeof(node);
-    return memcmp(&node, stored, sizeof(node)) == 0 ? STATUS_OK
-                                                    : STATUS_BAD_ORDER_INDEX;
-}
-
-static enum status
-verify_order_index(const struct snapshot *view)
-{
-    for (unsigned level = 0; level < view->order_levels.count; level++) {
-        uint64_t nodes = view->order_levels.level[level].nodes;
-        for (uint64_t number = 0; number < nodes; number++) {
-            enum status status = verify_node(view, level, number);
-            if (status != STATUS_OK) {
-                return status;
-            }
-        }
-    }
-    return STATUS_OK;
 }
 
 enum status
@@ -211,9 +158,6 @@ snapshot_verify(const struct snapshot *view)
     enum status status = snapshot_verify_checksum(view);
     if (status == STATUS_OK) {
         status = verify_entries(view);
-    }
-    if (status == STATUS_OK) {
-        status = verify_order_index(view);
     }
     return status == STATUS_OK ? verify_slot_count(view) : status;
 }

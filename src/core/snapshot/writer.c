@@ -1,20 +1,19 @@
 /* core/snapshot/writer.c
  *
- * The sizes of the records say where everything lies, so the plan needs no
- * more than those. Then one walk over the entries writes the records and keeps
- * what the indices are made of, 16 bytes for an entry:
+ * The plan needs only the sizes of the records: all offsets follow from them.
+ * Then one pass over the entries writes the records and keeps the input of the
+ * indices, 16 bytes for an entry:
  *
  *     entries --> records ------> | buffer, 1 MiB | --> checksum --> sink
  *             --> references ---> sorted index
- *             --> some keys ----> order index
  *             --> hashes -------> hash index
  *
- * Sorted entries lie anywhere in memory. Their bytes are asked for some
- * entries ahead, or each would cost the walk two cache misses.
+ * The bytes of sorted entries are anywhere in memory. They are prefetched some
+ * entries ahead; otherwise each entry would cost two cache misses.
  *
  * The header goes last, when the checksum is known.
  *
- * Not here: trees, files, and the record's picture; see format.h.
+ * Not here: trees and files. The layout of a record is in format.h.
  */
 #include "core/snapshot/writer.h"
 
@@ -24,11 +23,10 @@
 #include "core/base/memory.h"
 #include "core/snapshot/hash_index.h"
 #include "core/snapshot/header.h"
-#include "core/snapshot/order_index.h"
 
 /* ---- records ------------------------------------------------------------ */
 
-/* Where the parts of a record lie, from its own beginning. */
+/* The layout of a record. */
 struct record_shape {
     unsigned char
         head[RECORD_HEAD_SIZE + 8 + 8];  // with the sizes that follow
@@ -37,8 +35,8 @@ struct record_shape {
     uint64_t size;
 };
 
-/* Puts a size that does not fit its field behind the head and returns the
- * code for the field. */
+/* Appends a size that does not fit its field to the head. Returns the code for
+ * the field. */
 static unsigned
 encode_size(struct record_shape *shape, uint64_t size, unsigned escape)
 {
@@ -54,7 +52,7 @@ encode_size(struct record_shape *shape, uint64_t size, unsigned escape)
     return escape + power;
 }
 
-/* The record that `entry` becomes at `offset` of the records. */
+/* The layout of the record of `entry` at `offset` of the records. */
 static void
 shape_record(struct record_shape *shape, const struct entry *entry,
              uint64_t offset)
@@ -77,48 +75,6 @@ shape_record(struct record_shape *shape, const struct entry *entry,
     shape->size = value_offset + shape->padding + entry->value.bytes.size;
 }
 
-/* ---- the order index ---------------------------------------------------- */
-
-/* Fills a node; answers with how many of its pieces are in use. */
-static unsigned
-make_order_node(struct order_node *node, const struct entry *entries,
-                size_t count, unsigned level, uint64_t number)
-{
-    struct slice keys[ORDER_FANOUT];
-    unsigned pieces = 0;
-    for (unsigned child = 1; child < ORDER_FANOUT; child++) {
-        uint64_t index = order_first_entry(level, number, child, count);
-        if (index < count) {
-            keys[pieces++] = entries[index].key;
-        }
-    }
-    uint64_t first = order_first_entry(level, number, 0, count);
-    uint64_t behind = order_first_entry(level, number, ORDER_FANOUT, count);
-    order_node_fill(node, keys, pieces, entries[first].key,
-                    entries[behind < count ? behind : count - 1].key);
-    return pieces;
-}
-
-/* Where many children cannot be told apart by four bytes, as with paths of a
- * few words each, searching by halves is faster than going by the nodes. */
-static bool
-order_index_helps(const struct entry *entries, size_t count,
-                  const struct order_levels *levels)
-{
-    uint64_t pairs = 0, equal = 0;
-    for (uint64_t number = 0;
-         levels->count > 0 && number < levels->level[0].nodes; number++)
-    {
-        struct order_node node;
-        unsigned pieces = make_order_node(&node, entries, count, 0, number);
-        for (unsigned i = 1; i < pieces; i++) {
-            pairs += 1;
-            equal += node.pieces[i] == node.pieces[i - 1];
-        }
-    }
-    return levels->count > 0 && equal <= pairs / 4;
-}
-
 /* ---- the plan ----------------------------------------------------------- */
 
 static uint64_t
@@ -127,9 +83,9 @@ align(uint64_t offset)
     return (offset + SNAPSHOT_ALIGNMENT - 1) & ~(SNAPSHOT_ALIGNMENT - 1);
 }
 
-/* Puts a region behind the last one. */
+/* Lays out a region behind the last one. */
 static struct snapshot_region
-place(uint64_t *end, uint64_t size)
+append_region(uint64_t *end, uint64_t size)
 {
     struct snapshot_region region = {*end, size};
     *end = align(*end + size);
@@ -176,19 +132,12 @@ snapshot_plan(struct snapshot_plan *plan, const struct entry *entries,
         .label_size = (uint16_t)options->label.size,
     };
     uint64_t end = SNAPSHOT_HEADER_SIZE;
-    header.records = place(&end, records_size);
+    header.records = append_region(&end, records_size);
     header.sorted_index =
-        place(&end, (uint64_t)entry_count * header.reference_size);
-    struct order_levels levels;
-    order_levels_init(&levels, entry_count);
-    if (order_index_helps(entries, entry_count, &levels)) {
-        header.flags |= SNAPSHOT_FLAG_ORDER_INDEX;
-        header.order_index =
-            place(&end, levels.nodes * sizeof(struct order_node));
-    }
+        append_region(&end, (uint64_t)entry_count * header.reference_size);
     if (options->index == INDEX_HASH) {
         header.flags |= SNAPSHOT_FLAG_HASH_INDEX;
-        header.hash_index = place(
+        header.hash_index = append_region(
             &end, hash_index_bucket_count(entry_count, is_wide) * BUCKET_SIZE);
     }
     header.total_size = end;
@@ -213,7 +162,7 @@ struct output {
     enum status status;  // the first failure; nothing is sent after it
 };
 
-/* Always a full buffer but for the last time, so blocks keep their size. */
+/* The buffer is full except for the last time, so blocks keep their size. */
 static void
 output_flush(struct output *output)
 {
@@ -253,7 +202,7 @@ static void
 output_append_zeros(struct output *output, uint64_t count)
 {
     static const unsigned char zeros[SNAPSHOT_ALIGNMENT];
-    // Never more than an alignment's worth.
+    // At most SNAPSHOT_ALIGNMENT.
     output_append(output, (struct slice){zeros, (size_t)count});
 }
 
@@ -274,7 +223,7 @@ output_align(struct output *output)
 
 enum { AHEAD = 8 };
 
-/* What the walk over the entries leaves for the indices. */
+/* What the pass over the entries collects for the indices. */
 struct indices {
     uint64_t *references;  // owned
     uint64_t *hashes;      // owned; NULL without a hash index
@@ -315,7 +264,7 @@ append_record(struct output *output, const struct record_shape *shape,
               const struct entry *entry)
 {
     if (shape->size > OUTPUT_SIZE - output->used) {
-        // It goes on in the next buffer, or is longer than one.
+        // It continues in the next buffer, or is longer than one.
         output_append(output, (struct slice){shape->head, shape->head_size});
         output_append(output, entry->key);
         output_append_zeros(output, shape->padding);
@@ -359,44 +308,24 @@ write_sorted_index(struct output *output, const struct snapshot_plan *plan,
                    const struct indices *indices)
 {
     const size_t size = plan->header.reference_size;
-    unsigned char piece[512 * sizeof(uint64_t)];
+    unsigned char chunk[512 * sizeof(uint64_t)];
     size_t used = 0;
     for (size_t i = 0; i < plan->entry_count; i++) {
-        // Little-endian: the low bytes come first. What is too much of them
-        // the next one covers; the last has room behind it.
-        memcpy(piece + used, &indices->references[i], sizeof(uint64_t));
+        // Little-endian: the low bytes come first. The next reference
+        // overwrites the bytes that are too many; the last has room for them.
+        memcpy(chunk + used, &indices->references[i], sizeof(uint64_t));
         used += size;
-        if (used > sizeof(piece) - sizeof(uint64_t)) {
-            output_append(output, (struct slice){piece, used});
+        if (used > sizeof(chunk) - sizeof(uint64_t)) {
+            output_append(output, (struct slice){chunk, used});
             used = 0;
         }
     }
-    output_append(output, (struct slice){piece, used});
+    output_append(output, (struct slice){chunk, used});
     output_align(output);
 }
 
-static void
-write_order_index(struct output *output, const struct snapshot_plan *plan)
-{
-    struct order_levels levels;
-    if ((plan->header.flags & SNAPSHOT_FLAG_ORDER_INDEX) == 0) {
-        return;
-    }
-    order_levels_init(&levels, plan->entry_count);
-    for (unsigned level = levels.count; level-- > 0;) {
-        for (uint64_t number = 0; number < levels.level[level].nodes; number++)
-        {
-            struct order_node node;
-            (void)make_order_node(&node, plan->entries, plan->entry_count,
-                                  level, number);
-            output_append(output, (struct slice){(const unsigned char *)&node,
-                                                 sizeof(node)});
-        }
-    }
-}
-
-/* Seeds are tried in turn. One of the first spreads any keys but those that
- * somebody made to collide under all of them; such a snapshot does without. */
+/* Seeds are tried in turn. One of the first spreads any keys, except those
+ * that were forged to collide under all seeds; those get no hash index. */
 enum { SEED_LIMIT = 16 };
 
 static bool
@@ -454,11 +383,10 @@ write_regions(struct output *output, struct snapshot_plan *plan)
     if (indices_allocate(&indices, plan)) {
         write_records(output, plan, &indices);
         write_sorted_index(output, plan, &indices);
-        write_order_index(output, plan);
         status = indices.hashes != NULL
                      ? write_hash_index(output, plan, &indices)
                      : STATUS_OK;
-        // Room that was planned for a hash index and stays empty.
+        // Fills the room that was planned for a hash index and not used.
         while (status == STATUS_OK
                && output_position(output) < plan->header.total_size)
         {

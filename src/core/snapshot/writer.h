@@ -1,11 +1,11 @@
 /* core/snapshot/writer.h
  *
- * Sorted entries become the bytes of a snapshot.
+ * Writes sorted entries as a snapshot.
  *
  * Two steps, since the size must be known before the first byte is written:
- * snapshot_plan() lays the regions out, snapshot_write() sends the bytes, in
- * large pieces, to wherever the sink puts them. The plan borrows the entries
- * and must not outlive them; it owns nothing.
+ * snapshot_plan() lays the regions out, snapshot_write() passes the bytes to
+ * the sink in large chunks. The plan borrows the entries and must not outlive
+ * them; it owns nothing.
  */
 #ifndef SHAREDMAP_CORE_SNAPSHOT_WRITER_H
 #define SHAREDMAP_CORE_SNAPSHOT_WRITER_H
@@ -48,8 +48,9 @@ enum status
 snapshot_plan(struct snapshot_plan *plan, const struct entry *entries,
               size_t entry_count, const struct snapshot_options *options);
 
-/* Writes everything, the header last, and fills what of it was not known
- * before. STATUS_NO_MEMORY or what the sink answered. O(n). */
+/* Writes everything, the header last, and fills the fields of the header that
+  * the plan could not know. STATUS_NO_MEMORY or the status of the sink. O(n).
+  * */
 enum status
 snapshot_write(struct snapshot_plan *plan, const struct snapshot_sink *sink);
 

@@ -3,19 +3,20 @@
  * A red-black tree.
  *
  *   1  A red node has no red child.
- *   2  Every way down from the root to a NULL meets equally many black nodes.
+ *   2  Every path from the root to a NULL has the same number of black nodes.
  *
- * Together they keep the longest way at most twice the shortest. Inserting can
- * only break 1, removing only leaves some ways one black node short of 2; each
- * repair climbs until its rule holds again. rbtree_check() verifies both.
+ * Together they keep the longest path at most twice as long as the shortest.
+ * Inserting can only break 1, removing only leaves some paths one black node
+ * short of 2. Each repair climbs until its rule holds again. rbtree_check()
+ * verifies both.
  *
  * Left and right are child[LEFT] and child[RIGHT], so each repair is written
  * once for a side and its opposite. In the pictures the side is the left, red
- * nodes are in (brackets), and ? stands for either colour.
+ * nodes are in (parentheses), and ? stands for either colour.
  *
- * Not here: what a node holds (rbtree_node.c); puts that wait
- * (rbtree_waiting.c); the check (rbtree_check.c); locks and Python. Callers
- * keep writers away from everyone else.
+ * Not here: what a node holds (rbtree_node.c); deferred puts
+ * (rbtree_deferred.c); the check (rbtree_check.c); locks and Python. The
+ * caller keeps writers away from all other threads.
  */
 #include "core/tree/rbtree.h"
 
@@ -38,7 +39,7 @@ side_of(const struct rbtree_node *node)
     return node->parent->child[LEFT] == node ? LEFT : RIGHT;
 }
 
-/* Whichever way the comparison sends us, the memory is on its way. */
+/* Before the comparison: whichever child it chooses is then being loaded. */
 static inline void
 prefetch_children(const struct rbtree_node *node)
 {
@@ -46,7 +47,7 @@ prefetch_children(const struct rbtree_node *node)
     rbtree_prefetch(node->child[RIGHT]);
 }
 
-/* Puts `heir` (may be NULL) where `node` hangs. */
+/* Sets the link to `node` to `heir`, which may be NULL. */
 static void
 replace_child(struct rbtree *tree, struct rbtree_node *node,
               struct rbtree_node *heir)
@@ -145,56 +146,57 @@ repair_after_insertion(struct rbtree *tree, struct rbtree_node *node)
     }
 }
 
-/* Where a key is or would be: as the child of `parent` on `side`. */
-struct place {
+/* The link of a key: the child of `parent` on `side`, or the root. */
+struct link {
     struct rbtree_node *node;    // NULL when the key is not there
     struct rbtree_node *parent;  // NULL for the root
     enum side side;
 };
 
-static struct place
-find_place(const struct rbtree *tree, struct slice key)
+static struct link
+find_link(const struct rbtree *tree, struct slice key)
 {
-    struct place place = {.node = tree->root};
-    while (place.node != NULL) {
-        prefetch_children(place.node);
-        int order = slice_compare(key, rbtree_node_key(place.node));
+    struct link link = {.node = tree->root};
+    while (link.node != NULL) {
+        prefetch_children(link.node);
+        int order = slice_compare(key, rbtree_node_key(link.node));
         if (order == 0) {
             break;
         }
-        place.parent = place.node;
-        place.side = order < 0 ? LEFT : RIGHT;
-        place.node = place.node->child[place.side];
+        link.parent = link.node;
+        link.side = order < 0 ? LEFT : RIGHT;
+        link.node = link.node->child[link.side];
     }
-    return place;
+    return link;
 }
 
-/* Hangs a new node where there is none. */
+/* Sets a link that is NULL to a new node. */
 static void
-link_node(struct rbtree *tree, struct rbtree_node *node, struct place place)
+link_node(struct rbtree *tree, struct rbtree_node *node, struct link link)
 {
-    node->parent = place.parent;
-    *(place.parent == NULL ? &tree->root : &place.parent->child[place.side]) =
+    node->parent = link.parent;
+    *(link.parent == NULL ? &tree->root : &link.parent->child[link.side]) =
         node;
     repair_after_insertion(tree, node);
     tree->count += 1;
     tree->version += 1;
 }
 
-/* Inserts a new node, or fills the one that has the key and leaves it alone. */
+/* Inserts a new node, or fills `found` with the node that has the key and does
+ * not change it. */
 static enum status
 insert_or_find(struct rbtree *tree, struct slice key, struct value value,
                struct rbtree_node **found)
 {
-    struct place place = find_place(tree, key);
+    struct link link = find_link(tree, key);
     struct rbtree_node *node;
-    *found = place.node;
-    if (place.node != NULL) {
+    *found = link.node;
+    if (link.node != NULL) {
         return STATUS_OK;
     }
     enum status status = rbtree_node_create(&tree->memory, &node, key, value);
     if (status == STATUS_OK) {
-        link_node(tree, node, place);
+        link_node(tree, node, link);
     }
     return status;
 }
@@ -202,12 +204,12 @@ insert_or_find(struct rbtree *tree, struct slice key, struct value value,
 void
 rbtree_put_node(struct rbtree *tree, struct rbtree_node *node)
 {
-    struct place place = find_place(tree, rbtree_node_key(node));
-    if (place.node == NULL) {
-        link_node(tree, node, place);
+    struct link link = find_link(tree, rbtree_node_key(node));
+    if (link.node == NULL) {
+        link_node(tree, node, link);
     }
     else {
-        rbtree_node_take_value(&tree->memory, place.node, node);
+        rbtree_node_take_value(&tree->memory, link.node, node);
     }
 }
 
@@ -227,7 +229,7 @@ rbtree_put(struct rbtree *tree, struct slice key, struct value value)
 /* What is left to do for one entry when all that could fail is done. */
 struct replacement {
     struct rbtree_node *node;  // borrowed; NULL: the entry was inserted
-    unsigned char *place;      // owned, unless so; room for the value, or NULL
+    unsigned char *storage;    // owned, unless so; for the value, or NULL
 };
 
 static enum status
@@ -239,7 +241,7 @@ put_or_prepare(struct rbtree *tree, const struct entry *entry,
     return status != STATUS_OK || to_do->node == NULL
                ? status
                : rbtree_node_reserve(to_do->node, entry->value.bytes.size,
-                                     &to_do->place);
+                                     &to_do->storage);
 }
 
 enum status
@@ -262,14 +264,14 @@ rbtree_put_all(struct rbtree *tree, const struct entry *entries, size_t count)
             rbtree_remove(tree, entries[i].key);
         }
         else if (status != STATUS_OK) {
-            memory_release(to_do->place);
+            memory_release(to_do->storage);
         }
         else if (to_do->node != NULL) {
             rbtree_node_give_value(&tree->memory, to_do->node,
-                                   entries[i].value, to_do->place);
+                                   entries[i].value, to_do->storage);
         }
     }
-    // What came and is gone again nobody has seen.
+    // Nodes that were inserted and removed again had no readers.
     tree->version = status == STATUS_OK ? tree->version : version;
     memory_release(replacements);
     return status;
@@ -330,15 +332,15 @@ rbtree_build(struct rbtree *tree, const struct entry *entries, size_t count)
 
 /* ---- removal ------------------------------------------------------------ */
 
-/* Loop invariant: both rules hold, except that every way through
- * parent->child[side] meets one black node too few. */
+/* Loop invariant: both rules hold, except that every path through
+ * parent->child[side] is one black node short. */
 static void
 repair_after_removal(struct rbtree *tree, struct rbtree_node *parent,
                      enum side side)
 {
     for (;;) {
         enum side far_side = opposite(side);
-        // Ways through the sibling are longer, so there is one.
+        // Paths through the sibling are longer, so there is one.
         struct rbtree_node *sibling = parent->child[far_side];
         assert(sibling != NULL);
         if (sibling->is_red) {
@@ -357,7 +359,7 @@ repair_after_removal(struct rbtree *tree, struct rbtree_node *parent,
             assert(sibling != NULL);
         }
         if (!is_red(sibling->child[LEFT]) && !is_red(sibling->child[RIGHT])) {
-            /* Case 2: shorten the sibling's side as well; now all ways
+            /* Case 2: shorten the sibling's side as well; now all paths
              * through the parent are one short.
              *
              *        p?                 p?
@@ -368,7 +370,8 @@ repair_after_removal(struct rbtree *tree, struct rbtree_node *parent,
              */
             sibling->is_red = true;
             if (parent->is_red || parent->parent == NULL) {
-                // Its black settles the debt, or all ways are one shorter.
+                // Either its black makes up for it, or all paths of the tree
+                // are one shorter.
                 parent->is_red = false;
                 return;
             }
@@ -411,8 +414,8 @@ static void
 unlink_node(struct rbtree *tree, struct rbtree_node *node)
 {
     if (node->child[LEFT] != NULL && node->child[RIGHT] != NULL) {
-        /* Two children: the successor, which has no left child, first trades
-         * its place and colour with the node.
+        /* Two children: the successor, which has no left child, first swaps
+         * its position and colour with the node.
          *
          *        n                  s
          *      /   \              /   \
@@ -476,7 +479,7 @@ rbtree_remove(struct rbtree *tree, struct slice key)
     return true;
 }
 
-/* ---- search and walk ---------------------------------------------------- */
+/* ---- search and iteration ----------------------------------------------- */
 
 const struct rbtree_node *
 rbtree_find(const struct rbtree *tree, struct slice key)
@@ -493,7 +496,7 @@ rbtree_find(const struct rbtree *tree, struct slice key)
     return NULL;
 }
 
-/* The first node, going to `side`, that is not short of the key. */
+/* The first node, towards `side`, whose key is `key` or beyond it. */
 static const struct rbtree_node *
 seek(const struct rbtree *tree, struct slice key, enum side side)
 {
@@ -533,10 +536,10 @@ outermost(const struct rbtree_node *node, enum side side)
     return node;
 }
 
-/* Towards `side`: down to the nearest of that side's subtree, or up to the
- * first ancestor that lies there. */
+/* The successor (RIGHT) or predecessor (LEFT): the nearest node of that side's
+ * subtree, or else the first ancestor on that side. */
 static const struct rbtree_node *
-neighbour(const struct rbtree_node *node, enum side side)
+adjacent(const struct rbtree_node *node, enum side side)
 {
     if (node->child[side] != NULL) {
         return outermost(node->child[side], opposite(side));
@@ -562,13 +565,13 @@ rbtree_last(const struct rbtree *tree)
 const struct rbtree_node *
 rbtree_next(const struct rbtree_node *node)
 {
-    return neighbour(node, RIGHT);
+    return adjacent(node, RIGHT);
 }
 
 const struct rbtree_node *
 rbtree_previous(const struct rbtree_node *node)
 {
-    return neighbour(node, LEFT);
+    return adjacent(node, LEFT);
 }
 
 struct entry
@@ -590,7 +593,7 @@ rbtree_entries(const struct rbtree *tree, struct entry *entries)
     }
 }
 
-/* ---- the whole tree ----------------------------------------------------- */
+/* ---- the tree itself --------------------------------------------------- */
 
 enum status
 rbtree_create(struct rbtree **created)
@@ -604,22 +607,22 @@ rbtree_create(struct rbtree **created)
     return STATUS_OK;
 }
 
-/* Those that wait hang nowhere yet. */
+/* Deferred nodes are not linked to the tree yet. */
 static void
-drop_waiting(struct rbtree *tree)
+drop_deferred(struct rbtree *tree)
 {
-    for (size_t i = 0; i < tree->waiting_count; i++) {
-        rbtree_node_destroy(&tree->memory, tree->waiting[i]);
+    for (size_t i = 0; i < tree->deferred_count; i++) {
+        rbtree_node_destroy(&tree->memory, tree->deferred[i]);
     }
-    tree->waiting_count = 0;
+    tree->deferred_count = 0;
 }
 
 void
 rbtree_clear(struct rbtree *tree)
 {
-    drop_waiting(tree);
+    drop_deferred(tree);
     // Children first, without a stack: climb by the parent links.
-    // If no node has anything of its own there is nobody to visit.
+    // Nodes without allocations of their own need no visit.
     struct rbtree_node *node =
         tree->memory.allocations > 0 ? tree->root : NULL;
     while (node != NULL) {
@@ -641,7 +644,7 @@ rbtree_clear(struct rbtree *tree)
     slab_clear(&tree->memory.slab);
     tree->memory.bytes = 0;
     tree->root = NULL;
-    // Who walks what was empty before has missed nothing.
+    // Iterators over an empty tree have missed nothing.
     tree->version += tree->count > 0;
     tree->count = 0;
 }

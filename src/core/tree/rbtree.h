@@ -5,11 +5,11 @@
  *
  * The tree owns its nodes, and the nodes own copies of the bytes that they
  * were given. What a function returns is borrowed: a node until its key is
- * removed, its value until the key is put again. Walking costs O(1) a step on
- * average, everything else O(log n) comparisons.
+ * removed, its value until the key is put again. Iteration costs O(1) a step
+ * on average, everything else O(log n) comparisons.
  *
- * The caller keeps writers away from everybody else; any number of readers
- * may share a tree that nobody changes.
+ * The caller keeps writers away from all other threads. Any number of readers
+ * may share a tree while it does not change.
  */
 #ifndef SHAREDMAP_CORE_TREE_RBTREE_H
 #define SHAREDMAP_CORE_TREE_RBTREE_H
@@ -43,9 +43,9 @@ rbtree_count(const struct rbtree *tree);
 size_t
 rbtree_memory(const struct rbtree *tree);
 
-/* A number that changes whenever a node comes or goes, so that whoever keeps
- * a node can tell whether it may still be used. Replacing a value leaves it
- * alone: nodes never move. */
+/* A number that changes whenever a node is inserted or removed, so that an
+ * iterator can tell whether its node is still valid. Replacing a value does
+ * not change it: nodes never move. */
 uint64_t
 rbtree_version(const struct rbtree *tree);
 
@@ -53,16 +53,16 @@ rbtree_version(const struct rbtree *tree);
 enum status
 rbtree_put(struct rbtree *tree, struct slice key, struct value value);
 
-/* The same, but whether the key is new turns out later, and so it takes less
- * time in a large tree. Before anything else is done with the tree, other than
- * this, to clear or to destroy it, comes rbtree_settle(). */
+/* The same, but the insertion is deferred, which takes less time in a large
+ * tree. Call rbtree_flush() before any other function of the tree, except
+ * rbtree_put_deferred(), rbtree_clear() and rbtree_destroy(). */
 enum status
-rbtree_put_later(struct rbtree *tree, struct slice key, struct value value);
+rbtree_put_deferred(struct rbtree *tree, struct slice key, struct value value);
 
-/* Lets take effect what was put. Cannot fail; without effect and without
- * writing to the tree when nothing waits. */
+/* Inserts what was deferred. Cannot fail. Writes nothing to the tree when
+ * nothing was deferred. */
 void
-rbtree_settle(struct rbtree *tree);
+rbtree_flush(struct rbtree *tree);
 
 /* Puts entries in strictly ascending order, all or none: on STATUS_NO_MEMORY
  * nothing has changed. Their bytes must not be those of the tree. */
@@ -70,7 +70,7 @@ enum status
 rbtree_put_all(struct rbtree *tree, const struct entry *entries, size_t count);
 
 /* Fills an empty tree, balanced, from entries in strictly ascending order. On
- * STATUS_NO_MEMORY it is empty again. O(n) and not one comparison. */
+ * STATUS_NO_MEMORY it is empty again. O(n), without comparisons. */
 enum status
 rbtree_build(struct rbtree *tree, const struct entry *entries, size_t count);
 
@@ -107,8 +107,7 @@ rbtree_entry(const struct rbtree_node *node);
 void
 rbtree_entries(const struct rbtree *tree, struct entry *entries);
 
-/* NULL when every rule of the tree holds, otherwise which one does not. O(n).
- */
+/* NULL when every rule of the tree holds, otherwise the broken rule. O(n). */
 const char *
 rbtree_check(const struct rbtree *tree);
 

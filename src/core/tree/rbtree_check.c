@@ -1,14 +1,14 @@
 /* core/tree/rbtree_check.c
  *
- * Whether a tree is what rbtree.c says that it is. For tests, which ask after
- * each step.
+ * Checks the rules that rbtree.c states. For tests, which check after each
+ * step.
  *
  * Not here: what is checked of a snapshot; see snapshot/verify.c.
  */
 #include "core/tree/rbtree_inside.h"
 
-/* Black nodes on every way from `node` down; -1 and a reason when they differ or
- * another rule is broken. Recursion is as deep as the tree is high. */
+/* Black nodes on every path from `node` down; -1 and a reason when they differ
+ * or another rule is broken. Recursion is as deep as the tree is high. */
 static int
 check_subtree(const struct rbtree_node *node, const struct rbtree_node *parent,
               size_t *count, const char **reason)
@@ -31,7 +31,7 @@ check_subtree(const struct rbtree_node *node, const struct rbtree_node *parent,
         return -1;
     }
     if (left != right) {
-        *reason = "two ways down meet different numbers of black nodes";
+        *reason = "two paths down have different numbers of black nodes";
         return -1;
     }
     return left + !node->is_red;
@@ -42,8 +42,8 @@ rbtree_check(const struct rbtree *tree)
 {
     const char *reason = NULL;
     size_t count = 0;
-    if (tree->waiting_count > 0) {
-        return "some nodes wait to take their places";
+    if (tree->deferred_count > 0) {
+        return "some nodes are deferred and not yet inserted";
     }
     if (check_subtree(tree->root, NULL, &count, &reason) < 0) {
         return reason;

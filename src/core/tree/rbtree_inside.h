@@ -1,6 +1,6 @@
 /* core/tree/rbtree_inside.h
  *
- * The tree as the files see it that it consists of.
+ * The tree's struct, for the files that implement it.
  */
 #ifndef SHAREDMAP_CORE_TREE_RBTREE_INSIDE_H
 #define SHAREDMAP_CORE_TREE_RBTREE_INSIDE_H
@@ -8,17 +8,17 @@
 #include "core/tree/rbtree.h"
 #include "core/tree/rbtree_node.h"
 
-/* How many wait for each other: enough to fill the time that memory takes. */
-enum { RBTREE_WAITING = 32 };
+/* The size of a batch: enough misses to fill the latency of memory. */
+enum { RBTREE_DEFERRED = 32 };
 
 struct rbtree {
     struct rbtree_node *root;
     size_t count;
     uint64_t version;
     struct node_memory memory;
-    // Owned, in the order in which they came; see rbtree_waiting.c.
-    struct rbtree_node *waiting[RBTREE_WAITING];
-    size_t waiting_count;
+    // Owned, in the order of the puts; see rbtree_deferred.c.
+    struct rbtree_node *deferred[RBTREE_DEFERRED];
+    size_t deferred_count;
 };
 
 static inline bool
@@ -27,7 +27,7 @@ is_red(const struct rbtree_node *node)
     return node != NULL && node->is_red;
 }
 
-/* Asks for what a search reads of a node; NULL does no harm. */
+/* Prefetches what a search reads of a node; NULL is harmless. */
 static inline void
 rbtree_prefetch(const struct rbtree_node *node)
 {
@@ -35,8 +35,8 @@ rbtree_prefetch(const struct rbtree_node *node)
         (const void *)((uintptr_t)node + offsetof(struct rbtree_node, child)));
 }
 
-/* Lets a node without relatives take its place, or gives its value to the one
- * that has the key. Cannot fail. */
+/* Inserts an unlinked node, or gives its value to the node that has the key.
+ * Cannot fail. */
 void
 rbtree_put_node(struct rbtree *tree, struct rbtree_node *node);
 

@@ -1,9 +1,9 @@
 /* core/tree/rbtree_node.c
  *
- * A node, its key and a short value are one piece of memory, which is whole
- * cache lines; so a value has some room to grow. A value that does not fit is
- * an allocation of its own, or in another node that was made for it, and that
- * one's address is where the value would be:
+ * A node, its key and a short value are one block of memory, a multiple of a
+ * cache line; so a value has some room to grow. A value that does not fit is
+ * an allocation of its own, or in another node that was created for it. Then
+ * the node holds that address instead of the value:
  *
  *     | struct rbtree_node | key bytes | value bytes ... room |
  *     | struct rbtree_node | key bytes | address | ...   room |
@@ -11,8 +11,8 @@
  *                                           +-> | a long value |
  *                                           or  | node | key | value |
  *
- * A node therefore stays where it is when its value is replaced, and who
- * stands on it while walking does not fall.
+ * A node therefore keeps its address when its value is replaced, and iterators
+ * that stand on it stay valid.
  *
  * Not here: parents and colours; see rbtree.c.
  */
@@ -22,8 +22,8 @@
 
 #include "core/base/memory.h"
 
-/* Short values are replaced in place, and what a node wastes when a long
- * value becomes a short one stays below this many bytes and a cache line. */
+/* Short values are overwritten. What a node wastes when a long value becomes
+ * a short one stays below this many bytes and a cache line. */
 enum { LARGEST_INSIDE = 256 };
 
 _Static_assert(offsetof(struct rbtree_node, child) == SLAB_SKEW,
@@ -39,14 +39,14 @@ node_size(const struct rbtree_node *node)
                            : sizeof(*node) + node->key_size + sizeof(void *);
 }
 
-/* How many bytes of a value there is room for. */
+/* How many bytes of a value the node has room for. */
 static size_t
 node_room(const struct rbtree_node *node)
 {
     return node_size(node) - sizeof(*node) - node->key_size;
 }
 
-/* What stands in place of the value. */
+/* The address that the node holds instead of the value. */
 static void *
 value_address(const struct rbtree_node *node)
 {
@@ -59,10 +59,10 @@ struct value
 rbtree_node_value(const struct rbtree_node *node)
 {
     const unsigned char *bytes = node->bytes + node->key_size;
-    if (node->value_place == VALUE_OUTSIDE) {
+    if (node->value_location == VALUE_OUTSIDE) {
         bytes = value_address(node);
     }
-    else if (node->value_place == VALUE_IN_NODE) {
+    else if (node->value_location == VALUE_IN_NODE) {
         bytes = rbtree_node_value(value_address(node)).bytes.bytes;
     }
     return (struct value){
@@ -71,39 +71,39 @@ rbtree_node_value(const struct rbtree_node *node)
     };
 }
 
-/* Lets go of a value that was somewhere else, or does nothing. */
+/* Frees a value that was outside of the node, or does nothing. */
 static void
-release_value(struct node_memory *memory, enum value_place place,
+release_value(struct node_memory *memory, enum value_location location,
               void *address, size_t size)
 {
-    if (place == VALUE_OUTSIDE) {
+    if (location == VALUE_OUTSIDE) {
         memory_release(address);
         memory->allocations -= 1;
         memory->bytes -= size;
     }
-    else if (place == VALUE_IN_NODE) {
+    else if (location == VALUE_IN_NODE) {
         rbtree_node_destroy(memory, address);
     }
 }
 
-/* The node has no value then: give it one, or destroy it. */
+/* Leaves the node without a value: give it one, or destroy it. */
 static void
 drop_value(struct node_memory *memory, const struct rbtree_node *node)
 {
-    if (node->value_place != VALUE_INSIDE) {
-        release_value(memory, (enum value_place)node->value_place,
+    if (node->value_location != VALUE_INSIDE) {
+        release_value(memory, (enum value_location)node->value_location,
                       value_address(node), node->value_size);
     }
 }
 
 enum status
 rbtree_node_reserve(const struct rbtree_node *node, size_t size,
-                    unsigned char **place)
+                    unsigned char **storage)
 {
-    *place = NULL;
+    *storage = NULL;
     if (size > node_room(node)) {
-        *place = memory_allocate(size);
-        if (*place == NULL) {
+        *storage = memory_allocate(size);
+        if (*storage == NULL) {
             return STATUS_NO_MEMORY;
         }
     }
@@ -112,27 +112,28 @@ rbtree_node_reserve(const struct rbtree_node *node, size_t size,
 
 void
 rbtree_node_give_value(struct node_memory *memory, struct rbtree_node *node,
-                       struct value value, unsigned char *place)
+                       struct value value, unsigned char *storage)
 {
     unsigned char *inside = node->bytes + node->key_size;
-    enum value_place old_place = (enum value_place)node->value_place;
-    void *old = old_place != VALUE_INSIDE ? value_address(node) : NULL;
+    enum value_location old_location =
+        (enum value_location)node->value_location;
+    void *old = old_location != VALUE_INSIDE ? value_address(node) : NULL;
     size_t old_size = node->value_size;
     size_t size = value.bytes.size;
     // The new bytes may be the old ones: a tree may be updated from itself.
-    if (place != NULL) {
+    if (storage != NULL) {
         memory->allocations += 1;
         memory->bytes += size;
-        memcpy(place, value.bytes.bytes, size);
-        memcpy(inside, &place, sizeof(place));
+        memcpy(storage, value.bytes.bytes, size);
+        memcpy(inside, &storage, sizeof(storage));
     }
     else if (size > 0) {
         memmove(inside, value.bytes.bytes, size);
     }
-    release_value(memory, old_place, old, old_size);
+    release_value(memory, old_location, old, old_size);
     node->value_size = size;
     node->value_type = (unsigned)value.type & 7;
-    node->value_place = place != NULL ? VALUE_OUTSIDE : VALUE_INSIDE;
+    node->value_location = storage != NULL ? VALUE_OUTSIDE : VALUE_INSIDE;
 }
 
 void
@@ -145,28 +146,28 @@ rbtree_node_take_value(struct node_memory *memory, struct rbtree_node *node,
         rbtree_node_destroy(memory, other);
         return;
     }
-    // More memory could be refused; the other node has it already.
+    // An allocation could fail; the other node has the memory already.
     drop_value(memory, node);
     void *address = other;
     memcpy(node->bytes + node->key_size, &address, sizeof(address));
     node->value_size = value.bytes.size;
     node->value_type = (unsigned)value.type & 7;
-    node->value_place = VALUE_IN_NODE;
+    node->value_location = VALUE_IN_NODE;
 }
 
 enum status
 rbtree_node_set_value(struct node_memory *memory, struct rbtree_node *node,
                       struct value value)
 {
-    unsigned char *place;
-    enum status status = rbtree_node_reserve(node, value.bytes.size, &place);
+    unsigned char *storage;
+    enum status status = rbtree_node_reserve(node, value.bytes.size, &storage);
     if (status == STATUS_OK) {
-        rbtree_node_give_value(memory, node, value, place);
+        rbtree_node_give_value(memory, node, value, storage);
     }
     return status;
 }
 
-/* How many lines a node takes; 0 if it is too long for whole lines. */
+/* How many lines a node takes; 0 if it is too long for the slab. */
 static size_t
 choose_lines(size_t key_size, size_t value_size)
 {

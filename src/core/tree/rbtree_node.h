@@ -1,7 +1,7 @@
 /* core/tree/rbtree_node.h
  *
- * A node of the red-black tree and what it holds. For the tree itself; everybody
- * else knows nodes by their names only.
+ * A node of the red-black tree and what it holds. For the tree itself; to all
+ * other code a node is opaque.
  */
 #ifndef SHAREDMAP_CORE_TREE_RBTREE_NODE_H
 #define SHAREDMAP_CORE_TREE_RBTREE_NODE_H
@@ -17,7 +17,7 @@
 enum side { LEFT = 0, RIGHT = 1 };
 
 /* Where the bytes of a node's value are. */
-enum value_place {
+enum value_location {
     VALUE_INSIDE,   // behind the key
     VALUE_OUTSIDE,  // an allocation of their own
     VALUE_IN_NODE,  // inside or outside of another node, which this one owns
@@ -26,14 +26,14 @@ enum value_place {
 struct rbtree_node {
     size_t value_size;
     struct rbtree_node *parent;  // NULL for the root
-    // Here a cache line begins: what a search reads is in it, and of the key
-    // the first 40 bytes.
+    // A cache line begins here. It holds what a search reads, with the first
+    // 40 bytes of the key.
     struct rbtree_node *child[2];
     uint64_t key_size : 48;  // more than there are addresses
-    uint64_t lines : 8;      // of memory; 0 if it is no multiple of a line
+    uint64_t lines : 8;      // of memory; 0 if it is not a multiple of a line
     uint64_t value_type : 3;
     uint64_t is_red : 1;
-    uint64_t value_place : 2;
+    uint64_t value_location : 2;
     unsigned char bytes[];
 };
 
@@ -44,7 +44,7 @@ struct node_memory {
     size_t bytes;        // in use, all together
 };
 
-/* Fills a new red node without relatives that owns copies of both.
+/* Fills an unlinked new red node that owns copies of both.
  * STATUS_NO_MEMORY. */
 enum status
 rbtree_node_create(struct node_memory *memory, struct rbtree_node **node,
@@ -58,19 +58,19 @@ enum status
 rbtree_node_set_value(struct node_memory *memory, struct rbtree_node *node,
                       struct value value);
 
-/* The same in two steps, of which only the first can fail: fills the place for
- * a value of this size, NULL if the node has room for it. Either give the place
- * to the node, or release it with memory_release(). */
+/* The same in two steps, of which only the first can fail. Fills the storage
+ * for a value of this size, NULL if the node has room for it. Either give the
+ * storage to the node, or release it with memory_release(). */
 enum status
 rbtree_node_reserve(const struct rbtree_node *node, size_t size,
-                    unsigned char **place);
+                    unsigned char **storage);
 
 void
 rbtree_node_give_value(struct node_memory *memory, struct rbtree_node *node,
-                       struct value value, unsigned char *place);
+                       struct value value, unsigned char *storage);
 
-/* Gives the node the value of another one, which has no relatives and is gone
- * then. Cannot fail. */
+/* Gives the node the value of another one, which is unlinked and is destroyed
+ * or owned by the node from then on. Cannot fail. */
 void
 rbtree_node_take_value(struct node_memory *memory, struct rbtree_node *node,
                        struct rbtree_node *other);

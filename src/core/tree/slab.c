@@ -1,17 +1,17 @@
 /* core/tree/slab.c
  *
- *     newest -> | older | size | piece    | piece        | piece | room |
+ *     newest -> | older | size | block    | block        | block | room |
  *                   |          ^skew      ^skew
  *                   |
- *                   +-> | older | size | piece | ...
+ *                   +-> | older | size | block | ...
  *
- *     returned[2] -> | piece | -> | piece | -> NULL
+ *     returned[2] -> | block | -> | block | -> NULL
  *
  * Each chunk is twice as large as the one before: a small tree takes little
- * and a large one lies in huge pages, where the system has some. What a chunk
- * has left when a piece does not fit is not used any more.
+ * memory, and a large one is in huge pages, where the system has some. What a
+ * chunk has left when a block does not fit stays unused.
  *
- * Not here: what is in the pieces; see rbtree_node.c.
+ * Not here: what is in the blocks; see rbtree_node.c.
  */
 #include "core/tree/slab.h"
 
@@ -20,7 +20,7 @@
 
 #include "core/base/memory.h"
 
-// clang says it in a way of its own.
+// gcc defines a macro, clang has a feature test.
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define HAS_ADDRESS_SANITIZER
@@ -32,18 +32,18 @@
 #if defined(HAS_ADDRESS_SANITIZER)
 #include <sanitizer/asan_interface.h>
 #else
-/* So that a sanitizer sees who uses a piece that was given back. */
+/* So that the sanitizer reports the use of a block that was given back. */
 #define ASAN_POISON_MEMORY_REGION(address, size)   ((void)(address))
 #define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address))
 #endif
 
 struct slab_chunk {
     struct slab_chunk *older;
-    size_t size;  // with this head
+    size_t size;  // includes this struct
 };
 
-struct slab_piece {
-    struct slab_piece *next;
+struct slab_block {
+    struct slab_block *next;
 };
 
 enum { SMALLEST = 1 << 10, LARGEST = 1 << 24 };
@@ -71,13 +71,13 @@ void *
 slab_take(struct slab *slab, size_t lines)
 {
     size_t size = lines * SLAB_LINE;
-    struct slab_piece *piece = slab->returned[lines];
-    if (piece != NULL) {
-        ASAN_UNPOISON_MEMORY_REGION(piece, size);
-        slab->returned[lines] = piece->next;
-        return piece;
+    struct slab_block *block = slab->returned[lines];
+    if (block != NULL) {
+        ASAN_UNPOISON_MEMORY_REGION(block, size);
+        slab->returned[lines] = block->next;
+        return block;
     }
-    // The smallest chunk has no room for the largest piece, the second has.
+    // The smallest chunk has no room for the largest block, the second has.
     while (slab->room < size) {
         if (!add_chunk(slab)) {
             return NULL;
@@ -92,10 +92,10 @@ slab_take(struct slab *slab, size_t lines)
 void
 slab_give(struct slab *slab, void *address, size_t lines)
 {
-    struct slab_piece *piece = address;
-    piece->next = slab->returned[lines];
-    slab->returned[lines] = piece;
-    ASAN_POISON_MEMORY_REGION(piece, lines * SLAB_LINE);
+    struct slab_block *block = address;
+    block->next = slab->returned[lines];
+    slab->returned[lines] = block;
+    ASAN_POISON_MEMORY_REGION(block, lines * SLAB_LINE);
 }
 
 void

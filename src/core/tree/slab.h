@@ -1,10 +1,10 @@
 /* core/tree/slab.h
  *
- * Pieces of memory of a few sizes, for the nodes of one tree.
+ * An allocator of memory blocks of a few sizes, for the nodes of one tree.
  *
- * The slab owns all of them. A piece that was given back is used again for the
- * next one of its size; memory goes back to the system when the slab is
- * cleared, and then all at once. Not for several threads at a time.
+ * The slab owns all blocks. A block that was given back is reused for the next
+ * request of its size. Memory goes back to the system only when the slab is
+ * cleared, all at once. Not for several threads at a time.
  */
 #ifndef SHAREDMAP_CORE_TREE_SLAB_H
 #define SHAREDMAP_CORE_TREE_SLAB_H
@@ -12,30 +12,30 @@
 #include <stddef.h>
 
 enum {
-    SLAB_LINE = 64,           // sizes are counted in lines of so many bytes
-    SLAB_LARGEST_LINES = 16,  // of a piece
-    SLAB_SKEW = 16,           // bytes of a piece before its first whole line
+    SLAB_LINE = 64,           // bytes of a cache line, the unit of sizes
+    SLAB_LARGEST_LINES = 16,  // of a block
+    SLAB_SKEW = 16,           // bytes of a block before its first full line
 };
 
 struct slab_chunk;
-struct slab_piece;
+struct slab_block;
 
 /* Empty when all zero. */
 struct slab {
     struct slab_chunk *newest;  // owned, with all older ones
-    unsigned char *free;        // where the room of the newest begins
+    unsigned char *free;        // the first unused byte of the newest
     size_t room;                // in bytes
-    struct slab_piece *returned[SLAB_LARGEST_LINES + 1];  // by lines
+    struct slab_block *returned[SLAB_LARGEST_LINES + 1];  // by lines
 };
 
-/* A piece of 1 to SLAB_LARGEST_LINES lines that begins SLAB_SKEW bytes before
+/* A block of 1 to SLAB_LARGEST_LINES lines that begins SLAB_SKEW bytes before
  * a multiple of SLAB_LINE. NULL without memory. O(1). */
 void *
 slab_take(struct slab *slab, size_t lines);
 
-/* The lines must be those that it was taken with. O(1). */
+/* The lines must be those that the block was taken with. O(1). */
 void
-slab_give(struct slab *slab, void *piece, size_t lines);
+slab_give(struct slab *slab, void *block, size_t lines);
 
 void
 slab_clear(struct slab *slab);

@@ -1,7 +1,7 @@
-/* tests/core/test_snapshot_reader.c
+/* tests/core/test_snapshot_access.c
  *
  * Reading what the writer wrote, and single references and records that
- * nobody should have written. Under the address sanitizer "is refused" also
+ * no writer writes. Under the address sanitizer "is refused" also
  * means that no byte outside of the snapshot was touched.
  */
 #include "core/snapshot/snapshot.h"
@@ -127,7 +127,7 @@ test_seek_and_find_agree_with_counting(void)
 }
 
 static void
-test_each_entry_has_a_place_of_its_own(void)
+test_each_entry_has_a_slot_of_its_own(void)
 {
     static const size_t counts[] = {1, 10, 500, 9990};
     static struct numbered numbered;
@@ -137,20 +137,20 @@ test_each_entry_has_a_place_of_its_own(void)
         struct image image =
             image_of_entries(entries, count, &flavours[i / 4]);
         struct snapshot view = open_image(&image);
-        uint64_t places = snapshot_place_count(&view);
+        uint64_t slots = snapshot_slot_count(&view);
         // Not much more than there are entries.
-        CHECK(places >= count && places <= 2 * count + NARROW_SLOTS);
-        unsigned char *taken = calloc(places, 1);
+        CHECK(slots >= count && slots <= 2 * count + NARROW_SLOTS);
+        unsigned char *taken = calloc(slots, 1);
         CHECK(taken != NULL);
         for (size_t j = 0; j < count; j++) {
             struct snapshot_probe probe = {.key = entries[j].key};
             struct entry entry;
             bool is_found;
-            CHECK_STATUS(snapshot_find_place(&view, &probe, &entry, &is_found),
+            CHECK_STATUS(snapshot_find_slot(&view, &probe, &entry, &is_found),
                          STATUS_OK);
-            CHECK(is_found && probe.place < places);
-            CHECK(!taken[probe.place]);
-            taken[probe.place] = 1;
+            CHECK(is_found && probe.slot < slots);
+            CHECK(!taken[probe.slot]);
+            taken[probe.slot] = 1;
         }
         free(taken);
         image_destroy(&image);
@@ -455,7 +455,7 @@ static const struct test tests[] = {
     TEST(test_all_sizes_at_the_boundaries_of_their_codes_come_back),
     TEST(test_empty_map_finds_nothing),
     TEST(test_seek_and_find_agree_with_counting),
-    TEST(test_each_entry_has_a_place_of_its_own),
+    TEST(test_each_entry_has_a_slot_of_its_own),
     TEST(test_prefixes_and_bytes_above_127_are_in_order),
     TEST(test_bytes_may_begin_at_any_address),
     TEST(test_view_keeps_the_header_it_was_made_with),

@@ -1,7 +1,7 @@
-/* tests/core/test_rbtree_waiting.c
+/* tests/core/test_rbtree_deferred.c
  *
- * Puts that wait, against the oracle. In test builds a tree of five nodes is
- * large enough for that.
+ * Deferred puts, against the oracle. In test builds a tree of five nodes is
+ * large enough to defer.
  */
 #include "core/oracle.h"
 #include "core/tree/rbtree_inside.h"
@@ -13,15 +13,15 @@ str_of(const unsigned char *bytes, size_t size)
 }
 
 static void
-put_later(struct rbtree *tree, uint64_t number, struct value value)
+put_deferred(struct rbtree *tree, uint64_t number, struct value value)
 {
     unsigned char room[8];
     struct slice key = number_key(number, room);
-    CHECK_STATUS(rbtree_put_later(tree, key, value), STATUS_OK);
+    CHECK_STATUS(rbtree_put_deferred(tree, key, value), STATUS_OK);
     oracle_put(key, value);
 }
 
-/* Large enough for nodes that wait. */
+/* Large enough to defer. */
 static struct rbtree *
 tree_of(uint64_t count)
 {
@@ -33,19 +33,19 @@ tree_of(uint64_t count)
 }
 
 static void
-check_settled(struct rbtree *tree)
+check_flushed(struct rbtree *tree)
 {
-    rbtree_settle(tree);
+    rbtree_flush(tree);
     check_rules(tree);
     check_same(tree);
 }
 
 static void
-test_small_tree_lets_nobody_wait(void)
+test_small_tree_defers_nothing(void)
 {
     struct rbtree *tree = new_tree();
     for (uint64_t number = 0; number < 5; number++) {
-        put_later(tree, number, str_of(NULL, 0));
+        put_deferred(tree, number, str_of(NULL, 0));
         check_rules(tree);
         check_same(tree);
     }
@@ -53,51 +53,52 @@ test_small_tree_lets_nobody_wait(void)
 }
 
 static void
-test_check_and_count_tell_that_somebody_waits(void)
+test_check_and_count_tell_of_deferred_puts(void)
 {
     struct rbtree *tree = tree_of(10);
-    put_later(tree, 1, str_of(NULL, 0));
+    put_deferred(tree, 1, str_of(NULL, 0));
     CHECK(rbtree_check(tree) != NULL);
     CHECK_EQUAL(rbtree_count(tree), 10);
-    check_settled(tree);
+    check_flushed(tree);
     CHECK_EQUAL(rbtree_count(tree), 11);
     end_both(tree);
 }
 
-/* Up to more than can wait, in every order of few and in some of many. */
+/* Up to more than a batch, in random order. */
 static void
 test_any_number_of_puts_take_effect_in_their_order(void)
 {
     uint64_t random = 1;
-    for (size_t count = 0; count <= 3 * RBTREE_WAITING; count++) {
+    for (size_t count = 0; count <= 3 * RBTREE_DEFERRED; count++) {
         struct rbtree *tree = tree_of(6);
         for (size_t i = 0; i < count; i++) {
             // Some are there, some come twice: the last one counts.
             unsigned char stamp = (unsigned char)i;
-            put_later(tree, random_below(&random, 2 * count),
-                      str_of(&stamp, 1));
+            put_deferred(tree, random_below(&random, 2 * count),
+                         str_of(&stamp, 1));
         }
-        check_settled(tree);
+        check_flushed(tree);
         end_both(tree);
     }
 }
 
 static void
-test_nothing_waits_after_settling(void)
+test_nothing_is_deferred_after_a_flush(void)
 {
     struct rbtree *tree = tree_of(6);
-    put_later(tree, 1, str_of(NULL, 0));
-    rbtree_settle(tree);
+    put_deferred(tree, 1, str_of(NULL, 0));
+    rbtree_flush(tree);
     uint64_t version = rbtree_version(tree);
     size_t memory = rbtree_memory(tree);
-    rbtree_settle(tree);
+    rbtree_flush(tree);
     CHECK_EQUAL(rbtree_version(tree), version);
     CHECK_EQUAL(rbtree_memory(tree), memory);
     check_same(tree);
     end_both(tree);
 }
 
-/* Who stands on the node does not fall, however long the new value is. */
+/* An iterator that stands on the node stays valid, however long the new value
+ * is. */
 static void
 test_new_value_of_a_key_leaves_its_node_where_it_is(void)
 {
@@ -116,8 +117,8 @@ test_new_value_of_a_key_leaves_its_node_where_it_is(void)
         // One size, another one, and short again.
         const size_t steps[] = {sizes[i / SIZES], sizes[i % SIZES], 3};
         for (int step = 0; step < 3; step++) {
-            put_later(tree, 4, str_of(bytes, steps[step]));
-            check_settled(tree);
+            put_deferred(tree, 4, str_of(bytes, steps[step]));
+            check_flushed(tree);
             CHECK(rbtree_find(tree, number_key(4, room)) == node);
             CHECK_EQUAL(rbtree_version(tree), version);
         }
@@ -126,27 +127,29 @@ test_new_value_of_a_key_leaves_its_node_where_it_is(void)
         put_both(tree, number_key(4, room), str_of(bytes, 10));
         put_both(tree, number_key(4, room), str_of(bytes, 1000));
         remove_number(tree, 4);
-        check_settled(tree);
+        check_flushed(tree);
         end_both(tree);
         CHECK_EQUAL(memory_outstanding(), 0);
     }
 }
 
-/* Long keys have nodes that are no whole lines, and long values none inside. */
+/* Nodes of long keys are not a multiple of a line, and long values are outside
+ * of their nodes. */
 static void
-test_long_keys_and_values_wait_as_well(void)
+test_long_keys_and_values_are_deferred_as_well(void)
 {
     static unsigned char key[3000], value[3000];
     struct rbtree *tree = tree_of(6);
     for (int round = 0; round < 3; round++) {
         for (size_t size = 0; size < 3000; size += 100) {
             memset(value, round, sizeof(value));
-            CHECK_STATUS(rbtree_put_later(tree, (struct slice){key, size + 9},
-                                          str_of(value, size)),
+            CHECK_STATUS(rbtree_put_deferred(tree,
+                                             (struct slice){key, size + 9},
+                                             str_of(value, size)),
                          STATUS_OK);
         }
     }
-    rbtree_settle(tree);
+    rbtree_flush(tree);
     check_rules(tree);
     CHECK_EQUAL(rbtree_count(tree), 6 + 30);
     for (size_t size = 0; size < 3000; size += 100) {
@@ -161,13 +164,13 @@ test_long_keys_and_values_wait_as_well(void)
 }
 
 static void
-test_tree_goes_with_all_that_wait(void)
+test_clear_and_destroy_free_deferred_nodes(void)
 {
     static const unsigned char value[1000] = {1};
     for (int i = 0; i < 2; i++) {
         struct rbtree *tree = tree_of(6);
         for (uint64_t number = 0; number < 20; number++) {
-            put_later(tree, number, str_of(value, number * 50));
+            put_deferred(tree, number, str_of(value, number * 50));
         }
         if (i == 0) {
             rbtree_clear(tree);
@@ -190,10 +193,10 @@ test_put_without_memory_changes_nothing(void)
         struct slice key = number_key(random_below(&random, 500), room);
         struct value some = str_of(value, random_below(&random, 600));
         memory_fail_after((long)random_below(&random, 3), true);
-        enum status status = rbtree_put_later(tree, key, some);
+        enum status status = rbtree_put_deferred(tree, key, some);
         // What was put before takes effect all the same.
         if (random_below(&random, 10) == 0) {
-            rbtree_settle(tree);
+            rbtree_flush(tree);
         }
         memory_fail_after(-1, false);
         if (status == STATUS_OK) {
@@ -205,7 +208,7 @@ test_put_without_memory_changes_nothing(void)
         }
     }
     CHECK(refused > 100);
-    check_settled(tree);
+    check_flushed(tree);
     end_both(tree);
     CHECK_EQUAL(memory_outstanding(), 0);
 }
@@ -224,29 +227,29 @@ test_random_puts_and_removals_agree_with_the_oracle(void)
                           ? random_below(&random, sizeof(value))
                           : random_below(&random, 20);
         if (random_below(&random, 20) > 0) {
-            put_later(tree, number, str_of(value, size));
+            put_deferred(tree, number, str_of(value, size));
         }
         else {
-            rbtree_settle(tree);
+            rbtree_flush(tree);
             remove_number(tree, number);
         }
         if (i % 500 == 0) {
-            check_settled(tree);
+            check_flushed(tree);
         }
     }
-    check_settled(tree);
+    check_flushed(tree);
     end_both(tree);
     CHECK_EQUAL(memory_outstanding(), 0);
 }
 
 static const struct test tests[] = {
-    TEST(test_small_tree_lets_nobody_wait),
-    TEST(test_check_and_count_tell_that_somebody_waits),
+    TEST(test_small_tree_defers_nothing),
+    TEST(test_check_and_count_tell_of_deferred_puts),
     TEST(test_any_number_of_puts_take_effect_in_their_order),
-    TEST(test_nothing_waits_after_settling),
+    TEST(test_nothing_is_deferred_after_a_flush),
     TEST(test_new_value_of_a_key_leaves_its_node_where_it_is),
-    TEST(test_long_keys_and_values_wait_as_well),
-    TEST(test_tree_goes_with_all_that_wait),
+    TEST(test_long_keys_and_values_are_deferred_as_well),
+    TEST(test_clear_and_destroy_free_deferred_nodes),
     TEST(test_put_without_memory_changes_nothing),
     TEST(test_random_puts_and_removals_agree_with_the_oracle),
 };

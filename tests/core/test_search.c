@@ -1,11 +1,9 @@
-/* tests/core/test_order_index.c
+/* tests/core/test_search.c
  *
- * Whatever the keys have in common, a search that the order index leads ends
- * where one without it does; and what is not an order index of these keys is
- * found by the deep check and leads to no harm.
+ * Searching large maps in key order: whatever the keys have in common, a search
+ * ends at the first key that is not below; and it reports a reference that
+ * leads nowhere.
  */
-#include "core/snapshot/order_index.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -66,7 +64,6 @@ fill_random(size_t count, uint64_t *random, unsigned letters, bool with_nul)
     return kept;
 }
 
-/* Keys that four bytes behind what they have in common tell apart. */
 static void
 fill_users(size_t count)
 {
@@ -103,18 +100,16 @@ check_seek(const struct snapshot *view, size_t count, struct slice key)
 }
 
 static void
-test_search_ends_where_one_without_the_index_does(void)
+test_search_ends_at_the_first_key_that_is_not_below(void)
 {
     static const size_t counts[] = {129, 500, 2100, 5000, MANY};
     uint64_t random = 7;
-    int led = 0;
     for (size_t i = 0; i < 5; i++) {
         for (unsigned kind = 0; kind < 4; kind++) {
             unsigned letters = kind % 2 == 0 ? 3 : 26;
             size_t count = fill_random(counts[i], &random, letters, kind > 1);
             struct image image = image_of_entries(entries, count, HASH);
             struct snapshot view = open_image(&image);
-            led += view.order_index != NULL;
             CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
             for (size_t k = 0; k < count; k++) {
                 check_seek(&view, count, entries[k].key);
@@ -129,85 +124,6 @@ test_search_ends_where_one_without_the_index_does(void)
             image_destroy(&image);
         }
     }
-    // Three letters are too few for four bytes to tell children apart.
-    CHECK(led >= 5 && led < 20);
-}
-
-static void
-test_levels_follow_from_the_number_of_entries(void)
-{
-    static const struct {
-        uint64_t entries;
-        unsigned levels;
-        uint64_t nodes;
-    } known[] = {
-        {0, 0, 0},
-        {128, 0, 0},
-        {129, 1, 1},
-        {2048, 1, 1},
-        {2049, 2, 3},
-        {32768, 2, 17},
-        {32769, 3, 20},
-        {UINT64_MAX, 15, 2 * (((UINT64_C(1) << 56) - 1) / 15) + 1},
-    };
-    for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
-        struct order_levels levels;
-        order_levels_init(&levels, known[i].entries);
-        CHECK_EQUAL(levels.count, known[i].levels);
-        CHECK_EQUAL(levels.nodes, known[i].nodes);
-        if (levels.count > 0) {
-            CHECK_EQUAL(levels.level[levels.count - 1].nodes, 1);
-            CHECK_EQUAL(levels.level[levels.count - 1].first, 0);
-            CHECK_EQUAL(levels.level[0].first + levels.level[0].nodes,
-                        levels.nodes);
-        }
-    }
-}
-
-/* Every bit of the index means something, but for pieces of children that are
- * not there, which are zero. */
-static void
-test_deep_check_notices_every_change(void)
-{
-    const size_t count = 6000;
-    fill_users(count);
-    struct image image = image_of_entries(entries, count, &flavours[0]);
-    struct snapshot_region region = image_header(&image)->order_index;
-    for (uint64_t at = 0; at < region.size; at++) {
-        image.bytes[region.offset + at] ^= 1;
-        image_reseal(&image);
-        struct snapshot view = open_image(&image);
-        CHECK_STATUS(snapshot_verify(&view), STATUS_BAD_ORDER_INDEX);
-        image.bytes[region.offset + at] ^= 1;
-    }
-    image_destroy(&image);
-}
-
-static void
-test_forged_index_leads_to_no_harm(void)
-{
-    uint64_t random = 11;
-    const size_t count = 20000;
-    fill_users(count);
-    struct image image = image_of_entries(entries, count, &flavours[0]);
-    struct snapshot_region region = image_header(&image)->order_index;
-    struct snapshot view = open_image(&image);
-    for (int round = 0; round < 200; round++) {
-        for (uint64_t at = 0; at < region.size; at++) {
-            image.bytes[region.offset + at] =
-                round == 0   ? 0
-                : round == 1 ? 0xFF
-                             : (unsigned char)next_random(&random);
-        }
-        for (size_t k = 0; k < count; k += 37) {
-            uint64_t index;
-            CHECK_STATUS(snapshot_seek(&view, entries[k].key, &index),
-                         STATUS_OK);
-            // Whatever the nodes say, what they lead to was compared.
-            CHECK_EQUAL(index, k);
-        }
-    }
-    image_destroy(&image);
 }
 
 /* Wherever on the way a reference leads nowhere, the search says so. */
@@ -216,16 +132,8 @@ test_bad_reference_is_met_on_every_way(void)
 {
     const size_t count = 5000;
     fill_users(count);
-    // Children that are told apart by their keys, too.
-    for (size_t i = 2000; i < 2600; i++) {
-        memset(rooms[i] + 5, 'x', 20);
-        snprintf((char *)rooms[i] + 25, KEY_ROOM - 25, "%05zu", i);
-        entries[i].key.size = 30;
-    }
-    qsort(entries, count, sizeof(*entries), by_key);
     struct image image = image_of_entries(entries, count, &flavours[0]);
     struct snapshot view = open_image(&image);
-    CHECK(view.order_index != NULL);
     uint64_t offset = image_header(&image)->sorted_index.offset;
     size_t met = 0;
     for (size_t bad = 0; bad < count; bad++) {
@@ -253,53 +161,9 @@ test_bad_reference_is_met_on_every_way(void)
     image_destroy(&image);
 }
 
-static void
-test_children_that_look_alike_get_no_index(void)
-{
-    fill_users(5000);
-    for (size_t i = 0; i < 5000; i++) {
-        // Below a node there are several letters, so nothing is skipped, and
-        // behind each letter the next four bytes are always the same.
-        memmove(rooms[i] + 10, rooms[i], 14);
-        memset(rooms[i], 'x', 10);
-        rooms[i][0] = (unsigned char)('a' + i / 1000);
-        entries[i].key.size = 24;
-    }
-    struct image image = image_of_entries(entries, 5000, HASH);
-    struct snapshot view = open_image(&image);
-    CHECK(view.order_index == NULL);
-    CHECK_EQUAL(image_header(&image)->order_index.offset, 0);
-    for (size_t k = 0; k < 5000; k++) {
-        check_seek(&view, 5000, entries[k].key);
-    }
-    CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
-    image_destroy(&image);
-}
-
-static void
-test_index_of_another_size_is_refused(void)
-{
-    const size_t count = 6000;
-    fill_users(count);
-    for (int change = -64; change <= 64; change += 32) {
-        struct image image = image_of_entries(entries, count, &flavours[0]);
-        image_header(&image)->order_index.size += (uint64_t)change;
-        image_reseal(&image);
-        struct snapshot view;
-        CHECK_STATUS(snapshot_open(&view, image.bytes, image.size),
-                     change == 0 ? STATUS_OK : STATUS_BAD_REGION);
-        image_destroy(&image);
-    }
-}
-
 static const struct test tests[] = {
-    TEST(test_search_ends_where_one_without_the_index_does),
-    TEST(test_levels_follow_from_the_number_of_entries),
-    TEST(test_deep_check_notices_every_change),
-    TEST(test_forged_index_leads_to_no_harm),
+    TEST(test_search_ends_at_the_first_key_that_is_not_below),
     TEST(test_bad_reference_is_met_on_every_way),
-    TEST(test_children_that_look_alike_get_no_index),
-    TEST(test_index_of_another_size_is_refused),
 };
 
 int
