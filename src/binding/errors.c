@@ -9,6 +9,8 @@
 
 #include <errno.h>
 
+#include "binding/identity.h"
+
 static PyObject *
 raise_os_error(int number, const char *message, PyObject *name)
 {
@@ -137,6 +139,27 @@ raise_no_space(PyObject *name, uint64_t needed, uint64_t available,
     return raise_os_error(ENOSPC, message, name);
 }
 
+/* Takes the references to the message and to both attributes. */
+static PyObject *
+raise_stale_error(struct state *state, PyObject *message, PyObject *expected,
+                  PyObject *found)
+{
+    PyObject *error = message != NULL
+                          ? PyObject_CallOneArg(state->stale_error, message)
+                          : NULL;
+    if (error != NULL && expected != NULL && found != NULL
+        && PyObject_SetAttrString(error, "expected", expected) == 0
+        && PyObject_SetAttrString(error, "found", found) == 0)
+    {
+        PyErr_SetObject(state->stale_error, error);
+    }
+    Py_XDECREF(found);
+    Py_XDECREF(expected);
+    Py_XDECREF(error);
+    Py_XDECREF(message);
+    return NULL;
+}
+
 PyObject *
 raise_stale(struct state *state, PyObject *name, uint64_t expected,
             uint64_t found)
@@ -158,20 +181,26 @@ raise_stale(struct state *state, PyObject *name, uint64_t expected,
             "generation %llu of %R is published, not the expected %llu",
             number_found, name, number_expected);
     }
-    PyObject *error = message != NULL
-                          ? PyObject_CallOneArg(state->stale_error, message)
-                          : NULL;
-    Py_XDECREF(message);
-    PyObject *numbers[] = {PyLong_FromUnsignedLongLong(expected),
-                           PyLong_FromUnsignedLongLong(found)};
-    if (error != NULL && numbers[0] != NULL && numbers[1] != NULL
-        && PyObject_SetAttrString(error, "expected", numbers[0]) == 0
-        && PyObject_SetAttrString(error, "found", numbers[1]) == 0)
-    {
-        PyErr_SetObject(state->stale_error, error);
+    return raise_stale_error(state, message,
+                             PyLong_FromUnsignedLongLong(expected),
+                             PyLong_FromUnsignedLongLong(found));
+}
+
+PyObject *
+raise_stale_id(struct state *state, PyObject *name,
+               const unsigned char expected[16], uint64_t found)
+{
+    PyObject *id = identity_text(expected), *message = NULL;
+    if (id != NULL && found == 0) {
+        message = PyUnicode_FromFormat(
+            "nothing is published under %R, but version %U was expected", name,
+            id);
     }
-    Py_XDECREF(numbers[0]);
-    Py_XDECREF(numbers[1]);
-    Py_XDECREF(error);
-    return NULL;
+    else if (id != NULL) {
+        message = PyUnicode_FromFormat(
+            "generation %llu of %R is published, not the expected version %U",
+            (unsigned long long)found, name, id);
+    }
+    return raise_stale_error(state, message, id,
+                             PyLong_FromUnsignedLongLong(found));
 }

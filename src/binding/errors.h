@@ -28,4 +28,9 @@ PyObject *
 raise_stale(struct state *state, PyObject *name, uint64_t expected,
             uint64_t found);
 
+/* StaleError with the id that was expected and the generation found. */
+PyObject *
+raise_stale_id(struct state *state, PyObject *name,
+               const unsigned char expected[16], uint64_t found);
+
 #endif

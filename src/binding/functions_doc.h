@@ -19,10 +19,12 @@ static const char snapshot_error_doc[] =
     "not a sharedmap snapshot (wrong magic number)";
 
 static const char stale_error_doc[] =
-    "The published generation is not the expected one.\n"
+    "The published version is not the expected one.\n"
     "\n"
-    "The attributes expected and found are both generations, int; 0 means\n"
-    "that nothing is published. A subclass of RuntimeError.\n"
+    "The attribute expected is what was passed, a generation (int) or an id\n"
+    "(str). The attribute found is the published generation, 0 for none.\n"
+    "Unpickling a map that does not follow raises it, too, when its version\n"
+    "is gone. A subclass of RuntimeError.\n"
     "\n"
     ">>> from sharedmap import StaleError, remove, share\n"
     ">>> share({}, \"doc:stale\", force=True)\n"

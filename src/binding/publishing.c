@@ -6,6 +6,7 @@
 
 #include "binding/arguments.h"
 #include "binding/errors.h"
+#include "binding/identity.h"
 #include "binding/signals.h"
 
 enum status
@@ -38,6 +39,10 @@ publishing_result(struct state *state, const struct target *target,
         return raise_no_space(target->object, target->needed,
                               segment_space(target->path),
                               target->options.is_durable);
+    }
+    if (status == STATUS_STALE && target->options.has_expected_id) {
+        return raise_stale_id(state, target->object,
+                              target->options.expected_id, target->generation);
     }
     if (status == STATUS_STALE) {
         return raise_stale(state, target->object, target->options.expected,
@@ -123,6 +128,10 @@ publishing_expect(PyObject *object, void *address)
     struct publish_options *options = address;
     if (object == Py_None) {
         return 1;
+    }
+    if (PyUnicode_Check(object)) {
+        options->has_expected_id = true;
+        return identity_parse(object, options->expected_id) == 0;
     }
     unsigned long long generation = PyLong_AsUnsignedLongLong(object);
     if (generation == (unsigned long long)-1 && PyErr_Occurred()) {

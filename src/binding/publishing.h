@@ -46,7 +46,8 @@ publishing_mode(PyObject *object, void *address);
 int
 publishing_index(PyObject *object, void *address);
 
-/* A converter for PyArg_Parse: None or a generation into struct publish_options. */
+/* A converter for PyArg_Parse: None, a generation or an id into struct
+ * publish_options. */
 int
 publishing_expect(PyObject *object, void *address);
 

@@ -298,6 +298,18 @@ static const char sharedmap_generation_doc[] =
     "\n"
     "1 for the first publication; 0 for a snapshot that was only dumped.";
 
+static const char sharedmap_id_doc[] =
+    "The unique id of this version, a str of 32 hexadecimal digits.\n"
+    "\n"
+    "Unlike a generation, an id is never used twice: not when the map is\n"
+    "removed and published again, nor for another map. expect= of share()\n"
+    "accepts it.";
+
+static const char sharedmap_published_at_doc[] =
+    "When this version was published or saved, in seconds as time.time().\n"
+    "\n"
+    "A float; None for a snapshot that was only dumped.";
+
 static const char sharedmap_nbytes_doc[] =
     "The size of the snapshot in bytes, an int.";
 

@@ -10,6 +10,8 @@
  *         def frombuffer(cls, data, *, decode=None): ...
  *         name: str | None
  *         generation: int
+ *         id: str
+ *         published_at: float | None
  *         nbytes: int
  *         closed: bool
  *         def verify(self): ...
@@ -34,6 +36,7 @@
 #include <structmember.h>
 
 #include "binding/errors.h"
+#include "binding/identity.h"
 #include "binding/mapping_doc.h"
 #include "binding/name.h"
 #include "binding/sharedmap_doc.h"
@@ -280,7 +283,8 @@ static PyObject *
 sharedmap_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     SharedMapObject *self = (SharedMapObject *)object;
-    PyObject *reopen = NULL, *source = NULL, *owner = NULL, *result = NULL;
+    PyObject *reopen = NULL, *source = NULL, *owner = NULL, *id = NULL;
+    PyObject *result = NULL;
     SnapshotObject *snapshot = sharedmap_acquire(self);
     if (snapshot == NULL) {
         return NULL;
@@ -294,17 +298,22 @@ sharedmap_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
     owner = self->open_options.has_owner
                 ? PyLong_FromUnsignedLong(self->open_options.owner)
                 : Py_NewRef(Py_None);
-    if (reopen != NULL && source != NULL && owner != NULL) {
+    // What follows is a name; everything else is one version.
+    id = self->is_following || self->source_kind == SOURCE_BUFFER
+             ? Py_NewRef(Py_None)
+             : identity_text(snapshot->view.header.unique_id);
+    if (reopen != NULL && source != NULL && owner != NULL && id != NULL) {
         PyObject *state = mapping_state(object);
         if (state != NULL) {
             result = Py_BuildValue(
-                "O(iOOOO)O", reopen, (int)self->source_kind, source,
+                "O(iOOOOO)O", reopen, (int)self->source_kind, source,
                 self->is_following ? Py_True : Py_False,
                 snapshot->decode != NULL ? snapshot->decode : Py_None, owner,
-                state);
+                id, state);
         }
         Py_XDECREF(state);
     }
+    Py_XDECREF(id);
     Py_XDECREF(owner);
     Py_XDECREF(source);
     Py_XDECREF(reopen);
@@ -312,21 +321,44 @@ sharedmap_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
     return result;
 }
 
+static int
+parse_id(PyObject *object, unsigned char id[IDENTITY_SIZE])
+{
+    if (!PyUnicode_Check(object)) {
+        PyErr_Format(PyExc_TypeError, "the id of a version is a str, not %R",
+                     object);
+        return -1;
+    }
+    return identity_parse(object, id);
+}
+
 static PyObject *
 sharedmap_py_reopen(PyObject *type, PyObject *args)
 {
     int kind, follow;
-    PyObject *source, *decode, *owner;
-    if (!PyArg_ParseTuple(args, "iOpOO:_reopen", &kind, &source, &follow,
-                          &decode, &owner))
+    PyObject *source, *decode, *owner, *id = Py_None;
+    unsigned char expected[IDENTITY_SIZE];
+    if (!PyArg_ParseTuple(args, "iOpOO|O:_reopen", &kind, &source, &follow,
+                          &decode, &owner, &id)
+        || (id != Py_None && parse_id(id, expected) < 0))
     {
         return NULL;
     }
     if (kind < SOURCE_NAME || kind > SOURCE_BUFFER) {
         return PyErr_Format(PyExc_ValueError, "unknown source kind: %d", kind);
     }
-    return open_with((PyTypeObject *)type, (enum source_kind)kind, source,
-                     follow != 0, decode, owner);
+    PyObject *self = open_with((PyTypeObject *)type, (enum source_kind)kind,
+                               source, follow != 0, decode, owner);
+    if (self != NULL && id != Py_None) {
+        const struct snapshot_header *header =
+            &((SharedMapObject *)self)->snapshot->view.header;
+        if (memcmp(header->unique_id, expected, sizeof(expected)) != 0) {
+            raise_stale_id(state_of_type((PyTypeObject *)type), source,
+                           expected, header->generation);
+            Py_CLEAR(self);
+        }
+    }
+    return self;
 }
 
 /* ---- attributes --------------------------------------------------------- */
@@ -350,6 +382,31 @@ sharedmap_get_generation(PyObject *object, void *Py_UNUSED(closure))
         PyLong_FromUnsignedLongLong(snapshot->view.header.generation);
     Py_DECREF(snapshot);
     return result;
+}
+
+static PyObject *
+sharedmap_get_id(PyObject *object, void *Py_UNUSED(closure))
+{
+    SnapshotObject *snapshot = sharedmap_acquire((SharedMapObject *)object);
+    if (snapshot == NULL) {
+        return NULL;
+    }
+    PyObject *result = identity_text(snapshot->view.header.unique_id);
+    Py_DECREF(snapshot);
+    return result;
+}
+
+static PyObject *
+sharedmap_get_published_at(PyObject *object, void *Py_UNUSED(closure))
+{
+    SnapshotObject *snapshot = sharedmap_acquire((SharedMapObject *)object);
+    if (snapshot == NULL) {
+        return NULL;
+    }
+    uint64_t time = snapshot->view.header.published_at;
+    Py_DECREF(snapshot);
+    return time != 0 ? PyFloat_FromDouble((double)time / 1e9)
+                     : Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -519,6 +576,9 @@ static PyGetSetDef sharedmap_attributes[] = {
     {"name", sharedmap_get_name, NULL, sharedmap_name_doc, NULL},
     {"generation", sharedmap_get_generation, NULL, sharedmap_generation_doc,
      NULL},
+    {"id", sharedmap_get_id, NULL, sharedmap_id_doc, NULL},
+    {"published_at", sharedmap_get_published_at, NULL,
+     sharedmap_published_at_doc, NULL},
     {"nbytes", sharedmap_get_nbytes, NULL, sharedmap_nbytes_doc, NULL},
     {"stale", sharedmap_get_stale, NULL, sharedmap_stale_doc, NULL},
     {"closed", sharedmap_get_closed, NULL, sharedmap_closed_doc, NULL},

@@ -68,7 +68,9 @@ publish_to_segment(struct snapshot_plan *plan, const char *path,
 {
     struct draft draft;
     // The name can still be taken later; this only spares a long write.
-    if (!options->force && !options->has_expected && segment_exists(path)) {
+    if (!options->force && !options->has_expected && !options->has_expected_id
+        && segment_exists(path))
+    {
         return STATUS_NAME_TAKEN;
     }
     enum status status =

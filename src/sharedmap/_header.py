@@ -13,7 +13,8 @@ from typing import Final, Literal, NamedTuple
 HEADER_SIZE: Final = 512
 _MAGIC: Final = b"\x89SMAP\r\n\x1a"
 _HASH_INDEX: Final = 1
-_SUPERSEDED: Final = slice(192, 196)
+# The words that change: superseded and waiting_since.
+_CHANGING: Final = (slice(192, 196), slice(200, 208))
 # The first line, three regions, and of the third line what tells one publication from another.
 _FIELDS: Final = struct.Struct("<8s4I2Q2BHI2Q 4Q16x2Q Q16s")
 
@@ -71,7 +72,8 @@ def read(path: bytes) -> Header | None:
 
 
 def unmarked(header: bytes | memoryview) -> bytes:
-    """The bytes of the header as they were before the snapshot was superseded."""
+    """The bytes of the header as they were when the snapshot was published."""
     copy = bytearray(header)
-    copy[_SUPERSEDED] = bytes(4)
+    for word in _CHANGING:
+        copy[word] = bytes(word.stop - word.start)
     return bytes(copy)

@@ -43,7 +43,7 @@ __version__: Final[str]
 class SnapshotError(ValueError): ...
 
 class StaleError(RuntimeError):
-    expected: int
+    expected: int | str
     found: int
 
 def share(
@@ -52,7 +52,7 @@ def share(
     force: bool = False,
     *,
     mode: int = 0o600,
-    expect: int | None = None,
+    expect: int | str | None = None,
     index: _Index = "hash",
     huge_pages: bool = False,
     encode: _Encode | None = None,
@@ -179,6 +179,10 @@ class sharedmap(_Mapping[_V_co]):
     @property
     def generation(self) -> int: ...
     @property
+    def id(self) -> str: ...
+    @property
+    def published_at(self) -> float | None: ...
+    @property
     def nbytes(self) -> int: ...
     @property
     def closed(self) -> bool: ...
@@ -270,7 +274,7 @@ class rbtree(_Mapping[_V], MutableMapping[str, _V]):
         force: bool = False,
         *,
         mode: int = 0o600,
-        expect: int | None = None,
+        expect: int | str | None = None,
         index: _Index = "hash",
         huge_pages: bool = False,
         timeout: float | None = 5.0,

@@ -320,7 +320,7 @@ test_reserved_fields_are_ignored(void)
     header.reserved_1[1] = 64;
     check_sealed(header, STATUS_OK);
     header = sound_header();
-    header.reserved_2[3] = 1;
+    header.reserved_2[2] = 1;
     check_sealed(header, STATUS_OK);
     header = sound_header();
     header.reserved_3 = 1;

@@ -134,7 +134,7 @@ def test_bytes_are_aligned_again_after_an_update_moved_them(name):
 def without_identity(data):
     """What a snapshot says besides which one it is."""
     data = bytearray(data)
-    data[128:160] = bytes(32)  # generation, unique id, the checksum over it
+    data[128:168] = bytes(40)  # generation, unique id, the checksum over it, the time
     return bytes(data)
 
 

@@ -31,6 +31,7 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -145,6 +146,7 @@ holder_map_header(struct holder *holder)
         return STATUS_OK;
     }
     holder->generation = header.generation;
+    memcpy(holder->unique_id, header.unique_id, sizeof(holder->unique_id));
     // No reader opens a file that others may write, so none is to be told.
     if (system_others_may_write(holder->mode)) {
         return STATUS_OK;

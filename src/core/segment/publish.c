@@ -66,6 +66,7 @@ stamp(struct draft *draft, uint64_t generation,
       const struct publish_options *options, struct snapshot_header *header)
 {
     header->generation = generation;
+    header->published_at = system_time();
     snapshot_header_seal(header);
     enum status status = draft_write(draft, 0, header, sizeof(*header));
     if (status == STATUS_OK && options->is_durable) {
@@ -141,10 +142,17 @@ generation_after(uint64_t generation)
 
 /* STATUS_STALE, with what was found in the header, unless it is expected. */
 static enum status
-check_expected(uint64_t generation, const struct publish_options *options,
+check_expected(uint64_t generation, const unsigned char *unique_id,
+               const struct publish_options *options,
                struct snapshot_header *header)
 {
-    if (!options->has_expected || generation == options->expected) {
+    if ((!options->has_expected || generation == options->expected)
+        && (!options->has_expected_id
+            || (generation != 0
+                && memcmp(unique_id, options->expected_id,
+                          sizeof(options->expected_id))
+                       == 0)))
+    {
         return STATUS_OK;
     }
     header->generation = generation;
@@ -157,7 +165,8 @@ holder_replace(struct holder *holder, struct draft *draft, const char *path,
                struct snapshot_header *header)
 {
     char temporary[TEMPORARY_PATH_SIZE];
-    enum status status = check_expected(holder->generation, options, header);
+    enum status status =
+        check_expected(holder->generation, holder->unique_id, options, header);
     if (status == STATUS_OK && options->has_expected && options->expected == 0)
     {
         // The name was expected to be free, and is not, if by no snapshot.
@@ -193,7 +202,7 @@ take_free_name(struct draft *draft, const char *path,
                const struct publish_options *options,
                struct snapshot_header *header)
 {
-    enum status status = check_expected(0, options, header);
+    enum status status = check_expected(0, NULL, options, header);
     if (status == STATUS_OK) {
         status = stamp(draft, 1, options, header);
     }
@@ -218,7 +227,8 @@ draft_publish(struct draft *draft, const char *path,
     if (synced != STATUS_OK) {
         return synced;
     }
-    if (!options->force && !options->has_expected) {
+    if (!options->force && !options->has_expected && !options->has_expected_id)
+    {
         return take_free_name(draft, path, options, header);
     }
     struct turn turn = turn_begin(&options->lock);

@@ -179,6 +179,8 @@ struct publish_options {
     bool is_durable;    // a file: on the disk before anybody can open it
     bool has_expected;  // replace only the generation `expected`; implies
     uint64_t expected;  // force. 0 expects the name to be free.
+    bool has_expected_id;  // the same with a unique id
+    unsigned char expected_id[16];
 };
 
 /* Makes an unnamed file of `size` bytes, all of them allocated, in the
@@ -249,7 +251,8 @@ struct holder {
     uint64_t inode;
     unsigned mode;
     uint64_t generation;  // 0 when it is no snapshot
-    void *header;         // owned mapping to write; NULL if it has no readers
+    unsigned char unique_id[16];
+    void *header;  // owned mapping to write; NULL if it has no readers
 };
 
 #define HOLDER_EMPTY ((struct holder){.file.descriptor = -1})

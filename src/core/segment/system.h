@@ -89,6 +89,10 @@ system_link(int descriptor, const char *path);
 enum status
 system_sync(int descriptor);
 
+/* The time of day, in nanoseconds since 1970 UTC. */
+uint64_t
+system_time(void);
+
 /* Sleeps while the word has the expected value, for so many nanoseconds at
  * most. True when woken; false with errno: EAGAIN if the word has another
  * value, ETIMEDOUT, EINTR. */

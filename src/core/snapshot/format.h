@@ -68,7 +68,8 @@ struct snapshot_header {
     uint64_t generation;  // 1 for the first under a name, 0 never published
     unsigned char unique_id[16];
     uint64_t header_checksum;
-    uint64_t reserved_2[4];
+    uint64_t published_at;  // nanoseconds since 1970 UTC; 0 never published
+    uint64_t reserved_2[3];
 
     // Line 3: alone with the words that change.
     uint32_t superseded;
@@ -90,6 +91,8 @@ _Static_assert(offsetof(struct snapshot_header, sorted_index) == 64, "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, records) == 112, "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, generation) == 128, "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, unique_id) == 136, "FORMAT");
+_Static_assert(offsetof(struct snapshot_header, published_at) == 160,
+               "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, superseded) == 192, "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, waiting_since) == 200,
                "FORMAT");
