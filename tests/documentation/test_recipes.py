@@ -2,7 +2,6 @@
 
 import configparser
 import contextlib
-import http.client
 import importlib.util
 import os
 import pickle
@@ -19,6 +18,7 @@ from command import PROGRAM, Program, output_of, run_other
 from helpers import HANG, TOP, files_of_map
 from live import content, wait_until
 from redis_server import end_server, make_server
+from servers import Unix
 
 import sharedmap
 
@@ -44,16 +44,6 @@ def load(program):
 
 
 # ---- gunicorn --------------------------------------------------------------------------------
-
-
-class Unix(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=HANG)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self.path)
 
 
 @pytest.fixture
