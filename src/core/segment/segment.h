@@ -155,6 +155,7 @@ segment_clock(void);
 struct fork_closed {
     struct fork_listener listener;  // first
     int descriptor;                 // owned; -1 when closed
+    bool is_closing;                // its number is no longer ours
 };
 
 struct draft {
