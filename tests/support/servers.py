@@ -72,7 +72,7 @@ async def app(scope, receive, send):
 def needs(*modules):
     for module in modules:
         if importlib.util.find_spec(module) is None:
-            pytest.skip(f"NOT TESTED under a server: {module} is not installed")
+            pytest.skip(f"NOT TESTED: {module} is not installed")
 
 
 def program(name):
