@@ -32,7 +32,7 @@ CHECKS   := -*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserv
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help demo quick test test-core test-python stress threads machines faults hostile fuzz lint format warnings analyse \
+.PHONY: help demo quick test test-core test-python strict stress threads machines faults hostile fuzz lint format warnings analyse \
         coverage sanitize bench docs dist archives clean
 
 help:
@@ -70,6 +70,12 @@ faults: $(VENV)/.test  ## kill at every instruction and 10,000 times at random; 
 	build/faults/kill_everywhere --stride 1 --race-stride 7
 	$(BIN)/python tests/faults/hammer.py --kills 10000
 	$(BIN)/python tests/faults/republish.py --publications 100000 --entries 10000 --readers 8
+
+# Warnings are errors, in the processes that tests start, too; what is freed or overrun is noticed.
+STRICT ?= $(CONCENTRATED)
+strict: $(VENV)/.test  ## tests in development mode, with CPython's debugging allocator; STRICT=tests for all
+	PYTHONDEVMODE=1 PYTHONMALLOC=debug PYTHONWARNINGS=error \
+	    $(BIN)/pytest $(SIDE_BY_SIDE) -m 'not slow' $(STRICT) $(PYTEST_ARGS)
 
 stress: $(VENV)/.installed  ## everything fails that can: some minutes
 	$(BIN)/python tests/faults/system_calls.py

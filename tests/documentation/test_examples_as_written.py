@@ -18,7 +18,7 @@ from command import PROGRAM, Program, output_of
 from helpers import TOP
 from live import wait_until
 from redis_server import end_server, make_server
-from servers import needs
+from servers import needs, of_servers
 
 import sharedmap
 
@@ -71,15 +71,14 @@ def words(command, replaced):
     return ["bash", "-c", SHELL + command]
 
 
-def typed(command, replaced=None, **environment):
-    replaced = replaced or {}
-    return output_of(*words(command, replaced), cwd=TOP, env={**os.environ, **environment})
+def typed(command, replaced=None, environment=None):
+    return output_of(*words(command, replaced or {}), cwd=TOP, env=environment)
 
 
 class Served:
     """The first command of an example, which runs until the test has typed the others."""
 
-    def __init__(self, command, replaced, **environment):
+    def __init__(self, command, replaced, environment):
         # In place of the shell, so that the signal reaches it.
         program = shlex.split(command)[0]
         script = f'export PATH={shlex.quote(BIN)}:"$PATH"\nexec {command}'
@@ -90,7 +89,7 @@ class Served:
         self.process = Program(
             ["bash", "-c", script],
             cwd=TOP,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            env={**environment, "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
@@ -151,8 +150,8 @@ def test_web_service_runs_as_its_docstring_says(name, tmp_path):
     serve, ask, change, ask_again = commands("web_service.py")
     port = free_port()
     replaced = {"example:web": name, "localhost:8000": f"127.0.0.1:{port}"}
-    environment = {"SETTINGS": name, "BIND": f"127.0.0.1:{port}", "HOME": os.fspath(tmp_path)}
-    with Served(serve, replaced, **environment):
+    environment = {**of_servers(tmp_path), "SETTINGS": name, "BIND": f"127.0.0.1:{port}"}
+    with Served(serve, replaced, environment):
         wait_until(lambda: answers(port), "gunicorn answers")
         assert typed(ask, replaced).startswith("Hello, limit 100, version 1, worker ")
         assert typed(change, replaced)
@@ -161,7 +160,7 @@ def test_web_service_runs_as_its_docstring_says(name, tmp_path):
 
 def test_async_service_runs_as_its_docstring_says(name):
     serve, ask, change = commands("async_service.py")
-    with Served(serve, {}, PATTERNS=name, PORT="0") as process:
+    with Served(serve, {}, {**os.environ, "PATTERNS": name, "PORT": "0"}) as process:
         port = process.next_line().split()[-1].decode()
         replaced = {"example:patterns": name, "8765": port}
         assert typed(ask, replaced) == "1: my card is ***\n"
@@ -170,7 +169,7 @@ def test_async_service_runs_as_its_docstring_says(name):
         wait_until(lambda: typed(ask, replaced) == "2: my ***\n", "the second version is prepared")
 
 
-def test_job_queue_runs_as_its_docstring_says(name):
+def test_job_queue_runs_as_its_docstring_says(name, tmp_path):
     needs("rq")
     load, work, enqueue = commands("job_queue.py")
     server = make_server()
@@ -180,7 +179,8 @@ def test_job_queue_runs_as_its_docstring_says(name):
         assert typed(load, replaced)
         assert sharedmap.sharedmap(name)["Lyon"] == "France"
         typed(enqueue, replaced)
-        typed(f"{work} --burst --url {server.url}", replaced, CITIES=name)
+        environment = {**of_servers(tmp_path), "CITIES": name}
+        typed(f"{work} --burst --url {server.url}", replaced, environment)
         queue = importlib.import_module("rq").Queue(connection=server.client)
         (job,) = queue.finished_job_registry.get_job_ids()
         answer = queue.fetch_job(job).return_value()

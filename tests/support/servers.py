@@ -75,6 +75,16 @@ def needs(*modules):
             pytest.skip(f"NOT TESTED: {module} is not installed")
 
 
+def of_servers(home):
+    """The environment of a server. What it warns of is its makers' affair, if our tests are strict.
+
+    A control socket of gunicorn would have a fixed path in the user's home.
+    """
+    strict = ("PYTHONWARNINGS", "PYTHONDEVMODE")
+    environment = {key: value for key, value in os.environ.items() if key not in strict}
+    return {**environment, "HOME": os.fspath(home)}
+
+
 def program(name):
     """A program of the environment that the tests run in."""
     found = shutil.which(name, path=os.path.dirname(sys.executable))
@@ -198,13 +208,7 @@ class Server:
 def started(folder, *words, **environment):
     """A server that listens at the socket `s` of the folder; told to end, it has to end well."""
     path, log = folder / "s", folder / "log"
-    # A control socket of gunicorn would have a fixed place in the user's home.
-    environment = {
-        **os.environ,
-        "HOME": os.fspath(folder),
-        "PYTHONPATH": os.fspath(folder),
-        **environment,
-    }
+    environment = {**of_servers(folder), "PYTHONPATH": os.fspath(folder), **environment}
     with open(log, "wb") as output:
         process = subprocess.Popen(
             [*map(os.fspath, words)],
