@@ -4,6 +4,7 @@ PYTHON     ?= python3
 VENV       ?= .venv
 CORE_BUILD ?= build/core
 JOBS       ?= $(shell nproc)
+EXTRAS     ?= test,servers
 
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 
@@ -31,7 +32,7 @@ CHECKS   := -*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserv
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help demo quick test test-core test-python stress threads machines faults hostile fuzz lint format warnings analyse \
+.PHONY: help demo quick test test-core test-python strict stress threads machines faults hostile fuzz lint format warnings analyse \
         coverage sanitize bench docs dist archives clean
 
 help:
@@ -70,6 +71,12 @@ faults: $(VENV)/.test  ## kill at every instruction and 10,000 times at random; 
 	$(BIN)/python tests/faults/hammer.py --kills 10000
 	$(BIN)/python tests/faults/republish.py --publications 100000 --entries 10000 --readers 8
 
+# Warnings are errors, in the processes that tests start, too; what is freed or overrun is noticed.
+STRICT ?= $(CONCENTRATED)
+strict: $(VENV)/.test  ## tests in development mode, with CPython's debugging allocator; STRICT=tests for all
+	PYTHONDEVMODE=1 PYTHONMALLOC=debug PYTHONWARNINGS=error \
+	    $(BIN)/pytest $(SIDE_BY_SIDE) -m 'not slow' $(STRICT) $(PYTEST_ARGS)
+
 stress: $(VENV)/.installed  ## everything fails that can: some minutes
 	$(BIN)/python tests/faults/system_calls.py
 	$(BIN)/python tests/faults/allocations.py
@@ -93,7 +100,7 @@ $(CORE_BUILD)/test_%: $(CORE_BUILD)/test_%.o $(OBJECTS)
 -include $(OBJECTS:.o=.d) $(C_TESTS:=.d)
 
 threads:  ## all tests without a GIL and a stress test under ThreadSanitizer; builds two Pythons the first time
-	PIP_CONSTRAINT=$(CURDIR)/tests/threads/constraints.txt $(MAKE) test-python \
+	PIP_CONSTRAINT=$(CURDIR)/tests/threads/constraints.txt $(MAKE) test-python EXTRAS=test \
 	    VENV=.venvs/free-threaded PYTHON="$$(bash tests/threads/build_python.sh free-threaded)"
 	.venvs/free-threaded/bin/python tests/threads/stress.py
 	$(PYTHON) tests/threads/sanitized.py
@@ -110,7 +117,7 @@ pythons: dist  ## all tests of the installed wheel on each CPython of the machin
 
 newest:  ## some tests on CPython 3.14 and 3.15, the newest gcc; needs root and debootstrap
 	$(NEWEST) $(MAKE) warnings COMPILERS=gcc PYTHON=python3.15
-	for version in 3.14 3.15; do $(NEWEST) $(MAKE) test-python VENV=.venvs/$$version \
+	for version in 3.14 3.15; do $(NEWEST) $(MAKE) test-python EXTRAS=test VENV=.venvs/$$version \
 	    PYTHON=python$$version PYTEST_ARGS="-m 'not slow' $(CONCENTRATED)" || exit 1; done
 
 # With musl, planted faults would lead in a circle: its names for calls are not glibc's. The emulator
@@ -136,7 +143,7 @@ $(VENV)/.installed: $(PACKAGE) | $(BIN)/python
 
 $(VENV)/.test: $(PACKAGE) | $(BIN)/python
 	rm -rf build/lib.* build/bdist.*
-	$(PIP) install --quiet '.[test]' && touch $(VENV)/.installed $@
+	$(PIP) install --quiet '.[$(EXTRAS)]' && touch $(VENV)/.installed $@
 
 $(VENV)/.bench: $(PACKAGE) | $(BIN)/python
 	rm -rf build/lib.* build/bdist.*
@@ -163,7 +170,7 @@ develop:  ## an editable install that rebuilds itself when imported, in .venvs/d
 	$(MAKE) develop && touch $@
 
 debug:  ## a build with assertions, test hooks and no optimisation, in .venvs/debug
-	SHAREDMAP_DEBUG=1 $(MAKE) VENV=.venvs/debug .venvs/debug/.test
+	SHAREDMAP_DEBUG=1 $(MAKE) EXTRAS=test VENV=.venvs/debug .venvs/debug/.test
 
 # ---- look at the sources ----------------------------------------------------------------------
 
@@ -206,7 +213,7 @@ CONCENTRATED := $(SANITIZED) tests/mapping/test_types.py tests/map/test_buffers.
 sanitize: export UBSAN_OPTIONS = halt_on_error=1:print_stacktrace=1
 sanitize:  ## all tests again, with gcc's address and undefined-behaviour sanitizers
 	$(MAKE) -j $(JOBS) test-core CC=gcc CORE_BUILD=build/sanitize CORE_SANITIZE='-fsanitize=address,undefined -fno-omit-frame-pointer'
-	CC=gcc SHAREDMAP_DEBUG=1 SHAREDMAP_SANITIZE=address,undefined $(MAKE) VENV=.venvs/sanitize .venvs/sanitize/.test
+	CC=gcc SHAREDMAP_DEBUG=1 SHAREDMAP_SANITIZE=address,undefined $(MAKE) EXTRAS=test VENV=.venvs/sanitize .venvs/sanitize/.test
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so.6)" \
 	    ASAN_OPTIONS=detect_leaks=0:handle_sigbus=0 PYTHONMALLOC=malloc \
 	    .venvs/sanitize/bin/pytest $(SIDE_BY_SIDE) -m 'not slow' $(SANITIZED) $(PYTEST_ARGS)

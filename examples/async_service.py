@@ -1,8 +1,8 @@
-"""An asyncio service that prepares something whenever the settings change.
+r"""An asyncio service that prepares something whenever the settings change.
 
     python examples/async_service.py
     printf 'my card is 1234\n' | nc localhost 8765
-    sharedmap update example:patterns card='card is \\d+'
+    sharedmap update example:patterns card='card is \d+'
 
 It masks what is secret in each line that it is sent. The patterns are a shared map; compiling them
 takes too long to do for each line, so it is done once for each version, in a task that sleeps until

@@ -1,4 +1,9 @@
-"""The smallest whole story: one process writes a map, another one reads it."""
+"""The smallest complete program: one process writes a map, another one reads it.
+
+    python examples/hello.py
+
+The map stays when the writer ends, so the last line removes it.
+"""
 
 import multiprocessing
 

@@ -1,9 +1,9 @@
-"""Jobs of RQ that need a big table: each finds it in shared memory, whichever worker runs it.
+r"""Jobs of RQ that need a big table: each finds it in shared memory, whichever worker runs it.
 
-    sharedmap load example:cities cities.jsonl
+    echo '["Lyon", "France"]' | sharedmap load example:cities
     rq worker --path examples
-    python -c 'import redis, rq, job_queue; \
-        rq.Queue(connection=redis.Redis()).enqueue(job_queue.greet, "Lyon")'
+    python -c 'import redis, rq; \
+        rq.Queue(connection=redis.Redis()).enqueue("job_queue.greet", "Lyon")'
 
 RQ forks a process for each job. Opening the table there takes microseconds, however large it is,
 and all jobs of the machine have the same memory. A job that is started after a change sees the

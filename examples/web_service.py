@@ -1,6 +1,6 @@
 """A web service whose workers serve every change of the settings with the next request.
 
-    gunicorn --chdir examples --config web_service.py web_service:app
+    gunicorn --chdir examples --config examples/web_service.py web_service:app
     curl localhost:8000
     sharedmap update example:web greeting='Good evening' limit:=20
     curl localhost:8000

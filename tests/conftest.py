@@ -204,6 +204,8 @@ LONG = [
     "test_rbtree_model.py",
     "test_sharedmap_model.py",
     "test_many_machines.py",
+    "test_gunicorn.py",
+    "test_other_servers.py",
 ]
 
 

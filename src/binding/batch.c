@@ -365,11 +365,15 @@ borrow_entries(struct batch *batch, const struct span *span)
     const struct snapshot *view = &span->snapshot->view;
     const bool is_part = span->high - span->low < view->entry_count;
     enum status status = is_part ? STATUS_OK : snapshot_verify_checksum(view);
+    uint64_t left = view->records_size;
     for (uint64_t index = span->low; status == STATUS_OK && index < span->high;
          index++)
     {
         struct entry *entry = &batch->entries[index - span->low];
         status = snapshot_at(view, index, entry);
+        if (status == STATUS_OK) {
+            status = snapshot_count_entry(&left, entry);
+        }
         if (status == STATUS_OK && is_part) {
             status = snapshot_check_entry(entry);
         }

@@ -85,6 +85,7 @@ raise_status(struct state *state, enum status status, PyObject *name)
     case STATUS_BAD_REGION:
     case STATUS_BAD_REFERENCE:
     case STATUS_BAD_RECORD:
+    case STATUS_RECORDS_OVERLAP:
     case STATUS_BAD_VALUE:
     case STATUS_BAD_TEXT:
     case STATUS_BAD_ORDER:

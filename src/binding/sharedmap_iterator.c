@@ -20,8 +20,9 @@
 typedef struct {
     PyObject_HEAD
     struct span span;  // owned; what is left
+    uint64_t left;     // of the records, for snapshot_count_entry()
 #ifdef Py_GIL_DISABLED
-    struct guard guard;  // of the span's ends
+    struct guard guard;  // of the span's ends and what is left
 #endif
     enum item_kind kind;
     enum direction direction;
@@ -37,6 +38,7 @@ sharedmap_iterator_create(const struct span *span, enum item_kind kind,
     if (self != NULL) {
         self->span = *span;
         Py_INCREF(span->snapshot);
+        self->left = span->snapshot->view.records_size;
         self->kind = kind;
         self->direction = direction;
 #ifdef Py_GIL_DISABLED
@@ -98,6 +100,19 @@ advance(SharedMapIteratorObject *self, uint64_t *index)
     return has_next;
 }
 
+/* Fills the entry, which the iterator has not had yet. */
+static enum status
+take_entry(SharedMapIteratorObject *self, uint64_t index, struct entry *entry)
+{
+    enum status status = snapshot_at(&self->span.snapshot->view, index, entry);
+    if (status == STATUS_OK) {
+        ends_lock(self);
+        status = snapshot_count_entry(&self->left, entry);
+        ends_unlock(self);
+    }
+    return status;
+}
+
 static PyObject *
 sharedmap_iterator_tp_iternext(PyObject *object)
 {
@@ -109,7 +124,7 @@ sharedmap_iterator_tp_iternext(PyObject *object)
     if (!advance(self, &index)) {
         return NULL;
     }
-    enum status status = snapshot_at(&snapshot->view, index, &entry);
+    enum status status = take_entry(self, index, &entry);
     if (status != STATUS_OK) {
         return raise_status(snapshot->state, status, NULL);
     }

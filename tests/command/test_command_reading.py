@@ -3,6 +3,8 @@
 import getpass
 import io
 import json
+import os
+from pathlib import Path
 
 import pytest
 from command import failed
@@ -58,7 +60,7 @@ def test_ls_json_says_the_same_to_programs(command, fruit):
 
 
 def test_ls_lists_also_what_is_damaged_and_says_so(command, fruit):
-    data = bytearray(open(segment_path(fruit), "rb").read())
+    data = Path(os.fsdecode(segment_path(fruit))).read_bytes()
     published_by_hand(Shm(fruit), damaged(data))
     told = lines(command("ls", "--prefix", fruit))
     assert told[1].split() == [fruit, "-", "-", "-", "-", "-"]

@@ -43,6 +43,7 @@ static struct {
     long hurry;         // seconds by which the clock goes faster with a look
     long sync_time;     // seconds that the disk takes for a file
     void (*advised)(void *bytes, int advice);  // called before it is taken
+    int stores;       // mappings of files that can be stored into
     uintptr_t place;  // of large reservations; 0: where the system wants
     bool is_masked;   // files are of `owner`, and we are `user`
     uid_t owner;
@@ -269,6 +270,7 @@ mmap(void *address, size_t size, int protection, int flags, int descriptor,
         errno = faults.error;
         return MAP_FAILED;
     }
+    faults.stores += descriptor >= 0 && (protection & PROT_WRITE) != 0;
     if (descriptor < 0 && faults.place != 0) {
         address = (void *)faults.place;  // NOLINT(performance-no-int-to-ptr)
     }

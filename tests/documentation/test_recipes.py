@@ -2,7 +2,6 @@
 
 import configparser
 import contextlib
-import http.client
 import importlib.util
 import os
 import pickle
@@ -19,6 +18,7 @@ from command import PROGRAM, Program, output_of, run_other
 from helpers import HANG, TOP, files_of_map
 from live import content, wait_until
 from redis_server import end_server, make_server
+from servers import Unix, of_servers
 
 import sharedmap
 
@@ -46,32 +46,19 @@ def load(program):
 # ---- gunicorn --------------------------------------------------------------------------------
 
 
-class Unix(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=HANG)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self.path)
-
-
 @pytest.fixture
 def web(name, tmp_path):
     """ask(): the status, and what one of four workers says."""
     needs("gunicorn")
     path = f"{tmp_path}/s"
     words = ["--chdir", EXAMPLES, "--config", EXAMPLES / "web_service.py", "web_service:app"]
-    # A control socket would have a fixed place in the user's home.
-    environment = {"SETTINGS": name, "BIND": f"unix:{path}", "HOME": os.fspath(tmp_path)}
+    environment = {"SETTINGS": name, "BIND": f"unix:{path}"}
 
     def ask():
-        connection = Unix(path)
-        connection.request("GET", "/")
-        answer = connection.getresponse()
-        text = answer.read().decode()
-        connection.close()
-        return answer.status, text
+        with contextlib.closing(Unix(path)) as connection:
+            connection.request("GET", "/")
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
 
     def answers():
         assert process.poll() is None, process.stderr.read().decode()
@@ -80,7 +67,7 @@ def web(name, tmp_path):
 
     with Program(
         [sys.executable, "-m", "gunicorn", *words],
-        env={**os.environ, **environment},
+        env={**of_servers(tmp_path), **environment},
         stderr=subprocess.PIPE,
     ) as process:
         wait_until(answers, "gunicorn answers")

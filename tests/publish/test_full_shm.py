@@ -105,7 +105,7 @@ def test_failed_force_does_not_mark_the_old_map_superseded(small):
     small.run("tree_of(1000).share(NAME)")
     with pytest.raises(OSError, match="shm-size"):
         small.run(f"tree_of({2 * SIZE}).share(NAME, force=True)")
-    assert small.eval("open('/dev/shm/sharedmap.full', 'rb').read()[192:196]") == bytes(4)
+    assert small.eval("pathlib.Path('/dev/shm/sharedmap.full').read_bytes()[192:196]") == bytes(4)
 
 
 def test_failed_share_leaves_the_tree_as_it_is(small):
@@ -123,7 +123,7 @@ def test_smaller_map_can_be_shared_after_the_failure(small):
 
 
 def test_shm_filled_by_others_raises_enospc(small):
-    small.run(f"open('/dev/shm/theirs', 'wb').write(bytes({SIZE}))")
+    small.run(f"pathlib.Path('/dev/shm/theirs').write_bytes(bytes({SIZE}))")
     with pytest.raises(OSError, match="shm-size") as caught:
         small.run("tree_of(10).share(NAME)")
     assert caught.value.errno == errno.ENOSPC
@@ -317,7 +317,7 @@ def test_publisher_that_is_killed_for_want_of_memory_leaves_the_old_map(limited,
     sharedmap.share({"old": 1}, name)
     opened = sharedmap.sharedmap(name)
     publisher = workers()
-    publisher.run("open(limited, 'w').write(str(os.getpid()))", limited=limited)
+    publisher.run("pathlib.Path(limited).write_text(str(os.getpid()))", limited=limited)
     with pytest.raises(AssertionError, match="died, status -9"):
         publisher.run(
             "sharedmap.share({str(n): b'x' * 2**20 for n in range(256)}, name, True)", name=name

@@ -219,7 +219,7 @@ def test_root_is_told_that_another_users_name_is_taken(nobodys_name):
 
 def test_root_is_refused_on_another_users_file_that_is_no_map(nobody, name):
     path = segment_path(name)
-    nobody.run("open(path, 'wb').write(b'junk')", path=path)
+    nobody.run("with open(path, 'wb') as file: file.write(b'junk')", path=path)
     for attempt in (ROOTS_ATTEMPTS["share with force"], ROOTS_ATTEMPTS["remove"]):
         with pytest.raises(PermissionError) as caught:
             attempt(name)

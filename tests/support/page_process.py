@@ -31,7 +31,7 @@ def agrees(shown, comment):
 
 def is_exception(comment):
     kind = getattr(builtins, comment.split(":")[0].split()[0], None) if comment else None
-    own = comment.startswith(("SnapshotError", "StaleError"))
+    own = comment.startswith(("SnapshotError", "StaleError", "RepresenterError"))
     return own or (isinstance(kind, type) and issubclass(kind, BaseException))
 
 

@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from pathlib import Path
 
 import pytest
 import redis
@@ -31,7 +32,7 @@ class Server:
         wait_until(self.answers, "the server answers")
 
     def answers(self):
-        assert self.process.poll() is None, open(f"{self.directory}/log").read()
+        assert self.process.poll() is None, Path(self.directory, "log").read_text()
         try:
             return self.client.ping()
         except redis.ConnectionError:

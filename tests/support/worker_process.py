@@ -7,6 +7,7 @@ Started as a program of its own, it has nothing from the test process but the pi
 
 import contextlib
 import os
+import pathlib
 import signal
 import traceback
 from multiprocessing.connection import Connection
@@ -21,7 +22,7 @@ def main():
     answers = Connection(os.dup(1), readable=False)
     # Whatever a test prints must not get between the answers.
     os.dup2(2, 1)
-    space = {"os": os, "sharedmap": sharedmap}
+    space = {"os": os, "pathlib": pathlib, "sharedmap": sharedmap}
     while True:
         try:
             kind, source, variables = requests.recv()

@@ -69,6 +69,8 @@ status_message(enum status status)
         return "a reference points outside the records";
     case STATUS_BAD_RECORD:
         return "a record extends past the end of the records";
+    case STATUS_RECORDS_OVERLAP:
+        return "records overlap: their sizes add up to more than their region";
     case STATUS_BAD_VALUE:
         return "a value is not valid for its type";
     case STATUS_BAD_TEXT:

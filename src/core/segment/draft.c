@@ -160,17 +160,10 @@ draft_write(struct draft *draft, uint64_t offset, const void *bytes,
 void
 draft_use_huge_pages(struct draft *draft, uint64_t size)
 {
-    // A copy of the mapping in a forked child would keep the draft's memory;
-    // so no fork may come in between.
-    fork_list_lock();
-    void *bytes = system_map(draft->file.descriptor, size);
-    bool is_ours =
-        bytes != MAP_FAILED && madvise(bytes, size, MADV_DONTFORK) == 0;
-    fork_list_unlock();
-    if (is_ours) {
+    // A copy of the mapping in a forked child would keep the draft's memory.
+    void *bytes = fork_closed_map_whole(&draft->file, size);
+    if (bytes != NULL) {
         (void)madvise(bytes, size, MADV_COLLAPSE);
-    }
-    if (bytes != MAP_FAILED) {
         munmap(bytes, size);
     }
 }

@@ -7,11 +7,20 @@
  * locked file's would keep the lock, if the publisher is killed. Closing on
  * exec() is not enough: workers are forked and never exec. So such files are
  * listed from the moment they are opened, and the child closes its copies.
- * Between forks they are closed, too; but closing the last reference to a
- * large file frees its memory, for which no fork should have to wait. A
- * mapping that no child gets takes over until forks are allowed again:
+ * Until a file that was opened is listed, its number is known to nobody but
+ * the thread that opened it, so no fork may come in between; the same holds
+ * for closing. But each of these calls can hang with its file system, and
+ * nothing that can hang is done under a lock: opening, mapping and closing are
+ * steps (fork_list.h), for which a fork waits a second at most.
  *
- *     map -> | no forks: close | -> unmap
+ *     | step: open, list | ... | step: map, keep from children |
+ *                          ... | step: close, take off the list |
+ *
+ * Closing the last reference to a large file frees its memory, for which no
+ * fork should have to wait. A mapping that no child gets takes over until the
+ * step is done:
+ *
+ *     map -> | step: close | -> unmap
  *
  * Not here: the list (fork_list.c); what the files are for (draft.c,
  * publish.c).
@@ -28,43 +37,70 @@ static void
 close_in_child(struct fork_listener *listener)
 {
     struct fork_closed *file = (struct fork_closed *)listener;
-    system_close(file->descriptor);
+    // A close() that hangs has given the number back before it began to hang.
+    if (!file->is_closing) {
+        system_close(file->descriptor);
+    }
     file->descriptor = -1;
 }
 
 bool
 fork_closed_open(struct fork_closed *file, const char *path, int flags)
 {
-    file->listener.in_child = close_in_child;
+    struct fork_step step;
+    *file = (struct fork_closed){.listener.in_child = close_in_child};
+    fork_step_begin(&step);
     do {
-        // Opening and listing belong together: no fork in between.
-        fork_list_lock();
         file->descriptor = open(path, flags | O_CLOEXEC, 0600);
-        if (file->descriptor >= 0) {
-            fork_list_add(&file->listener);
-        }
-        fork_list_unlock();
     } while (file->descriptor < 0 && errno == EINTR);
+    fork_list_lock();
+    if (file->descriptor >= 0) {
+        fork_list_add(&file->listener);
+    }
+    fork_step_end(&step);
+    fork_list_unlock();
     return file->descriptor >= 0;
+}
+
+static void
+end_step(struct fork_step *step)
+{
+    fork_list_lock();
+    fork_step_end(step);
+    fork_list_unlock();
 }
 
 void *
 fork_closed_map(const struct fork_closed *file, size_t size, int protection)
 {
-    fork_list_lock();
+    struct fork_step step;
+    fork_step_begin(&step);
     void *bytes = system_dont_fork(
         mmap(NULL, size, protection, MAP_SHARED, file->descriptor, 0), size);
-    fork_list_unlock();
+    end_step(&step);
+    return bytes != MAP_FAILED ? bytes : NULL;
+}
+
+void *
+fork_closed_map_whole(const struct fork_closed *file, uint64_t size)
+{
+    struct fork_step step;
+    fork_step_begin(&step);
+    void *bytes = system_dont_fork(system_map(file->descriptor, size), size);
+    end_step(&step);
     return bytes != MAP_FAILED ? bytes : NULL;
 }
 
 void
 fork_closed_close(struct fork_closed *file)
 {
-    // Until it is closed it must be listed, and no fork may come in between.
+    struct fork_step step;
+    fork_step_begin(&step);
+    file->is_closing = true;
+    system_close(file->descriptor);
     fork_list_lock();
     (void)fork_list_remove(&file->listener);
-    system_close(file->descriptor);
+    fork_step_end(&step);
     fork_list_unlock();
     file->descriptor = -1;
 }

@@ -25,8 +25,8 @@ struct fork_listener {
 uint64_t
 fork_list_generation(void);
 
-/* Holds off forks and all other users of the list: for a few instructions or
- * system calls, none of which may block. */
+/* Holds off forks and all other users of the list: for a few instructions, and
+ * for no call of the system that could block. */
 void
 fork_list_lock(void);
 void
@@ -39,5 +39,21 @@ fork_list_add(struct fork_listener *listener);
 /* Between lock and unlock. False if it is not listed: then this is a child. */
 bool
 fork_list_remove(struct fork_listener *listener);
+
+/* Calls of the system that belong together: what the first makes, the last
+ * keeps from children. They may block, on a disk or a network. So a fork waits
+ * for them, but not for ever, and nothing else does. */
+struct fork_step {
+    struct fork_step *next;
+    bool is_forsaken;  // a fork has waited for it in vain
+};
+
+/* Waits for a fork that is about to happen. Not between lock and unlock. */
+void
+fork_step_begin(struct fork_step *step);
+
+/* Between lock and unlock, so that listing something can be part of it. */
+void
+fork_step_end(struct fork_step *step);
 
 #endif

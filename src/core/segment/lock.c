@@ -18,6 +18,10 @@
  *     all later ones stand back, as long as the lock is held or was let go
  *     only a moment ago: the first may have been killed
  *
+ * A file outside of memory has no queue: a store into a mapped page may need a
+ * new block of the disk, and where there is none it is a SIGBUS. Its header is
+ * mapped to read, for the futex, and its publishers wait in no order.
+ *
  * Who gets the lock sets the word back to 0, and who replaces the file takes
  * the word along. So the order is that of arrival, give or take one poll. It is
  * courtesy only: what is correct depends on the lock alone.
@@ -130,10 +134,11 @@ holder_open(struct holder *holder, const char *path, bool *is_ours)
     return STATUS_OK;
 }
 
-/* Reads what the holder says of itself and maps its header to write. A file
- * of ours that is no snapshot has nothing to say and may be replaced. */
+/* Reads what the holder says of itself and maps its header: to write, unless
+ * the file is on a disk. A file of ours that is no snapshot has nothing to say
+ * and may be replaced. */
 static enum status
-holder_map_header(struct holder *holder)
+holder_map_header(struct holder *holder, bool is_durable)
 {
     struct snapshot_header header;
     enum status status = system_read_header(holder->file.descriptor, &header);
@@ -152,11 +157,13 @@ holder_map_header(struct holder *holder)
         return STATUS_OK;
     }
     void *bytes =
-        fork_closed_map(&holder->file, sizeof(header), PROT_READ | PROT_WRITE);
+        fork_closed_map(&holder->file, sizeof(header),
+                        is_durable ? PROT_READ : PROT_READ | PROT_WRITE);
     if (bytes == NULL) {
         return STATUS_SYSTEM;
     }
     holder->header = bytes;
+    holder->is_read_only = is_durable;
     return STATUS_OK;
 }
 
@@ -195,6 +202,12 @@ holder_try_lock(const struct holder *holder, const char *path, bool *is_busy)
 
 /* ---- the queue ---------------------------------------------------------- */
 
+static bool
+has_queue(const struct holder *holder)
+{
+    return holder->header != NULL && !holder->is_read_only;
+}
+
 static _Atomic uint64_t *
 waiting_since(const struct holder *holder)
 {
@@ -205,7 +218,7 @@ waiting_since(const struct holder *holder)
 uint64_t
 holder_waiting_since(const struct holder *holder)
 {
-    return holder->header != NULL ? atomic_load(waiting_since(holder)) : 0;
+    return has_queue(holder) ? atomic_load(waiting_since(holder)) : 0;
 }
 
 static bool
@@ -221,7 +234,7 @@ holder_is_locked(const struct holder *holder)
 static bool
 is_our_turn(const struct holder *holder, struct turn *turn)
 {
-    if (holder->header == NULL) {
+    if (!has_queue(holder)) {
         return true;
     }
     const uint64_t ours = (uint64_t)turn->arrival;
@@ -252,7 +265,7 @@ static void
 leave_queue(const struct holder *holder, const struct turn *turn)
 {
     uint64_t ours = (uint64_t)turn->arrival;
-    if (holder->header != NULL) {
+    if (has_queue(holder)) {
         (void)atomic_compare_exchange_strong(waiting_since(holder), &ours, 0);
     }
 }
@@ -295,7 +308,7 @@ holder_lock_in_turn(struct holder *holder, const char *path, struct turn *turn)
             status = STATUS_FOREIGN_OWNER;
         }
         if (status == STATUS_OK) {
-            status = holder_map_header(holder);
+            status = holder_map_header(holder, turn->is_durable);
         }
         if (status == STATUS_OK) {
             status = wait_for_lock(holder, path, turn, &is_named);

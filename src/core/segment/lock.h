@@ -21,6 +21,7 @@ struct turn {
     struct backoff backoff;
     const struct interrupt *interrupt;  // borrowed
     bool is_waiting;                    // an attempt has failed
+    bool is_durable;                    // what has the name is on a disk
     // The older publisher that stands before us, and since when it could have
     // taken the lock.
     uint64_t older;

@@ -23,7 +23,6 @@
 #include <unistd.h>
 
 #include "core/segment/fork.h"
-#include "core/segment/fork_list.h"
 #include "core/segment/system.h"
 #include "core/snapshot/header.h"
 
@@ -47,22 +46,20 @@ check_file(const struct stat *file, struct open_options options)
 /* Maps an open file whose header can be believed, as far as a header can. A
  * forked child does not get the mapping. */
 static enum status
-map_file(struct segment *segment, int descriptor, const struct stat *file)
+map_file(struct segment *segment, const struct fork_closed *opened,
+         const struct stat *file)
 {
     struct snapshot_header header;
     uint64_t size = (uint64_t)file->st_size;
-    enum status status = system_read_header(descriptor, &header);
+    enum status status = system_read_header(opened->descriptor, &header);
     if (status == STATUS_OK) {
         status = snapshot_header_check(&header, size);
     }
     if (status != STATUS_OK) {
         return status;
     }
-    // No fork may come in between.
-    fork_list_lock();
-    void *bytes = system_dont_fork(system_map(descriptor, size), size);
-    fork_list_unlock();
-    if (bytes == MAP_FAILED) {
+    void *bytes = fork_closed_map_whole(opened, size);
+    if (bytes == NULL) {
         return STATUS_SYSTEM;
     }
     *segment = (struct segment){
@@ -127,7 +124,7 @@ segment_open(struct segment *segment, const char *path,
         status = check_file(&file, options);
     }
     if (status == STATUS_OK) {
-        status = map_file(segment, opened.descriptor, &file);
+        status = map_file(segment, &opened, &file);
     }
     fork_closed_close(&opened);
     return status;
@@ -160,5 +157,5 @@ holder_map(const struct holder *holder, struct segment *segment)
         return STATUS_OTHERS_MAY_WRITE;
     }
     // A copy of the mapping in a forked child would keep the lock.
-    return map_file(segment, holder->file.descriptor, &file);
+    return map_file(segment, &holder->file, &file);
 }

@@ -41,13 +41,31 @@ superseded_word(const struct holder *holder)
                           + offsetof(struct snapshot_header, superseded));
 }
 
-static void
+/* On a disk the word is written: there a store may need a block that the disk
+ * does not have, which is an error for write() and a SIGBUS for a store. */
+static enum status
+write_superseded(const struct holder *holder)
+{
+    const uint32_t word = 1;
+    ssize_t written;
+    do {
+        written = pwrite(holder->file.descriptor, &word, sizeof(word),
+                         offsetof(struct snapshot_header, superseded));
+    } while (written < 0 && errno == EINTR);
+    return written < 0 ? system_failure() : STATUS_OK;
+}
+
+static enum status
 holder_mark_superseded(const struct holder *holder)
 {
     _Atomic uint32_t *word = superseded_word(holder);
+    if (word != NULL && holder->is_read_only) {
+        return write_superseded(holder);
+    }
     if (word != NULL) {
         atomic_store_explicit(word, 1, memory_order_release);
     }
+    return STATUS_OK;
 }
 
 static void
@@ -186,9 +204,11 @@ holder_replace(struct holder *holder, struct draft *draft, const char *path,
     if (status != STATUS_OK) {
         return status;
     }
-    holder_mark_superseded(holder);
-    if (rename(temporary, path) < 0) {
+    status = holder_mark_superseded(holder);
+    if (status == STATUS_OK && rename(temporary, path) < 0) {
         status = system_failure();
+    }
+    if (status != STATUS_OK) {
         system_unlink(temporary);
         return status;
     }
@@ -232,6 +252,7 @@ draft_publish(struct draft *draft, const char *path,
         return take_free_name(draft, path, options, header);
     }
     struct turn turn = turn_begin(&options->lock);
+    turn.is_durable = options->is_durable;
     for (;;) {
         struct holder holder;
         enum status status = holder_lock_in_turn(&holder, path, &turn);
@@ -267,7 +288,7 @@ segment_remove(const char *path, const struct lock_options *options)
     if (system_temporary_path(path, "~", temporary)) {
         unlink(temporary);
     }
-    holder_mark_superseded(&holder);
+    (void)holder_mark_superseded(&holder);  // names are in memory
     if (unlink(path) < 0) {
         status = STATUS_SYSTEM;
     }

@@ -155,6 +155,7 @@ segment_clock(void);
 struct fork_closed {
     struct fork_listener listener;  // first
     int descriptor;                 // owned; -1 when closed
+    bool is_closing;                // its number is no longer ours
 };
 
 struct draft {
@@ -252,7 +253,8 @@ struct holder {
     unsigned mode;
     uint64_t generation;  // 0 when it is no snapshot
     unsigned char unique_id[16];
-    void *header;  // owned mapping to write; NULL if it has no readers
+    void *header;       // owned mapping; NULL if it has no readers
+    bool is_read_only;  // the mapping: what is stored there is written
 };
 
 #define HOLDER_EMPTY ((struct holder){.file.descriptor = -1})

@@ -15,10 +15,14 @@ merge_changes(const struct snapshot *view, const struct changes *changes,
               struct entry *merged, size_t *merged_count, bool *is_changed)
 {
     size_t count = 0, put = 0, removal = 0, same = 0;
+    uint64_t left = view->records_size;
     // Invariant: all puts and removals below this entry are done.
     for (uint64_t index = 0; index < view->entry_count; index++) {
         struct entry entry;
         enum status status = snapshot_at(view, index, &entry);
+        if (status == STATUS_OK) {
+            status = snapshot_count_entry(&left, &entry);
+        }
         if (status != STATUS_OK) {
             return status;
         }

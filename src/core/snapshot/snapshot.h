@@ -55,6 +55,23 @@ snapshot_has_hash_index(const struct snapshot *view)
 enum status
 snapshot_at(const struct snapshot *view, uint64_t index, struct entry *entry);
 
+/* Counts an entry, for a caller that goes over each entry once: `left` begins
+ * with records_size. Records of a valid snapshot do not overlap, so together
+ * they are no larger than their region; a hostile one of some kilobytes would
+ * have the caller read and allocate gigabytes. STATUS_RECORDS_OVERLAP. */
+static inline enum status
+snapshot_count_entry(uint64_t *left, const struct entry *entry)
+{
+    // Both lie in one record, so the sum is the size of something mapped.
+    uint64_t size =
+        RECORD_HEAD_SIZE + entry->key.size + entry->value.bytes.size;
+    if (size > *left) {
+        return STATUS_RECORDS_OVERLAP;
+    }
+    *left -= size;
+    return STATUS_OK;
+}
+
 /* Fills the index of the first entry whose key is not below `key`, entry_count
  * when all are. O(log n). */
 enum status

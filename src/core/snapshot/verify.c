@@ -116,8 +116,12 @@ static enum status
 verify_entries(const struct snapshot *view)
 {
     struct entry previous = {.key = {NULL, 0}}, entry;
+    uint64_t left = view->records_size;
     for (uint64_t index = 0; index < view->entry_count; index++) {
         enum status status = snapshot_at(view, index, &entry);
+        if (status == STATUS_OK) {
+            status = snapshot_count_entry(&left, &entry);
+        }
         if (status == STATUS_OK) {
             status = snapshot_check_entry(&entry);
         }

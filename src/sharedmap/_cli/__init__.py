@@ -37,9 +37,9 @@ def run() -> int:
     if hasattr(sys, "set_int_max_str_digits"):
         # A map holds whole numbers of any size, and they must be printed and read as such.
         sys.set_int_max_str_digits(0)
-    # Either is None if whoever started us has closed it.
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    # Either is None if the parent process has closed it.
+    sys.stdout = sys.stdout or _no_output()
+    sys.stderr = sys.stderr or _no_output()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -77,6 +77,11 @@ def main(arguments: Sequence[str]) -> int:
             sys.stdout.flush()
         print(f"sharedmap: {message}", file=sys.stderr)
     return code
+
+
+def _no_output() -> io.TextIOWrapper:
+    # Like the streams of the interpreter, it does not own its descriptor.
+    return open(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)
 
 
 def _give_up_output() -> None:

@@ -171,7 +171,7 @@ def _look_at_space(problems: list[str]) -> dict[str, Any]:
         )
     if space.f_files and space.f_favail < 10:
         problems.append(
-            f"/dev/shm is nearly out of inodes: {space.f_favail} are free; remove maps or files"
+            f"/dev/shm is nearly out of inodes, free: {space.f_favail}; remove maps or files"
         )
     if status.st_mode & 0o1002 == 0o0002:
         problems.append("/dev/shm has no sticky bit: any user can remove or replace any map")
