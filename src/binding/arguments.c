@@ -1,7 +1,7 @@
 /* binding/arguments.c
  *
- * Most arguments are read by PyArg_ParseTupleAndKeywords() where they are
- * used. Here is what must be faster than that.
+ * Most methods read their arguments with PyArg_ParseTupleAndKeywords(). This
+ * file has the faster parsers.
  */
 #include "binding/arguments.h"
 

@@ -28,7 +28,7 @@
 
 #include "binding/errors.h"
 
-// Python.h, which says how the system's headers are to be taken, comes first.
+// Python.h comes first, as it configures the system's headers.
 #include <math.h>
 
 static bool
