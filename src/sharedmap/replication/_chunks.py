@@ -50,7 +50,7 @@ class Layout:
         self.size = self.header.total_size
         self.count = self.header.entry_count
         # Where those behind the sorted index begin; a region that is absent has the offset 0.
-        self.other_indices = sorted({self.header.hash_offset, self.header.order_offset} - {0})
+        self.other_indices = sorted({self.header.hash_offset} - {0})
         # Ours have the records first; the format lets others order their regions as they like.
         indices = [self.header.sorted_offset, *self.other_indices]
         self.is_ours = self.header.records_offset == HEADER_SIZE and indices == sorted(indices)
