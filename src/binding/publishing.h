@@ -46,7 +46,7 @@ publishing_mode(PyObject *object, void *address);
 int
 publishing_index(PyObject *object, void *address);
 
-/* A converter for PyArg_Parse: None or a generation into struct publish_options. */
+/* A converter for PyArg_Parse: None or a generation, into the options. */
 int
 publishing_expect(PyObject *object, void *address);
 

@@ -1,8 +1,8 @@
 """Waiting for new snapshots inside an event loop.
 
-A loop sleeps on descriptors. One descriptor tells it about every name in /dev/shm, so however many
-maps are watched, a loop has one of it and no thread. Where the system has no descriptor left to
-give, the loop looks every POLL seconds instead.
+A loop sleeps on descriptors. One descriptor reports every name in /dev/shm, so a loop needs one
+descriptor and no thread, however many maps are watched. When the system has no descriptor left, the
+loop polls every POLL seconds instead.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ POLL = 0.05
 
 
 class _Hub:
-    """What one loop has: the descriptor, and who is interested in which name."""
+    """The watchers of one loop: its descriptor, and their events by name."""
 
     def __init__(self):
-        self.loop = None  # while somebody watches: the hub must not keep the loop alive
+        self.loop = None  # only set while there are watchers: a hub must not keep its loop alive
         self.events = {}  # name -> the asyncio.Event of each watcher
         self.descriptor = None
         self.timer = None
@@ -60,7 +60,7 @@ class _Hub:
 
     def read(self):
         names = _sharedmap._watch_read(self.descriptor)
-        # None: so much happened that names were dropped.
+        # None: the queue overflowed, and names were dropped.
         self.wake(self.events if None in names else names)
 
     def poll(self):
@@ -104,7 +104,7 @@ async def watch(name, *, decode=None, owner=None):
     current = None
     with hub.interest(name) as event:
         while True:
-            # Cleared before looking: what happens from now on sets it again.
+            # Cleared before the check, so that a later publication sets it again.
             event.clear()
             if current is None:
                 try:
