@@ -60,7 +60,7 @@ guard_lock(struct guard *guard)
 
 struct guard {
     PyThread_type_lock lock;  // owned; NULL until the first publishing
-    bool is_publishing;       // guarded by the GIL, as all of this
+    bool is_publishing;       // guarded by the GIL, like all fields
     // fork_list_generation() when the lock was created.
     uint64_t generation;
 };

@@ -13,7 +13,7 @@
  *     | guard: take, remove | -> decode -+-> the value
  *                                        +-> | guard: put, if still absent |
  *
- * Not here: how entries become objects; see item.c.
+ * Not here: from entries to objects; see item.c.
  */
 #include "binding/rbtree_pop.h"
 

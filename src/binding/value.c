@@ -11,7 +11,7 @@
  * Subclasses count as others: a value must come back with its own type, and
  * other processes do not know the subclass.
  *
- * Not here: how a value is stored; see docs/FORMAT.md.
+ * Not here: the encoding of values in a snapshot; see docs/FORMAT.md.
  */
 #include "binding/value.h"
 
