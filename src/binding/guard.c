@@ -12,7 +12,7 @@
 #ifdef Py_GIL_DISABLED
 
 /* Several threads of a child may arrive here at the same time. One of them
- * renews the mutex; the others spin for the few instructions that this takes. */
+ * renews the mutex; the others spin for the few instructions it takes. */
 void
 guard_renew(struct guard *guard)
 {

@@ -11,9 +11,9 @@
  * The base type can do all but the last. Here they are again for the case that
  * counts, an exact str and a value without a decoder, with nothing in between:
  *
- *     str --> cache of values --> UTF-8 --> hash --> bucket --> record --> value
- *                  |                                                        |
- *                  +---------------------- result <-------------------------+
+ *     str --> value cache --> UTF-8 --> hash --> bucket --> record --> value
+ *                  |                                                    |
+ *                  +-------------------- result <-----------------------+
  *
  * Everything else goes to the base type. So does a lookup that fails; the base
  * type then raises the exception.

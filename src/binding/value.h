@@ -31,8 +31,8 @@ void
 value_clear(struct packed_value *packed);
 
 /* A new object; for an encoded value its bytes, for value_decode(). Runs no
- * Python code unless it fails. NULL with MemoryError, or with SnapshotError when
- * the bytes are not valid for the type; those of a tree always are. */
+ * Python code unless it fails. NULL with MemoryError, or with SnapshotError
+ * when the bytes are not valid for the type; those of a tree always are. */
 PyObject *
 value_unpack(struct state *state, const struct value *value);
 

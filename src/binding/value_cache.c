@@ -1,6 +1,6 @@
 /* binding/value_cache.c
  *
- *     seen     | byte of a hash | ...            of the last key with that index
+ *     seen     | byte of a hash | ...            of the last key at the index
  *     by_key   | key, value | key, value | ...   index: hash of the str
  *     by_slot  | value | value | ...             index: slot of the snapshot
  *
