@@ -22,7 +22,12 @@ struct value_cache_pair {
     PyObject *value;  // owned
 };
 
-enum { VALUE_CACHE_SIZE = 4096, VALUE_CACHE_MAX_SLOTS = 4096 };
+enum {
+    VALUE_CACHE_SIZE = 4096,
+    // Without by_slot, get_many() of 1 k entries takes 1.4 to 1.6 times as
+    // long.
+    VALUE_CACHE_MAX_SLOTS = 4096,
+};
 
 /* Empty when all zero. */
 struct value_cache {
