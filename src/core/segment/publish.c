@@ -88,7 +88,7 @@ holder_close(struct holder *holder)
     }
 }
 
-/* Opens the regular file that has the name, whoever owns it. */
+/* Opens the regular file that has the name, of any owner. */
 static enum status
 holder_open(struct holder *holder, const char *path, bool *is_ours)
 {
@@ -114,7 +114,7 @@ holder_open(struct holder *holder, const char *path, bool *is_ours)
 }
 
 /* Reads what the holder says of itself and maps its header to write. A file
- * of ours that is no snapshot has nothing to say and may be replaced. */
+ * of ours that is not a snapshot has nothing to say and may be replaced. */
 static enum status
 holder_map_header(struct holder *holder)
 {
