@@ -1,7 +1,7 @@
 /* binding/arguments.c
  *
- * Most arguments are read by PyArg_ParseTupleAndKeywords() where they are
- * used. Here is what several methods read, and what must be faster than that.
+ * Most methods read their arguments with PyArg_ParseTupleAndKeywords(). This
+ * file has what several methods read, and the faster parsers.
  */
 #include "binding/arguments.h"
 

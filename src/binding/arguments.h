@@ -1,6 +1,6 @@
 /* binding/arguments.h
  *
- * Reading the arguments that several methods have in common.
+ * Parsers of arguments that several methods share.
  */
 #ifndef SHAREDMAP_BINDING_ARGUMENTS_H
 #define SHAREDMAP_BINDING_ARGUMENTS_H

@@ -2,10 +2,10 @@
  *
  *     key, value --> entry --borrows--> copies in the arena, side by side
  *                          --borrows--> large objects themselves (held)
- *     a whole snapshot     --borrows--> its records (held)
+ *     entry of a snapshot  --borrows--> its record (held)
  *
- * Copying costs less than it spares: objects lie anywhere in memory, and to
- * hold them would mean to touch each of them twice more.
+ * Small objects are copied, because that is cheaper: objects are scattered in
+ * memory, and holding them would touch each of them twice more.
  *
  * Not here: sorting; see core/base/sort.c.
  */
@@ -31,7 +31,7 @@ batch_init(struct batch *batch, struct state *state, PyObject *encode)
     if (batch->held == NULL) {
         return -1;
     }
-    // An encoder could find it otherwise, and clear it.
+    // Otherwise an encoder could find the list through gc, and clear it.
     PyObject_GC_UnTrack(batch->held);
     return 0;
 }
@@ -46,7 +46,7 @@ batch_clear(struct batch *batch)
     batch->entries = NULL;
 }
 
-/* Makes room for so many entries in all. */
+/* Reserves memory for `capacity` entries in total. */
 static int
 batch_reserve(struct batch *batch, size_t capacity)
 {
@@ -74,11 +74,11 @@ batch_grow(struct batch *batch)
                          batch->capacity > 0 ? batch->capacity * 2 : 64);
 }
 
-/* What is larger than this is not copied if it can be held. */
+/* Larger objects are not copied if they can be held. */
 enum { LARGEST_COPY = 4096 };
 
 /* Makes sure that the bytes stay. `owner` is the object that they belong to,
- * NULL if they exist only for the moment. */
+ * NULL if they are temporary. */
 static int
 batch_keep(struct batch *batch, struct slice *bytes, PyObject *owner)
 {
@@ -125,7 +125,7 @@ is_short_ascii(PyObject *object)
            && PyUnicode_GET_LENGTH(object) <= LARGEST_COPY;
 }
 
-/* What most keys and values are: bytes that can be copied as they are. */
+/* Most keys and values are bytes that can be copied without conversion. */
 static inline int
 add_short_ascii(struct batch *batch, PyObject *key, PyObject *value)
 {
@@ -172,7 +172,7 @@ batch_add(struct batch *batch, PyObject *key, PyObject *value)
     return result;
 }
 
-/* ---- where they come from ----------------------------------------------- */
+/* ---- sources of entries ------------------------------------------------- */
 
 // Between two checks for signals there are a few milliseconds.
 enum { GROUP = 32, GROUPS_UNCHECKED = 1024 };
@@ -201,10 +201,10 @@ check_signals(PyObject *dict, Py_ssize_t size)
     return 0;
 }
 
-/* A dict's own items, without an iterator. They lie anywhere in memory, so a
+/* A dict's own items, without an iterator. They are scattered in memory, so a
  * group of them is prefetched before the first is used. Adding runs no Python
- * code, so within a group the dict stays as it is, and what is borrowed from
- * it too. */
+ * code, so within a group the dict and the references borrowed from it stay
+ * valid. */
 static int
 add_dict(struct batch *batch, PyObject *dict)
 {
@@ -263,7 +263,7 @@ add_list(struct batch *batch, PyObject *list, Py_ssize_t index)
     if (PyList_GET_SIZE(list) != 2) {
         return fail_length(index, PyList_GET_SIZE(list));
     }
-    // The encoder can do what it likes with the list.
+    // The encoder may change the list.
     PyObject *key = Py_NewRef(PyList_GET_ITEM(list, 0));
     PyObject *value = Py_NewRef(PyList_GET_ITEM(list, 1));
     int result = batch_add(batch, key, value);
@@ -355,10 +355,10 @@ batch_add_all(struct batch *batch, PyObject *source)
     return add_pairs(batch, PyObject_GetIter(source));
 }
 
-/* The entries of a snapshot that is being written to by somebody can change
- * at any time, so they must not be sorted, which relies on their staying what
- * they are. They are in order, or the snapshot is damaged. The checksum finds
- * all damage, but costs what the whole snapshot does: too much for a part. */
+/* A hostile process may write to the snapshot, so its entries can change at
+ * any time. They must not be sorted: sorting relies on entries that stay the
+ * same. They are in order, or the snapshot is damaged. The checksum finds all
+ * damage, but reads all of the snapshot: too much for a part. */
 static enum status
 borrow_entries(struct batch *batch, const struct span *span)
 {

@@ -19,7 +19,7 @@ struct batch {
     size_t count;
     size_t capacity;
     PyObject *held;      // owned list of what the entries borrow from
-    struct arena arena;  // copies of what has no place of its own
+    struct arena arena;  // copies of small keys and values
 };
 
 /* -1 with MemoryError. */
@@ -37,11 +37,11 @@ batch_add(struct batch *batch, PyObject *key, PyObject *value);
 int
 batch_add_all(struct batch *batch, PyObject *source);
 
-/* Fills an empty batch from a sharedmap or a part of one, without a copy of
- * anything: what it holds is the snapshot, and it is sorted. 1 if it was done,
- * 0 if the source is something else or has a decoder, so that its objects
- * count; -1 with SnapshotError when the snapshot is damaged, or the part, as
- * far as that can be seen without the rest. */
+/* Fills an empty batch from a sharedmap or a range of one, zero-copy: the
+ * batch holds the snapshot, and its entries are sorted. 1 if it was done. 0 if
+ * the source is something else, or has a decoder, whose objects then count. -1
+ * with SnapshotError when the snapshot is damaged. For a range, damage counts
+ * as far as the range shows it. */
 int
 batch_borrow(struct batch *batch, PyObject *source);
 

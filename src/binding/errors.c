@@ -1,7 +1,7 @@
 /* binding/errors.c
  *
- * The one table of errors. The switch has no default, so the compiler names
- * the status that has no exception yet.
+ * The one table of errors. The switch has no default, so the compiler reports
+ * a status code that has no exception yet.
  *
  * Not here: TypeErrors of arguments; they are raised where arguments are read.
  */
@@ -14,7 +14,7 @@
 static PyObject *
 raise_os_error(int number, const char *message, PyObject *name)
 {
-    // Making the instance picks the subclass that belongs to the number.
+    // Creating the instance selects the subclass that belongs to the errno.
     PyObject *error = PyObject_CallFunction(PyExc_OSError, "isO", number,
                                             message, name ? name : Py_None);
     if (error != NULL) {

@@ -14,11 +14,12 @@
 PyObject *
 raise_status(struct state *state, enum status status, PyObject *name);
 
-/* The same for the path of a file, which no map is published under. */
+/* The same for the path of a file. */
 PyObject *
 raise_file_status(struct state *state, enum status status, PyObject *path);
 
-/* OSError(ENOSPC) with what was needed, what there was, and what to do. */
+/* OSError(ENOSPC) that says how much was needed, how much was free, and what
+ * to do. */
 PyObject *
 raise_no_space(PyObject *name, uint64_t needed, uint64_t available,
                bool is_file);

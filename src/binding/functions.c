@@ -221,7 +221,7 @@ module_py_names(PyObject *module, PyObject *Py_UNUSED(ignored))
         }
         PyObject *name = text_decode(bytes);
         if (name == NULL && !PyErr_Occurred()) {
-            // No name of a map, whoever made the file.
+            // Not the name of a map; another program created the file.
             continue;
         }
         if (name == NULL || PyList_Append(names, name) < 0) {
@@ -257,7 +257,8 @@ module_py_clear_leftover(PyObject *module, PyObject *file_name)
     return PyBool_FromLong(is_cleared);
 }
 
-/* ---- for event loops; see sharedmap/_watch.py ---------------------------- */
+/* ---- for event loops; see sharedmap/_watch.py ----------------------------
+ *  */
 
 static PyObject *
 module_py_watch_open(PyObject *module, PyObject *Py_UNUSED(ignored))
@@ -270,7 +271,7 @@ module_py_watch_open(PyObject *module, PyObject *Py_UNUSED(ignored))
     return PyLong_FromLong(descriptor);
 }
 
-/* Adds one name; None is no str and cannot be one. */
+/* Adds one name, or None, which cannot be confused with a name. */
 static int
 add_watched(PyObject *names, struct slice bytes)
 {

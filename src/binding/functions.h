@@ -1,6 +1,6 @@
 /* binding/functions.h
  *
- * The functions of the module. Only module.c stands on them.
+ * The functions of the module. Only module.c uses them.
  */
 #ifndef SHAREDMAP_BINDING_FUNCTIONS_H
 #define SHAREDMAP_BINDING_FUNCTIONS_H

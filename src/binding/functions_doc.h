@@ -1,7 +1,7 @@
 /* binding/functions_doc.h
  *
- * What help() says. The first line of each is its signature; the examples are
- * run by the tests.
+ * Docstrings. The first line of each is its signature; the tests run the
+ * examples.
  */
 #ifndef SHAREDMAP_BINDING_FUNCTIONS_DOC_H
 #define SHAREDMAP_BINDING_FUNCTIONS_DOC_H

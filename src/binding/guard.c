@@ -1,9 +1,9 @@
 /* binding/guard.c
  *
- * Publishing takes long, so it releases the GIL, and a fork can happen at any
- * moment of it, also between taking the lock and saying so; without a GIL, at
- * any moment of anything. Therefore a guard remembers how many forks lie behind
- * the process that used it last.
+ * Publishing takes long, so it releases the GIL. A fork can happen at any
+ * moment of it, also between taking the lock and recording that; without a
+ * GIL, at any moment of any operation. Therefore a guard stores the fork
+ * generation of the process that used it last.
  *
  * Not here: what the guard is held for; see rbtree_publish.c.
  */
@@ -11,8 +11,8 @@
 
 #ifdef Py_GIL_DISABLED
 
-/* The threads of a child may get here at the same time; one of them renews the
- * mutex while the others wait for the few instructions that it takes. */
+/* Several threads of a child may arrive here at the same time. One of them
+ * renews the mutex; the others spin for the few instructions it takes. */
 void
 guard_renew(struct guard *guard)
 {
@@ -67,8 +67,8 @@ guard_init(struct guard *guard)
     guard->generation = fork_list_generation();
 }
 
-/* In a child nobody will ever release what a thread of the parent may have
- * locked; that lock is lost with the thread. */
+/* In a child, a lock that a thread of the parent held is never released: the
+ * thread does not exist there. The child abandons that lock. */
 static void
 renew_in_child(struct guard *guard)
 {
@@ -116,7 +116,7 @@ void
 guard_wait_for_publisher(struct guard *guard)
 {
     renew_in_child(guard);
-    // The next publisher may be quicker than we are: look again.
+    // The next publisher may take the lock before we do: check again.
     while (guard->is_publishing) {
         Py_BEGIN_ALLOW_THREADS
         PyThread_acquire_lock(guard->lock, WAIT_LOCK);

@@ -1,25 +1,24 @@
 /* binding/guard.h
  *
- * Keeps the users of one object out of each other's way. That of a tree:
+ * Synchronizes the threads that use one object. The guard of a tree:
  *
- *                 with the GIL                    free-threaded
- *     read        nothing: the GIL is held        the mutex
- *     change      wait while somebody publishes   the mutex
- *     publish     no change, though the GIL is    the mutex
- *                 released; reading goes on
+ *                 with the GIL                     free-threaded
+ *     read        nothing: the GIL is held         the mutex
+ *     change      waits while a thread publishes   the mutex
+ *     publish     blocks changes though the GIL    the mutex
+ *                 is released, but not reads
  *
- * Nothing that could run Python code may happen between begin and end, so
- * nobody can meet a guard that the same thread already holds. Creating str,
- * bytes and numbers is fine; creating an object that the garbage collector
- * tracks is not, as finalizers may run; nor is a codec, which calls error
- * handlers.
+ * No Python code may run between begin and end, so a thread never waits for a
+ * guard that it holds itself. Creating str, bytes and numbers is fine.
+ * Creating an object that the garbage collector tracks is not, as finalizers
+ * may run. Nor is a codec, which calls error handlers.
  *
- * Objects that nobody publishes from have a guard only without a GIL.
+ * Objects that cannot be published have a guard only without a GIL.
  *
- * A child that is forked while a thread of its parent publishes has the tree,
- * whole, and nobody who would ever end the publishing: there the guard is
- * free again, which the first who wants it there makes true. Without a GIL the
- * same goes for a thread that does no more than read.
+ * A child may be forked while a thread of its parent publishes. It has an
+ * intact tree, but not the thread that would release the guard. So in the
+ * child the guard counts as free; its first user there resets it. Without a
+ * GIL the same holds for a thread that only reads.
  */
 #ifndef SHAREDMAP_BINDING_GUARD_H
 #define SHAREDMAP_BINDING_GUARD_H
@@ -37,7 +36,7 @@
 
 struct guard {
     PyMutex mutex;
-    // What fork_list_generation() said when the mutex was made.
+    // fork_list_generation() when the mutex was created.
     _Atomic uint64_t generation;
 };
 
@@ -60,13 +59,13 @@ guard_lock(struct guard *guard)
 #else
 
 struct guard {
-    PyThread_type_lock lock;  // owned; NULL until somebody publishes
-    bool is_publishing;       // guarded by the GIL, as all of this
-    // What fork_list_generation() said when the lock was made.
+    PyThread_type_lock lock;  // owned; NULL until the first publishing
+    bool is_publishing;       // guarded by the GIL, like all fields
+    // fork_list_generation() when the lock was created.
     uint64_t generation;
 };
 
-/* Waits until nobody publishes. */
+/* Waits until no thread publishes. */
 void
 guard_wait_for_publisher(struct guard *guard);
 
@@ -75,7 +74,7 @@ guard_wait_for_publisher(struct guard *guard);
 void
 guard_init(struct guard *guard);
 
-/* Accepts what is all zero. */
+/* Accepts a guard that is all zero. */
 void
 guard_clear(struct guard *guard);
 

@@ -1,6 +1,6 @@
 /* binding/item.c
  *
- * Not here: how bytes become objects; see text.c and value.c.
+ * Not here: from bytes to objects; see text.c and value.c.
  */
 #include "binding/item.h"
 

@@ -1,6 +1,6 @@
 /* binding/item.h
  *
- * What an iteration answers with: keys, values or both.
+ * The results of an iteration: keys, values or both.
  */
 #ifndef SHAREDMAP_BINDING_ITEM_H
 #define SHAREDMAP_BINDING_ITEM_H
@@ -10,14 +10,13 @@
 
 enum item_kind { ITEM_KEY, ITEM_VALUE, ITEM_PAIR };
 
-/* An entry as Python objects on the way to the user. Taking it from the core
- * runs no Python code, if it does not fail; finishing it may call the decoder.
- */
+/* An entry as Python objects on the way to the user. item_take() runs no
+ * Python code unless it fails; item_finish() may call the decoder. */
 struct item {
-    PyObject *key;     // owned; NULL if not asked for
-    PyObject *value;   // owned; NULL if not asked for
+    PyObject *key;     // owned; NULL if not wanted
+    PyObject *value;   // owned; NULL if not wanted
     PyObject *decode;  // owned; NULL without a decoder
-    bool is_encoded;   // the value still wants the decoder
+    bool is_encoded;   // the value must still be decoded
 };
 
 /* Fills the item with new objects. `decode` may be NULL. -1 with an exception,

@@ -25,8 +25,8 @@
  *        +---------+------+------+-------------+
  *     rbtree  rbtree_range  sharedmap  sharedmap_range
  *
- * Not here: who changes (rbtree_type.c), who opens (sharedmap_type.c), and
- * the views (view_type.c).
+ * Not here: changing a tree (rbtree_type.c), opening a map (sharedmap_type.c),
+ * and the views (view_type.c).
  */
 #include "binding/mapping_type.h"
 
@@ -53,7 +53,7 @@ mapping_check(struct state *state, PyObject *object)
     return PyObject_TypeCheck(object, state->types[TYPE_MAPPING]);
 }
 
-/* ---- what a subclass in Python keeps besides ---------------------------- */
+/* ---- the state of a subclass in Python ---------------------------------- */
 
 static bool
 is_own_type(PyObject *object)
@@ -90,7 +90,7 @@ mapping_copy_state(PyObject *to, PyObject *from, PyObject *memo)
     return none != NULL ? 0 : -1;
 }
 
-/* ---- of what kind it is ------------------------------------------------- */
+/* ---- kinds of objects --------------------------------------------------- */
 
 int
 mapping_check_abc(PyObject *object, const char *name)
@@ -319,7 +319,7 @@ done:
     return range;
 }
 
-/* ---- all of them -------------------------------------------------------- */
+/* ---- all entries -------------------------------------------------------- */
 
 static PyObject *
 mapping_tp_iter(PyObject *self)
@@ -363,8 +363,8 @@ mapping_py_items(PyObject *self, PyObject *Py_UNUSED(ignored))
     return pinned_view(self, ITEM_PAIR);
 }
 
-/* What `mapping` has for the key, as a new reference; NULL without an
- * exception if nothing. */
+/* The value that `mapping` has for the key, as a new reference; NULL without
+ * an exception if the key is absent. */
 static PyObject *
 get_optional(struct state *state, PyObject *mapping, PyObject *key)
 {
@@ -433,7 +433,8 @@ mapping_tp_richcompare(PyObject *self, PyObject *other, int operation)
     if (is_mapping == 0) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    // One snapshot of each for all of it, even if a handle follows.
+    // One snapshot of each for the entire comparison, even if a handle
+    // follows.
     PyObject *left = methods_of(self)->pin(self);
     PyObject *right = mapping_check(state_of(self), other)
                           ? methods_of(other)->pin(other)

@@ -1,8 +1,8 @@
 /* binding/mapping_type.h
  *
- * What rbtree, sharedmap and the ranges of both have in common: everything
- * that reads. Each says in a struct mapping_methods how it does the few things
- * in which they differ; the base type makes the rest of a Mapping from them.
+ * The base type of rbtree, sharedmap and the ranges of both: everything that
+ * reads. Each type implements the few operations of struct mapping_methods;
+ * the base type builds the rest of a Mapping from them.
  */
 #ifndef SHAREDMAP_BINDING_MAPPING_TYPE_H
 #define SHAREDMAP_BINDING_MAPPING_TYPE_H
@@ -15,7 +15,7 @@ enum answer { ANSWER_FAILED = -1, ANSWER_NO = 0, ANSWER_YES = 1 };
 
 enum direction { FORWARD, BACKWARD };
 
-/* Keys from `low` on and below `high`; NULL leaves the side open. */
+/* Keys from `low` up to, but without, `high`; NULL leaves a side open. */
 struct bounds {
     const struct slice *low;
     const struct slice *high;
@@ -54,23 +54,24 @@ typedef struct {
     const struct mapping_methods *methods;
 } MappingObject;
 
-/* Whether `object` is one of ours. */
+/* Whether `object` is a mapping of this module. */
 bool
 mapping_check(struct state *state, PyObject *object);
 
-/* What a subclass in Python keeps besides, as copy and pickle understand it: a
- * new reference to what __getstate__() answers, by default __dict__, with
- * __slots__ a tuple of that and another dict, or None. NULL with an exception.
- */
+/* The state of a subclass in Python, as copy and pickle understand it: a new
+ * reference to the result of __getstate__(). By default that is __dict__, with
+ * __slots__ a tuple of it and another dict, or None. NULL with an exception.
+ *  */
 PyObject *
 mapping_state(PyObject *object);
 
-/* Gives it, or with a memo a deep copy of it, to a copy that was made without
- * __init__(), by way of __setstate__() if there is one. -1 with an exception. */
+/* Sets the state, or with a memo a deep copy of it, on a copy that was made
+ * without __init__(). Calls __setstate__() if there is one. -1 with an
+ * exception. */
 int
 mapping_copy_state(PyObject *to, PyObject *from, PyObject *memo);
 
-/* Whether the object is what a class of collections.abc says. -1 with an
+/* Whether the object is an instance of a class of collections.abc. -1 with an
  * exception. */
 int
 mapping_check_abc(PyObject *object, const char *name);
@@ -87,8 +88,8 @@ mapping_type_name(PyObject *object);
 PyObject *
 mapping_iterate(PyObject *self, enum item_kind kind, enum direction direction);
 
-/* Is the key there? With `value`, fills a new reference if it is. A key that goes
- * meanwhile is no failure, and a KeyError is the decoder's. */
+/* Is the key there? With `value`, fills a new reference if it is. A key that
+ * is removed meanwhile is not an error; a KeyError comes from the decoder. */
 enum answer
 mapping_lookup(PyObject *self, PyObject *key, PyObject **value);
 

@@ -1,9 +1,9 @@
 /* binding/module.c
  *
- * sharedmap._sharedmap: only wiring. Everything the module owns is in its
- * state, so each interpreter has its own and none needs another's GIL.
+ * sharedmap._sharedmap: only wiring. The module owns nothing outside its
+ * state, so each interpreter has a state of its own and needs no other GIL.
  *
- * Not here: the state, which all types know; see state.c.
+ * Not here: the state, which all types use; see state.c.
  */
 #include "binding/functions.h"
 #include "binding/functions_doc.h"

@@ -1,6 +1,6 @@
 /* binding/name.c
  *
- * Not here: how a name becomes a file name; see core/segment/name.c.
+ * Not here: from a name to a file name; see core/segment/name.c.
  */
 #include "binding/name.h"
 

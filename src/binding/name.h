@@ -10,7 +10,7 @@
 #include "core/segment/segment.h"
 
 struct name {
-    struct text text;  // borrows from the str; what is published has it too
+    struct text text;  // borrows from the str; also the label of the snapshot
     char path[SEGMENT_PATH_SIZE];
 };
 

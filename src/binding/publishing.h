@@ -1,7 +1,7 @@
 /* binding/publishing.h
  *
- * From sorted entries to a name or a file, and the name away again: what all
- * functions that publish share.
+ * Publishes sorted entries under a name or as a file, and removes names: the
+ * part that all publishing functions share.
  */
 #ifndef SHAREDMAP_BINDING_PUBLISHING_H
 #define SHAREDMAP_BINDING_PUBLISHING_H
@@ -11,7 +11,7 @@
 #include "core/base/entry.h"
 #include "core/publish.h"
 
-/* Where to, and what became of it. */
+/* The target, and the result. */
 struct target {
     PyObject *object;    // borrowed: the name or path as the user gave it
     const char *path;    // borrowed
@@ -38,7 +38,7 @@ PyObject *
 publishing_remove(struct state *state, PyObject *args, PyObject *keywords);
 
 /* A converter for PyArg_Parse: permission bits into an unsigned. The owner
- * must be able to read and write, nobody else to write. */
+ * must be able to read and write; group and others must not write. */
 int
 publishing_mode(PyObject *object, void *address);
 
@@ -46,8 +46,8 @@ publishing_mode(PyObject *object, void *address);
 int
 publishing_index(PyObject *object, void *address);
 
-/* A converter for PyArg_Parse: None, a generation or an id into struct
- * publish_options. */
+/* A converter for PyArg_Parse: None, a generation or an id, into the options.
+ */
 int
 publishing_expect(PyObject *object, void *address);
 

@@ -6,9 +6,9 @@
  *         def __next__(self): ...         # RuntimeError if the tree changed
  *         def __length_hint__(self): ...  # of a range: not known
  *
- * The iterator owns a reference to the tree and stands on the node that comes
- * next. Nodes do not move, so replacing a value is harmless; when one came or
- * went, the tree's version is another, and the iterator stops for good.
+ * The iterator owns a reference to the tree and points to the next node. Nodes
+ * do not move, so replacing a value is harmless. When a node was inserted or
+ * removed, the tree's version differs, and the iterator fails permanently.
  *
  * Not here: the order of nodes; see core/tree/rbtree.c.
  */
@@ -19,10 +19,10 @@ typedef struct {
     RBTreeObject *tree;  // owned
     // The rest is guarded by the tree's guard.
     const struct rbtree_node *next;  // NULL at the end
-    const struct rbtree_node *stop;  // the first that is not ours
-    uint64_t version;                // of the tree when we began
+    const struct rbtree_node *stop;  // the first node behind the range
+    uint64_t version;                // of the tree when the iteration began
     size_t left;                     // 0 if not known
-    bool is_done;                    // the end was told
+    bool is_done;                    // StopIteration was raised
     enum item_kind kind;
     enum direction direction;
 } RBTreeIteratorObject;
@@ -109,7 +109,7 @@ rbtree_iterator_tp_iternext(PyObject *object)
     }
     guard_end_read(&tree->guard);
     if (has_changed) {
-        // The iterator stays as it is: it fails again if asked again.
+        // The iterator stays as it is: the next call fails as well.
         PyErr_SetString(PyExc_RuntimeError,
                         "rbtree changed size during iteration");
     }

@@ -7,15 +7,15 @@
 
 #include "binding/rbtree_object.h"
 
-/* A new iterator that is at its end already: an object cannot be created under
- * the guard. */
+/* A new iterator that is exhausted: no object may be created under the guard.
+ */
 PyObject *
 rbtree_iterator_create(RBTreeObject *tree, enum item_kind kind,
                        enum direction direction);
 
-/* Makes it go from `next`, in its direction, up to but without `stop`; either
- * may be NULL. `count` is how many that are, 0 if not known. Call under the
- * guard. */
+/* Makes it iterate from `next`, in its direction, up to but without `stop`;
+ * either may be NULL. `count` is the number of nodes, 0 if not known. Call
+ * under the guard. */
 void
 rbtree_iterator_start(PyObject *iterator, const struct rbtree_node *next,
                       const struct rbtree_node *stop, size_t count);

@@ -1,7 +1,6 @@
 /* binding/rbtree_object.h
  *
- * An rbtree as all its files see it: the core's tree, the guard of it, and the
- * user's hooks.
+ * The object behind rbtree: the core's tree, its guard, and the user's hooks.
  */
 #ifndef SHAREDMAP_BINDING_RBTREE_OBJECT_H
 #define SHAREDMAP_BINDING_RBTREE_OBJECT_H
@@ -20,9 +19,9 @@ typedef struct {
     PyObject *weak_references;
 } RBTreeObject;
 
-/* guard_begin_...() for whoever looks at the tree: what was put and waits takes
- * effect first. While somebody publishes with the GIL released nothing waits,
- * so those who read meanwhile write nothing. */
+/* guard_begin_...() that also flushes deferred puts. While a thread publishes
+ * with the GIL released there are no deferred puts, so concurrent readers
+ * write nothing. */
 static inline void
 tree_begin_read(RBTreeObject *self)
 {
@@ -48,8 +47,8 @@ tree_begin_publish(RBTreeObject *self)
     return 0;
 }
 
-/* What calls the user's hooks has references of its own: __init__, called again
- * by another thread or by the hook itself, replaces those of the tree. */
+/* References that a call of the user's hooks holds: __init__, called again by
+ * another thread or by the hook itself, replaces those of the tree. */
 struct hooks {
     PyObject *encode;  // owned; NULL without an encoder
     PyObject *decode;  // owned; NULL without a decoder

@@ -6,14 +6,14 @@
  *         def pop(self, key, default=..., /): ...
  *         def popitem(self, index=-1): ...
  *
- * An entry is taken and removed in one step under the guard, so of several who
- * ask one gets it. Decoding comes after that, for it runs Python code, which
- * may change the tree, too. What cannot be decoded goes back:
+ * An entry is taken and removed atomically under the guard, so only one of
+ * several threads gets it. Decoding comes after that: it runs Python code,
+ * which may change the tree, too. An entry that cannot be decoded is put back:
  *
  *     | guard: take, remove | -> decode -+-> the value
  *                                        +-> | guard: put, if still absent |
  *
- * Not here: how entries become objects; see item.c.
+ * Not here: from entries to objects; see item.c.
  */
 #include "binding/rbtree_pop.h"
 
@@ -21,15 +21,15 @@
 #include "binding/rbtree_object.h"
 #include "binding/text.h"
 
-/* Whether Python code has a say in what becomes of the item. */
+/* Whether a decoder will be called for the item. */
 static bool
 wants_decoder(const struct item *item)
 {
     return item->is_encoded && item->decode != NULL;
 }
 
-/* Under the guard: takes the node's entry and removes it. One that can only
- * fail, for want of a decoder, stays where it is. */
+/* Under the guard: takes the node's entry and removes it. An encoded entry
+ * without a decoder stays, because decoding would fail. */
 static enum answer
 take_node(RBTreeObject *self, const struct rbtree_node *node,
           enum item_kind kind, struct item *item)
@@ -47,8 +47,8 @@ take_node(RBTreeObject *self, const struct rbtree_node *node,
     return ANSWER_YES;
 }
 
-/* Puts the bytes of an encoded value back, unless the key has come back by
- * itself. */
+/* Puts the bytes of an encoded value back, unless the key was put again in the
+ * meantime. */
 static enum status
 put_back(RBTreeObject *self, struct slice key, PyObject *encoded)
 {
@@ -64,8 +64,8 @@ put_back(RBTreeObject *self, struct slice key, PyObject *encoded)
     return status;
 }
 
-/* The same after an exception, which stays, unless the entry is lost for want
- * of memory: that is worse. */
+/* The same, keeping the current exception. A MemoryError replaces it if the
+ * entry is lost, because that is worse. */
 static void
 put_back_after(RBTreeObject *self, PyObject *key, PyObject *encoded)
 {
@@ -135,7 +135,7 @@ rbtree_py_pop(PyObject *object, PyObject *const *args, Py_ssize_t count)
 }
 
 /* Under the guard: the node at an index that counts from the end if it is
- * negative; NULL when there is none. Walks from the nearer end. */
+ * negative; NULL when there is none. Iterates from the nearer end. */
 static const struct rbtree_node *
 node_at(const struct rbtree *tree, Py_ssize_t index)
 {

@@ -206,8 +206,8 @@ rbtree_py_remove(PyObject *type, PyObject *args, PyObject *keywords)
 
 /* ---- pickling ----------------------------------------------------------- */
 
-/* A tree is pickled as its snapshot: encoded values stay encoded, and nothing
- * is called that the user gave. */
+/* A tree is pickled as its snapshot: encoded values stay encoded, and no hook
+ * is called. */
 PyObject *
 rbtree_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
 {

@@ -1,12 +1,12 @@
 /* binding/rbtree_range.c
  *
- * How a tree is read, and the type of a part of it:
+ * Reading a tree, and the type of a part of it:
  *
  *     class rbtree_range(Mapping): ...  # t["a":"f"], t.prefix("user:")
  *
- * A range owns a reference to the tree and its two bounds, and nothing of what
- * lies between: it is live, whatever comes and goes. The whole tree is the
- * range without bounds, so both read by the same functions:
+ * A range owns a reference to the tree and its two bounds, but no entries: it
+ * is live, and reflects inserts and removals. A tree reads as the range
+ * without bounds, so the same functions serve both:
  *
  *     low   <= key <   high
  *      |                |
@@ -26,7 +26,7 @@ typedef struct {
     PyObject *high;      // owned bytes, not below low; NULL when open
 } RBTreeRangeObject;
 
-/* A tree and what part of it is meant; borrows from the object. */
+/* A tree and a part of it; borrows from the object. */
 struct tree_span {
     RBTreeObject *tree;
     bool has_low, has_high;
@@ -187,8 +187,8 @@ tree_range_iterate(PyObject *self, enum item_kind kind,
     tree_begin_read(span.tree);
     const struct rbtree_node *first = tree_span_first(&span);
     const struct rbtree_node *end = tree_span_end(&span);
-    bool is_whole = !span.has_low && !span.has_high;
-    size_t count = is_whole ? rbtree_count(span.tree->tree) : 0;
+    bool is_complete = !span.has_low && !span.has_high;
+    size_t count = is_complete ? rbtree_count(span.tree->tree) : 0;
     if (direction == FORWARD) {
         rbtree_iterator_start(iterator, first, end, count);
     }

@@ -1,7 +1,6 @@
 /* binding/rbtree_range.h
  *
- * Reading a tree, or a part of it. The whole tree reads as the range without
- * bounds.
+ * Reading a tree or a part of it. A tree reads as the range without bounds.
  */
 #ifndef SHAREDMAP_BINDING_RBTREE_RANGE_H
 #define SHAREDMAP_BINDING_RBTREE_RANGE_H

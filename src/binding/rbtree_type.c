@@ -19,8 +19,8 @@
  *         def fromkeys(cls, keys, value=None, /): ...
  *
  * The object owns the core's tree. Each method first turns its arguments into
- * slices, which may run Python code, then works on the tree under the guard,
- * where nothing does.
+ * slices, which may run Python code. Then it works on the tree under the
+ * guard, where no Python code runs.
  *
  * Not here: the object and its guard (rbtree_object.c); reading
  * (mapping_type.c, rbtree_range.c); pop and popitem (rbtree_pop.c); share,
@@ -58,8 +58,8 @@ static int
 update_encoded(RBTreeObject *self, PyObject *encode, PyObject *source,
                PyObject *items);
 
-/* Takes one keyword out of the dict and replaces the hook by it; -1 with
- * TypeError when it is none. */
+/* Removes one keyword from the dict and replaces the hook by its value; -1
+ * with TypeError when that is not a hook. */
 static int
 take_hook(PyObject *keywords, const char *name, PyObject **hook)
 {
@@ -73,7 +73,7 @@ take_hook(PyObject *keywords, const char *name, PyObject **hook)
     return PyDict_DelItemString(keywords, name);
 }
 
-/* Leaves the old ones to the caller. */
+/* Swaps the hooks; the caller then owns the old ones. */
 static void
 swap_hooks(RBTreeObject *self, struct hooks *hooks)
 {
@@ -107,7 +107,7 @@ rbtree_tp_init(PyObject *object, PyObject *args, PyObject *keywords)
                  ? update_encoded(self, hooks.encode, source, items)
                  : 0;
     if (result == 0) {
-        // Only now: a tree that was made before stays as it was, or all changes.
+        // Only now: a second __init__() changes everything or nothing.
         swap_hooks(self, &hooks);
     }
 done:
@@ -151,7 +151,7 @@ rbtree_tp_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-/* Whether the object is a tree, of whatever subclass. */
+/* Whether the object is an rbtree or of a subclass. */
 static bool
 is_tree(PyObject *object)
 {
@@ -266,7 +266,7 @@ rbtree_py_setdefault(PyObject *object, PyObject *args, PyObject *keywords)
     }
     enum status status = STATUS_OK;
     tree_begin_change(self);
-    // Packing may have run Python code, and other threads do as they like.
+    // Python code during packing, or another thread, may have put the key.
     const struct rbtree_node *node = rbtree_find(self->tree, text.slice);
     if (node == NULL) {
         status = rbtree_put(self->tree, text.slice, packed.value);
@@ -322,7 +322,8 @@ update_encoded(RBTreeObject *self, PyObject *encode, PyObject *source,
 {
     struct batch batch;
     int result = -1;
-    // One batch for both, so that a bad keyword leaves the tree alone too.
+    // One batch for both, so that a bad keyword leaves the tree unchanged,
+    // too.
     if (batch_init(&batch, self->base.state, encode) == 0
         && (source == NULL || batch_add_all(&batch, source) == 0)
         && (items == NULL || batch_add_all(&batch, items) == 0))
@@ -428,7 +429,7 @@ create_alike(PyTypeObject *type, RBTreeObject *self)
     return alike;
 }
 
-/* A new tree of what `self` holds at one moment. */
+/* A new tree with the entries that `self` has at one moment. */
 static RBTreeObject *
 copy_as(PyTypeObject *type, RBTreeObject *self)
 {
@@ -442,7 +443,7 @@ copy_as(PyTypeObject *type, RBTreeObject *self)
     struct entry *entries = memory_allocate_array(count, sizeof(*entries));
     if (entries != NULL) {
         rbtree_entries(self->tree, entries);
-        // Nobody else knows the copy yet.
+        // No other thread has the copy yet.
         status = rbtree_build(copy->tree, entries, count);
     }
     guard_end_read(&self->guard);
@@ -474,7 +475,7 @@ rbtree_nb_inplace_or(PyObject *self, PyObject *other)
     return Py_NewRef(self);
 }
 
-/* tree | mapping and mapping | tree: either side may be ours. */
+/* tree | mapping and mapping | tree: either operand may be the rbtree. */
 static PyObject *
 rbtree_nb_or(PyObject *left, PyObject *right)
 {

@@ -1,6 +1,6 @@
 /* binding/rbtree_type.h
  *
- * The Python type rbtree. Only module.c stands on it.
+ * The Python type rbtree. Only module.c uses it.
  */
 #ifndef SHAREDMAP_BINDING_RBTREE_TYPE_H
 #define SHAREDMAP_BINDING_RBTREE_TYPE_H

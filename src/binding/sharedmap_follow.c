@@ -225,8 +225,8 @@ wait_for_newer(SharedMapObject *self, SnapshotObject *seen, int64_t deadline)
         Py_BEGIN_ALLOW_THREADS
         follow_sleep(&self->follow, &seen->segment, left, &backoff);
         Py_END_ALLOW_THREADS
-        // However the sleep ended: a signal that another thread got, or that
-        // came between two sleeps, ended none.
+        // Always: no sleep was interrupted by a signal that another thread
+        // received, or that came between two sleeps.
         if (PyErr_CheckSignals() < 0) {
             return -1;
         }

@@ -1,13 +1,13 @@
 /* binding/sharedmap_follow.h
  *
- * From the snapshot that a handle has to the newest one of its name or path.
+ * Advancing a handle from its snapshot to the newest one of its name or path.
  */
 #ifndef SHAREDMAP_BINDING_SHAREDMAP_FOLLOW_H
 #define SHAREDMAP_BINDING_SHAREDMAP_FOLLOW_H
 
 #include "binding/sharedmap_handle.h"
 
-/* A new reference to what the next operation shall see: the newest if the
+/* A new reference to the snapshot for the next operation: the newest if the
  * handle follows. NULL without an exception when the handle is closed. */
 SnapshotObject *
 sharedmap_newest(SharedMapObject *self);

@@ -3,13 +3,13 @@
  *     handle --owns--> source, path, options     the same from open to dealloc
  *            --owns--> snapshot                  replaced, or NULL once closed
  *                         ^
- *     iterator, range, ---+  references of their own: what is replaced stays
+ *     iterator, range, ---+  references of their own: a replaced snapshot stays
  *     view, thread           until the last of them is gone
  *
  * Under the GIL the pointer needs no lock: nothing between reading it and
  * taking the reference runs Python code.
  *
- * Not here: what is newer (sharedmap_follow.c); opening (sharedmap_type.c).
+ * Not here: newer snapshots (sharedmap_follow.c); opening (sharedmap_type.c).
  */
 #include "binding/sharedmap_handle.h"
 

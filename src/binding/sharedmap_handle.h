@@ -1,12 +1,11 @@
 /* binding/sharedmap_handle.h
  *
- * A handle on a published map: where its snapshot came from, and the pointer
- * to the snapshot that it has at the moment.
+ * A handle on a published map: its source, and the pointer to its current
+ * snapshot.
  *
- * The handle owns a reference to the snapshot. The pointer is the one thing
- * that changes; only these functions read or change it when other threads may
- * have the handle, too. A reader of the snapshot takes a reference of its own
- * first.
+ * The handle owns a reference to the snapshot. Only the pointer changes. When
+ * other threads may use the handle, too, only these functions read or change
+ * it. A reader of the snapshot first takes a reference of its own.
  */
 #ifndef SHAREDMAP_BINDING_SHAREDMAP_HANDLE_H
 #define SHAREDMAP_BINDING_SHAREDMAP_HANDLE_H
@@ -17,7 +16,7 @@
 #include "binding/state.h"
 #include "core/segment/follow.h"
 
-/* Where a handle's snapshot came from, and so how to get it again. */
+/* The source of a handle's snapshot, from which it can be opened again. */
 enum source_kind { SOURCE_NAME, SOURCE_PATH, SOURCE_BUFFER };
 
 typedef struct {
@@ -42,8 +41,8 @@ sharedmap_create(PyTypeObject *type, const struct mapping_methods *methods,
                  SnapshotObject *snapshot, enum source_kind kind,
                  PyObject *source);
 
-/* A new handle on `snapshot` with the source of `self`, that does not follow,
- * and without what a subclass keeps besides. */
+/* A new handle on `snapshot` with the source of `self`. It does not follow,
+ * and has no state of a subclass. */
 SharedMapObject *
 sharedmap_pin(SharedMapObject *self, SnapshotObject *snapshot);
 
@@ -67,8 +66,8 @@ sharedmap_unlock(SharedMapObject *self)
 #endif
 }
 
-/* A new reference to what the handle has at the moment, without following;
- * NULL without an exception when the handle is closed. */
+/* A new reference to the current snapshot, without following; NULL without an
+ * exception when the handle is closed. */
 static inline SnapshotObject *
 sharedmap_peek(SharedMapObject *self)
 {

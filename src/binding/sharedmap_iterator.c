@@ -7,7 +7,7 @@
  *         def __length_hint__(self): ...
  *
  * The iterator owns a reference to the snapshot, not to the handle: closing
- * the handle does not disturb it. What is left to iterate is its span, which
+ * the handle does not affect it. The remaining entries are its span, which
  * shrinks from one side.
  *
  * Not here: the order of entries; see core/snapshot/search.c.
@@ -19,7 +19,7 @@
 
 typedef struct {
     PyObject_HEAD
-    struct span span;  // owned; what is left
+    struct span span;  // owned; the remaining entries
     uint64_t left;     // of the records, for snapshot_count_entry()
 #ifdef Py_GIL_DISABLED
     struct guard guard;  // of the span's ends and what is left
@@ -86,7 +86,7 @@ ends_unlock(SharedMapIteratorObject *self)
 #endif
 }
 
-/* Fills the index that comes next and leaves it behind; false at the end. */
+/* Fills the next index and advances; false at the end. */
 static bool
 advance(SharedMapIteratorObject *self, uint64_t *index)
 {

@@ -11,12 +11,12 @@
  * The base type can do all but the last. Here they are again for the case that
  * counts, an exact str and a value without a decoder, with nothing in between:
  *
- *     str --> cache of values --> UTF-8 --> hash --> bucket --> record --> value
- *                  |                                                        |
- *                  +---------------------- answer <-------------------------+
+ *     str --> value cache --> UTF-8 --> hash --> bucket --> record --> value
+ *                  |                                                    |
+ *                  +-------------------- result <-----------------------+
  *
- * Everything else goes to the base type. So does what fails, which then says
- * why.
+ * Everything else goes to the base type. So does a lookup that fails; the base
+ * type then raises the exception.
  *
  * Not here: the base type; see mapping_type.c.
  */
@@ -32,7 +32,7 @@
 
 /* Borrowed under the GIL, a new reference without one: until end() nothing
  * releases the GIL or runs Python code, unless it fails, and then the snapshot
- * is not used any more. NULL when the base type has to see to it. */
+ * is not used any more. NULL when the base type must handle the lookup. */
 static inline SnapshotObject *
 begin(SharedMapObject *self)
 {
@@ -70,7 +70,7 @@ take_value(SnapshotObject *snapshot, const struct snapshot_probe *probe,
 {
 #ifndef Py_GIL_DISABLED
     struct value_cache *cache = &snapshot->cache;
-    if (value_cache_has_places(cache)) {
+    if (value_cache_has_slots(cache)) {
         PyObject *value = value_cache_get_at(cache, probe->slot);
         if (value == NULL) {
             value = value_unpack(snapshot->state, &entry->value);
@@ -96,25 +96,25 @@ keep(SnapshotObject *snapshot, PyObject *key, PyObject *value)
 
 /* ---- one key ------------------------------------------------------------ */
 
-/* UNSETTLED leaves the question, and any exception, to the base type. */
-enum outcome { SETTLED, ABSENT, UNSETTLED };
+/* FALLBACK leaves the lookup, and any exception, to the base type. */
+enum outcome { FOUND, ABSENT, FALLBACK };
 
-/* Looks into the snapshot. With `value`, fills a new reference to the value if
- * SETTLED. */
+/* Searches the snapshot. With `value`, fills a new reference to the value if
+ * FOUND. */
 static enum outcome
-look_up(SharedMapObject *self, PyObject *key, PyObject **value)
+lookup(SharedMapObject *self, PyObject *key, PyObject **value)
 {
     struct snapshot_probe probe;
     struct entry entry;
     struct text text;
     bool is_found;
-    enum outcome outcome = UNSETTLED;
+    enum outcome outcome = FALLBACK;
     if (!PyUnicode_CheckExact(key)) {
-        return UNSETTLED;
+        return FALLBACK;
     }
     SnapshotObject *snapshot = begin(self);
     if (snapshot == NULL) {
-        return UNSETTLED;
+        return FALLBACK;
     }
     if (text_encode(&text, key) < 0) {
         PyErr_Clear();
@@ -128,12 +128,12 @@ look_up(SharedMapObject *self, PyObject *key, PyObject **value)
             outcome = ABSENT;
         }
         else if (value == NULL) {
-            outcome = SETTLED;
+            outcome = FOUND;
         }
         else if (entry.value.type != VALUE_ENCODED) {
             *value = take_value(snapshot, &probe, &entry);
             if (*value != NULL) {
-                outcome = SETTLED;
+                outcome = FOUND;
                 keep(snapshot, key, *value);
             }
             else {
@@ -147,10 +147,10 @@ done:
     return outcome;
 }
 
-/* A new reference to the value of an exact str, from the cache; NULL without an
- * exception when it is not there. */
+/* A new reference to the value of an exact str, from the cache; NULL without
+ * an exception when it is not there. */
 static inline PyObject *
-recall(SnapshotObject *snapshot, PyObject *key)
+get_cached(SnapshotObject *snapshot, PyObject *key)
 {
 #ifdef Py_GIL_DISABLED
     return NULL;
@@ -160,48 +160,48 @@ recall(SnapshotObject *snapshot, PyObject *key)
 }
 
 static inline PyObject *
-recall_by_handle(SharedMapObject *self, PyObject *key)
+get_cached_by_handle(SharedMapObject *self, PyObject *key)
 {
 #ifdef Py_GIL_DISABLED
     return NULL;
 #else
     SnapshotObject *snapshot = PyUnicode_CheckExact(key) ? begin(self) : NULL;
-    return snapshot != NULL ? recall(snapshot, key) : NULL;
+    return snapshot != NULL ? get_cached(snapshot, key) : NULL;
 #endif
 }
 
 int
 sharedmap_sq_contains(PyObject *self, PyObject *key)
 {
-    PyObject *value = recall_by_handle((SharedMapObject *)self, key);
+    PyObject *value = get_cached_by_handle((SharedMapObject *)self, key);
     if (value != NULL) {
         Py_DECREF(value);
         return 1;
     }
-    switch (look_up((SharedMapObject *)self, key, NULL)) {
-    case SETTLED:
+    switch (lookup((SharedMapObject *)self, key, NULL)) {
+    case FOUND:
         return 1;
     case ABSENT:
         return 0;
-    case UNSETTLED:
+    case FALLBACK:
         break;
     }
     return mapping_sq_contains(self, key);
 }
 
-/* What is not in the cache is looked up out of line: a hit must not pay for
- * the frame of a search. */
+/* A cache miss is looked up out of line: a hit must not pay for the stack
+ * frame of a search. */
 static __attribute__((noinline)) PyObject *
 subscript_uncached(PyObject *self, PyObject *key)
 {
     PyObject *value;
-    switch (look_up((SharedMapObject *)self, key, &value)) {
-    case SETTLED:
+    switch (lookup((SharedMapObject *)self, key, &value)) {
+    case FOUND:
         return value;
     case ABSENT:
         PyErr_SetObject(PyExc_KeyError, key);
         return NULL;
-    case UNSETTLED:
+    case FALLBACK:
         break;
     }
     return mapping_mp_subscript(self, key);
@@ -210,7 +210,7 @@ subscript_uncached(PyObject *self, PyObject *key)
 PyObject *
 sharedmap_mp_subscript(PyObject *self, PyObject *key)
 {
-    PyObject *value = recall_by_handle((SharedMapObject *)self, key);
+    PyObject *value = get_cached_by_handle((SharedMapObject *)self, key);
     return value != NULL ? value : subscript_uncached(self, key);
 }
 
@@ -222,16 +222,16 @@ sharedmap_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
     if (arguments_get(args, count, keyword_names, &key, &fallback) < 0) {
         return NULL;
     }
-    value = recall_by_handle((SharedMapObject *)self, key);
+    value = get_cached_by_handle((SharedMapObject *)self, key);
     if (value != NULL) {
         return value;
     }
-    switch (look_up((SharedMapObject *)self, key, &value)) {
-    case SETTLED:
+    switch (lookup((SharedMapObject *)self, key, &value)) {
+    case FOUND:
         return value;
     case ABSENT:
         return Py_NewRef(fallback);
-    case UNSETTLED:
+    case FALLBACK:
         break;
     }
     return mapping_py_get(self, args, count, keyword_names);
@@ -239,29 +239,29 @@ sharedmap_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
 
 /* ---- many keys ---------------------------------------------------------- */
 
-/* How many keys are under way at the same time: enough to fill the time that
- * memory takes, few enough that what arrived is still there. */
+/* How many keys are prefetched at the same time: enough to hide the latency of
+ * memory, few enough that prefetched lines are still in the cache. */
 enum { GROUP = 32 };
 
-/* A new reference to the answer for one key; NULL with an exception. `probe`
- * is NULL when the key is not ASCII and was not sent ahead. */
+/* A new reference to the result for one key; NULL with an exception. `probe`
+ * is NULL when the key is not ASCII and was not prefetched. */
 static PyObject *
-answer_one(SnapshotObject *snapshot, PyObject *key,
+lookup_one(SnapshotObject *snapshot, PyObject *key,
            struct snapshot_probe *probe, PyObject *fallback)
 {
     struct text text;
-    struct snapshot_probe late;
+    struct snapshot_probe own_probe;
     struct entry entry;
     struct item item;
     bool is_found;
-    text.heap = NULL;  // and the room behind it is left as it is
+    text.heap = NULL;  // the rest stays uninitialized
     if (probe == NULL) {
         if (text_encode_key(&text, key) < 0) {
             return NULL;
         }
-        late.key = text.slice;
-        snapshot_probe_bucket(&snapshot->view, &late);
-        probe = &late;
+        own_probe.key = text.slice;
+        snapshot_probe_bucket(&snapshot->view, &own_probe);
+        probe = &own_probe;
     }
     enum status status =
         snapshot_probe_find(&snapshot->view, probe, &entry, &is_found);
@@ -286,49 +286,50 @@ answer_one(SnapshotObject *snapshot, PyObject *key,
                : item_finish(&item);
 }
 
-/* Looks up `count` keys, GROUP at most, and puts the answers where they belong,
- * in slots that are NULL. -1 with an exception. */
+/* Looks up `count` keys, GROUP at most, and fills their results, which are
+ * NULL before. -1 with an exception. */
 static int
 run_group(SnapshotObject *snapshot, PyObject *const *keys, Py_ssize_t count,
-          PyObject *fallback, PyObject **answers)
+          PyObject *fallback, PyObject **results)
 {
     const struct snapshot *view = &snapshot->view;
     struct snapshot_probe probes[GROUP];
-    bool is_ahead[GROUP];
+    bool is_prefetched[GROUP];
     for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *key = keys[i];
-        is_ahead[i] = false;
+        is_prefetched[i] = false;
         if (!PyUnicode_CheckExact(key)) {
             continue;
         }
-        answers[i] = recall(snapshot, key);
-        if (answers[i] == NULL && PyUnicode_IS_COMPACT_ASCII(key)) {
+        results[i] = get_cached(snapshot, key);
+        if (results[i] == NULL && PyUnicode_IS_COMPACT_ASCII(key)) {
             probes[i].key = text_ascii_bytes(key);
             snapshot_probe_bucket(view, &probes[i]);
-            is_ahead[i] = true;
+            is_prefetched[i] = true;
         }
     }
     if (!snapshot_is_near(view)) {
         for (Py_ssize_t i = 0; i < count; i++) {
-            if (is_ahead[i]) {
+            if (is_prefetched[i]) {
                 snapshot_probe_record(view, &probes[i]);
             }
         }
     }
     for (Py_ssize_t i = 0; i < count; i++) {
-        if (answers[i] == NULL) {
-            answers[i] = answer_one(snapshot, keys[i],
-                                    is_ahead[i] ? &probes[i] : NULL, fallback);
+        if (results[i] == NULL) {
+            results[i] =
+                lookup_one(snapshot, keys[i],
+                           is_prefetched[i] ? &probes[i] : NULL, fallback);
         }
-        if (answers[i] == NULL) {
+        if (results[i] == NULL) {
             return -1;
         }
     }
     return 0;
 }
 
-/* Asks for the keys themselves: who made them long ago finds them anywhere in
- * memory. */
+/* Prefetches the str objects: those created long ago are scattered in memory.
+ */
 static void
 prefetch_keys(PyObject *const *keys, Py_ssize_t count)
 {
@@ -338,18 +339,18 @@ prefetch_keys(PyObject *const *keys, Py_ssize_t count)
     }
 }
 
-/* A new list of the answers to a tuple of keys. */
+/* A new list of the results for a tuple of keys. */
 static PyObject *
-look_up_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
+lookup_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
 {
     PyObject *const *items = PySequence_Fast_ITEMS(keys);
     Py_ssize_t count = PyTuple_GET_SIZE(keys);
-    PyObject *answers = PyList_New(count);
-    if (answers == NULL) {
+    PyObject *results = PyList_New(count);
+    if (results == NULL) {
         return NULL;
     }
-    // A decoder could find it otherwise, and clear it.
-    PyObject_GC_UnTrack(answers);
+    // Otherwise a decoder could find the list through gc, and clear it.
+    PyObject_GC_UnTrack(results);
     int result = 0;
     prefetch_keys(items, count < GROUP ? count : GROUP);
     for (Py_ssize_t first = 0; result == 0 && first < count; first += GROUP) {
@@ -358,19 +359,19 @@ look_up_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
         prefetch_keys(items + first + size,
                       left - size < GROUP ? left - size : GROUP);
         result = run_group(snapshot, items + first, size, fallback,
-                           PySequence_Fast_ITEMS(answers) + first);
+                           PySequence_Fast_ITEMS(results) + first);
     }
     if (result < 0) {
-        Py_DECREF(answers);
+        Py_DECREF(results);
         return NULL;
     }
-    PyObject_GC_Track(answers);
-    return answers;
+    PyObject_GC_Track(results);
+    return results;
 }
 
 /* A tuple of our own: a decoder, another thread, or a finalizer that runs when
- * the answers are allocated could change a list. PySequence_Tuple() itself was
- * no match for such a finalizer before Python 3.12. */
+ * the results are allocated could change a list. Before Python 3.12,
+ * PySequence_Tuple() itself was not safe against such a finalizer. */
 static PyObject *
 copy_keys(PyObject *keys)
 {
@@ -397,7 +398,7 @@ PyObject *
 sharedmap_py_get_many(PyObject *object, PyObject *args, PyObject *keywords)
 {
     static char *names[] = {"keys", "default", NULL};
-    PyObject *given, *fallback = Py_None, *answers = NULL;
+    PyObject *given, *fallback = Py_None, *results = NULL;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|O:get_many", names,
                                      &given, &fallback))
     {
@@ -409,9 +410,9 @@ sharedmap_py_get_many(PyObject *object, PyObject *args, PyObject *keywords)
     }
     PyObject *keys = copy_keys(given);
     if (keys != NULL) {
-        answers = look_up_all(snapshot, keys, fallback);
+        results = lookup_all(snapshot, keys, fallback);
         Py_DECREF(keys);
     }
     Py_DECREF(snapshot);
-    return answers;
+    return results;
 }

@@ -1,6 +1,6 @@
 /* binding/sharedmap_lookup.h
  *
- * The lookups of a sharedmap, which are quicker than those of the base type.
+ * The lookups of a sharedmap, which are faster than those of the base type.
  */
 #ifndef SHAREDMAP_BINDING_SHAREDMAP_LOOKUP_H
 #define SHAREDMAP_BINDING_SHAREDMAP_LOOKUP_H

@@ -1,6 +1,6 @@
 /* binding/sharedmap_range.c
  *
- * How a snapshot is read, and the type of a part of it:
+ * Reading a snapshot, and the type of a part of it:
  *
  *     class sharedmap_range(Mapping): ...  # m["a":"f"], m.prefix("user:")
  *
@@ -12,8 +12,8 @@
  *     def view(self, key): ...
  *
  * A range is two indices into the sorted entries, and a reference to the
- * snapshot: nothing that happens to the handle it came from can reach it. The
- * handle itself reads as the range of all entries that it has at the moment.
+ * snapshot, so it is independent of the handle that it came from. The handle
+ * itself reads as the range of all entries of its current snapshot.
  *
  *     handle --acquire--> snapshot [0, entry_count) --+
  *                                                     +--> span, for one
@@ -81,7 +81,7 @@ entry_at(const struct span *span, uint64_t index, struct entry *entry)
     return status == STATUS_OK ? 0 : fail(span, status);
 }
 
-/* Fills the index and whether the entry there has this very key. */
+/* Fills the index, and whether the entry there has exactly this key. */
 static int
 locate(const struct span *span, struct slice key, uint64_t *index,
        struct entry *entry, bool *is_found)
@@ -180,7 +180,7 @@ map_range_nearest(PyObject *self, const struct slice *key,
     {
         goto done;
     }
-    // One comparison for both ends: what wrapped below zero is large.
+    // One comparison for both ends: an index that wrapped below 0 is large.
     if (index - span.low >= span.high - span.low) {
         answer = ANSWER_NO;
     }

@@ -1,7 +1,7 @@
 /* binding/sharedmap_range.h
  *
  * Reading a sharedmap in order, or a part of it. A handle reads as the range
- * of all entries that it has at the moment.
+ * of all entries of its current snapshot.
  */
 #ifndef SHAREDMAP_BINDING_SHAREDMAP_RANGE_H
 #define SHAREDMAP_BINDING_SHAREDMAP_RANGE_H
@@ -9,13 +9,13 @@
 #include "binding/mapping_type.h"
 #include "binding/sharedmap_span.h"
 
-/* Fills what a sharedmap or a range of one stands for; release it. -1 with
+/* Fills the span of a sharedmap or of a range of one; release it. -1 with
  * ValueError when the handle is closed. */
 int
 span_acquire(PyObject *self, struct span *span);
 
-/* How a sharedmap and its ranges read, and the methods that only they have,
- * because only they know the rank of a key. */
+/* How a sharedmap and its ranges read, and the methods that a tree lacks,
+ * because it does not know the rank of a key. */
 extern const struct mapping_methods sharedmap_mapping_methods;
 
 PyObject *

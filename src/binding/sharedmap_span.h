@@ -1,13 +1,12 @@
 /* binding/sharedmap_span.h
  *
- * Entries [low, high) of a snapshot: what a range stands for, what an iterator
- * has left, and what a handle has at the moment.
+ * Entries [low, high) of a snapshot: all of a range or handle, or the
+ * remaining ones of an iterator.
  *
  *     entries    0 1 2 [ 3 4 5 6 ) 7 8
  *                       low       high
  *
- * Not here: which span an object stands for; see span_acquire() of
- * sharedmap_range.h.
+ * Not here: the span of an object; see span_acquire() of sharedmap_range.h.
  */
 #ifndef SHAREDMAP_BINDING_SHAREDMAP_SPAN_H
 #define SHAREDMAP_BINDING_SHAREDMAP_SPAN_H

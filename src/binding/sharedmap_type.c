@@ -21,13 +21,13 @@
  *         def __repr__(self): ...
  *         def __reduce__(self): ...
  *
- * The handle owns a reference to a snapshot; iterators, ranges and views own
- * their own, so the bytes outlive whoever still looks at them. The snapshot is
+ * The handle owns a reference to a snapshot. Iterators, ranges and views own
+ * references of their own, so the bytes outlive every reader. The snapshot is
  * never written, hence reading is lock-free.
  *
  * Not here: the object and its pointer to a snapshot (sharedmap_handle.c);
- * reading (mapping_type.c, sharedmap_lookup.c, sharedmap_range.c); switching
- * to newer snapshots (sharedmap_follow.c); how a snapshot is found and checked
+ * reading (mapping_type.c, sharedmap_lookup.c, sharedmap_range.c); advancing
+ * to newer snapshots (sharedmap_follow.c); opening and checking a snapshot
  * (core/segment/open.c, core/snapshot/open.c).
  */
 #include "binding/sharedmap_type.h"
@@ -48,8 +48,8 @@
 
 /* ---- opening ------------------------------------------------------------ */
 
-/* How to open; what the keywords say, and what pickling keeps. Owns nothing.
- */
+/* How to open: the keyword arguments, and the state that pickling keeps. Owns
+ * nothing. */
 struct options {
     PyObject *decode;  // NULL without a decoder
     bool follow;
@@ -65,8 +65,8 @@ create(PyTypeObject *type, SnapshotObject *snapshot, enum source_kind kind,
                             source);
 }
 
-/* Opens the file at `path`, bytes, that `source` stands for. `given` is what
- * the user said, for the exception. */
+/* Opens the file at `path`, bytes, that `source` stands for. `given` is the
+ * user's argument, for the exception. */
 static PyObject *
 open_file(PyTypeObject *type, PyObject *path, enum source_kind kind,
           PyObject *source, PyObject *given, const struct options *options)
@@ -130,14 +130,14 @@ absolute_path(PyObject *path)
     if (!PyUnicode_FSDecoder(path, &decoded)) {
         return NULL;
     }
-    // Such a path needs no working directory, which there may not be; and an
-    // empty one leads nowhere, not to the working directory.
+    // An absolute path needs no working directory, which may not exist. An
+    // empty path is an error, and does not mean the working directory.
     if (PyUnicode_GET_LENGTH(decoded) == 0
         || PyUnicode_READ_CHAR(decoded, 0) == '/')
     {
         return decoded;
     }
-    // Not abspath(): it takes "link/.." for nothing.
+    // Not abspath(): it removes "link/..", also when link is a symlink.
     PyObject *module = PyImport_ImportModule("os");
     PyObject *folder =
         module != NULL ? PyObject_CallMethod(module, "getcwd", NULL) : NULL;
@@ -172,7 +172,7 @@ open_buffer(PyTypeObject *type, PyObject *data, const struct options *options)
 {
     SnapshotObject *snapshot =
         snapshot_open_buffer(state_of_type(type), data, options->decode);
-    // The snapshot holds the buffer; the handle would hold it beyond close().
+    // The snapshot holds the buffer. A handle would hold it beyond close().
     return snapshot != NULL
                ? (PyObject *)create(type, snapshot, SOURCE_BUFFER, Py_None)
                : NULL;
@@ -278,7 +278,7 @@ sharedmap_py_frombuffer(PyObject *type, PyObject *args, PyObject *keywords)
 
 /* ---- pickling ----------------------------------------------------------- */
 
-/* How to open it again: by name, by path, or from the bytes themselves. */
+/* How unpickling opens it: by name, by path, or from the bytes themselves. */
 static PyObject *
 sharedmap_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
 {

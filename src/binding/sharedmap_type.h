@@ -1,6 +1,6 @@
 /* binding/sharedmap_type.h
  *
- * The Python type sharedmap. Only module.c stands on it.
+ * The Python type sharedmap. Only module.c uses it.
  */
 #ifndef SHAREDMAP_BINDING_SHAREDMAP_TYPE_H
 #define SHAREDMAP_BINDING_SHAREDMAP_TYPE_H

@@ -7,7 +7,7 @@
  *          ^
  *          +-- memoryview
  *
- * Not here: what users call; see sharedmap_type.c.
+ * Not here: the public type; see sharedmap_type.c.
  */
 #include "binding/snapshot_type.h"
 
@@ -28,7 +28,7 @@ snapshot_create(struct state *state, PyObject *decode)
     return self;
 }
 
-/* What is derived from the view, which is in place. */
+/* Initializes the cache; the view is open already. */
 static void
 begin_cache(SnapshotObject *self)
 {
@@ -50,8 +50,8 @@ snapshot_open_path(struct state *state, const char *path,
                           known != NULL ? &known->segment : NULL);
     Py_END_ALLOW_THREADS
     if (status == STATUS_OK) {
-        // The segment checked the header in the file, the view checks the
-        // header in the mapping: only the second copy is used.
+        // The segment checked the header in the file. The view checks the
+        // header in the mapping, and only that copy is used.
         status = snapshot_open(&view, segment.bytes, segment.size);
     }
     if (status != STATUS_OK) {
@@ -115,7 +115,7 @@ snapshot_tp_traverse(PyObject *object, visitproc visit, void *arg)
 static int
 snapshot_tp_clear(PyObject *object)
 {
-    // The buffer stays: somebody may still look at the bytes.
+    // The buffer stays: a memoryview may still use the bytes.
     Py_CLEAR(((SnapshotObject *)object)->decode);
     return 0;
 }

@@ -1,9 +1,8 @@
 /* binding/snapshot_type.h
  *
- * One opened snapshot, shared by everybody who looks at it: handles, ranges,
- * iterators, memoryviews. Each holds a reference; the bytes are let go with
- * the last one. It is never changed, but for its cache, so using it takes no
- * lock. Not visible in Python.
+ * One opened snapshot, shared by handles, ranges, iterators and memoryviews.
+ * Each holds a reference; the last one releases the bytes. Only its cache ever
+ * changes, so using a snapshot is lock-free. Not visible in Python.
  */
 #ifndef SHAREDMAP_BINDING_SNAPSHOT_TYPE_H
 #define SHAREDMAP_BINDING_SNAPSHOT_TYPE_H
@@ -26,8 +25,8 @@ typedef struct {
 } SnapshotObject;
 
 /* Fills a new reference to the snapshot in the file at `path`. With `known`,
- * STATUS_UNCHANGED if that is the file of it. Releases the GIL and raises
- * nothing. */
+ * STATUS_UNCHANGED if the path still leads to the file of that one. Releases
+ * the GIL and raises nothing. */
 enum status
 snapshot_open_path(struct state *state, const char *path,
                    struct open_options open_options, PyObject *decode,

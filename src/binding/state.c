@@ -2,9 +2,9 @@
  *
  *     object --borrows--> state, part of --> module <--owns-- type <--owns-- object
  *
- * A type of ours is made from the module (ht_module), a subclass in Python is
- * not; so the way to the state leads along the bases. A module is one of ours
- * if state_free() frees it, whatever else module.c put into its definition.
+ * The types of this module belong to it (ht_module), subclasses in Python do
+ * not. So the state is found through the base types. A module is this one if
+ * state_free() frees it, however module.c defines the rest of it.
  *
  * Not here: what fills the state; see module.c.
  */

@@ -1,8 +1,8 @@
 /* binding/state.h
  *
- * What the module knows of itself in one interpreter: its types and its
- * exceptions. Every object keeps a borrowed pointer to it; the object's type
- * keeps the module alive, and the module the state.
+ * The state of the module in one interpreter: its types and exceptions. Every
+ * object has a borrowed pointer to it; the object's type keeps the module
+ * alive, and the module the state.
  */
 #ifndef SHAREDMAP_BINDING_STATE_H
 #define SHAREDMAP_BINDING_STATE_H
@@ -34,13 +34,12 @@ struct state {
     PyObject *stale_error;
 };
 
-/* The state of the module that made `type` or one of its bases. Only for
- * types that descend from ours. */
+/* The state of the module that created `type` or one of its bases. Only for
+ * types of this module and their subclasses. */
 struct state *
 state_of_type(PyTypeObject *type);
 
-/* What a module definition says about the state: m_traverse, m_clear, m_free.
- */
+/* For the module definition: m_traverse, m_clear, m_free. */
 int
 state_traverse(PyObject *module, visitproc visit, void *arg);
 int

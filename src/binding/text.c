@@ -1,16 +1,16 @@
 /* binding/text.c
  *
- * Decoding looks at the source twice: once for the widest character, once to
+ * Decoding reads its source twice: once for the widest character, once to
  * copy. If the source changed in between, the result would be a str that
- * claims to be ASCII and is not, and such a str can crash the interpreter long
- * after. So bytes are copied first, into what will be the str if they are
- * ASCII, and only the copy is looked at:
+ * claims to be ASCII and is not. Such a str can crash the interpreter long
+ * after. So the bytes are first copied, into the str that they become if they
+ * are ASCII, and only the copy is examined:
  *
  *     snapshot --copy--> | new ASCII str | --all below 128?--> done
  *                                          --otherwise-------> decode the copy
  *
- * CPython's own decoder is not asked: what it finds wrong, lone surrogates
- * among it, goes to error handlers, which are Python code, and makes exceptions,
+ * CPython's own decoder is not used. It passes errors, lone surrogates among
+ * them, to error handlers, which are Python code. It also creates exceptions,
  * which the garbage collector tracks.
  *
  * Not here: UTF-8 itself; see core/base/utf8.c.
@@ -64,9 +64,10 @@ text_encode_key(struct text *text, PyObject *key)
     return text_encode(text, key);
 }
 
-/* Copies, and says whether all bytes of the copy are below 128. What is looked
- * at is what was written, so it does not matter what the source does
- * meanwhile. Runs of 8 and more go as words; the last one may overlap. */
+/* Copies, and returns whether all bytes of the copy are below 128. The bytes
+ * that are checked are those that were written, so a source that changes
+ * meanwhile does no harm. 8 bytes and more are copied as words; the last word
+ * may overlap. */
 static inline bool
 copy_ascii(unsigned char *to, const unsigned char *from, size_t size)
 {
@@ -86,7 +87,7 @@ copy_ascii(unsigned char *to, const unsigned char *from, size_t size)
         memcpy(to + at, &word, sizeof(word));
         seen |= word;
     }
-    // The overlap is written again: only this second word stays there.
+    // The overlap is written again: of it, only the second word stays.
     word = load_u64(from + last);
     memcpy(to + last, &word, sizeof(word));
     return ((seen | word) & high_bits) == 0;

@@ -51,7 +51,7 @@ text_encode(struct text *text, PyObject *string)
 static inline void
 text_clear(struct text *text)
 {
-    // Most have nothing there: that must not cost a call.
+    // Usually NULL: that must not cost a call.
     if (text->heap != NULL) {
         PyMem_Free(text->heap);
     }
@@ -61,10 +61,9 @@ text_clear(struct text *text)
 int
 text_encode_key(struct text *text, PyObject *key);
 
-/* A new str. The bytes may belong to a snapshot and change at this very
- * moment; the str is right for one of the states they went through. Runs no
- * Python code. NULL with MemoryError, or without an exception when they are not
- * UTF-8. */
+/* A new str. The bytes may belong to a snapshot and change during the call;
+ * the str is a valid one in any case. Runs no Python code. NULL with
+ * MemoryError, or without an exception when the bytes are not UTF-8. */
 PyObject *
 text_decode(struct slice bytes);
 

@@ -6,12 +6,12 @@
  *     float    IEEE 754 binary64
  *     str      UTF-8
  *     bytes    as they are
- *     others   what the encoder answers
+ *     others   the result of the encoder
  *
- * Subclasses count as others: a value must come back as what it was, and
- * nobody in another process knows the subclass.
+ * Subclasses count as others: a value must come back with its own type, and
+ * other processes do not know the subclass.
  *
- * Not here: how a value is stored; see docs/FORMAT.md.
+ * Not here: the encoding of values in a snapshot; see docs/FORMAT.md.
  */
 #include "binding/value.h"
 
@@ -19,7 +19,7 @@
 
 /* ---- int ---------------------------------------------------------------- */
 
-/* Bytes beyond the first that only repeat the sign are left out. */
+/* The size without the bytes beyond the first that only repeat the sign. */
 static size_t
 without_redundant_bytes(const unsigned char *bytes, size_t size)
 {
@@ -107,7 +107,7 @@ static PyObject *
 unpack_long(struct slice bytes)
 {
     if (bytes.size > sizeof(long long)) {
-        // The interpreter reads its source more than once: give it a copy.
+        // The interpreter reads its source more than once: pass a copy.
         unsigned char *copy = PyMem_Malloc(bytes.size);
         if (copy == NULL) {
             return PyErr_NoMemory();
@@ -219,7 +219,7 @@ value_clear(struct packed_value *packed)
     Py_CLEAR(packed->owner);
 }
 
-/* ---- the way back ------------------------------------------------------- */
+/* ---- from bytes to objects ---------------------------------------------- */
 
 PyObject *
 value_unpack_text(struct state *state, struct slice bytes)

@@ -1,8 +1,8 @@
 /* binding/value.h
  *
- * Python's values <-> the core's. What goes in comes back with the same type
- * and value; what cannot goes through the user's own encoder and decoder, and
- * without one is a TypeError on the way in.
+ * Python's values <-> the core's. Values of the built-in types come back with
+ * the same type and value. Others need the user's encoder and decoder; without
+ * an encoder, storing them is a TypeError.
  */
 #ifndef SHAREDMAP_BINDING_VALUE_H
 #define SHAREDMAP_BINDING_VALUE_H
@@ -18,27 +18,26 @@ struct packed_value {
     struct value value;
     struct text text;
     unsigned char scratch[8];
-    PyObject *owner;  // owned: what the encoder answered; NULL if not called
+    PyObject *owner;  // owned: result of the encoder; NULL if not called
 };
 
-/* `encode` is called for objects of other types; NULL for none. It is Python
- * code that may do anything, so the caller holds a reference to it. -1 with
- * TypeError, MemoryError or what the encoder raised. */
+/* `encode` is called for objects of other types; NULL for none. It may run any
+ * Python code, so the caller holds a reference to it. -1 with TypeError,
+ * MemoryError or the exception of the encoder. */
 int
 value_pack(struct packed_value *packed, PyObject *object, PyObject *encode);
 
 void
 value_clear(struct packed_value *packed);
 
-/* A new object; for an encoded value its bytes, which want value_decode().
- * Runs no Python code unless it fails: NULL with SnapshotError when the bytes
- * cannot be what the type says, which never happens to those of a tree, or
- * MemoryError. */
+/* A new object; for an encoded value its bytes, for value_decode(). Runs no
+ * Python code unless it fails. NULL with MemoryError, or with SnapshotError
+ * when the bytes are not valid for the type; those of a tree always are. */
 PyObject *
 value_unpack(struct state *state, const struct value *value);
 
-/* What the user's decoder makes of the bytes, as a new reference. NULL with
- * what it raised, or TypeError when `decode` is NULL. */
+/* The result of the user's decoder for the bytes, as a new reference. NULL
+ * with the exception of the decoder, or TypeError when `decode` is NULL. */
 PyObject *
 value_decode(PyObject *decode, PyObject *encoded);
 

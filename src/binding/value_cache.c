@@ -1,13 +1,13 @@
 /* binding/value_cache.c
  *
- *     seen    | byte of a hash | ...              of the key seen there last
- *     slots   | key, value | key, value | ...     where the hash leads
- *     places  | value | value | ...               where the snapshot has it
+ *     seen     | byte of a hash | ...            of the last key at the index
+ *     by_key   | key, value | key, value | ...   index: hash of the str
+ *     by_slot  | value | value | ...             index: slot of the snapshot
  *
- * Each is allocated when it is worth it, and what it could not get memory for
- * it does without.
+ * Each array is allocated when it pays off. An array that cannot be allocated
+ * is not used.
  *
- * Not here: who asks; see sharedmap_lookup.c.
+ * Not here: the lookups that use the cache; see sharedmap_lookup.c.
  */
 #include "binding/value_cache.h"
 
@@ -28,14 +28,14 @@ is_worth_keeping(PyObject *value)
     return PyLong_CheckExact(value) || PyFloat_CheckExact(value);
 }
 
-/* Whether the key was the last one seen where its hash leads; it is now. */
+/* Whether the last key with this index had the same hash; records the hash. */
 static bool
 was_seen(struct value_cache *cache, Py_hash_t hash)
 {
     size_t index = value_cache_index(hash);
-    unsigned char tag = (unsigned char)((size_t)hash / VALUE_CACHE_SLOTS);
+    unsigned char tag = (unsigned char)((size_t)hash / VALUE_CACHE_SIZE);
     if (cache->seen == NULL) {
-        cache->seen = PyMem_Calloc(VALUE_CACHE_SLOTS, sizeof(*cache->seen));
+        cache->seen = PyMem_Calloc(VALUE_CACHE_SIZE, sizeof(*cache->seen));
         if (cache->seen == NULL) {
             return false;
         }
@@ -52,62 +52,62 @@ value_cache_put(struct value_cache *cache, PyObject *key, PyObject *value)
     if (hash == -1 || !was_seen(cache, hash) || !is_worth_keeping(value)) {
         return;
     }
-    // Only now: many a map is asked for each of its keys once.
-    if (cache->slots == NULL) {
-        cache->slots = PyMem_Calloc(VALUE_CACHE_SLOTS, sizeof(*cache->slots));
-        if (cache->slots == NULL) {
+    // Only now: many programs look up each key only once.
+    if (cache->by_key == NULL) {
+        cache->by_key = PyMem_Calloc(VALUE_CACHE_SIZE, sizeof(*cache->by_key));
+        if (cache->by_key == NULL) {
             return;
         }
     }
-    struct value_cache_slot *slot = &cache->slots[value_cache_index(hash)];
-    Py_XSETREF(slot->key, Py_NewRef(key));
-    Py_XSETREF(slot->value, Py_NewRef(value));
+    struct value_cache_pair *pair = &cache->by_key[value_cache_index(hash)];
+    Py_XSETREF(pair->key, Py_NewRef(key));
+    Py_XSETREF(pair->value, Py_NewRef(value));
 }
 
 void
-value_cache_put_at(struct value_cache *cache, uint64_t place, PyObject *value)
+value_cache_put_at(struct value_cache *cache, uint64_t slot, PyObject *value)
 {
-    if (cache->places == NULL) {
+    if (cache->by_slot == NULL) {
         cache->missed += 1;
-        if (cache->missed < cache->place_count) {
+        if (cache->missed < cache->slot_count) {
             return;
         }
-        cache->places = PyMem_Calloc(cache->place_count, sizeof(void *));
-        if (cache->places == NULL) {
+        cache->by_slot = PyMem_Calloc(cache->slot_count, sizeof(void *));
+        if (cache->by_slot == NULL) {
             return;
         }
     }
     if (is_worth_keeping(value)) {
-        Py_XSETREF(cache->places[place], Py_NewRef(value));
+        Py_XSETREF(cache->by_slot[slot], Py_NewRef(value));
     }
 }
 
 static void
-clear_slots(struct value_cache *cache)
+clear_by_key(struct value_cache *cache)
 {
-    for (size_t i = 0; cache->slots != NULL && i < VALUE_CACHE_SLOTS; i++) {
-        Py_XDECREF(cache->slots[i].key);
-        Py_XDECREF(cache->slots[i].value);
+    for (size_t i = 0; cache->by_key != NULL && i < VALUE_CACHE_SIZE; i++) {
+        Py_XDECREF(cache->by_key[i].key);
+        Py_XDECREF(cache->by_key[i].value);
     }
-    PyMem_Free(cache->slots);
+    PyMem_Free(cache->by_key);
     PyMem_Free(cache->seen);
 }
 
 static void
-clear_places(struct value_cache *cache)
+clear_by_slot(struct value_cache *cache)
 {
-    for (size_t i = 0; cache->places != NULL && i < cache->place_count; i++) {
-        Py_XDECREF(cache->places[i]);
+    for (size_t i = 0; cache->by_slot != NULL && i < cache->slot_count; i++) {
+        Py_XDECREF(cache->by_slot[i]);
     }
-    PyMem_Free(cache->places);
+    PyMem_Free(cache->by_slot);
 }
 
 void
 value_cache_clear(struct value_cache *cache)
 {
-    clear_slots(cache);
-    clear_places(cache);
-    *cache = (struct value_cache){.slots = NULL};
+    clear_by_key(cache);
+    clear_by_slot(cache);
+    *cache = (struct value_cache){.by_key = NULL};
 }
 
 #endif

@@ -14,8 +14,8 @@
  *
  *     class ValuesView(collections.abc.ValuesView): ...  # no sets
  *
- * A view owns a reference to the mapping and nothing else; on a tree it is
- * live, on a snapshot there is nothing that could change.
+ * A view owns a reference to the mapping and nothing else. On a tree it is
+ * live; a snapshot never changes.
  *
  * Not here: the iterators; see rbtree_iterator.c and sharedmap_iterator.c.
  */
@@ -94,7 +94,7 @@ view_py_reversed(PyObject *object, PyObject *Py_UNUSED(ignored))
 static int
 keys_view_sq_contains(PyObject *object, PyObject *key)
 {
-    // A set can be asked for anything.
+    // As in a set, any object can be looked up.
     if (!PyUnicode_Check(key)) {
         return 0;
     }
@@ -124,18 +124,18 @@ items_view_sq_contains(PyObject *object, PyObject *pair)
 
 /* ---- as sets ------------------------------------------------------------ */
 
-/* Whether every element of `part` is in `whole`; -1 with an exception. */
+/* Whether every element of `subset` is in `superset`; -1 with an exception. */
 static int
-contains_all(PyObject *whole, PyObject *part)
+contains_all(PyObject *superset, PyObject *subset)
 {
-    PyObject *iterator = PyObject_GetIter(part);
+    PyObject *iterator = PyObject_GetIter(subset);
     if (iterator == NULL) {
         return -1;
     }
     int result = 1;
     PyObject *element;
     while (result > 0 && (element = PyIter_Next(iterator)) != NULL) {
-        result = PySequence_Contains(whole, element);
+        result = PySequence_Contains(superset, element);
         Py_DECREF(element);
     }
     Py_DECREF(iterator);
@@ -267,11 +267,11 @@ view_py_isdisjoint(PyObject *self, PyObject *other)
     return PyBool_FromLong(!is_shared);
 }
 
-/* ---- for the eye -------------------------------------------------------- */
+/* ---- repr --------------------------------------------------------------- */
 
 enum { REPR_LIMIT = 20 };
 
-/* The first elements only: a map can be larger than a screen. */
+/* Only the first elements: a map can be large. */
 static PyObject *
 view_tp_repr(PyObject *self)
 {
@@ -333,7 +333,7 @@ static PyMemberDef view_members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-/* What keys and items have in common. */
+/* The methods that keys and items share. */
 #define SET_VIEW_SLOTS                                                    \
     {Py_tp_dealloc, view_tp_dealloc}, {Py_tp_traverse, view_tp_traverse}, \
         {Py_tp_repr, view_tp_repr}, {Py_tp_iter, view_tp_iter},           \

@@ -1,4 +1,4 @@
-"""What a copy of a subclass's object has besides the entries, as copy and pickle understand it.
+"""Copies the state that a subclass in Python has besides the entries, as copy and pickle do.
 
 Called from C, by mapping_copy_state(); the maps themselves have no such state.
 """
@@ -28,7 +28,7 @@ def _set_state(to: Any, state: Any) -> None:
         return
     attributes, slots = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
     if attributes is not None:
-        # Not one by one: a property or __setattr__ has no say in it.
+        # Not with setattr(), so that no property and no __setattr__() is called.
         to.__dict__.update(attributes)
     if slots is not None:
         for name, value in slots.items():

@@ -1,7 +1,7 @@
-"""Values of other types, passed on without being understood.
+"""Values of other types, passed on without being decoded.
 
-What somebody's encode() made of a value can be copied from map to map without their decode():
-opened with decode=Encoded and published with encode=Encoded.bytes, the bytes stay what they are.
+An encoded value can be copied from map to map without the user's decode(). Opened with
+decode=Encoded and published with encode=Encoded.bytes, its bytes stay the same.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The header of a snapshot, by the table of docs/FORMAT.md, section 3.
 
-The only module that knows at which offset a number is. Nothing is checked here: opening a map
-checks its header.
+The only module that knows the offsets of fields. Nothing is checked here: opening a map checks its
+header.
 """
 
 from __future__ import annotations

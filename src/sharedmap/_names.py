@@ -14,7 +14,7 @@ _ESCAPE: Final = re.compile(rb"%([0-9A-F]{2})")
 
 
 def file_name(name: str) -> bytes:
-    """What the file of a map is called."""
+    """The file name of a map."""
     data = name.encode("utf-8", "surrogatepass")
     return PREFIX + _SPECIAL.sub(lambda found: b"%%%02X" % found[0][0], data)
 
@@ -24,7 +24,7 @@ def path_of(name: str) -> bytes:
 
 
 def name_of(file: bytes) -> str | None:
-    """The name that such a file stands for; None if it stands for none."""
+    """The name of the map in such a file; None if it is not the file of a map."""
     if not file.startswith(PREFIX) or len(file) == len(PREFIX):
         return None
     data = _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), file[len(PREFIX) :])

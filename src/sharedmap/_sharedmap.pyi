@@ -1,9 +1,9 @@
-# What type checkers know of the C module; a test compares it with the real one.
+# The types of the C module; a test compares them with the module.
 #
 # The parameter of a map is the type of its values, and Any unless given: rbtree[int] says that
-# all values are int. Any and not the union of what can be stored, because whoever reads a map
-# knows what is in it, and would have to take the union apart at every use. Nor do share() and
-# update() insist on it: checkers see a dict of int and str as one of object.
+# all values are int. Any and not the union of all storable types, because readers of a map know its
+# types, and would have to narrow the union at every use. Nor do share() and update() insist on it:
+# checkers see a dict of int and str as one of object.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from collections.abc import ItemsView as _ItemsView
@@ -33,7 +33,7 @@ _V_co = TypeVar("_V_co", covariant=True, default=Any)
 
 _Encode: TypeAlias = Callable[[Any], bytes]
 _Decode: TypeAlias = Callable[[bytes], Any]
-# Who is trusted to publish: a uid, or the name of a user.
+# The user that is trusted to publish: a uid or a user name.
 _Owner: TypeAlias = int | str
 _Index: TypeAlias = Literal["hash", "tree"]
 _Range: TypeAlias = slice[str | None, str | None, None]
@@ -72,7 +72,7 @@ def names() -> list[str]: ...
 # For _cli/doctor.py: the name of a file in /dev/shm.
 def _clear_leftover(file_name: bytes, /) -> bool: ...
 
-# What _watch.py is made of.
+# For _watch.py.
 def _watch_open() -> int: ...
 def _watch_read(descriptor: int, /) -> set[str | None]: ...
 def _watch_close(descriptor: int, /) -> None: ...

@@ -30,7 +30,7 @@ async def watch(name, *, decode=None, owner=None):
     current = None
     with running_hub().interest(name) as event:
         while True:
-            # Cleared before looking: what happens from now on sets it again.
+            # Cleared before the check, so that a later publication sets it again.
             event.clear()
             if current is None:
                 try:

@@ -78,7 +78,7 @@ test_small_copies_share_their_memory(void)
         CHECK_STATUS(arena_keep(&arena, &slice), STATUS_OK);
     }
     CHECK_EQUAL(memory_outstanding(), 1);
-    // Later ones in ever larger pieces of memory.
+    // Later ones in ever larger chunks.
     for (int i = 0; i < 1000000; i++) {
         struct slice slice = SLICE("0123456789");
         CHECK_STATUS(arena_keep(&arena, &slice), STATUS_OK);
@@ -87,7 +87,7 @@ test_small_copies_share_their_memory(void)
     arena_clear(&arena);
 }
 
-/* A piece of memory that is not yet full is at most 16 MiB. */
+/* A chunk that is not yet full is at most 16 MiB. */
 static void
 test_large_copies_leave_little_memory_unused(void)
 {

@@ -37,7 +37,7 @@ test_allocate_array_refuses_sizes_that_overflow(void)
     CHECK_EQUAL(memory_outstanding(), 0);
 }
 
-/* Of whatever size; large pieces come from elsewhere. */
+/* Of whatever size; large blocks come from elsewhere. */
 static void
 test_memory_that_is_not_there_is_no_address(void)
 {
@@ -60,7 +60,7 @@ test_allocate_array_has_room_for_all_items(void)
 }
 
 static void
-test_outstanding_counts_pieces(void)
+test_outstanding_counts_blocks(void)
 {
     void *first = memory_allocate(1);
     CHECK_EQUAL(memory_outstanding(), 1);
@@ -77,15 +77,15 @@ static void
 test_fault_fails_once_after_some_successes(void)
 {
     memory_fail_after(2, false);
-    void *pieces[] = {memory_allocate(1), memory_allocate(1),
+    void *blocks[] = {memory_allocate(1), memory_allocate(1),
                       memory_allocate(1), memory_allocate(1)};
-    CHECK(pieces[0] != NULL);
-    CHECK(pieces[1] != NULL);
-    CHECK(pieces[2] == NULL);
-    CHECK(pieces[3] != NULL);
+    CHECK(blocks[0] != NULL);
+    CHECK(blocks[1] != NULL);
+    CHECK(blocks[2] == NULL);
+    CHECK(blocks[3] != NULL);
     CHECK_EQUAL(memory_outstanding(), 3);
     for (int i = 0; i < 4; i++) {
-        memory_release(pieces[i]);
+        memory_release(blocks[i]);
     }
 }
 
@@ -98,9 +98,9 @@ test_fault_lasts_until_switched_off(void)
         CHECK(memory_allocate_array(1, 1) == NULL);
     }
     memory_fail_after(-1, false);
-    void *piece = memory_allocate(1);
-    CHECK(piece != NULL);
-    memory_release(piece);
+    void *block = memory_allocate(1);
+    CHECK(block != NULL);
+    memory_release(block);
 }
 
 static const struct test tests[] = {
@@ -108,7 +108,7 @@ static const struct test tests[] = {
     TEST(test_allocate_array_refuses_sizes_that_overflow),
     TEST(test_memory_that_is_not_there_is_no_address),
     TEST(test_allocate_array_has_room_for_all_items),
-    TEST(test_outstanding_counts_pieces),
+    TEST(test_outstanding_counts_blocks),
     TEST(test_fault_fails_once_after_some_successes),
     TEST(test_fault_lasts_until_switched_off),
 };

@@ -1,7 +1,7 @@
 /* tests/core/test_sort.c
  *
- * The sort against a dumb oracle: each entry moved to its place by hand, and
- * one with an equal key overwritten there, as a dict would do it.
+ * The sort against a dumb oracle: an insertion of each entry at its rank, which
+ * overwrites an entry with an equal key, as a dict does.
  */
 #include "core/base/sort.h"
 
@@ -92,7 +92,7 @@ add_random(struct batch *batch, uint64_t *random, size_t common,
     if (random_below(random, 10) == 0) {
         common = random_below(random, common + 1);
     }
-    // Half of them end within the first pieces.
+    // Half of them end within the first prefix words.
     if (random_below(random, 2) == 0) {
         size %= 10;
     }
@@ -214,7 +214,7 @@ test_awkward_orders_are_sorted(void)
     }
 }
 
-enum { UNLUCKY_COUNT = 500 };  // fewer than are dealt by their digits
+enum { UNLUCKY_COUNT = 500 };  // fewer than are sorted by radix
 
 /* A row in which the second smallest is the median of the first, the middle
  * and the last, and so it is in what a division into below, equal and above

@@ -2,14 +2,18 @@
 
 Each text is collected from its source: docstrings from the imported package, messages of C from
 the string literals of the files that raise, those of Python from syntax trees, help from the
-parser. Comments, identifiers and private docstrings are not held to this.
+parser. Comments of the core are held to the same words and some more. Comments of the binding and
+the package, and private docstrings, are held to fewer words: those that are wrong in any sense.
+Identifiers are not held to any.
 """
 
 import argparse
 import ast
 import importlib
 import inspect
+import io
 import re
+import tokenize
 import types
 
 import pytest
@@ -25,6 +29,8 @@ if not (TOP / "src" / "core").is_dir():
 MODULES = ("sharedmap", "sharedmap.replication", "sharedmap.replication.aio")
 C_FILES = [*sorted((TOP / "src" / "binding").glob("*.c")), TOP / "src/core/base/status.c"]
 PYTHON_FILES = sorted((TOP / "src" / "sharedmap").rglob("*.py"))
+COMMENTED_FILES = [*sorted((TOP / "src" / "binding").glob("*.[ch]")), *PYTHON_FILES]
+CORE_FILES = sorted((TOP / "src" / "core").rglob("*.[ch]"))
 
 # What a reader would not search for, and what to say. Only words that are wrong in any sentence.
 WORDS = {
@@ -51,6 +57,30 @@ WORDS = {
     r"functions of yours": "hooks, encoder and decoder",
     r"the ending": "status code",
 }
+# What comments must not say either: these have no second meaning that a comment could need.
+WORDS_OF_COMMENTS = [
+    r"whoever|somebody|anybody|nobody|such a one",
+    r"cut short",
+    r"nameless",
+    r"doubles",
+    r"contestants?",
+    r"fore(tells?|told)",
+    r"patience",
+    r"restart of the machine",
+    r"unforked",
+    r"functions of yours",
+]
+# And what comments of the core say with a term instead.
+WORDS_OF_THE_CORE = [
+    *WORDS,
+    r"everybody|everyone",
+    r"(?:^|(?<=[.;:] ))who",  # as the subject of a sentence
+    r"pieces?",  # block, chunk, key prefix word
+    r"neighbours?",  # predecessor, successor
+    r"deal(s|t|ing)?",  # counting-sort pass, partition
+    r"reach of",  # max probe distance
+    r"asks? for|asked for",  # prefetch, request
+]
 SAMPLES = {
     "the map is kept by whoever has it open": "whoever",
     "The pair at a place in the order.": "place",
@@ -73,10 +103,10 @@ GOOD = (
 )
 
 
-def home_made(text):
-    """The words of the text that WORDS has, line breaks between them or not."""
+def home_made(text, words=WORDS):
+    """The words of the text that are in `words`, line breaks between them or not."""
     text = " ".join(text.split())
-    found = [match[0] for word in WORDS for match in re.finditer(rf"(?i)\b(?:{word})\b", text)]
+    found = [match[0] for word in words for match in re.finditer(rf"(?i)\b(?:{word})\b", text)]
     return sorted(found, key=text.index)
 
 
@@ -172,6 +202,49 @@ def helps():
     return found
 
 
+C_COMMENT = re.compile(rf"/\*.*?\*/|(?://[^\n]*(?:\n[ \t]*)?)+|'(?:[^'\\]|\\.)'|{STRING}", re.S)
+
+
+def c_comments(source):
+    """(line, text) for all comments; lines of // below each other are one."""
+    for match in C_COMMENT.finditer(source):
+        if match[0].startswith("/"):
+            text = re.sub(r"(?m)^[ \t]*(//|/?\*)", "", match[0]).removesuffix("*/")
+            yield source.count("\n", 0, match.start()) + 1, text
+
+
+def python_comments(source):
+    """(line, text) for all comments and docstrings; comments below each other are one."""
+    begin = end = 0
+    text = ""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            if text and token.start[0] != end + 1:
+                yield begin, text
+                text = ""
+            begin = begin if text else token.start[0]
+            end = token.start[0]
+            text += token.string.lstrip("#") + "\n"
+    if text:
+        yield begin, text
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            docstring = ast.get_docstring(node)
+            if docstring is not None:
+                yield node.body[0].lineno, docstring
+
+
+def comments(paths=COMMENTED_FILES):
+    """All comments, by file and line."""
+    return {
+        f"{path.relative_to(TOP)}:{line}": text
+        for path in paths
+        for line, text in (python_comments if path.suffix == ".py" else c_comments)(
+            path.read_text()
+        )
+    }
+
+
 TEXTS = {"docstrings": docstrings, "messages": messages, "help": helps}
 
 
@@ -193,6 +266,24 @@ def test_users_read_the_words_of_the_field(source):
         f"{where}: {', '.join(words)}"
         for where, text in TEXTS[source]().items()
         if (words := home_made(text))
+    ]
+    assert wrong == [], "\n" + "\n".join(wrong)
+
+
+def test_comments_have_no_words_that_are_wrong_in_any_sense():
+    wrong = [
+        f"{where}: {', '.join(words)}"
+        for where, text in comments().items()
+        if (words := home_made(text, WORDS_OF_COMMENTS))
+    ]
+    assert wrong == [], "\n" + "\n".join(wrong)
+
+
+def test_comments_of_the_core_have_the_words_of_the_field():
+    wrong = [
+        f"{where}: {', '.join(words)}"
+        for where, text in comments(CORE_FILES).items()
+        if (words := home_made(text, WORDS_OF_THE_CORE))
     ]
     assert wrong == [], "\n" + "\n".join(wrong)
 
@@ -229,6 +320,48 @@ def test_literals_of_python_are_found_and_docstrings_are_not():
     assert sorted(python_literals(source)) == [(3, "... is no c"), (3, "a b")]
 
 
+def test_comments_of_c_are_found_and_literals_are_not():
+    code = 'f("// two");  // three\n    // cut\n    // short\nint c = \'"\'; // d\n'
+    found = dict(c_comments(f"/* one\n * nobody */\n{code}"))
+    assert {line: text.split() for line, text in found.items()} == {
+        1: ["one", "nobody"],
+        3: ["three", "cut", "short"],
+        6: ["d"],
+    }
+    assert home_made(found[1], WORDS_OF_COMMENTS) == ["nobody"]
+    assert home_made(found[3], WORDS_OF_COMMENTS) == ["cut short"]
+
+
+def test_comments_of_python_are_found_and_literals_are_not():
+    source = 'x = "# one"  # two\n# cut\n# short\n\n# four\ndef f():\n    """Nobody."""\n'
+    found = dict(python_comments(source))
+    assert {line: text.split() for line, text in found.items()} == {
+        1: ["two", "cut", "short"],
+        5: ["four"],
+        7: ["Nobody."],
+    }
+    assert home_made(found[1], WORDS_OF_COMMENTS) == ["cut short"]
+    assert home_made(found[7], WORDS_OF_COMMENTS) == ["Nobody"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    {
+        "Who reads takes no lock.": ["Who"],
+        "whole\n pieces of memory, asked for": ["whole", "pieces", "asked for"],
+        "The keys are dealt; compare the neighbours": ["dealt", "neighbours"],
+        "It says who owns the reach of a home.": ["reach of"],
+    }.items(),
+)
+def test_word_of_the_core_is_found(text, words):
+    assert home_made(text, WORDS_OF_THE_CORE) == words
+
+
+@pytest.mark.parametrize("word", WORDS_OF_COMMENTS)
+def test_word_of_comments_is_one_of_all_words(word):
+    assert word in WORDS
+
+
 def test_texts_of_all_kinds_are_collected():
     """So that the tests above cannot pass by reading nothing."""
     found = {source: collect() for source, collect in TEXTS.items()}
@@ -254,5 +387,16 @@ def test_texts_of_all_kinds_are_collected():
         "no version was pushed",  # replication
     ):
         assert part in texts
+    text = "\n".join(comments().values())
+    for part in (
+        "binding/guard.h",  # the head of a header
+        "Otherwise a decoder could find the list",  # a remark
+        "Cleared before the check",  # of Python
+        "Logs a problem once",  # a private docstring
+    ):
+        assert part in text
+    text = "\n".join(comments(CORE_FILES).values())
+    for part in ("core/tree/rbtree.h", "core/base/hash.c", "core/segment/open.c", "Case 4:"):
+        assert part in text
     assert {"sharedmap", "load", "doctor", "follow"} <= found["help"].keys()
     assert "replace an existing map" in " ".join(found["help"]["load"].split())

@@ -25,13 +25,13 @@ MUTANTS = {
     "late-mark": [
         (
             "segment/publish.c",
-            "    holder_mark_superseded(holder);\n    if (rename(temporary, path) < 0) {",
-            "    if (rename(temporary, path) < 0) {",
+            "    status = holder_mark_superseded(holder);\n    if (status == STATUS_OK && rename(",
+            "    if (status == STATUS_OK && rename(",
         ),
         (
             "segment/publish.c",
             "    holder_wake_readers(holder);\n    return options->is_durable",
-            "    holder_mark_superseded(holder);\n    holder_wake_readers(holder);\n"
+            "    (void)holder_mark_superseded(holder);\n    holder_wake_readers(holder);\n"
             "    return options->is_durable",
         ),
     ],
@@ -39,13 +39,13 @@ MUTANTS = {
     "late-mark-of-remove": [
         (
             "segment/publish.c",
-            "    holder_mark_superseded(&holder);\n    if (unlink(path) < 0) {",
+            "    (void)holder_mark_superseded(&holder);  // names are in memory\n    if (unlink(path) < 0) {",
             "    if (unlink(path) < 0) {",
         ),
         (
             "segment/publish.c",
             "        holder_wake_readers(&holder);",
-            "        holder_mark_superseded(&holder);\n        holder_wake_readers(&holder);",
+            "        (void)holder_mark_superseded(&holder);\n        holder_wake_readers(&holder);",
         ),
     ],
     # Nobody locks the holder.
@@ -76,8 +76,8 @@ MUTANTS = {
     "early-unlink": [
         (
             "segment/publish.c",
-            "    if (rename(temporary, path) < 0) {",
-            "    unlink(path);\n    if (rename(temporary, path) < 0) {",
+            "    if (status == STATUS_OK && rename(temporary, path) < 0) {",
+            "    unlink(path);\n    if (status == STATUS_OK && rename(temporary, path) < 0) {",
         )
     ],
     # The name is taken before the header is complete.

@@ -115,8 +115,8 @@ MUTANTS = {
     "keeps-temporary": [
         (
             "segment/publish.c",
-            "        status = system_failure();\n        system_unlink(temporary);",
-            "        status = system_failure();",
+            "    if (status != STATUS_OK) {\n        system_unlink(temporary);",
+            "    if (status != STATUS_OK) {",
         )
     ],
     # The exception does not say which map it is about.
@@ -172,8 +172,8 @@ MUTANTS = {
     "child-keeps-files": [
         (
             "segment/fork.c",
-            "    system_close(file->descriptor);\n    file->descriptor = -1;\n}\n\nbool",
-            "    file->descriptor = -1;\n}\n\nbool",
+            "        system_close(file->descriptor);\n    }\n    file->descriptor = -1;\n}\n\nbool",
+            "    }\n    file->descriptor = -1;\n}\n\nbool",
         )
     ],
     # In a forked child nobody ends what a thread of its parent began.

@@ -151,9 +151,7 @@ def test_signal_ends_the_wait_for_the_lock(shared_name, holder, on_signal, sourc
 
 
 @each_way
-def test_signal_whose_handler_returns_does_not_end_the_wait(
-    shared_name, holder, on_signal, source
-):
+def test_signal_whose_handler_returns_does_not_end_the_wait(shared_name, holder, on_signal, source):
     """The tree's handler wants the tree that is published."""
     seen = []
     pid = os.getpid()

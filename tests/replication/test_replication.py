@@ -112,12 +112,12 @@ def test_versions_grow_and_never_fall_behind_the_clock(server, name, monkeypatch
 
 def test_chunks_are_as_large_as_they_are_said_to_be():
     data = sharedmap.rbtree(many(20_000, 700)).dump()
-    manifest, places = _chunks.describe(memoryview(data), data[:512], [])
+    manifest, cuts = _chunks.describe(memoryview(data), data[:512], [])
     records = [chunk for chunk in manifest.chunks if chunk.key is not None]
     assert len(records) >= 5
     assert all(1 << 20 <= chunk.size <= 4 << 20 for chunk in records)
     assert all(chunk.size <= 4 << 20 for chunk in manifest.chunks)
-    assert b"".join(data[p.begin : p.end] for p in places.values()) == data[512:]
+    assert b"".join(data[p.begin : p.end] for p in cuts.values()) == data[512:]
 
 
 @pytest.mark.parametrize("size", [0, 1, 20, 700, 1999, 2000, 2001, 30_000])
@@ -129,10 +129,8 @@ def test_chunks_are_the_whole_snapshot_whatever_is_in_it(small_chunks, size, ind
     for _ in range(3):
         tree = sharedmap.rbtree({k: v if kind is str else v.encode() for k, v in value.items()})
         data = tree.dump(index=index)
-        manifest, places = _chunks.describe(memoryview(data), data[:512], anchors)
-        assert b"".join(
-            data[places[c.sha256].begin : places[c.sha256].end] for c in manifest.chunks
-        )
+        manifest, cuts = _chunks.describe(memoryview(data), data[:512], anchors)
+        assert b"".join(data[cuts[c.sha256].begin : cuts[c.sha256].end] for c in manifest.chunks)
         assert sum(chunk.size for chunk in manifest.chunks) == len(data) - 512
         assert all(0 < chunk.size <= 2000 for chunk in manifest.chunks)
         assert manifest.size == len(data)
@@ -166,9 +164,9 @@ def test_chunks_are_the_whole_snapshot_in_whatever_order_its_regions_are(small_c
     with sharedmap.sharedmap.frombuffer(data) as m:
         m.verify()
         assert dict(m) == entries
-    manifest, places = _chunks.describe(memoryview(data), data[:512], [])
+    manifest, cuts = _chunks.describe(memoryview(data), data[:512], [])
     assert len(manifest.chunks) > 3
-    assert b"".join(data[p.begin : p.end] for p in places.values()) == data[512:]
+    assert b"".join(data[p.begin : p.end] for p in cuts.values()) == data[512:]
 
 
 def transferred(server, name, value):

@@ -48,7 +48,9 @@ def hash_bytes(data, seed=0):
 
 def header_checksum(data):
     """Of the header with zeros for what is random, what changes and the checksum itself."""
-    return hash_bytes(data[:136] + bytes(24) + data[160:192] + bytes(4) + data[196:200] + bytes(8) + data[208:512])
+    return hash_bytes(
+        data[:136] + bytes(24) + data[160:192] + bytes(4) + data[196:200] + bytes(8) + data[208:512]
+    )
 
 
 def seal(data):

@@ -4,7 +4,7 @@
  *                   |
  *                   +-> | older | copy ... |
  *
- * Not here: pieces that are given back one by one; see tree/slab.c.
+ * Not here: blocks that are given back one by one; see tree/slab.c.
  */
 #include "core/base/arena.h"
 
@@ -16,8 +16,8 @@ struct arena_chunk {
     unsigned char bytes[];
 };
 
-/* Each chunk is twice as large as the one before, so that few entries cost
- * little and many come in large pages. */
+/* Each chunk is twice as large as the one before, so that few entries take
+ * little memory and many are in huge pages. */
 enum { SMALLEST = 1 << 14, LARGEST = 1 << 24 };
 
 static size_t

@@ -1,6 +1,7 @@
 /* core/base/arena.h
  *
- * Many small copies that are all let go at once. They stay where they are.
+ * An allocator for many small copies that are freed all at once. They never
+ * move.
  */
 #ifndef SHAREDMAP_CORE_BASE_ARENA_H
 #define SHAREDMAP_CORE_BASE_ARENA_H
@@ -15,11 +16,11 @@ struct arena_chunk;
 /* Empty when all zero. */
 struct arena {
     struct arena_chunk *newest;  // owned, with all older ones
-    unsigned char *free;         // in it; NULL when there is none
-    size_t room;                 // left there
+    unsigned char *free;         // its first unused byte; NULL without a chunk
+    size_t room;                 // unused bytes
 };
 
-/* Makes room for so many bytes in one piece. */
+/* Makes room for `size` contiguous bytes. */
 enum status
 arena_grow(struct arena *arena, size_t size);
 

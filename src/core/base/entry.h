@@ -1,6 +1,6 @@
 /* core/base/entry.h
  *
- * One key with its value, and what types a value can have.
+ * One key with its value, and the types of values.
  *
  * An entry borrows its bytes: from a tree, from a snapshot, from the caller.
  */
@@ -20,12 +20,12 @@ enum value_type {
     VALUE_FLOAT = 3,  // IEEE 754 binary64, little-endian
     VALUE_STR = 4,    // UTF-8, lone surrogates encoded like other code points
     VALUE_BYTES = 5,  // as they are, aligned to 8 bytes inside a snapshot
-    VALUE_ENCODED = 6,  // what the caller's own encoder made, aligned likewise
+    VALUE_ENCODED = 6,  // made by the caller's encoder, aligned likewise
 };
 
 enum { VALUE_TYPE_COUNT = 7 };
 
-/* Whether a snapshot aligns the value, so that it can be used where it is. */
+/* Whether a snapshot aligns the value, for zero-copy use. */
 static inline bool
 value_type_is_aligned(enum value_type type)
 {

@@ -6,8 +6,8 @@
  *     up to 16 bytes      two words that overlap in the middle, one fold;
  *                         from 8 on this is done in hash.h
  *     up to 64 bytes      16 bytes a fold, one chain
- *     more                64 bytes a round in four chains that do not wait
- *                         for each other, then the rest as above
+ *     more                64 bytes a round in four independent chains, then
+ *                         the rest as above
  *
  * The last 16 bytes are always read as the two words that end at the end, so
  * no length needs a loop over single bytes. The length enters the last fold:

@@ -3,12 +3,12 @@
  * One 64-bit hash for keys and for checksums.
  *
  * It depends on nothing but the bytes, their number and the seed: the same in
- * every process, on every machine, for ever, because snapshots store it. It
- * finds damage and spreads keys; it does not withstand bytes that are forged
- * on purpose.
+ * every process, on every machine, in every version, because snapshots store
+ * it. It finds damage and spreads keys; it does not withstand bytes that are
+ * forged on purpose.
  *
- * What most keys are, 8 to 16 bytes, is hashed here, without a call; hash.c
- * has the other lengths, and says how it goes.
+ * Most keys have 8 to 16 bytes and are hashed here, inline; hash.c has the
+ * other lengths and the algorithm.
  */
 #ifndef SHAREDMAP_CORE_BASE_HASH_H
 #define SHAREDMAP_CORE_BASE_HASH_H
@@ -50,7 +50,7 @@ hash_fold(uint64_t left, uint64_t right)
     return low ^ high;
 }
 
-/* The last 16 bytes, as two words, and what came before. */
+/* Of the last 16 bytes, as two words, and the state of the bytes before. */
 static inline uint64_t
 hash_finish(uint64_t low, uint64_t high, uint64_t state, size_t size)
 {

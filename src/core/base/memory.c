@@ -2,9 +2,9 @@
  *
  * malloc and free, and in test builds the fault that is injected on purpose.
  *
- * Large pieces are what a million entries are sorted and gathered in, all over
- * the place: with pages of 4 KiB most of that time goes into page faults and
- * page walks. So they are asked for in huge pages, where the system has some.
+ * A million entries are sorted and gathered in large blocks, with random
+ * access: with pages of 4 KiB most of that time goes into page faults and page
+ * walks. So large blocks are in huge pages, where the system has some.
  *
  * Not here: shared memory; see core/segment/segment.h.
  */
@@ -63,8 +63,8 @@ allocate_large(size_t size)
     if (posix_memalign(&memory, HUGE_PAGE, size) != 0) {
         return NULL;
     }
-    // Only a wish, whose failure must not be taken for another's. The last
-    // page is left out unless it is filled.
+    // Only advice: its failure is ignored and must not change errno. The last
+    // page is excluded unless it is full.
     int saved_errno = errno;
     (void)madvise(memory, size & -(size_t)HUGE_PAGE, MADV_HUGEPAGE);
     errno = saved_errno;

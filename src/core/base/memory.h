@@ -1,9 +1,9 @@
 /* core/base/memory.h
  *
- * Where all private memory of the core comes from, so that a test can make the
+ * The allocator of all private memory of the core, so that a test can make the
  * n-th request fail.
  *
- * The caller owns what it is given and gives it back with memory_release().
+ * The caller owns the memory and frees it with memory_release().
  */
 #ifndef SHAREDMAP_CORE_BASE_MEMORY_H
 #define SHAREDMAP_CORE_BASE_MEMORY_H
@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* NULL when there is none; a size of 0 still gives an address of its own. */
+/* NULL without memory; a size of 0 still gives an address of its own. */
 void *
 memory_allocate(size_t size);
 
@@ -30,7 +30,7 @@ memory_release(void *memory);
 void
 memory_fail_after(long count, bool forever);
 
-/* How many pieces are out at the moment. */
+/* How many blocks are allocated. */
 long
 memory_outstanding(void);
 #endif

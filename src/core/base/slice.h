@@ -29,8 +29,8 @@ slice_word(const unsigned char *bytes)
 }
 
 /* The order of two runs of `size` bytes. Keys are short, so most do not pay
- * for a call: they are compared as words, the last of which may overlap what
- * is known to be equal. */
+ * for a call: they are compared as words, the last of which may overlap bytes
+ * that are known to be equal. */
 static inline int
 slice_compare_bytes(const unsigned char *left, const unsigned char *right,
                     size_t size)
@@ -52,7 +52,7 @@ slice_compare_bytes(const unsigned char *left, const unsigned char *right,
     }
 }
 
-/* Negative, zero or positive, as memcmp() answers. */
+/* Negative, zero or positive, like memcmp(). */
 static inline int
 slice_compare(struct slice left, struct slice right)
 {

@@ -1,31 +1,32 @@
 /* core/base/sort.c
  *
- * A sort of strings that looks at eight bytes of each key at a time. The bytes
- * are kept beside the entry's number as one number, so that comparing two keys
- * is comparing two numbers that lie in the array itself:
+ * A string sort that compares eight bytes of each key at a time. Those bytes,
+ * the key prefix word, are stored as a number beside the index of the entry.
+ * So comparing two keys is comparing two numbers of the array:
  *
- *     piece                 index
+ *     prefix word           index
  *     | 'u' 's' 'e' 'r' ... | 17 |   ->  entries[17]
  *
- * The order of the pieces is the order of the bytes, because the first byte is
- * loaded highest. Many items are sorted by radix, by the highest bits in which
- * their pieces differ, and more than that are dealt to several ranges before;
- * few are sorted by quicksort; very few by insertion. Items with equal pieces
- * go on with the next eight bytes, or behind what they have in common: so that
- * is read once, which is what paths and URLs want.
+ * The order of the prefix words is the order of the bytes, because the first
+ * byte is loaded highest. Many items are sorted by radix, by the highest bits
+ * in which their prefix words differ, few by quicksort.
  *
- *     depth 0    | < | < |  equal pieces  | < | < |
+ * Items with equal prefix words continue with the next eight bytes, or behind
+ * the prefix that all of them share. So a shared prefix is read once, which is
+ * good for paths and URLs.
+ *
+ *     depth 0    | < | < |   equal words  | < | < |
  *     depth 8            | < | equal  | < |
  *     depth 16               | < | <  |
  *
- * Of several ranges that want sorting the largest is gone on with, the others
- * are recursed into: so the recursion is logarithmic, whatever the keys.
+ * Of several unsorted ranges the loop continues with the largest and recurses
+ * into the others. So the recursion depth is logarithmic for any keys.
  *
- * Behind its end a key goes on with zeros; keys that differ only there are
- * told apart by their sizes. Of equal keys the one with the higher index goes
- * last: it came last.
+ * A key is padded with zeros; keys that differ only in the padding are
+ * compared by size. Of equal keys the one with the higher index goes last: it
+ * came last.
  *
- * Not here: who gathers the entries; see binding/batch.c.
+ * Not here: collecting the entries; see binding/batch.c.
  */
 #include "core/base/sort.h"
 
@@ -36,26 +37,27 @@
 #include "core/base/memory.h"
 
 enum {
-    PIECE_SIZE = 8,
-    FEW = 12,        // up to here insertion
-    MANY = 512,      // from here on radix
-    DIGIT_BITS = 8,  // as many places to write to as the first cache holds
+    PREFIX_WORD_SIZE = 8,
+    // From here on radix. Publishing 100 k entries takes as long with 128 and
+    // 4096, up to 1.8 times as long with quicksort alone.
+    MANY = 512,
+    DIGIT_BITS = 8,  // as many write positions as the first cache holds
     PASSES = 5,
-    CACHED = 16384,  // up to here the second cache holds items and spare
+    UNINTERRUPTED = 16384,  // items; sorting these takes a millisecond
 };
 
 struct item {
-    uint64_t piece;  // of the key, at the depth that is being sorted
-    size_t index;    // of the entry
+    uint64_t prefix_word;  // of the key, at the current depth
+    size_t index;          // of the entry
 };
 
 struct sorting {
     const struct entry *entries;
     struct item *items;
-    struct item *spare;  // as many; borrowed from what will be the result
-    bool has_equal;      // two keys turned out to be equal
+    struct item *spare;                 // as many; borrowed from the result
+    bool has_equal;                     // two keys were equal
     const struct interrupt *interrupt;  // borrowed
-    bool is_interrupted;                // what is left need not be sorted
+    bool is_interrupted;                // the rest need not be sorted
     size_t starts[1 << DIGIT_BITS];     // of the items with each digit
 };
 
@@ -76,23 +78,23 @@ is_ascending(const struct entry *entries, size_t count)
     return true;
 }
 
-/* ---- pieces ------------------------------------------------------------- */
+/* ---- prefix words ------------------------------------------------------- */
 
 static inline uint64_t
-piece_at(struct slice key, size_t depth)
+prefix_word_at(struct slice key, size_t depth)
 {
-    uint64_t piece = 0;
-    if (depth + PIECE_SIZE <= key.size) {
-        memcpy(&piece, key.bytes + depth, PIECE_SIZE);
+    uint64_t prefix_word = 0;
+    if (depth + PREFIX_WORD_SIZE <= key.size) {
+        memcpy(&prefix_word, key.bytes + depth, PREFIX_WORD_SIZE);
     }
     else if (depth < key.size) {
-        memcpy(&piece, key.bytes + depth, key.size - depth);
+        memcpy(&prefix_word, key.bytes + depth, key.size - depth);
     }
-    return __builtin_bswap64(piece);
+    return __builtin_bswap64(prefix_word);
 }
 
-/* For a walk over items: their entries are asked for first, then the bytes
- * that those point to. */
+/* For iteration over items: prefetches their entries, then the bytes that
+ * those point to. */
 static inline void
 prefetch_key(const struct sorting *sorting, size_t i, size_t high,
              size_t depth)
@@ -105,13 +107,13 @@ prefetch_key(const struct sorting *sorting, size_t i, size_t high,
     }
 }
 
-/* The bits in which any two of the pieces differ. */
+/* The bits in which any two of the prefix words differ. */
 static uint64_t
 differing_bits(const struct item *items, size_t count)
 {
     uint64_t differing = 0;
     for (size_t i = 1; i < count; i++) {
-        differing |= items[i].piece ^ items[0].piece;
+        differing |= items[i].prefix_word ^ items[0].prefix_word;
     }
     return differing;
 }
@@ -121,13 +123,13 @@ static bool
 is_before(struct sorting *sorting, const struct item *left,
           const struct item *right, size_t depth)
 {
-    if (left->piece != right->piece) {
-        return left->piece < right->piece;
+    if (left->prefix_word != right->prefix_word) {
+        return left->prefix_word < right->prefix_word;
     }
     struct slice left_key = item_key(sorting, left);
     struct slice right_key = item_key(sorting, right);
-    // Both have at least `depth` bytes: shorter keys are sorted before. An
-    // empty key may be NULL, which cannot be moved.
+    // Both have at least `depth` bytes: shorter keys are sorted already. An
+    // empty key may be NULL, and NULL + 0 is undefined in C11.
     if (depth > 0) {
         left_key.bytes += depth;
         left_key.size -= depth;
@@ -142,7 +144,7 @@ is_before(struct sorting *sorting, const struct item *left,
     return order < 0;
 }
 
-/* ---- very few ------------------------------------------------------------ */
+/* ---- equal or slow ------------------------------------------------------ */
 
 static inline void
 swap(struct item *left, struct item *right)
@@ -152,24 +154,7 @@ swap(struct item *left, struct item *right)
     *right = item;
 }
 
-static void
-insertion_sort(struct sorting *sorting, size_t low, size_t high, size_t depth)
-{
-    struct item *items = sorting->items;
-    for (size_t i = low + 1; i < high; i++) {
-        struct item item = items[i];
-        size_t at = i;
-        while (at > low && is_before(sorting, &item, &items[at - 1], depth)) {
-            items[at] = items[at - 1];
-            at -= 1;
-        }
-        items[at] = item;
-    }
-}
-
-/* ---- equal or unlucky ----------------------------------------------------- */
-
-/* For items that quicksort cannot tell apart, or cannot divide. */
+/* For items with equal prefix words, and when quicksort is slow. */
 static void
 heap_sort(struct sorting *sorting, size_t low, size_t high, size_t depth)
 {
@@ -184,7 +169,7 @@ heap_sort(struct sorting *sorting, size_t low, size_t high, size_t depth)
             end -= 1;
             swap(&heap[0], &heap[end]);
         }
-        // Let the item at `start` sink to its place below `end`.
+        // Sift the item at `start` down, below `end`.
         for (size_t root = start, child; (child = 2 * root + 1) < end;
              root = child)
         {
@@ -201,7 +186,7 @@ heap_sort(struct sorting *sorting, size_t low, size_t high, size_t depth)
     }
 }
 
-/* ---- by pieces ------------------------------------------------------------ */
+/* ---- by prefix words ---------------------------------------------------- */
 
 /* Items that still have to be sorted, by all bytes from `depth` on. */
 struct range {
@@ -210,8 +195,8 @@ struct range {
     size_t depth;
 };
 
-/* How many bytes from `depth` on a few keys of the range have in common: as
- * many as all of them, or more. */
+/* How many bytes from `depth` on a sample of the keys share: as many as all
+ * keys of the range, or more. */
 static size_t
 sample_prefix(const struct sorting *sorting, struct range range, size_t depth)
 {
@@ -230,12 +215,13 @@ sample_prefix(const struct sorting *sorting, struct range range, size_t depth)
     return end > depth ? end - depth : 0;
 }
 
-/* Loads the pieces behind what all keys of the range have in common, from
- * `depth` on. Returns false when they do not, or when one ends there: then
- * some pieces are wrong, and all items where they were. */
+/* Loads the prefix words behind the `common` bytes from `depth` on that all
+ * keys of the range share. Returns false when they do not share them, or when
+ * a key ends there: then some prefix words are wrong, but no item has
+ * moved. */
 static bool
-load_behind(struct sorting *sorting, struct range range, size_t depth,
-            size_t common)
+load_after_prefix(struct sorting *sorting, struct range range, size_t depth,
+                  size_t common)
 {
     struct item *items = sorting->items;
     struct slice first = item_key(sorting, &items[range.low]);
@@ -247,23 +233,27 @@ load_behind(struct sorting *sorting, struct range range, size_t depth,
         {
             return false;
         }
-        items[i].piece = piece_at(key, depth + common);
+        items[i].prefix_word = prefix_word_at(key, depth + common);
     }
     return true;
 }
 
-/* From a range of items with equal pieces to the range of those whose keys go
- * on, with their next pieces loaded. Keys that end within the piece come
- * first; they are equal, up to zeros at the end, and sorted here. */
+/* For a range of items with equal prefix words. Returns the range of the
+ * longer keys, with their next prefix words loaded. Keys that end within the
+ * word come first; they are equal, except for zeros at the end, and are sorted
+ * here. */
 static struct range
-next_pieces(struct sorting *sorting, struct range range)
+next_prefix_words(struct sorting *sorting, struct range range)
 {
     struct item *items = sorting->items;
-    size_t depth = range.depth + PIECE_SIZE;
+    size_t depth = range.depth + PREFIX_WORD_SIZE;
+    if (range.high - range.low < 2) {
+        return range;  // without reading its key, which would miss the cache
+    }
     if (range.high - range.low >= MANY) {
-        // Each piece that is the same for all would be one more walk.
+        // Each word that all keys share would be one more pass.
         size_t common = sample_prefix(sorting, range, depth);
-        if (common > 0 && load_behind(sorting, range, depth, common)) {
+        if (common > 0 && load_after_prefix(sorting, range, depth, common)) {
             return (struct range){range.low, range.high, depth + common};
         }
     }
@@ -275,7 +265,7 @@ next_pieces(struct sorting *sorting, struct range range)
             swap(&items[i], &items[longer++]);
         }
         else {
-            items[i].piece = piece_at(key, depth);
+            items[i].prefix_word = prefix_word_at(key, depth);
         }
     }
     heap_sort(sorting, range.low, longer, range.depth);
@@ -285,7 +275,7 @@ next_pieces(struct sorting *sorting, struct range range)
 static void
 sort_range(struct sorting *sorting, struct range range);
 
-/* Sorts the smaller of two ranges and answers with the larger. */
+/* Sorts the smaller of two ranges and returns the larger. */
 static struct range
 sort_smaller(struct sorting *sorting, struct range left, struct range right)
 {
@@ -302,22 +292,23 @@ median(uint64_t a, uint64_t b, uint64_t c)
     return c < low ? low : c > high ? high : c;
 }
 
-/* Three ways: below the pivot, equal to it, above. Answers with the largest
- * range that is left; the two others are sorted. */
+/* A three-way partition: below the pivot, equal to it, above. Returns the
+ * largest unsorted range; the two others are sorted. */
 static struct range
 quicksort_step(struct sorting *sorting, struct range range)
 {
     struct item *items = sorting->items;
     size_t middle = range.low + (range.high - range.low) / 2;
-    uint64_t pivot = median(items[range.low].piece, items[middle].piece,
-                            items[range.high - 1].piece);
+    uint64_t pivot =
+        median(items[range.low].prefix_word, items[middle].prefix_word,
+               items[range.high - 1].prefix_word);
     size_t equal = range.low, above = range.high;
     // [low, equal) below, [equal, at) equal, [at, above) unknown.
     for (size_t at = range.low; at < above;) {
-        if (items[at].piece < pivot) {
+        if (items[at].prefix_word < pivot) {
             swap(&items[at++], &items[equal++]);
         }
-        else if (items[at].piece > pivot) {
+        else if (items[at].prefix_word > pivot) {
             swap(&items[at], &items[--above]);
         }
         else {
@@ -328,53 +319,21 @@ quicksort_step(struct sorting *sorting, struct range range)
         sort_smaller(sorting, (struct range){range.low, equal, range.depth},
                      (struct range){above, range.high, range.depth});
     struct range inner =
-        next_pieces(sorting, (struct range){equal, above, range.depth});
+        next_prefix_words(sorting, (struct range){equal, above, range.depth});
     return sort_smaller(sorting, outer, inner);
 }
 
-/* Moves the bits in which the pieces differ together, which leaves their order
- * as it is: ASCII letters need 5 bits of 8, digits 4. Of each byte all bits
- * below its highest differing one stay. Returns how many bits remain. */
-static unsigned
-pack_pieces(struct item *items, size_t count, uint64_t differing)
-{
-    struct {
-        unsigned shift;
-        unsigned bits;
-    } part[PIECE_SIZE];
-    unsigned parts = 0, total = 0;
-    for (unsigned byte = PIECE_SIZE; byte-- > 0;) {
-        unsigned in_byte = differing >> 8 * byte & 0xFF;
-        if (in_byte != 0) {
-            part[parts].shift = 8 * byte;
-            part[parts].bits = 32 - (unsigned)__builtin_clz(in_byte);
-            total += part[parts].bits;
-            parts += 1;
-        }
-    }
-    for (size_t i = 0; i < count; i++) {
-        uint64_t packed = 0;
-        for (unsigned k = 0; k < parts; k++) {
-            uint64_t mask = (UINT64_C(1) << part[k].bits) - 1;
-            packed = packed << part[k].bits
-                     | (items[i].piece >> part[k].shift & mask);
-        }
-        items[i].piece = packed;
-    }
-    return total;
-}
-
-/* Sorts items by some bits of their pieces; those that agree in them keep
- * their order. */
+/* Sorts items by some bits of their prefix words. The sort is stable. */
 static void
-deal(struct sorting *sorting, const struct item *items, struct item *dealt,
-     size_t count, unsigned shift, unsigned bits)
+counting_sort_pass(struct sorting *sorting, const struct item *items,
+                   struct item *sorted, size_t count, unsigned shift,
+                   unsigned bits)
 {
     size_t *starts = sorting->starts;
     const uint64_t mask = (UINT64_C(1) << bits) - 1;
     memset(starts, 0, sizeof(*starts) << bits);
     for (size_t i = 0; i < count; i++) {
-        starts[items[i].piece >> shift & mask] += 1;
+        starts[items[i].prefix_word >> shift & mask] += 1;
     }
     size_t start = 0;
     for (size_t value = 0; value <= mask; value++) {
@@ -383,25 +342,25 @@ deal(struct sorting *sorting, const struct item *items, struct item *dealt,
         start = next;
     }
     for (size_t i = 0; i < count; i++) {
-        dealt[starts[items[i].piece >> shift & mask]++] = items[i];
+        sorted[starts[items[i].prefix_word >> shift & mask]++] = items[i];
     }
 }
 
-/* Sorts by the highest bits that differ, as many as will tell most items from
- * each other, the lower of them first. Returns how many bits are left. */
+/* Sorts by the highest bits that differ, as many as distinguish most items;
+ * the lower digits first. Returns how many bits are left. */
 static unsigned
 radix_sort(struct sorting *sorting, struct range range, uint64_t differing)
 {
     struct item *items = sorting->items + range.low;
     struct item *spare = sorting->spare + range.low;
     size_t count = range.high - range.low;
-    unsigned total = pack_pieces(items, count, differing);
+    unsigned total = 64 - (unsigned)__builtin_clzll(differing);
     unsigned left =
         total > PASSES * DIGIT_BITS ? total - PASSES * DIGIT_BITS : 0;
     for (unsigned shift = left; shift < total; shift += DIGIT_BITS) {
         unsigned bits =
             total - shift < DIGIT_BITS ? total - shift : DIGIT_BITS;
-        deal(sorting, items, spare, count, shift, bits);
+        counting_sort_pass(sorting, items, spare, count, shift, bits);
         struct item *swapped = items;
         items = spare;
         spare = swapped;
@@ -412,23 +371,7 @@ radix_sort(struct sorting *sorting, struct range range, uint64_t differing)
     return left;
 }
 
-/* Deals a range that is larger than a cache once, by its highest differing
- * bits: what is left are ranges that fit, and to go through those again and
- * again costs little. Returns how many bits are left. */
-static unsigned
-split(struct sorting *sorting, struct range range, uint64_t differing)
-{
-    struct item *items = sorting->items + range.low;
-    struct item *spare = sorting->spare + range.low;
-    size_t count = range.high - range.low;
-    unsigned total = 64 - (unsigned)__builtin_clzll(differing);
-    unsigned left = total > DIGIT_BITS ? total - DIGIT_BITS : 0;
-    deal(sorting, items, spare, count, left, total - left);
-    memcpy(items, spare, count * sizeof(*items));
-    return left;
-}
-
-/* Answers with the largest range that is left; all others are sorted. */
+/* Returns the largest unsorted range; all others are sorted. */
 static struct range
 radix_step(struct sorting *sorting, struct range range)
 {
@@ -436,16 +379,15 @@ radix_step(struct sorting *sorting, struct range range)
     uint64_t differing =
         differing_bits(items + range.low, range.high - range.low);
     if (differing == 0) {
-        return next_pieces(sorting, range);
+        return next_prefix_words(sorting, range);
     }
-    bool is_cached = range.high - range.low <= CACHED;
-    unsigned left = is_cached ? radix_sort(sorting, range, differing)
-                              : split(sorting, range, differing);
+    unsigned left = radix_sort(sorting, range, differing);
     struct range largest = {range.low, range.low, range.depth};
     for (size_t low = range.low, high; low < range.high; low = high) {
         high = low + 1;
         while (high < range.high
-               && items[high].piece >> left == items[low].piece >> left)
+               && items[high].prefix_word >> left
+                      == items[low].prefix_word >> left)
         {
             high += 1;
         }
@@ -460,12 +402,11 @@ radix_step(struct sorting *sorting, struct range range)
 static void
 sort_range(struct sorting *sorting, struct range range)
 {
-    // Quicksort halves a range now and then; if it does not, it is unlucky.
-    unsigned patience = 64;
-    while (range.high - range.low > FEW) {
+    // Quicksort may be slow for a few steps; if it stays slow, use heap sort.
+    unsigned slow_steps_left = 64;
+    while (range.high - range.low > 1) {
         size_t before = range.high - range.low;
-        // Milliseconds of work each.
-        if (before > CACHED && interrupt_is_due(sorting->interrupt)) {
+        if (before > UNINTERRUPTED && interrupt_is_due(sorting->interrupt)) {
             sorting->is_interrupted = true;
         }
         if (sorting->is_interrupted) {
@@ -475,18 +416,17 @@ sort_range(struct sorting *sorting, struct range range)
         bool is_many = before >= MANY;
         range = is_many ? radix_step(sorting, range)
                         : quicksort_step(sorting, range);
-        // Radix gets on by some bits each time, whatever they are.
+        // A radix step makes progress by some bits, whatever the keys.
         bool is_slow = !is_many && range.depth == depth
                        && range.high - range.low > before / 8 * 7;
-        if (is_slow && --patience == 0) {
+        if (is_slow && --slow_steps_left == 0) {
             heap_sort(sorting, range.low, range.high, range.depth);
             return;
         }
     }
-    insertion_sort(sorting, range.low, range.high, range.depth);
 }
 
-/* Puts the entries into `sorted` in the order of the items. */
+/* Copies the entries to `sorted` in the order of the items. */
 static void
 gather(struct sorting *sorting, size_t count, struct entry *sorted)
 {
@@ -500,7 +440,7 @@ gather(struct sorting *sorting, size_t count, struct entry *sorted)
     }
 }
 
-/* In place; compares neighbours. */
+/* Overwrites the array; compares each entry with its successor. */
 static size_t
 drop_all_but_last(struct entry *entries, size_t count)
 {
@@ -536,14 +476,14 @@ sort_entries(struct entry **entries, size_t *count,
     if (sorting.items != NULL && sorted != NULL) {
         for (size_t i = 0; i < *count; i++) {
             sorting.items[i] =
-                (struct item){piece_at((*entries)[i].key, 0), i};
+                (struct item){prefix_word_at((*entries)[i].key, 0), i};
         }
         sort_range(&sorting, (struct range){0, *count, 0});
         status = sorting.is_interrupted ? STATUS_INTERRUPTED : STATUS_OK;
     }
     if (status == STATUS_OK) {
         gather(&sorting, *count, sorted);
-        // Neighbours in the result were compared on the way there.
+        // The sort has compared each entry of the result with its successor.
         if (sorting.has_equal) {
             *count = drop_all_but_last(sorted, *count);
         }

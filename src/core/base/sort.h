@@ -1,6 +1,6 @@
 /* core/base/sort.h
  *
- * Entries in any order become entries in the order of their keys.
+ * Sorts entries by key and removes duplicates.
  */
 #ifndef SHAREDMAP_CORE_BASE_SORT_H
 #define SHAREDMAP_CORE_BASE_SORT_H
@@ -12,9 +12,8 @@
 #include "core/base/status.h"
 
 /* Sorts the entries, an array of memory_allocate(), and drops all but the last
- * of those with equal keys; `count` becomes how many are left, and the array
- * may become another one. On STATUS_NO_MEMORY and STATUS_INTERRUPTED
- * nothing has changed. O(n log n),
+ * of those with equal keys. Updates `count`; the array may become another one.
+ * On STATUS_NO_MEMORY and STATUS_INTERRUPTED nothing has changed. O(n log n),
  * O(n) if they are in order already. */
 enum status
 sort_entries(struct entry **entries, size_t *count,

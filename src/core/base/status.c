@@ -1,6 +1,6 @@
 /* core/base/status.c
  *
- * The sentence for each status code.
+ * The message for each status code.
  *
  * Not here: which exception it becomes; see binding/errors.c.
  */

@@ -1,8 +1,8 @@
 /* core/base/status.h
  *
- * The status codes of the core. A function that can fail
- * returns one of these and fills its results only with STATUS_OK, unless its
- * contract says otherwise.
+ * The status codes of the core. A function that can fail returns one of these
+ * and fills its results only with STATUS_OK, unless its contract says
+ * otherwise.
  *
  * The binding turns them into exceptions in one switch without a default, so
  * a new status code here does not compile until it has an exception there.
@@ -13,7 +13,7 @@
 enum status {
     STATUS_OK = 0,
 
-    // The caller's world.
+    // Resources and the operating system.
     STATUS_NO_MEMORY,
     STATUS_SYSTEM,     // errno says why a call of the system failed
     STATUS_NO_SPACE,   // the file system cannot take the snapshot
@@ -32,8 +32,8 @@ enum status {
     STATUS_OTHERS_MAY_WRITE,
     STATUS_LOCK_TIMEOUT,
     STATUS_INTERRUPTED,  // the caller asked for it
-    STATUS_STALE,        // another generation than expected is published
-    STATUS_UNCHANGED,    // the name still leads to the same file
+    STATUS_STALE,        // another version than expected is published
+    STATUS_UNCHANGED,    // the name still refers to the same file
 
     // Bytes that are not what they should be: one status code for each check.
     STATUS_NOT_A_SNAPSHOT,

@@ -95,7 +95,7 @@ utf8_from_ucs4(unsigned char *to, const uint32_t *points, size_t count)
     }
 }
 
-/* ---- the way back ------------------------------------------------------- */
+/* ---- decoding ----------------------------------------------------------- */
 
 enum { WORD = sizeof(uint64_t) };
 
@@ -126,7 +126,7 @@ utf8_measure(struct slice text)
         if ((word & HIGH_BITS) == 0) {
             continue;
         }
-        // What follows a first byte is 10xxxxxx, and nothing else is.
+        // All bytes but the first of a code point are 10xxxxxx.
         uint64_t following = word >> 7 & ~word >> 6 & LOW_BITS;
         extent.count -= (size_t)(following * LOW_BITS >> 56);
         uint64_t first = word & word << 1;
@@ -156,10 +156,10 @@ is_following(unsigned char byte)
 
 enum { NO_POINT = 0x110000 };
 
-/* The code point from U+0080 on whose first byte is here, which leaves it
- * behind; NO_POINT if there is none. The second byte's range depends on the
- * first: it is what shuts out forms that are too long (E0 80.., F0 80..) and
- * numbers that are too high (F4 90..). */
+/* Decodes a code point from U+0080 on and advances behind it; NO_POINT if the
+ * bytes are not valid. The range of the second byte depends on the first: that
+ * excludes overlong forms (E0 80.., F0 80..) and numbers that are too high
+ * (F4 90..). */
 static inline uint32_t
 take_point(const unsigned char **bytes, const unsigned char *end)
 {
@@ -194,7 +194,7 @@ take_point(const unsigned char **bytes, const unsigned char *end)
            | (at[3] & 0x3FU);
 }
 
-/* Whether a word of code points below U+0080 is here. */
+/* Whether the next word is all ASCII. */
 static inline bool
 is_ascii_word(const unsigned char *at, const unsigned char *end)
 {
@@ -204,7 +204,7 @@ is_ascii_word(const unsigned char *at, const unsigned char *end)
 static inline const unsigned char *
 end_of(struct slice text)
 {
-    // Nothing can be added to the NULL of an empty slice, not even nothing.
+    // An empty slice may be NULL, and NULL + 0 is undefined in C11.
     return text.size > 0 ? text.bytes + text.size : text.bytes;
 }
 
@@ -247,7 +247,7 @@ utf8_to_ucs1(uint8_t *to, struct slice text)
     return true;
 }
 
-/* False at the end, and before what is no code point. */
+/* False at the end, and before bytes that are not valid. */
 static inline bool
 next_point(uint32_t *point, const unsigned char **at, const unsigned char *end)
 {

@@ -33,20 +33,20 @@ utf8_from_ucs4(unsigned char *to, const uint32_t *points, size_t count);
 bool
 utf8_is_valid(struct slice text);
 
-/* What a text becomes, if it is valid. */
+/* The code points of a text, if it is valid. */
 struct utf8_extent {
     size_t count;    // code points
     uint32_t limit;  // of 0x7F, 0xFF, 0xFFFF, 0x10FFFF the lowest that holds
 };
 
-/* Takes any bytes; for those that are not valid the extent means nothing but
- * how much the functions below write at most. O(size), quick. */
+/* Accepts any bytes. If they are not valid, the extent is only a limit on what
+ * the functions below write. O(size), a word at a time. */
 struct utf8_extent
 utf8_measure(struct slice text);
 
 /* Fill `to` with the code points of a text that does not change meanwhile and
- * whose measured limit fits in there. False, and some of them, when it is not
- * valid. */
+ * whose measured limit fits the type. False when the text is not valid; then
+ * some code points are written. */
 bool
 utf8_to_ucs1(uint8_t *to, struct slice text);
 bool

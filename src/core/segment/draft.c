@@ -26,23 +26,23 @@
 
 /* Reserves all pages now, so that a full file system is an answer here and
  * not a signal later, and no hole is left for a reader to fall into. A signal
- * that arrives undoes one piece, not all of them, so this ends however many
+ * that arrives undoes one step, not all of them, so this ends however many
  * signals a timer sends. */
 static enum status
 reserve(int descriptor, uint64_t size, const struct interrupt *interrupt)
 {
-    const uint64_t piece = UINT64_C(1) << 20;
+    const uint64_t step = UINT64_C(1) << 20;
     if (size > INT64_MAX) {
         errno = EFBIG;
         return STATUS_SYSTEM;
     }
     // What cannot fit is not tried: for a moment it would leave no space for
-    // anybody else.
+    // all others.
     if (size > system_space_left(descriptor)) {
         errno = ENOSPC;
         return STATUS_NO_SPACE;
     }
-    for (uint64_t at = 0; at < size; at += piece) {
+    for (uint64_t at = 0; at < size; at += step) {
         if (interrupt_is_due(interrupt)) {
             return STATUS_INTERRUPTED;
         }
@@ -50,7 +50,7 @@ reserve(int descriptor, uint64_t size, const struct interrupt *interrupt)
         int error;
         do {
             error = posix_fallocate(descriptor, (off_t)at,
-                                    (off_t)(left < piece ? left : piece));
+                                    (off_t)(left < step ? left : step));
         } while (error == EINTR);
         if (error != 0) {
             errno = error;

@@ -9,10 +9,10 @@
  * The lock is never held during a call that can block: a file system that
  * hangs would stop every fork and every other user of the list. Such calls are
  * steps instead. A fork waits until none is under way, and no new one begins
- * meanwhile. One that takes longer than one to two seconds hangs in the system: the fork
- * goes on without it, and later forks do not wait for it at all. Nothing is
- * lost by that, as a call that hangs has not made anything yet that the child
- * could have a copy of.
+ * meanwhile. One that takes longer than one to two seconds hangs in the
+ * system: the fork goes on without it, and later forks do not wait for it at
+ * all. Nothing is lost by that, as a call that hangs has not made anything yet
+ * that the child could have a copy of.
  *
  * Not here: what the listeners do; see fork.c.
  */

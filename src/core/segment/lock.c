@@ -23,8 +23,8 @@
  * mapped to read, for the futex, and its publishers wait in no order.
  *
  * Who gets the lock sets the word back to 0, and who replaces the file takes
- * the word along. So the order is that of arrival, give or take one poll. It is
- * courtesy only: what is correct depends on the lock alone.
+ * the word along. So the order is that of arrival, give or take one poll. It
+ * is courtesy only: what is correct depends on the lock alone.
  *
  * Not here: what is done under the lock; see publish.c.
  */
@@ -48,8 +48,8 @@
 static const int64_t DEFAULT_TIMEOUT = INT64_C(5000000000);
 #define LOCK_BACKOFF ((struct backoff){.next = 20000, .longest = 128 * 20000})
 
-/* How long the lock may be free before the first waiter is taken for dead: some
- * of its polls, and as many time slices of a busy machine. */
+/* How long the lock may be free before the first waiter is taken for dead:
+ * some of its polls, and as many time slices of a busy machine. */
 static const int64_t GRACE = INT64_C(50000000);
 
 /* ---- waiting ------------------------------------------------------------ */

@@ -1,7 +1,7 @@
 /* core/segment/lock.h
  *
- * The lock of a name, for the files of core/segment that replace or remove what
- * has the name; others use holder_lock() of segment.h.
+ * The lock of a name, for the files of core/segment that replace or remove
+ * what has the name; others use holder_lock() of segment.h.
  */
 #ifndef SHAREDMAP_CORE_SEGMENT_LOCK_H
 #define SHAREDMAP_CORE_SEGMENT_LOCK_H

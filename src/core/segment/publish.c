@@ -30,7 +30,8 @@
 #include "core/segment/system.h"
 #include "core/snapshot/header.h"
 
-/* ---- telling readers ------------------------------------------------------ */
+/* ---- telling readers ------------------------------------------------------
+ *  */
 
 static _Atomic uint32_t *
 superseded_word(const struct holder *holder)

@@ -177,7 +177,7 @@ struct publish_options {
     unsigned mode;      // permission bits; the umask has no say
     bool huge_pages;    // gather the pages into huge ones, if the system can
     bool force;         // replace the holder of the name
-    bool is_durable;    // a file: on the disk before anybody can open it
+    bool is_durable;    // a file: on the disk before it can be opened
     bool has_expected;  // replace only the generation `expected`; implies
     uint64_t expected;  // force. 0 expects the name to be free.
     bool has_expected_id;  // the same with a unique id
@@ -235,9 +235,9 @@ segment_remove(const char *path, const struct lock_options *options);
 
 /* Removes a temporary file of a map that a killed publisher left in the
  * directory of names, as the next publisher of the map does: under the lock of
- * the name, for which it does not wait. `is_cleared` is false while somebody
- * publishes under the name, since the file may be in use then, and for every
- * file that is not a temporary one of a map. STATUS_NOT_REGULAR,
+ * the name, for which it does not wait. `is_cleared` is false while another
+ * process publishes under the name, since the file may be in use then, and for
+ * every file that is not a temporary one of a map. STATUS_NOT_REGULAR,
  * STATUS_SYSTEM. */
 enum status
 segment_clear_leftover(const char *file_name, bool *is_cleared);
@@ -251,7 +251,7 @@ struct holder {
     uint64_t device;
     uint64_t inode;
     unsigned mode;
-    uint64_t generation;  // 0 when it is no snapshot
+    uint64_t generation;  // 0 when it is not a snapshot
     unsigned char unique_id[16];
     void *header;       // owned mapping; NULL if it has no readers
     bool is_read_only;  // the mapping: what is stored there is written

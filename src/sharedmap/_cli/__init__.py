@@ -1,8 +1,8 @@
 """The command line: `sharedmap` and `python -m sharedmap`.
 
-    arguments    what can be typed, and the help
+    arguments    the arguments and the help
     errors       exceptions become one line and an exit code
-    maps         opening what is meant, publishing, saving
+    maps         opening, publishing and saving the map of a command
     formats      JSON, JSON Lines, CSV and TSV become entries
     output       entries and results become text
     progress     the bar while input is read
@@ -35,7 +35,7 @@ __all__ = ["main", "run"]
 def run() -> int:
     """The program: sets up the process, then main()."""
     if hasattr(sys, "set_int_max_str_digits"):
-        # A map holds whole numbers of any size, and they must be printed and read as such.
+        # A map holds int of any size, which must be printed and read without a limit.
         sys.set_int_max_str_digits(0)
     # Either is None if the parent process has closed it.
     sys.stdout = sys.stdout or _no_output()
@@ -44,7 +44,7 @@ def run() -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     for number in (signal.SIGTERM, signal.SIGHUP):
-        # What nohup has us ignore stays ignored.
+        # A signal that nohup ignores stays ignored.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _terminate)
     code = FAILED
@@ -53,7 +53,7 @@ def run() -> int:
     except KeyboardInterrupt:
         _die_of(signal.SIGINT)
     except BrokenPipeError:
-        # Whoever read our output has read enough.
+        # The reader of our output has closed the pipe.
         _die_of(signal.SIGPIPE)
     finally:
         _give_up_output()
@@ -61,7 +61,7 @@ def run() -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Does what the arguments say; every failure is a line on standard error and an exit code."""
+    """Runs the command; every failure is a line on standard error and an exit code."""
     options = make_parser().parse_args(arguments)
     try:
         module, function = options.run.split(".")
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
         raise
     except Exception as error:
         message, code = explain(error)
-        # In the order in which it happened, if standard output is not what has failed.
+        # Output before the error message, unless standard output itself has failed.
         with contextlib.suppress(OSError):
             sys.stdout.flush()
         print(f"sharedmap: {message}", file=sys.stderr)
@@ -85,7 +85,7 @@ def _no_output() -> io.TextIOWrapper:
 
 
 def _give_up_output() -> None:
-    """What cannot be written by now never will: the interpreter must not try, and tell, again."""
+    """Discards output that cannot be written, or the interpreter would fail on it at exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -99,7 +99,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _die_of(number: signal.Signals) -> None:
-    """Ends as a program does that never heard of the signal: shells look at that."""
+    """Is killed by the signal, as without a handler: shells check that status."""
     _give_up_output()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

@@ -83,7 +83,7 @@ class _Command(Parser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         if self._is_inside:
             return super().parse_known_args(args, namespace)
-        # Some versions come back here for each of their two passes.
+        # Some versions of Python call this again for each of their two passes.
         self._is_inside = True
         try:
             return self.parse_known_intermixed_args(args, namespace)

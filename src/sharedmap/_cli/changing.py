@@ -1,7 +1,7 @@
 """Commands that change what is published or saved: load, update, save, publish, rm.
 
-All input is read before anything is changed, and the change itself is one step of the package: a
-command that fails, or is killed, has done nothing.
+All input is read before anything is changed, and the change itself is atomic: a command that fails
+or is killed has changed nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .progress import make_progress
 
 
 class _Counted(io.RawIOBase):
-    """A file that tells how much was read of it."""
+    """A file that counts the bytes read from it."""
 
     def __init__(self, inner: io.RawIOBase, advance: Callable[[int], object]) -> None:
         self.inner = inner
@@ -78,7 +78,7 @@ def _size(name: str, is_file: bool) -> int:
 
 
 def _assignments(options: Options) -> Iterator[tuple[str, Any]]:
-    """KEY=TEXT, and KEY:=JSON for what is no text."""
+    """KEY=TEXT, and KEY:=JSON for other values."""
     for assignment in options.assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
@@ -98,7 +98,7 @@ def update_entries(options: Options) -> int:
     entries: Pairs = changes.items()
     count = len(changes)
     if options.input is not None:
-        # What is on the command line goes over what is in the file.
+        # Assignments on the command line override the entries of the file.
         source = _Source(options.input, options)
         changes = {**dict(source), **changes}
         entries, count = changes.items(), len(changes)

@@ -1,7 +1,7 @@
-"""doctor: is everything well with the maps of this machine, and who reads them?
+"""doctor: the problems and the readers of the maps of this machine.
 
-A reader is found by what it has mapped. Files are compared by device and inode, because a name
-means something else in another container, and nothing any more once the map is replaced.
+A reader is found by its memory mappings. Files are compared by device and inode: a name means
+another file in another container, and no file at all once the map is replaced.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _MAPPING: Final = re.compile(
 _NEARLY_FULL: Final = 0.9
 _WRITERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
-Place = tuple[int, int]
+Inode = tuple[int, int]
 
 
-def _inode(path: bytes) -> Place | None:
+def _inode(path: bytes) -> Inode | None:
     try:
         found = os.lstat(path)
     except OSError:
@@ -40,18 +40,18 @@ def _inode(path: bytes) -> Place | None:
     return found.st_dev, found.st_ino
 
 
-def _mappings(process: str) -> Iterator[tuple[Place, bytes, int]]:
-    """What the process has mapped: place, path, PSS."""
+def _mappings(process: str) -> Iterator[tuple[Inode, bytes, int]]:
+    """The mappings of the process: inode, path, PSS."""
     with open(f"/proc/{process}/smaps", "rb") as lines:
-        found: tuple[Place, bytes] | None = None
+        found: tuple[Inode, bytes] | None = None
         for line in lines:
             if line.startswith(b"Pss:"):
                 if found is not None:
                     yield *found, 1024 * int(line.split()[1])
             elif match := _MAPPING.match(line):
-                major, minor, inode, path = match.groups()
-                place = (os.makedev(int(major, 16), int(minor, 16)), int(inode))
-                found = (place, path.rstrip(b"\n")) if _IN_MAPS in path else None
+                major, minor, number, path = match.groups()
+                inode = (os.makedev(int(major, 16), int(minor, 16)), int(number))
+                found = (inode, path.rstrip(b"\n")) if _IN_MAPS in path else None
             elif line[:1].isdigit() or line[:1] in b"abcdef":
                 found = None
 
@@ -62,21 +62,21 @@ def _command(process: str) -> str:
     return "?"
 
 
-def find_readers() -> tuple[dict[Place, list[dict[str, Any]]], list[dict[str, Any]], int]:
-    """Readers of each file in this /dev/shm; what is mapped without a name; how many are hidden."""
+def find_readers() -> tuple[dict[Inode, list[dict[str, Any]]], list[dict[str, Any]], int]:
+    """Readers of each file in /dev/shm, unnamed mappings, and the count of processes not seen."""
     device = os.stat(SHM).st_dev
-    readers: dict[Place, dict[str, dict[str, Any]]] = {}
+    readers: dict[Inode, dict[str, dict[str, Any]]] = {}
     unnamed: dict[tuple[bytes, str], dict[str, Any]] = {}
-    hidden = 0
+    not_seen = 0
     for process in filter(str.isdecimal, os.listdir("/proc")):
         if int(process) == os.getpid():
             continue
         try:
-            for place, path, pss in _mappings(process):
-                if place[0] != device:
+            for inode, path, pss in _mappings(process):
+                if inode[0] != device:
                     continue
-                of_place = readers.setdefault(place, {})
-                reader = of_place.setdefault(
+                of_inode = readers.setdefault(inode, {})
+                reader = of_inode.setdefault(
                     process, {"pid": int(process), "command": _command(process), "pss": 0}
                 )
                 reader["pss"] += pss
@@ -94,13 +94,13 @@ def find_readers() -> tuple[dict[Place, list[dict[str, Any]]], list[dict[str, An
                     old["snapshots"] += 1
                     old["pss"] += pss
         except PermissionError:
-            hidden += 1
+            not_seen += 1
         except (FileNotFoundError, ProcessLookupError):
-            pass  # it has ended
+            pass  # the process has exited
     return (
-        {place: [*found.values()] for place, found in readers.items()},
+        {inode: [*found.values()] for inode, found in readers.items()},
         [*unnamed.values()],
-        hidden,
+        not_seen,
     )
 
 
@@ -110,7 +110,7 @@ def _name_in_maps(file: bytes) -> str | None:
 
 
 def find_leftovers() -> list[dict[str, Any]]:
-    """Temporary names: of publishers that were killed, or at this moment at work."""
+    """Temporary names of publishers that were killed or are still running."""
     found: list[dict[str, Any]] = []
     for file in sorted(os.listdir(SHM)):
         owner = map_of_temporary(file)
@@ -127,12 +127,12 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _look_at_maps(
-    problems: list[str], readers: dict[Place, list[dict[str, Any]]]
+def _inspect_maps(
+    problems: list[str], readers: dict[Inode, list[dict[str, Any]]]
 ) -> tuple[list[dict[str, Any]], int]:
-    """The maps, and how many others hide from this user, as they may."""
+    """The maps, and the count of others that this user may not read."""
     maps: list[dict[str, Any]] = []
-    hidden = 0
+    not_seen = 0
     for name in names():
         path = path_of(name)
         is_private = False
@@ -150,17 +150,17 @@ def _look_at_maps(
             continue
         except (OSError, SnapshotError) as error:
             if is_private and isinstance(error, PermissionError):
-                hidden += 1
+                not_seen += 1
                 continue
             problems.append(of_map(name, _reason(error)))
             continue
-        place = _inode(path)
-        fields["readers"] = readers.get(place, []) if place is not None else []
+        inode = _inode(path)
+        fields["readers"] = readers.get(inode, []) if inode is not None else []
         maps.append(fields)
-    return maps, hidden
+    return maps, not_seen
 
 
-def _look_at_space(problems: list[str]) -> dict[str, Any]:
+def _inspect_space(problems: list[str]) -> dict[str, Any]:
     space = os.statvfs(SHM)
     status = os.stat(SHM)
     total, free = space.f_blocks * space.f_frsize, space.f_bavail * space.f_frsize
@@ -187,14 +187,14 @@ def _look_at_space(problems: list[str]) -> dict[str, Any]:
 
 def run_doctor(options: Options) -> int:
     problems: list[str] = []
-    shm = _look_at_space(problems)
-    readers, unnamed, processes_hidden = find_readers()
-    maps, maps_hidden = _look_at_maps(problems, readers)
+    shm = _inspect_space(problems)
+    readers, unnamed, processes_not_seen = find_readers()
+    maps, maps_not_seen = _inspect_maps(problems, readers)
     leftovers = find_leftovers()
     cleared: list[str] = []
     for leftover in leftovers:
         try:
-            # The system decides what is ours to remove, the publish lock what is in use.
+            # The system checks the permission, the publish lock whether the file is in use.
             file = os.path.basename(os.fsencode(leftover["path"]))
             if options.clear and _clear_leftover(file):
                 cleared.append(leftover["path"])
@@ -212,8 +212,8 @@ def run_doctor(options: Options) -> int:
         "old_snapshots": unnamed,
         "leftovers": leftovers,
         "cleared": cleared,
-        "processes_not_seen": processes_hidden,
-        "maps_not_seen": maps_hidden,
+        "processes_not_seen": processes_not_seen,
+        "maps_not_seen": maps_not_seen,
         "problems": problems,
     }
     if options.json:

@@ -18,7 +18,7 @@ NO_SPACE: Final = 7
 NO_SERVER: Final = 8
 FINDINGS: Final = 9
 
-# In the order of the numbers; part of every --help.
+# In ascending order; part of every --help.
 MEANINGS: Final = {
     DONE: "success",
     FAILED: "another failure",

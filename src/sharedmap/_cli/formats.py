@@ -1,10 +1,10 @@
 """JSON, JSON Lines, CSV and TSV become entries, one after the other.
 
-Nothing here holds more than a piece of the input, and whatever is wrong with it is a BadInput with
-the number of the line. A value that a map cannot hold as it is:
+Readers hold only a block of the input in memory. Invalid input is a BadInput with the line number.
+Values without an equivalent in JSON:
 
     {"base64": "..."}     bytes
-    {"encoded": "..."}    what somebody's own encode() made of a value, in base64, too
+    {"encoded": "..."}    the result of a user's encode(), in base64, too
     [...] and {...}       with --nested: their JSON, to be read with decode=json.loads
 """
 
@@ -24,7 +24,7 @@ from .maps import Options
 
 Entry = tuple[str, Any]
 
-_ENDINGS: Final = {
+_SUFFIXES: Final = {
     ".json": "json",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -32,16 +32,16 @@ _ENDINGS: Final = {
     ".tsv": "tsv",
     ".tab": "tsv",
 }
-_PIECE: Final = 1 << 20
+_BLOCK_SIZE: Final = 1 << 20
 _PLAIN: Final = (str, int, float, bool, type(None))
 
 
-def format_of(path: str | None, told: str | None) -> str:
-    """What was asked for, or what the file's name says; JSON Lines if that says nothing."""
-    if told is not None:
-        return told
-    ending = (path or "").lower().rpartition(".")
-    return _ENDINGS.get("." + ending[2] if ending[1] else "", "jsonl")
+def format_of(path: str | None, given: str | None) -> str:
+    """The format that was given, or that of the file's suffix; by default JSON Lines."""
+    if given is not None:
+        return given
+    suffix = (path or "").lower().rpartition(".")
+    return _SUFFIXES.get("." + suffix[2] if suffix[1] else "", "jsonl")
 
 
 def read_entries(file: BinaryIO, form: str, options: Options) -> Iterator[Entry]:
@@ -56,7 +56,7 @@ def read_entries(file: BinaryIO, form: str, options: Options) -> Iterator[Entry]
 
 
 def storable(key: str, value: Any, nested: bool) -> Any:
-    """What a map holds for this JSON value. ValueError says why it cannot hold it."""
+    """The value that a map stores for this JSON value. ValueError if it cannot store it."""
     if type(value) in _PLAIN:
         return value
     if isinstance(value, dict) and len(value) == 1:
@@ -75,7 +75,7 @@ def storable(key: str, value: Any, nested: bool) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """One JSON value. ValueError has no line in it, because the text is not the whole input."""
+    """One JSON value. The ValueError has no line number; the caller knows the line."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -96,7 +96,7 @@ TYPES: Final[dict[str, Callable[[str], Any]]] = {
 
 
 class _Lines:
-    """The lines of a file as text; `number` is that of the line last given."""
+    """The lines of a file as text; `number` is that of the last line returned."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -147,17 +147,17 @@ def read_json_lines(file: BinaryIO, options: Options) -> Iterator[Entry]:
 # ---- tables ----------------------------------------------------------------------------------
 
 
-def _column(told: str | None, default: int, name: str, header: list[str] | None) -> int:
-    """The index of a column, told by its name or, without a header, by its number from 1."""
+def _column(given: str | None, default: int, name: str, header: list[str] | None) -> int:
+    """The index of a column, given by its name or, without a header, by its number from 1."""
     if header is None:
-        if told is None:
+        if given is None:
             return default
-        if not told.isdecimal() or int(told) == 0:
+        if not given.isdecimal() or int(given) == 0:
             raise ValueError(
-                f"with --no-header, --{name} must be a column number from 1 on, not {told!r}"
+                f"with --no-header, --{name} must be a column number from 1 on, not {given!r}"
             )
-        return int(told) - 1
-    wanted = name if told is None else told
+        return int(given) - 1
+    wanted = name if given is None else given
     if wanted not in header:
         raise ValueError(f"the header has no column {wanted!r}; it has {', '.join(header)}")
     return header.index(wanted)
@@ -207,8 +207,8 @@ _SPACE: Final = " \t\n\r"
 _TAIL: Final = 16
 
 
-class _Pieces:
-    """A window on the text: what was read and is not done with yet."""
+class _JsonBuffer:
+    """A window on the text: the part that was read and is not parsed yet."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -226,10 +226,10 @@ class _Pieces:
         return BadInput(self.line_at(self.at if at is None else at), message)
 
     def read(self) -> bool:
-        """Reads at least as much again as there is, so that looking again costs no more."""
+        """Reads at least as much as the buffer holds, so that parsing again stays linear."""
         if self.is_complete:
             return False
-        data = self.file.read(max(_PIECE, len(self.text) - self.at))
+        data = self.file.read(max(_BLOCK_SIZE, len(self.text) - self.at))
         self.line = self.line_at(self.at)
         self.text = self.text[self.at :]
         self.at = 0
@@ -246,7 +246,7 @@ class _Pieces:
         return True
 
     def peek(self) -> str:
-        """The next character that is no space; "" at the end."""
+        """The next character that is not a space; "" at the end."""
         while True:
             while self.at < len(self.text) and self.text[self.at] in _SPACE:
                 self.at += 1
@@ -280,7 +280,7 @@ class _Pieces:
             except RecursionError:
                 raise self.fail("arrays or objects are nested too deeply") from None
             else:
-                # A number that touches the end may go on behind it.
+                # A number at the end of the buffer may continue behind it.
                 if end < len(self.text) or not self.read():
                     self.at = end
                     return value
@@ -288,24 +288,24 @@ class _Pieces:
 
 def read_json(file: BinaryIO, nested: bool) -> Iterator[Entry]:
     """The members of one object, in their order."""
-    pieces = _Pieces(file)
-    pieces.take("{")
-    if pieces.peek() == "}":
-        pieces.take("}")
+    buffer = _JsonBuffer(file)
+    buffer.take("{")
+    if buffer.peek() == "}":
+        buffer.take("}")
     else:
         separator = ","
         while separator == ",":
-            if pieces.peek() != '"':
-                pieces.take('"')
-            key = pieces.value()
-            pieces.take(":")
-            begin = pieces.line_at(pieces.at)
-            value = pieces.value()
+            if buffer.peek() != '"':
+                buffer.take('"')
+            key = buffer.value()
+            buffer.take(":")
+            begin = buffer.line_at(buffer.at)
+            value = buffer.value()
             try:
                 value = storable(key, value, nested)
             except ValueError as error:
                 raise BadInput(begin, str(error)) from None
             yield key, value
-            separator = pieces.take(",}")
-    if pieces.peek():
-        raise pieces.fail("unexpected data after the object")
+            separator = buffer.take(",}")
+    if buffer.peek():
+        raise buffer.fail("unexpected data after the object")

@@ -26,7 +26,7 @@ from .output import entries_text, report, size_text
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _translated_errors() -> Iterator[None]:
     try:
         yield
     except NothingPushed as error:
@@ -38,7 +38,7 @@ def _told() -> Iterator[None]:
 
 
 def _url(options: Options) -> str:
-    """A password on a command line is there for everybody to see."""
+    """The URL, or for - that of the environment: other users can read a command line."""
     if options.url != "-":
         given: str = options.url
         return given
@@ -62,7 +62,7 @@ def _report(verb: str, version: Version, options: Options) -> None:
 
 
 def push_map(options: Options) -> int:
-    with _told():
+    with _translated_errors():
         version = push(
             _url(options),
             options.map,
@@ -76,7 +76,7 @@ def push_map(options: Options) -> int:
 
 
 def roll_back(options: Options) -> int:
-    with _told():
+    with _translated_errors():
         _report("rolled back", rollback(_url(options), options.map), options)
     return DONE
 
@@ -84,11 +84,11 @@ def roll_back(options: Options) -> int:
 def follow_map(options: Options) -> int:
     _log_to_standard_error()
     common = {"local": options.local, "directory": options.state, "mode": options.mode}
-    with _told():
+    with _translated_errors():
         if options.once:
             _report("published", pull(_url(options), options.map, **common), options)
             return DONE
-        # An agent is ended by those who have started it: that is no failure.
+        # SIGTERM is the usual way to stop an agent, not a failure.
         signal.signal(signal.SIGTERM, _end)
         try:
             for version in follow(_url(options), options.map, poll=options.poll, **common):
@@ -99,7 +99,7 @@ def follow_map(options: Options) -> int:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    """What is raised while an object is freed is lost: it comes again until it is heard."""
+    """Exceptions in finalizers are lost, so a timer raises SystemExit again until it works."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, _end)
     signal.setitimer(signal.ITIMER_REAL, 1)

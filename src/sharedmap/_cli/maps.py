@@ -1,4 +1,4 @@
-"""Opening the map that is meant, by its name or as a file, and publishing one."""
+"""Opening, publishing and saving the map of a command, by its name or as a file."""
 
 from __future__ import annotations
 

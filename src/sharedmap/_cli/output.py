@@ -15,7 +15,7 @@ from typing import Any, Final, TextIO
 from .._encoded import Encoded
 from .errors import BAD_DATA, CommandError
 
-# C0 and C1 controls and DEL: nothing that is in a map shall control a terminal.
+# C0 and C1 controls and DEL: the content of a map must not control a terminal.
 _ESCAPES: Final = {
     **{code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))},
     ord("\\"): "\\\\",
@@ -38,14 +38,14 @@ def to_json(value: Any) -> str:
 
 
 def _member(value: Any) -> Any:
-    """bytes, and what somebody encoded: its own JSON, if that is what it is."""
+    """bytes and encoded values; an encoded value that is JSON is written as that JSON."""
     import json
 
     if isinstance(value, Encoded):
         with contextlib.suppress(ValueError, RecursionError):
             decoded = json.loads(value.data)
-            # What would be taken for something else when it is loaded again stays encoded.
-            if isinstance(decoded, (list, dict)) and not _looks_special(decoded):
+            # JSON that load would take for something else stays encoded.
+            if isinstance(decoded, (list, dict)) and not _is_special(decoded):
                 return decoded
         return {"encoded": _base64(value.data)}
     return {"base64": _base64(value)}
@@ -55,7 +55,7 @@ def _base64(data: bytes) -> str:
     return binascii.b2a_base64(data, newline=False).decode()
 
 
-def _looks_special(value: Any) -> bool:
+def _is_special(value: Any) -> bool:
     return isinstance(value, dict) and len(value) == 1 and bool({"base64", "encoded"} & {*value})
 
 
@@ -96,7 +96,7 @@ def write_entry(key: str, value: Any, is_json: bool) -> None:
 
 
 def report(result: dict[str, Any], is_json: bool, sentence: str) -> None:
-    """What a command has to say when it is done."""
+    """The result of a command."""
     print(to_json(result) if is_json else escape(sentence))
 
 
@@ -107,7 +107,7 @@ def print_fields(fields: dict[str, Any]) -> None:
 
 
 def print_table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """The first column to the left, the others to the right."""
+    """The first column left-aligned, the others right-aligned."""
     lines = [titles, *([escape(to_text(cell)) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
@@ -149,11 +149,11 @@ def mode_text(mode: int) -> str:
     return f"{stat.S_IMODE(mode):04o}"
 
 
-# ---- whole maps ------------------------------------------------------------------------------
+# ---- all entries -----------------------------------------------------------------------------
 
 
 def write_entries(file: TextIO, items: Iterable[tuple[str, Any]], form: str, cells: str) -> int:
-    """Writes all of them; how many they were."""
+    """Writes all entries; returns their count."""
     count = 0
     if form == "json":
         separator = "{\n"
@@ -183,7 +183,7 @@ def write_entries(file: TextIO, items: Iterable[tuple[str, Any]], form: str, cel
         text = "".join(row)
         if not text.isascii():
             _require_utf8(key, text)
-        # The writer itself does not quote a carriage return, which ends a line for a reader.
+        # The writer itself does not quote a carriage return, at which readers end a line.
         (quoting_writer if "\r" in text else writer).writerow(row)
     return count
 
@@ -205,9 +205,9 @@ _ENCODING: Final[Any] = {"encoding": "utf-8", "errors": "surrogatepass", "newlin
 
 @contextlib.contextmanager
 def destination(path: str | None) -> Iterator[TextIO]:
-    """Standard output, or a file that appears under its path when all is written, and only then.
+    """Standard output, or a file that is put under its path atomically when it is complete.
 
-    What a link leads to is replaced, not the link; a pipe or a device is written to as it is.
+    The target of a symlink is replaced, not the link. Pipes and devices are written directly.
     """
     if path is None or path == "-":
         yield sys.stdout
@@ -220,7 +220,7 @@ def destination(path: str | None) -> Iterator[TextIO]:
 
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
-    # A signal that ends us must not come after the file is there and before it is known.
+    # No signal may kill us between creating the file and storing its name.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         number, beside = tempfile.mkstemp(prefix=".sharedmap-", dir=folder)

@@ -1,4 +1,4 @@
-"""A progress bar where somebody looks at a terminal and tqdm is there, and nothing elsewhere."""
+"""A progress bar, if standard error is a terminal and tqdm is installed."""
 
 from __future__ import annotations
 

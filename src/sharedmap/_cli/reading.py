@@ -1,4 +1,4 @@
-"""Commands that only look: ls, stat, get, scan, export, verify, watch."""
+"""Commands that only read: ls, stat, get, scan, export, verify, watch."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def user_name(number: int) -> str:
 
 
 def describe(opened: sharedmap[Any], path: bytes) -> dict[str, Any]:
-    """What stat and doctor say of a map, --json included."""
+    """The fields of a map for stat, ls and doctor, also with --json."""
     found = os.stat(path)
     header = _header.read(path)
     return {
@@ -91,7 +91,7 @@ def list_maps(options: Options) -> int:
 
 
 def of_map(name: str, problem: str) -> str:
-    """The problem with the name of the map, which it may have in it already."""
+    """The problem, with the name of the map unless it contains that already."""
     return problem if repr(name) in problem else f"{name}: {problem}"
 
 
@@ -151,8 +151,8 @@ def scan_entries(options: Options) -> int:
             count = len(part) if options.limit is None else min(len(part), options.limit)
             print(to_json({"count": count}) if options.json else count)
         elif options.keys:
-            whole: Any = part
-            keys: Iterable[str] = reversed(whole) if options.reverse else part
+            items: Any = part
+            keys: Iterable[str] = reversed(items) if options.reverse else part
             for key in itertools.islice(keys, options.limit):
                 sys.stdout.write(f"{to_json({'key': key}) if options.json else escape(key)}\n")
         else:

@@ -1,20 +1,20 @@
-"""Where a snapshot is cut, so that the next version has as many of the same chunks as can be.
+"""Cuts a snapshot into chunks, such that the next version shares as many of them as possible.
 
     | header |    records, in key order    |        indices            |
              |       |          |     |    |       |       |       |   |
              a       f          m     s            fixed sizes
 
-When an entry grows, every record behind it moves, but hardly any of them changes. So records are
-not cut at offsets but at keys: those at which the version before was cut. That takes one search in
-the map for each chunk, and none of its bytes has to be looked at. A chunk that has become too small
-goes together with the next one, one that has become too large is divided.
+When an entry grows, all records behind it move, but hardly any of them changes. So records are not
+cut at offsets but at keys: those at which the previous version was cut. That takes one lookup per
+chunk, and reads none of its bytes. A chunk that has become too small is merged with the next one; a
+chunk that has become too large is divided.
 
-The indices are numbers that say where records are, so behind the first record that has moved they
-change for certain, and nothing is gained by being clever about them: they are cut at fixed
-distances. An entry that changes without growing leaves them as they are.
+The indices contain offsets of records, so behind the first record that has moved they always
+change. Therefore they are cut at fixed distances. An entry that changes without growing leaves the
+indices unchanged.
 
-Padding does not spoil this: a value that is aligned is aligned to 8 bytes, and behind the first
-such record everything moves by a multiple of 8.
+Padding does not prevent this: aligned values are aligned to 8 bytes, and behind the first such
+record everything moves by a multiple of 8.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ._manifest import LARGEST_CHUNK, Chunk, Manifest
 
 SMALLEST: Final = 1 << 20
 USUAL: Final = 2 << 20
-# A longer key does not go into a manifest.
+# Longer keys are not stored in a manifest.
 LONGEST_KEY: Final = 256
 
 
@@ -42,7 +42,7 @@ class Cut(NamedTuple):
 
 
 class Layout:
-    """What of a snapshot is where; the snapshot must have been verified."""
+    """The regions and records of a snapshot, which must have been verified."""
 
     def __init__(self, data: memoryview) -> None:
         self.data = data
@@ -78,7 +78,7 @@ class Layout:
 
 
 def _cut_records(layout: Layout, anchors: Iterable[str]) -> list[tuple[int, str | None]]:
-    """Where chunks begin, and the keys that stand there."""
+    """The offsets at which chunks begin, and the keys there."""
     begin = layout.header.records_offset
     end = layout.record(layout.count)
     cuts: list[tuple[int, str | None]] = [(begin, None)]
@@ -100,7 +100,7 @@ def _divide(layout: Layout, begin: int) -> tuple[int, str | None]:
     return begin + LARGEST_CHUNK, None
 
 
-def cut(layout: Layout, anchors: Iterable[str]) -> Iterator[Cut]:
+def find_cuts(layout: Layout, anchors: Iterable[str]) -> Iterator[Cut]:
     """All chunks, in order, without gaps from the header to the end."""
     if layout.size - HEADER_SIZE <= USUAL:
         starts: list[tuple[int, str | None]] = [(HEADER_SIZE, None)]
@@ -108,7 +108,7 @@ def cut(layout: Layout, anchors: Iterable[str]) -> Iterator[Cut]:
         starts = [(offset, None) for offset in range(HEADER_SIZE, layout.size, USUAL)]
     else:
         starts = _cut_records(layout, anchors)
-        # The zeros between records and index change with the size of the records: they are none.
+        # The padding between records and index depends on their size, so it has no cut of its own.
         indices = [layout.record(layout.count), *layout.other_indices, layout.size]
         for begin, end in itertools.pairwise(indices):
             starts += [(offset, None) for offset in range(begin, end, USUAL)]
@@ -126,17 +126,18 @@ def chunks_text(count: int) -> str:
 def describe(
     data: memoryview, header: bytes, anchors: Iterable[str]
 ) -> tuple[Manifest, dict[str, Cut]]:
-    """The manifest of a snapshot, with version 0, and where each chunk is."""
+    """The manifest of a snapshot, with version 0, and the cut of each chunk by its sha256."""
     layout = Layout(data)
-    whole = hashlib.sha256(header)
+    snapshot_hash = hashlib.sha256(header)
     chunks: list[Chunk] = []
-    places: dict[str, Cut] = {}
-    for place in cut(layout, anchors):
-        piece = data[place.begin : place.end]
-        digest = hashlib.sha256(piece).hexdigest()
-        whole.update(piece)
-        chunks.append(Chunk(digest, len(piece), place.key))
-        places[digest] = place
-    manifest = Manifest(0, layout.count, layout.size, whole.hexdigest(), header, tuple(chunks))
+    cuts: dict[str, Cut] = {}
+    for cut in find_cuts(layout, anchors):
+        chunk = data[cut.begin : cut.end]
+        digest = hashlib.sha256(chunk).hexdigest()
+        snapshot_hash.update(chunk)
+        chunks.append(Chunk(digest, len(chunk), cut.key))
+        cuts[digest] = cut
+    sha256 = snapshot_hash.hexdigest()
+    manifest = Manifest(0, layout.count, layout.size, sha256, header, tuple(chunks))
     layout.map.close()
-    return manifest, places
+    return manifest, cuts

@@ -1,12 +1,12 @@
-"""Following: what the agent of a machine does.
+"""Following: the agent of one machine.
 
-    disk ---> local map                      at once, before any server is asked
+    disk ---> local map                      immediately, without the server
     server: newest manifest ---> chunks ---> partial file ---> verified ---> disk ---> local map
        ^                                                                                  |
-       +---- wait for the stream, or until it is time to look anyway ---------------------+
+       +---- wait for the stream, or until the next poll ---------------------------------+
 
-The local map is only ever replaced by a whole, verified and newer version. Everything that can go
-wrong before that is logged, and tried again: nothing here removes a map.
+The local map is only ever replaced by a complete, verified and newer version. Errors before that
+are logged, and the operation is retried. The agent never removes a map.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ class Agent:
         self.keys = Keys(name)
         self.poll = poll
         self.last = b"0-0"  # of the stream
-        self.pause = 0.0  # 0 while all is well
-        self.said: dict[str, str] = {}
+        self.pause = 0.0  # the backoff; 0 without errors
+        self.last_logged: dict[str, str] = {}
 
     def say(self, about: str, message: str) -> None:
-        """Tells of what is wrong once, however often it is tried again."""
-        if self.said.get(about) != message:
+        """Logs a problem once, however often the operation is retried."""
+        if self.last_logged.get(about) != message:
             log.warning("%s: %s", self.name, message)
-            self.said[about] = message
+            self.last_logged[about] = message
 
     def recover(self) -> Steps[Version | None]:
-        """Publishes what is on the disk, unless it is published still."""
+        """Publishes the newest version on disk, unless it is still published."""
         while (manifest := self.state.newest) is not None:
             is_published = yield Work(self.state.is_published, manifest)
             if is_published:
@@ -56,7 +56,7 @@ class Agent:
             try:
                 yield Work(self.state.verify, manifest, "snapshot")
             except (ReplicationError, OSError) as error:
-                # That it cannot be read at this moment, or by this user, says nothing against it.
+                # A file that cannot be read now, or by this user, is not damaged.
                 if isinstance(error, OSError) and error.errno not in _IS_LOST:
                     raise
                 log.warning("%s: %s; fetching the version again", self.name, error)
@@ -66,8 +66,8 @@ class Agent:
             return manifest.describe(self.name, 0, True)
         return None
 
-    def look(self) -> Steps[Version | None]:
-        """One look at the server. A version if there is a newer one, or if it was missing here."""
+    def check_current(self) -> Steps[Version | None]:
+        """Checks the server once. A version if it is newer, or was not published here."""
         entries, raw = yield Commands(
             [("XREVRANGE", self.keys.stream, "+", "-", "COUNT", 1), ("GET", self.keys.manifest)]
         )
@@ -80,14 +80,14 @@ class Agent:
         manifest = parse(raw)
         if newest is None or manifest.version > newest.version:
             version = yield from self.fetch(manifest)
-            self.said.pop("server", None)
+            self.last_logged.pop("server", None)
             return version
         if manifest.version < newest.version:
             self.say(
                 "server", "the server has an older version than this machine; keeping the newer one"
             )
         else:
-            self.said.pop("server", None)
+            self.last_logged.pop("server", None)
         recovered = yield from self.recover()
         return recovered if recovered is not None and recovered.is_new else None
 
@@ -101,7 +101,7 @@ class Agent:
         try:
             yield Work(self.state.verify, manifest, "partial")
         except ReplicationError:
-            # Each chunk is what the manifest says, so the manifest is wrong: nothing of use in it.
+            # Each chunk has the sha256 of the manifest, so the manifest is wrong: discard all.
             self.state.file_of(manifest, "partial").unlink(missing_ok=True)
             raise
         yield Work(self.state.finish, manifest)
@@ -148,11 +148,11 @@ class Agent:
     def run(self) -> Steps[None]:
         while True:
             try:
-                version = yield from self.look()
+                version = yield from self.check_current()
                 if self.pause:
                     log.info("%s: recovered", self.name)
                     self.pause = 0.0
-                    self.said.pop("trouble")
+                    self.last_logged.pop("trouble")
                 if version is not None:
                     yield version
                 yield from self.wait(self.poll)
@@ -162,7 +162,7 @@ class Agent:
             except (ReplicationError, OSError, ValueError) as error:
                 self.say("trouble", f"{error}; the local map stays published")
                 try:
-                    # What comes next may well be good.
+                    # The next version may be valid.
                     yield from self.wait(self.next_pause())
                 except ServerError:
                     yield Sleep(self.pause)
@@ -172,7 +172,7 @@ class Agent:
         return self.pause
 
     def wait(self, seconds: float) -> Steps[None]:
-        """Until somebody pushes; the answer does not matter, because look() looks at everything."""
+        """Waits for a push. The reply is ignored: check_current() reads the state itself."""
         milliseconds = max(1, int(1000 * seconds))
         yield Commands(
             [("XREAD", "COUNT", 1, "BLOCK", milliseconds, "STREAMS", self.keys.stream, self.last)]
@@ -207,7 +207,7 @@ def pull(name: str, local: str | None, directory: Path | None, mode: int) -> Ste
         agent = Agent(name, state, 1.0)
         here = yield from agent.recover()
         try:
-            newer = yield from agent.look()
+            newer = yield from agent.check_current()
         except ReplicationError as error:
             if here is None:
                 raise

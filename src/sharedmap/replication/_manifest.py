@@ -1,10 +1,10 @@
-"""The description of one version: what its snapshot is made of.
+"""The manifest of one version: the parts of its snapshot.
 
     header     in the manifest itself: different in each publication of the same map
-    chunks     all that follows, in order; each named by its sha256
+    chunks     the bytes after the header, in order; each named by its sha256
 
-A manifest comes from a server and may be anything. What parse() lets through is consistent in
-itself; whether the chunks are what it says is for those who fetch them to check.
+A manifest comes from a server and may be invalid. parse() accepts only manifests that are
+consistent in themselves; the code that fetches the chunks checks them against the manifest.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Version(NamedTuple):
 class Chunk(NamedTuple):
     sha256: str
     size: int
-    key: str | None  # what its first record is found by, where it begins with a record
+    key: str | None  # of its first record, if it begins with a record
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Manifest:
 
 
 def parse(data: bytes) -> Manifest:
-    """Raises ReplicationError for what is no whole, consistent manifest."""
+    """Raises ReplicationError unless the manifest is complete and consistent."""
     try:
         return _parse(json.loads(data))
     except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -1,8 +1,8 @@
-"""What pushing and following ask of the outside world.
+"""The operations that pushing and following need: server commands, blocking work, sleeping.
 
-They are generators that yield these and get the answers, so that one text of each serves programs
-with an event loop and programs without. Whoever drives them (_redis.py) performs each operation,
-sends the answer back, and throws what goes wrong into the generator.
+Pushing and following are generators that yield operations and receive the results. So the same code
+serves programs with an event loop and programs without. The driver (_redis.py) performs each
+operation, sends the result back, and throws exceptions into the generator.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Command = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Commands:
-    """Some commands at once; answered with a list."""
+    """A pipeline of commands; the result is the list of replies."""
 
     commands: Sequence[Command]
 
 
 @dataclass(frozen=True)
 class Commit:
-    """One MULTI, if the key has still that value. Answered with a list, or None if it has not."""
+    """One MULTI, if the key still has that value. The result is a list, or None if it has not."""
 
     key: bytes
     expected: bytes | None
@@ -34,7 +34,7 @@ class Commit:
 
 
 class Work:
-    """A call that takes its time; an event loop leaves it to a thread."""
+    """A blocking call; with an event loop it runs in a thread."""
 
     def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
         self.function = function
@@ -49,7 +49,7 @@ class Sleep:
 Operation = Commands | Commit | Work | Sleep
 _T = TypeVar("_T")
 
-# Yields also versions: those are for the user.
+# Also yields versions, which the driver passes on to the user.
 Steps = Generator[Operation | Version, Any, _T]
 
 

@@ -1,15 +1,15 @@
-"""Pushing: what a publisher does.
+"""Pushing: the publisher's side.
 
     1  upload the chunks that the server does not have; each will expire
     2  one MULTI: manifest, the one before as `previous`, an entry in the stream;
        the chunks of both do not expire any more, those of older versions begin to
 
-Killed before 2, a push leaves chunks that expire by themselves. Chunks are collected the same way:
-whoever is still fetching an older version has the grace period to get done. A second publisher
-cannot come in between, because 2 happens only if the manifest is still the one that 1 began with.
+A push that is killed before 2 leaves chunks that expire. Old chunks are removed the same way: an
+agent that still fetches an older version has the grace period to finish. A concurrent push cannot
+interfere, because 2 happens only if the manifest is still the one that 1 started with.
 
-A server that evicts, or loses what it was told last, may lack a chunk at any time. So the existence
-of all chunks is asked for within 2, and what is missing is sent again.
+A server that evicts keys, or loses its last writes, may lack a chunk at any time. So 2 also checks
+that all chunks exist, and missing chunks are sent again.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from ._operations import Command, Commands, Commit, Keys, Steps, Work
 
 log = logging.getLogger("sharedmap.replication")
 
-# So much is in memory at a time, besides the map itself.
+# The memory that a transfer uses at a time, besides the map itself.
 BATCH = 8 << 20
-_QUESTIONS = 256
+_QUERY_BATCH = 256
 _ATTEMPTS = 100
 _STREAM_LENGTH = 1000
 
@@ -51,29 +51,29 @@ class Source:
         self.data = memoryview(self.mapping)
         with sharedmap.frombuffer(self.data) as opened:
             opened.verify()
-        # It may be superseded already; that is no business of those who get it.
+        # The mark of a superseded snapshot is local and must not be transferred.
         self.header = unmarked(self.data[:HEADER_SIZE])
-        self.places: dict[str, Cut] = {}
+        self.cuts: dict[str, Cut] = {}
         self.name = name
 
     def describe(self, anchors: Sequence[str]) -> Manifest:
-        manifest, self.places = describe(self.data, self.header, anchors)
+        manifest, self.cuts = describe(self.data, self.header, anchors)
         return manifest
 
     def chunk(self, digest: str) -> bytes:
-        place = self.places[digest]
-        return bytes(self.data[place.begin : place.end])
+        cut = self.cuts[digest]
+        return bytes(self.data[cut.begin : cut.end])
 
     def close(self) -> None:
         self.data.release()
-        # What is still mapped by an exception's traceback goes with that.
+        # The traceback of an exception may still use the mapping; it is unmapped with that.
         with contextlib.suppress(BufferError):
             self.mapping.close()
 
 
 def open_source(name: str, local: str | None, path: str | os.PathLike[str] | None) -> Source:
     if path is not None:
-        # It says best what is wrong with a file; nothing is read twice.
+        # Raises the exception that describes a problem best; reads only the header.
         sharedmap.open(path).close()
         return Source(os.fsencode(path), name)
     sharedmap(local or name).close()
@@ -120,7 +120,7 @@ def _push_once(source: Source, keys: Keys, everything: bool, grace: int) -> Step
     live = current.digests() if current else set[str]()
     old = live | (previous.digests() if previous else set[str]())
     if current is None and raw is not None:
-        # Nobody knows any more what it was made of, but it must not stay for ever.
+        # Its list of chunks is lost, but the chunks must expire all the same.
         old |= yield from _all_chunks(keys)
 
     missing = yield from _missing(manifest, keys, old, grace)
@@ -128,10 +128,10 @@ def _push_once(source: Source, keys: Keys, everything: bool, grace: int) -> Step
         missing = manifest.digests()
     missing |= damaged & manifest.digests()
     yield from _upload(source, keys, sorted(missing), old, grace)
-    transferred = sum(source.places[digest].end - source.places[digest].begin for digest in missing)
+    transferred = sum(source.cuts[digest].end - source.cuts[digest].begin for digest in missing)
     repaired = sorted(damaged & missing)
     if current is not None and current.chunks == manifest.chunks:
-        # The same entries. Everybody has them already, or gets them now that they are whole.
+        # The same entries. Agents have them already, or fetch them now that they are complete.
         if repaired:
             yield Commands([("SREM", keys.damaged, *repaired), _announce(keys, current)])
         return current.describe(source.name, transferred, False)
@@ -139,7 +139,7 @@ def _push_once(source: Source, keys: Keys, everything: bool, grace: int) -> Step
     manifest = manifest.with_version(_next_version(current, previous))
     digests = sorted(manifest.digests())
     commands: list[Command] = [("SET", keys.manifest, manifest.to_bytes())]
-    # A version that cannot be read is none to go back to.
+    # A version that cannot be read is not one to roll back to.
     commands.append(("SET", keys.previous, raw) if current is not None else ("DEL", keys.previous))
     commands.append(_announce(keys, manifest))
     commands += [("PERSIST", keys.chunk(digest)) for digest in digests]
@@ -148,11 +148,11 @@ def _push_once(source: Source, keys: Keys, everything: bool, grace: int) -> Step
     ]
     if repaired:
         commands.append(("SREM", keys.damaged, *repaired))
-    questions = [("STRLEN", keys.chunk(digest)) for digest in digests]
-    replies = yield Commit(keys.manifest, raw, [*commands, *questions])
+    queries = [("STRLEN", keys.chunk(digest)) for digest in digests]
+    replies = yield Commit(keys.manifest, raw, [*commands, *queries])
     if replies is None:
         return None
-    sizes = dict(zip(digests, replies[-len(questions) :], strict=True)) if questions else {}
+    sizes = dict(zip(digests, replies[-len(queries) :], strict=True)) if queries else {}
     lost = [chunk.sha256 for chunk in manifest.chunks if sizes[chunk.sha256] != chunk.size]
     yield from _upload(source, keys, sorted(set(lost)), {*digests}, grace)
     return manifest.describe(source.name, transferred, True)
@@ -176,17 +176,17 @@ def _announce(keys: Keys, manifest: Manifest) -> Command:
 
 
 def _next_version(*manifests: Manifest | None) -> int:
-    """By the clock, in milliseconds: a server that comes back without what it was told last does
-    not make a version smaller than one that was already served."""
+    """By the clock, in milliseconds. So a server that lost its last writes never gets a version
+    smaller than one that it has already served."""
     known = [manifest.version for manifest in manifests if manifest is not None]
     return max([time.time_ns() // 1_000_000, *(version + 1 for version in known)])
 
 
 def _missing(manifest: Manifest, keys: Keys, old: set[str], grace: int) -> Steps[set[str]]:
-    """The chunks that are not there, or not whole. Those that expire get the full time again."""
+    """The chunks that are missing or incomplete. Those that expire get the full time again."""
     sizes = {chunk.sha256: chunk.size for chunk in manifest.chunks}
     missing: set[str] = set()
-    for digests in _grouped(sorted(sizes), _QUESTIONS):
+    for digests in _grouped(sorted(sizes), _QUERY_BATCH):
         replies = yield Commands([("STRLEN", keys.chunk(digest)) for digest in digests])
         there = {
             digest for digest, size in zip(digests, replies, strict=True) if size == sizes[digest]

@@ -15,14 +15,14 @@ from ._operations import Commands, Commit, Operation, Sleep, Steps, Work
 
 _T = TypeVar("_T")
 _MARGIN = 10.0
-# A push waits for nothing but its answers, which may take that much longer.
+# A push waits only for replies, which may take that long.
 PUSH_WAIT = 20.0
-# How soon who does not listen is told again.
+# The pause before a task that ignored its cancellation is cancelled again.
 _AGAIN = 0.05
 
 
 def _load(module: str) -> Any:
-    """The library is asked for when it is needed, and nowhere else."""
+    """Imports a module of redis-py only when it is needed."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -36,22 +36,22 @@ def _settings(longest_wait: float) -> dict[str, Any]:
         "protocol": 2,
         "decode_responses": False,
         "socket_connect_timeout": _MARGIN,
-        # A command that blocks is answered within its time; what takes longer is a dead connection.
+        # A blocking command returns within its timeout; later, the connection is dead.
         "socket_timeout": longest_wait + _MARGIN,
-        # Whoever follows has its own patience, and a push that fails says so.
+        # An agent has a backoff of its own, and a push that fails reports it.
         "retry": retry.Retry(backoff.NoBackoff(), 0),
     }
 
 
 class _Translated(contextlib.AbstractContextManager[None]):
-    """What redis-py raises, as ServerError."""
+    """Translates the exceptions of redis-py to ServerError."""
 
     def __init__(self) -> None:
         self.error: Any = _load("redis.exceptions").RedisError
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         if error is not None and isinstance(error, (self.error, OSError, EOFError)):
-            # Some name the place they could not connect to and some say nothing at all.
+            # Some exceptions name the address that refused, and some have no message.
             raise ServerError(f"{error}".strip() or type(error).__name__) from error
 
 
@@ -125,10 +125,10 @@ class Server:
 
 
 async def _finished(coroutine: Coroutine[Any, Any, _T], *, can_end_early: bool) -> _T:
-    """Awaits it, such that nothing of it goes on after we were cancelled.
+    """Awaits the coroutine, such that no part of it still runs after a cancellation.
 
-    A thread cannot be ended: it works with files that are closed as soon as we leave, so it is
-    waited for. And redis-py can overlook that it was cancelled, so it is told until it has ended.
+    A thread cannot be cancelled, and its files are closed when this function returns, so it is
+    awaited. And redis-py can miss a cancellation, so it is cancelled again until it is done.
     """
     task = asyncio.ensure_future(coroutine)
     try:
@@ -139,7 +139,7 @@ async def _finished(coroutine: Coroutine[Any, Any, _T], *, can_end_early: bool) 
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([task], timeout=_AGAIN)
-        # Nobody will ask for what it raised.
+        # Its exception is retrieved, or asyncio would log it.
         if not task.cancelled():
             task.exception()
         raise

@@ -1,13 +1,13 @@
-"""What an agent keeps on the disk of its machine.
+"""The files of an agent on the disk of its machine.
 
     DIRECTORY/sharedmap.NAME/
         lock                    held while an agent runs
-        VERSION.partial         being fetched; what is in it already is not fetched again
-        VERSION.snapshot        whole, as it was pushed
-        VERSION.manifest        written last: with it, the version counts
+        VERSION.partial         being fetched; chunks in it are not fetched again
+        VERSION.snapshot        complete, as it was pushed
+        VERSION.manifest        written last: only with it, the version is valid
 
-The last two versions stay: the newest to be published again after a restart, both as a source of
-chunks, so that a rollback fetches nothing. A file counts for nothing until it has been verified.
+The last two versions stay: the newest to be published again after a reboot, both as a source of
+chunks, so that a rollback fetches nothing. No file is used before it has been verified.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from ._manifest import Chunk, Manifest, parse
 AnyPath = str | os.PathLike[str]
 
 _KEPT: Final = 2
-_PIECE: Final = 1 << 20
+_BLOCK_SIZE: Final = 1 << 20
 
 
 def default_directory() -> Path:
-    """What systemd gives to a service, or where a user's programs keep what they must not lose."""
+    """The state directory that systemd gives to a service, or that of the user."""
     service = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if service:
         return Path(service)
@@ -76,7 +76,7 @@ class State:
         return self.path / f"{manifest.version}.{kind}"
 
     def _read_versions(self) -> list[Manifest]:
-        """The newest first. Whatever is no whole version is passed over."""
+        """The newest first. Incomplete versions are skipped."""
         found: list[Manifest] = []
         for path in self.path.glob("*.manifest"):
             with contextlib.suppress(OSError, ReplicationError):
@@ -88,7 +88,7 @@ class State:
     # ---- fetching ----------------------------------------------------------------------------
 
     def begin(self, manifest: Manifest) -> Incoming:
-        """Room for the version, reserved now rather than missing later."""
+        """Reserves disk space for the version, so that a full disk is found now."""
         path = self.file_of(manifest, "partial")
         for other in self.path.glob("*.partial"):
             if other != path:
@@ -107,15 +107,15 @@ class State:
         return Incoming(self, manifest, descriptor, is_resumed)
 
     def verify(self, manifest: Manifest, kind: str) -> None:
-        """Size, sha256, and all that a snapshot must be."""
+        """Checks size and sha256, and that it is a valid snapshot."""
         path = self.file_of(manifest, kind)
-        whole = hashlib.sha256()
+        digest = hashlib.sha256()
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_size != manifest.size:
                 raise ReplicationError(f"{path}: the size does not match the manifest")
-            while piece := file.read(_PIECE):
-                whole.update(piece)
-        if whole.hexdigest() != manifest.sha256:
+            while block := file.read(_BLOCK_SIZE):
+                digest.update(block)
+        if digest.hexdigest() != manifest.sha256:
             raise ReplicationError(f"{path}: the sha256 does not match the manifest")
         try:
             with sharedmap.open(os.fspath(path)) as opened:
@@ -124,7 +124,7 @@ class State:
             raise ReplicationError(f"{path}: {error}") from None
 
     def finish(self, manifest: Manifest) -> None:
-        """Makes what was fetched and verified the newest version, on the disk for good."""
+        """Makes the fetched and verified version the newest one, durably."""
         os.rename(self.file_of(manifest, "partial"), self.file_of(manifest, "snapshot"))
         beside = self.path / "manifest.new"
         with beside.open("wb") as file:
@@ -173,7 +173,7 @@ class State:
         return header.content if header is not None else None
 
     def is_published(self, manifest: Manifest) -> bool:
-        """Whether the local map has that content, as far as its header says."""
+        """Whether the local map has that content, judged by its header."""
         found = self._local_content()
         # A package of another version than the publisher's may write the same entries differently.
         pushed = _header.parse(manifest.header).content
@@ -184,7 +184,7 @@ _KINDS: Final = ("manifest", "snapshot")
 
 
 class Incoming:
-    """A version while it is being fetched. What has the right sha256 may come from anywhere."""
+    """A version while it is being fetched. A chunk may come from anywhere if its sha256 matches."""
 
     def __init__(self, state: State, manifest: Manifest, descriptor: int, is_resumed: bool) -> None:
         self.descriptor = descriptor
@@ -207,12 +207,12 @@ class Incoming:
             if hashlib.sha256(data).hexdigest() == chunk.sha256:
                 return True
         if chunk.sha256 in self.known:
-            file, place = self.known[chunk.sha256]
-            return self.put(chunk, offset, os.pread(file, chunk.size, place))
+            file, known_offset = self.known[chunk.sha256]
+            return self.put(chunk, offset, os.pread(file, chunk.size, known_offset))
         return False
 
     def put(self, chunk: Chunk, offset: int, data: bytes) -> bool:
-        """Writes it if it is right."""
+        """Writes the chunk if its size and sha256 match."""
         if len(data) != chunk.size or hashlib.sha256(data).hexdigest() != chunk.sha256:
             return False
         done = 0
