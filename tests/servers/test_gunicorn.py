@@ -3,6 +3,8 @@
 import os
 import pwd
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 import servers
@@ -16,9 +18,13 @@ CLASSES = {"sync": "gunicorn.conf.py", "gthread": "gunicorn.conf.py", "gevent": 
 @pytest.fixture
 def folder(tmp_path, name):
     servers.needs("gunicorn")
-    servers.write_files(tmp_path, name)
-    (tmp_path / "tested.py").write_text(servers.WSGI.format(module="app", name="app"))
-    return tmp_path
+    return written(tmp_path, name)
+
+
+def written(folder, name):
+    servers.write_files(folder, name)
+    (folder / "tested.py").write_text(servers.WSGI.format(module="app", name="app"))
+    return folder
 
 
 def gunicorn(folder, configuration, *options):
@@ -61,16 +67,22 @@ def test_thread_that_is_started_before_the_fork_is_in_no_worker(folder, name):
             assert len(os.listdir(f"/proc/{worker}/task")) == 1
 
 
-def test_workers_of_another_user_serve_a_change(folder, name, as_root):
+@pytest.fixture
+def open_folder(name, as_root):
+    """The folder again, where other users can reach it, as they can that of a service."""
+    servers.needs("gunicorn")
+    with tempfile.TemporaryDirectory(prefix="sharedmap-servers-") as folder:
+        os.chmod(folder, 0o755)
+        yield written(Path(folder), name)
+
+
+def test_workers_of_another_user_serve_a_change(open_folder, name):
     user = next((u for u in ("www-data", "daemon") if user_exists(u)), None)
     if user is None:
         pytest.skip("NOT TESTED with user=: neither www-data nor daemon is a user here")
-    configuration = folder / "user.conf.py"
+    configuration = open_folder / "user.conf.py"
     servers.replace(configuration, '"www-data"', repr(user))
-    # The socket and its folder have to be reachable, as they are in a service.
-    for path in [folder, *folder.parents][:-2]:
-        allow(path)
-    with gunicorn(folder, configuration) as server:
+    with gunicorn(open_folder, configuration) as server:
         workers = answers(server).workers("Hello, limit 100, version 1")
         number = pwd.getpwnam(user).pw_uid
         assert {os.stat(f"/proc/{worker}").st_uid for worker in workers} == {number}
@@ -84,10 +96,6 @@ def user_exists(user):
     except KeyError:
         return False
     return True
-
-
-def allow(path):
-    os.chmod(path, os.stat(path).st_mode | 0o055)
 
 
 # ---- why gevent needs its pool -----------------------------------------------------------------

@@ -3,10 +3,15 @@
 import importlib
 import json
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import servers
+from command import Program
+from helpers import segment_path
+from live import Shm, damaged, published_by_hand
 from servers import WORKERS, wait_until
 
 import sharedmap
@@ -74,6 +79,49 @@ def test_settings_of_django_are_the_newest_in_every_worker(folder, name):
         before = server.workers("limit 100, version 1", prepared=1)
         change(name)
         assert {*server.workers("limit 20, version 2", prepared=2)} == {*before}
+
+
+# ---- what the thread of the page outlives ------------------------------------------------------
+
+WATCHED = """
+import sys, time, types
+import prepared
+
+prepared.time = types.SimpleNamespace(sleep=lambda seconds: print("again", flush=True))
+prepared.start()
+for expected in sys.stdin:
+    while prepared.greeting != expected.strip():
+        time.sleep(0.01)
+    print(prepared.greeting, flush=True)
+"""
+
+
+@pytest.mark.parametrize("unusable", ["damaged", "without a greeting"])
+def test_thread_of_the_page_outlives_a_version_that_cannot_be_used(folder, name, unusable):
+    with Program(
+        [sys.executable, "-c", WATCHED],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.fspath(folder)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+
+        def prepares(greeting):
+            process.stdin.write(f"{greeting}\n".encode())
+            process.stdin.flush()
+            while (line := process.next_line()) == b"again\n":
+                pass
+            return line.decode().strip() == greeting
+
+        assert prepares("HELLO")
+        if unusable == "damaged":
+            good = Path(os.fsdecode(segment_path(name))).read_bytes()
+            published_by_hand(Shm(name), damaged(good))
+        else:
+            sharedmap.update(name, {"limit": 20}, remove=["greeting"])
+        assert process.next_line() == b"again\n"
+        sharedmap.share({"greeting": "Good evening", "limit": 20}, name, force=True)
+        assert prepares("GOOD EVENING")
 
 
 # ---- Celery -----------------------------------------------------------------------------------
