@@ -24,6 +24,18 @@ raise_os_error(int number, const char *message, PyObject *name)
     return NULL;
 }
 
+/* What is wrong is wrong with all names. */
+static PyObject *
+raise_shm_error(int number, const char *message)
+{
+    PyObject *path = PyUnicode_FromString("/dev/shm");
+    if (path != NULL) {
+        raise_os_error(number, message, path);
+        Py_DECREF(path);
+    }
+    return NULL;
+}
+
 static PyObject *
 raise_with_name(PyObject *type, const char *message, PyObject *name)
 {
@@ -59,6 +71,11 @@ raise_status(struct state *state, enum status status, PyObject *name)
         return raise_with_name(PyExc_ValueError, message, name);
     case STATUS_NAME_ABSENT:
         return raise_os_error(ENOENT, message, name);
+    case STATUS_SHM_ABSENT:
+        // Not ENOENT: a FileNotFoundError says that the map is absent.
+        return raise_shm_error(ENODEV, message);
+    case STATUS_SHM_READ_ONLY:
+        return raise_shm_error(errno, message);
     case STATUS_NAME_TAKEN:
         return raise_os_error(EEXIST,
                               "a map is already published under this name; "

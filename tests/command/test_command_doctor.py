@@ -1,6 +1,7 @@
 """doctor: what it finds, and what it clears."""
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -195,6 +196,67 @@ def test_doctor_finds_what_is_wrong_with_shm(as_root, options, used, problem):
     )
     assert done.returncode == errors.FINDINGS
     assert problem in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("commands", "problem", "line"),
+    [
+        ("mount -t tmpfs tmpfs /dev", "there is no directory /dev/shm", "! there is no"),
+        ("mount -t tmpfs tmpfs /dev && touch /dev/shm", "there is no directory", "! there is no"),
+        (
+            "mount -t tmpfs tmpfs /proc && mount -t tmpfs -o mode=1777 tmpfs /dev/shm",
+            "/proc is not mounted",
+            "/dev/shm: ",
+        ),
+        ("mount -t tmpfs -o ro,mode=1777 tmpfs /dev/shm", "not writable", "/dev/shm: "),
+    ],
+)
+def test_doctor_finds_what_the_machine_lacks(as_root, commands, problem, line):
+    for options in ([], ["--json"]):
+        script = f'{commands} && exec "$0" "$@"'
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", script, *PROGRAM, "doctor", *options],
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (errors.FINDINGS, "")
+        assert problem in done.stdout
+        assert "b'" not in done.stdout
+        if options:
+            assert any(problem in told for told in json.loads(done.stdout)["problems"])
+        else:
+            assert any(told.startswith(line) for told in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("function", "problem"), [("open", "O_TMPFILE"), ("posix_fallocate", "fallocate")]
+)
+def test_doctor_finds_what_the_file_system_lacks(command, name, monkeypatch, function, problem):
+    real = getattr(os, function)
+
+    def lacking(first, second, *rest):
+        if function == "posix_fallocate" or second & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "")
+        return real(first, second, *rest)
+
+    assert problem not in command("doctor").out
+    monkeypatch.setattr(os, function, lacking)
+    done = command("doctor")
+    assert (done.code, problem in done.out) == (errors.FINDINGS, True)
+
+
+def test_doctor_says_which_map_cannot_be_published_again(as_root, workers):
+    mount = 'mount -t tmpfs -o mode=1777,size=1m tmpfs /dev/shm && exec "$0" "$@"'
+    worker = workers("unshare", "--mount", "sh", "-c", mount)
+    worker.run("import contextlib, io, sharedmap._cli as cli")
+    worker.run("sharedmap.share({'a': 'x' * 300_000}, 'small')")
+    look = "out = io.StringIO()\nwith contextlib.redirect_stdout(out): code = cli.main(['doctor'])"
+    worker.run(look)
+    assert (worker.eval("code"), "again" in worker.eval("out.getvalue()")) == (0, False)
+    worker.run("sharedmap.share({'a': 'x' * 500_000}, 'large')")
+    worker.run(look)
+    assert worker.eval("code") == errors.FINDINGS
+    assert "large: cannot be published again" in worker.eval("out.getvalue()")
 
 
 def test_doctor_tells_people_the_same(command, look, name, other):

@@ -36,6 +36,8 @@ static const char CALLS_THAT_WRITE[] = "oamwrFDLR";
 static struct {
     int tmpfile_error;  // as on a file system that knows no nameless files
     bool has_no_links;  // nor hard links
+    bool has_no_proc;   // /proc is not mounted
+    bool is_unmapped;   // the user, as is the owner of each file
     bool is_endless;    // one that fails goes on failing
     const char *only;   // the letters of the calls that count
     long left;          // calls until one fails; negative: none does
@@ -239,7 +241,11 @@ fcntl(int descriptor, int command, ...)
     va_start(rest, command);
     void *argument = va_arg(rest, void *);
     va_end(rest);
-    return fault_is_due('k')
+    // Which asks for the owner, and is no lock.
+    if (command == F_SETFL && faults.is_unmapped) {
+        return fail_with(EPERM);
+    }
+    return command != F_SETFL && fault_is_due('k')
                ? fail_with(faults.error)
                : (int)syscall(SYS_fcntl, descriptor, command, argument);
 }
@@ -249,6 +255,14 @@ statvfs(const char *path, struct statvfs *space)
 {
     return fault_is_due('v') ? fail_with(faults.error)
                              : statvfs64(path, (struct statvfs64 *)space);
+}
+
+int
+access(const char *path, int mode)
+{
+    return faults.has_no_proc
+               ? fail_with(ENOENT)
+               : (int)syscall(SYS_faccessat, AT_FDCWD, path, mode);
 }
 
 /* ---- memory ------------------------------------------------------------- */

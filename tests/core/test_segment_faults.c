@@ -333,6 +333,72 @@ test_interruption_of_any_call_is_survived(void)
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
+static void
+test_file_system_that_reserves_nothing_is_filled_with_zeros(void)
+{
+    static const int errors[] = {EOPNOTSUPP, ENOSYS, EINVAL};
+    const char *path = scratch_path("map");
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        struct draft draft;
+        struct stat file;
+        fail_only("a", 0, errors[i]);
+        faults.is_endless = true;
+        CHECK_STATUS(draft_create(&draft, path, 3000000, &UNFORCED),
+                     STATUS_OK);
+        CHECK_EQUAL(fstat(draft.file.descriptor, &file), 0);
+        CHECK_EQUAL(file.st_size, 3000000);
+        CHECK(file.st_blocks * 512 >= 3000000);
+        draft_close(&draft);
+        CHECK_STATUS(publish_number_on(path, &FORCED, (int)i), STATUS_OK);
+        check_published(path, (int)i, i + 1);
+        // And a full one is full.
+        fail_only("w", 0, ENOSPC);
+        faults.only = "aw";
+        faults.is_endless = true;
+        faults.error = ENOSPC;
+        CHECK_STATUS(publish_number_on(path, &FORCED, 9), STATUS_NO_SPACE);
+    }
+    faults_reset();
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+static void
+test_publishing_needs_no_proc(void)
+{
+    const char *path = scratch_path("map");
+    for (int i = 0; i < 2; i++) {
+        faults_reset();
+        faults.has_no_proc = true;
+        CHECK_STATUS(publish_number_on(path, i == 0 ? &FORCED : &DURABLE, i),
+                     STATUS_OK);
+        check_published(path, i, (uint64_t)i + 1);
+        CHECK_EQUAL(scratch_file_count(), 1);
+        CHECK_EQUAL(stat_of(path).st_nlink, 1);
+    }
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+/* Everybody who is not mapped looks like us; only the system knows. */
+static void
+test_user_who_is_not_mapped_owns_what_the_system_says(void)
+{
+    const char *path = scratch_path("map");
+    struct segment segment = SEGMENT_EMPTY;
+    faults_reset();
+    CHECK_STATUS(publish_number_on(path, &UNFORCED, 1), STATUS_OK);
+    faults.is_masked = faults.is_unmapped = true;
+    faults.owner = faults.user = 65534;
+    CHECK_STATUS(segment_open(&segment, path, STRICT, NULL),
+                 STATUS_FOREIGN_OWNER);
+    CHECK_STATUS(publish_number_on(path, &FORCED, 2), STATUS_FOREIGN_OWNER);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_FOREIGN_OWNER);
+    faults.is_unmapped = false;
+    CHECK_STATUS(segment_open(&segment, path, STRICT, NULL), STATUS_OK);
+    segment_close(&segment);
+    faults_reset();
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
 /* A store into a file on a disk may need a block that the disk does not have,
  * and be a SIGBUS. Where nothing is stored, the word is written (w, before R).
  */
@@ -362,6 +428,9 @@ test_nothing_is_stored_into_a_file_on_a_disk(void)
 
 static const struct test tests[] = {
     TEST(test_nothing_is_stored_into_a_file_on_a_disk),
+    TEST(test_file_system_that_reserves_nothing_is_filled_with_zeros),
+    TEST(test_publishing_needs_no_proc),
+    TEST(test_user_who_is_not_mapped_owns_what_the_system_says),
     TEST(test_draft_gets_a_temporary_name_where_there_must_be_one),
     TEST(test_publishing_needs_no_nameless_files),
     TEST(test_named_draft_without_memory_leaves_nothing),

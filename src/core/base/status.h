@@ -27,7 +27,9 @@ enum status {
     STATUS_NAME_ABSENT,
     STATUS_NAME_TAKEN,
     STATUS_PATH_RESERVED,
-    STATUS_NOT_REGULAR,  // a directory, a FIFO, a symbolic link, ...
+    STATUS_SHM_ABSENT,     // the directory of all names is missing
+    STATUS_SHM_READ_ONLY,  // likewise, errno says why
+    STATUS_NOT_REGULAR,    // a directory, a FIFO, a symbolic link, ...
     STATUS_FOREIGN_OWNER,
     STATUS_OTHERS_MAY_WRITE,
     STATUS_LOCK_TIMEOUT,

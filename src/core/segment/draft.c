@@ -24,13 +24,29 @@
 
 /* ---- the draft ---------------------------------------------------------- */
 
+/* For file systems that cannot reserve: what is written is there. */
+static enum status
+write_zeros(struct draft *draft, uint64_t at, uint64_t size)
+{
+    static const unsigned char zeros[65536];
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && size > 0) {
+        size_t piece = size < sizeof(zeros) ? (size_t)size : sizeof(zeros);
+        status = draft_write(draft, at, zeros, piece);
+        at += piece;
+        size -= piece;
+    }
+    return status;
+}
+
 /* Reserves all pages now, so that a full file system is an answer here and
  * not a signal later, and no hole is left for a reader to fall into. A signal
  * that arrives undoes one step, not all of them, so this ends however many
  * signals a timer sends. */
 static enum status
-reserve(int descriptor, uint64_t size, const struct interrupt *interrupt)
+reserve(struct draft *draft, uint64_t size, const struct interrupt *interrupt)
 {
+    const int descriptor = draft->file.descriptor;
     const uint64_t step = UINT64_C(1) << 20;
     if (size > INT64_MAX) {
         errno = EFBIG;
@@ -52,7 +68,14 @@ reserve(int descriptor, uint64_t size, const struct interrupt *interrupt)
             error = posix_fallocate(descriptor, (off_t)at,
                                     (off_t)(left < step ? left : step));
         } while (error == EINTR);
-        if (error != 0) {
+        if (error == EOPNOTSUPP || error == ENOSYS || error == EINVAL) {
+            enum status status =
+                write_zeros(draft, at, left < step ? left : step);
+            if (status != STATUS_OK) {
+                return status;
+            }
+        }
+        else if (error != 0) {
             errno = error;
             return system_failure();
         }
@@ -60,9 +83,29 @@ reserve(int descriptor, uint64_t size, const struct interrupt *interrupt)
     return STATUS_OK;
 }
 
-/* For file systems without unnamed files. */
+/* What became of an open() that was to make a file in the directory. */
 static enum status
-open_named_draft(struct draft *draft, const char *path)
+draft_failure(const char *directory)
+{
+    if (strcmp(directory, SEGMENT_NAME_DIRECTORY) != 0) {
+        return system_failure();
+    }
+    switch (errno) {
+    case ENOENT:
+    case ENOTDIR:
+        return STATUS_SHM_ABSENT;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return STATUS_SHM_READ_ONLY;
+    default:
+        return system_failure();
+    }
+}
+
+/* For file systems without unnamed files, and where /proc is not mounted. */
+static enum status
+open_named_draft(struct draft *draft, const char *path, const char *directory)
 {
     draft->temporary = memory_allocate(TEMPORARY_PATH_SIZE);
     if (draft->temporary == NULL) {
@@ -73,7 +116,7 @@ open_named_draft(struct draft *draft, const char *path)
         && !fork_closed_open(&draft->file, draft->temporary,
                              O_CREAT | O_EXCL | O_RDWR))
     {
-        status = system_failure();
+        status = draft_failure(directory);
     }
     if (status != STATUS_OK) {
         memory_release(draft->temporary);
@@ -89,13 +132,17 @@ open_draft(struct draft *draft, const char *path)
     if (!system_directory(path, directory)) {
         return STATUS_SYSTEM;
     }
+    // Without /proc, what has no name never gets one.
+    if (!system_can_link()) {
+        return open_named_draft(draft, path, directory);
+    }
     if (fork_closed_open(&draft->file, directory, O_TMPFILE | O_RDWR)) {
         return STATUS_OK;
     }
     if (errno == EOPNOTSUPP || errno == EISDIR) {
-        return open_named_draft(draft, path);
+        return open_named_draft(draft, path, directory);
     }
-    return system_failure();
+    return draft_failure(directory);
 }
 
 /* A publisher that saves the path without the mark clears this one. */
@@ -118,7 +165,7 @@ draft_create(struct draft *draft, const char *path, uint64_t size,
     if (status != STATUS_OK) {
         return status;
     }
-    status = reserve(draft->file.descriptor, size, &options->lock.interrupt);
+    status = reserve(draft, size, &options->lock.interrupt);
     // The umask had its say in the mode of open(), not in that of fchmod().
     if (status == STATUS_OK
         && fchmod(draft->file.descriptor, (mode_t)options->mode) < 0)

@@ -118,7 +118,7 @@ holder_open(struct holder *holder, const char *path, bool *is_ours)
     if (!fork_closed_open(&holder->file, path,
                           O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY))
     {
-        return system_open_failure();
+        return system_name_failure(path);
     }
     if (fstat(holder->file.descriptor, &file) < 0) {
         return STATUS_SYSTEM;
@@ -126,7 +126,7 @@ holder_open(struct holder *holder, const char *path, bool *is_ours)
     if (!S_ISREG(file.st_mode)) {
         return STATUS_NOT_REGULAR;
     }
-    *is_ours = file.st_uid == geteuid();
+    *is_ours = system_is_ours(holder->file.descriptor, file.st_uid);
     holder->size = (uint64_t)file.st_size;
     holder->device = file.st_dev;
     holder->inode = file.st_ino;

@@ -128,7 +128,8 @@ segment_names_open(struct segment_names **opened)
     } while (names->directory == NULL && errno == EINTR);
     if (names->directory == NULL) {
         memory_release(names);
-        return STATUS_SYSTEM;
+        return errno == ENOENT || errno == ENOTDIR ? STATUS_SHM_ABSENT
+                                                   : STATUS_SYSTEM;
     }
     *opened = names;
     return STATUS_OK;

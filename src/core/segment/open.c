@@ -27,12 +27,13 @@
 #include "core/snapshot/header.h"
 
 static enum status
-check_file(const struct stat *file, struct open_options options)
+check_file(int descriptor, const struct stat *file,
+           struct open_options options)
 {
     if (!S_ISREG(file->st_mode)) {
         return STATUS_NOT_REGULAR;
     }
-    if (file->st_uid != geteuid() && file->st_uid != 0
+    if (!system_is_ours(descriptor, file->st_uid) && file->st_uid != 0
         && !(options.has_owner && file->st_uid == options.owner))
     {
         return STATUS_FOREIGN_OWNER;
@@ -110,7 +111,7 @@ segment_open(struct segment *segment, const char *path,
     if (!fork_closed_open(&opened, path,
                           options.follows_links ? flags : flags | O_NOFOLLOW))
     {
-        return system_open_failure();
+        return system_name_failure(path);
     }
     enum status status = STATUS_OK;
     struct stat file;
@@ -121,7 +122,7 @@ segment_open(struct segment *segment, const char *path,
         status = STATUS_UNCHANGED;
     }
     else {
-        status = check_file(&file, options);
+        status = check_file(opened.descriptor, &file, options);
     }
     if (status == STATUS_OK) {
         status = map_file(segment, &opened, &file);

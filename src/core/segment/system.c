@@ -57,6 +57,23 @@ system_open_failure(void)
     }
 }
 
+enum status
+system_name_failure(const char *path)
+{
+    static const char prefix[] = SEGMENT_NAME_DIRECTORY "/";
+    struct stat directory;
+    int error = errno;
+    if ((error == ENOENT || error == ENOTDIR)
+        && strncmp(path, prefix, sizeof(prefix) - 1) == 0
+        && (stat(SEGMENT_NAME_DIRECTORY, &directory) < 0
+            || !S_ISDIR(directory.st_mode)))
+    {
+        return STATUS_SHM_ABSENT;
+    }
+    errno = error;
+    return system_open_failure();
+}
+
 /* ---- descriptors -------------------------------------------------------- */
 
 enum status
@@ -98,6 +115,17 @@ system_sync(int descriptor)
         result = fsync(descriptor);
     } while (result < 0 && errno == EINTR);
     return result == 0 ? STATUS_OK : STATUS_SYSTEM;
+}
+
+bool
+system_is_ours(int descriptor, uint32_t owner)
+{
+    // In a user namespace all users that are not mapped have the number 65534,
+    // and so may we. The system itself tells them apart: it lets only the
+    // owner say that reading leaves no trace.
+    return owner == geteuid()
+           && (fcntl(descriptor, F_SETFL, O_NONBLOCK | O_NOATIME) == 0
+               || errno != EPERM);
 }
 
 bool
@@ -212,11 +240,19 @@ system_unlink(const char *path)
     errno = saved_errno;
 }
 
+#define OPEN_FILES "/proc/self/fd"
+
+bool
+system_can_link(void)
+{
+    return access(OPEN_FILES, X_OK) == 0;
+}
+
 bool
 system_link(int descriptor, const char *path)
 {
     char from[32];
-    snprintf(from, sizeof(from), "/proc/self/fd/%d", descriptor);
+    snprintf(from, sizeof(from), OPEN_FILES "/%d", descriptor);
     return linkat(AT_FDCWD, from, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0;
 }
 

@@ -35,6 +35,20 @@ system_failure(void);
 enum status
 system_open_failure(void);
 
+/* The same for a path that may be a name's: STATUS_SHM_ABSENT where there is no
+ * directory of names at all. */
+enum status
+system_name_failure(const char *path);
+
+/* Whether a file can be given a path by its descriptor. */
+bool
+system_can_link(void);
+
+/* Whether we are the owner of the open file. The system is asked, too: where
+ * users are not mapped, all of them look the same. */
+bool
+system_is_ours(int descriptor, uint32_t owner);
+
 /* Fills the descriptor, which the caller owns; neither creates nor blocks, and
  * follows no symbolic link unless the flags lack O_NOFOLLOW.
  * STATUS_NAME_ABSENT, STATUS_NOT_REGULAR, STATUS_SYSTEM. */

@@ -73,7 +73,8 @@ segment_watch_open(int *descriptor)
         < 0)
     {
         system_close(*descriptor);
-        return STATUS_SYSTEM;
+        return errno == ENOENT || errno == ENOTDIR ? STATUS_SHM_ABSENT
+                                                   : STATUS_SYSTEM;
     }
     return STATUS_OK;
 }

@@ -7,10 +7,11 @@ another file in another container, and no file at all once the map is replaced.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from .._names import PREFIX, SHM, map_of_temporary, name_of, path_of
@@ -62,13 +63,20 @@ def _command(process: str) -> str:
     return "?"
 
 
+def _processes() -> list[str]:
+    try:
+        return os.listdir("/proc")
+    except FileNotFoundError:
+        return []
+
+
 def find_readers() -> tuple[dict[Inode, list[dict[str, Any]]], list[dict[str, Any]], int]:
     """Readers of each file in /dev/shm, unnamed mappings, and the count of processes not seen."""
     device = os.stat(SHM).st_dev
     readers: dict[Inode, dict[str, dict[str, Any]]] = {}
     unnamed: dict[tuple[bytes, str], dict[str, Any]] = {}
     not_seen = 0
-    for process in filter(str.isdecimal, os.listdir("/proc")):
+    for process in filter(str.isdecimal, _processes()):
         if int(process) == os.getpid():
             continue
         try:
@@ -160,9 +168,18 @@ def _inspect_maps(
     return maps, not_seen
 
 
-def _inspect_space(problems: list[str]) -> dict[str, Any]:
+def _inspect_space(problems: list[str]) -> dict[str, Any] | None:
+    try:
+        status = os.stat(SHM)
+    except OSError:
+        status = None
+    if status is None or not stat.S_ISDIR(status.st_mode):
+        problems.append(
+            "there is no directory /dev/shm, where maps with a name live: mount a tmpfs there, or"
+            " use files (publish --file)"
+        )
+        return None
     space = os.statvfs(SHM)
-    status = os.stat(SHM)
     total, free = space.f_blocks * space.f_frsize, space.f_bavail * space.f_frsize
     if total and free < (1 - _NEARLY_FULL) * total:
         problems.append(
@@ -177,6 +194,8 @@ def _inspect_space(problems: list[str]) -> dict[str, Any]:
         problems.append("/dev/shm has no sticky bit: any user can remove or replace any map")
     if not os.access(SHM, os.W_OK | os.X_OK):
         problems.append("/dev/shm is not writable for this user: publishing fails")
+    else:
+        _inspect_draft(problems)
     return {
         "bytes": total,
         "free": free,
@@ -185,12 +204,53 @@ def _inspect_space(problems: list[str]) -> dict[str, Any]:
     }
 
 
+def _inspect_draft(problems: list[str]) -> None:
+    """What a publisher does first: a file without a name, of which all memory is reserved."""
+    try:
+        draft = os.open(SHM, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR):
+            problems.append(
+                "/dev/shm has no unnamed files (O_TMPFILE): a publisher that is killed leaves its"
+                " draft behind; `sharedmap doctor --clear` removes it"
+            )
+        return
+    try:
+        os.posix_fallocate(draft, 0, 1)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+            problems.append(
+                "/dev/shm cannot reserve memory (fallocate): publishing writes zeros first, which"
+                " takes twice the time"
+            )
+    finally:
+        os.close(draft)
+
+
+def _inspect_room(problems: list[str], shm: dict[str, Any], maps: Sequence[dict[str, Any]]) -> None:
+    """The old version of a map is there until the new one is."""
+    largest = max(maps, key=lambda fields: int(fields["bytes"]), default=None)
+    if largest is not None and shm["bytes"] and shm["free"] < largest["bytes"]:
+        problems.append(
+            f"{largest['name']}: cannot be published again: that needs"
+            f" {size_text(largest['bytes'])} and {size_text(shm['free'])} of /dev/shm are free;"
+            " enlarge it (containers: --shm-size) or remove maps"
+        )
+
+
 def run_doctor(options: Options) -> int:
     problems: list[str] = []
     shm = _inspect_space(problems)
-    readers, unnamed, processes_not_seen = find_readers()
-    maps, maps_not_seen = _inspect_maps(problems, readers)
-    leftovers = find_leftovers()
+    if not os.path.isdir("/proc/self"):
+        problems.append(
+            "/proc is not mounted: readers are not found, and a publisher that is killed leaves its"
+            " draft behind; `sharedmap doctor --clear` removes it"
+        )
+    readers, unnamed, processes_not_seen = find_readers() if shm is not None else ({}, [], 0)
+    maps, maps_not_seen = _inspect_maps(problems, readers) if shm is not None else ([], 0)
+    if shm is not None:
+        _inspect_room(problems, shm, maps)
+    leftovers = find_leftovers() if shm is not None else []
     cleared: list[str] = []
     for leftover in leftovers:
         try:
@@ -223,13 +283,18 @@ def run_doctor(options: Options) -> int:
     return FINDINGS if problems else DONE
 
 
-def _print_result(result: dict[str, Any]) -> None:
-    shm, maps = result["shm"], result["maps"]
+def _print_shm(shm: dict[str, Any], maps: Sequence[dict[str, Any]]) -> None:
     print(
         f"/dev/shm: {size_text(shm['free'])} of {size_text(shm['bytes'])} free, mode {shm['mode']},"
         f" {len(maps)} {'map' if len(maps) == 1 else 'maps'} with"
         f" {size_text(sum(fields['bytes'] for fields in maps))}"
     )
+
+
+def _print_result(result: dict[str, Any]) -> None:
+    shm, maps = result["shm"], result["maps"]
+    if shm is not None:
+        _print_shm(shm, maps)
     if maps:
         print()
         titles = ("NAME", "SIZE", "GENERATION", "AGE", "MODE", "OWNER", "READERS", "THEIR PSS")

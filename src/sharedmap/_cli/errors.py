@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from typing import Final
 
 from .._sharedmap import SnapshotError, StaleError
@@ -76,7 +77,10 @@ def _os_message(error: OSError) -> str:
         reason = reason.replace("force=True", "--force")
     if error.errno == errno.ENOSPC:
         reason = reason.replace("save(path) to a disk", "load or save it to a file")
-    return reason if error.filename is None else f"{error.filename}: {reason}"
+    if error.filename is None:
+        return reason
+    name = error.filename
+    return f"{os.fsdecode(name) if isinstance(name, bytes) else name}: {reason}"
 
 
 def _os_code(error: OSError) -> int:
