@@ -43,7 +43,7 @@ struct draft_sink {
     const struct interrupt *interrupt;
 };
 
-/* One piece of the snapshot, a mebibyte at most. */
+/* Writes one block of the snapshot, a mebibyte at most. */
 static enum status
 write_to_draft(void *context, uint64_t offset, const void *bytes, size_t size)
 {

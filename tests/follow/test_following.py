@@ -205,12 +205,34 @@ def test_pickled_following_map_follows_in_another_process(place, following, othe
     other.run("m.close()")
 
 
-def test_pickled_map_that_does_not_follow_opens_the_newest_and_stays(place, opened):
+def test_pickled_map_that_does_not_follow_is_that_version_or_a_stale_error(place, opened):
+    data = pickle.dumps(opened)
+    with pickle.loads(data) as again:
+        assert (again.id, again["a"]) == (opened.id, "old")
+        place.publish(NEW)
+        assert again["a"] == "old"
+    with pytest.raises(sharedmap.StaleError) as caught:
+        pickle.loads(data)
+    assert (caught.value.expected, caught.value.found) == (opened.id, 2)
+
+
+def test_pickled_map_that_follows_is_whatever_is_published(place, following):
+    data = pickle.dumps(following)
     place.publish(NEW)
-    with pickle.loads(pickle.dumps(opened)) as again:
+    with pickle.loads(data) as again:
         assert again["a"] == "new"
         place.publish({"a": "newer"})
-        assert again["a"] == "new"
+        assert again["a"] == "newer"
+
+
+def test_pickled_snapshot_of_a_following_map_is_that_version(place, following):
+    with following.snapshot() as pinned:
+        data = pickle.dumps(pinned)
+    with pickle.loads(data) as again:
+        assert again["a"] == "old"
+    place.publish(NEW)
+    with pytest.raises(sharedmap.StaleError):
+        pickle.loads(data)
 
 
 def test_following_map_goes_on_following_in_a_forked_child(place, following):

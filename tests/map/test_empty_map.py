@@ -137,9 +137,9 @@ def test_empty_map_is_shared_saved_and_updated_like_others(name, tmp_path):
     assert sharedmap.rbtree().save(tmp_path / "map") is True
     with sharedmap.sharedmap(name) as shared, sharedmap.sharedmap.open(tmp_path / "map") as saved:
         assert shared == saved == {}
-    assert sharedmap.update(name, {}) == 2
-    assert sharedmap.update(name, {"a": 1}) == 3
-    assert sharedmap.update(name, {}, remove=["a"]) == 4
+    assert sharedmap.update(name, {}) == 1
+    assert sharedmap.update(name, {"a": 1}) == 2
+    assert sharedmap.update(name, {}, remove=["a"]) == 3
     with sharedmap.sharedmap(name) as shared:
         assert shared == {}
         shared.verify()

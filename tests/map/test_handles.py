@@ -110,10 +110,12 @@ def test_pickled_bytes_carry_the_content(shared):
 
 
 @pytest.mark.parametrize("form", [by_name], ids=lambda form: form.__name__)
-def test_pickled_name_opens_what_is_published_when_it_is_loaded(shared, name):
+def test_pickled_name_opens_the_same_version_when_it_is_loaded(shared, name):
     data = pickle.dumps(shared)
+    assert pickle.loads(data) == ENTRIES
     sharedmap.share({"newer": 1}, name, force=True)
-    assert pickle.loads(data) == {"newer": 1}
+    with pytest.raises(sharedmap.StaleError):
+        pickle.loads(data)
     assert shared == ENTRIES
     sharedmap.remove(name)
     with pytest.raises(FileNotFoundError) as caught:
@@ -122,13 +124,15 @@ def test_pickled_name_opens_what_is_published_when_it_is_loaded(shared, name):
 
 
 @pytest.mark.parametrize("form", [by_path], ids=lambda form: form.__name__)
-def test_pickled_path_opens_the_file_of_the_moment(shared, tmp_path):
+def test_pickled_path_opens_the_same_version_of_the_file(shared, tmp_path):
     data = pickle.dumps(shared)
+    assert pickle.loads(data) == ENTRIES
     (tmp_path / "map").unlink()
     with pytest.raises(FileNotFoundError):
         pickle.loads(data)
     sharedmap.rbtree(newer=1).save(tmp_path / "map")
-    assert pickle.loads(data) == {"newer": 1}
+    with pytest.raises(sharedmap.StaleError):
+        pickle.loads(data)
 
 
 def test_pickled_relative_path_is_the_same_file_in_another_folder(tmp_path, monkeypatch):

@@ -300,7 +300,7 @@ BAD_TREE_CALLS = {
     "constructor of keys only": lambda tree: sharedmap.rbtree([1, 2]),
     "share with a mode by position": lambda tree: tree.share("a", True, 0o600),
     "share with a mode that is no number": lambda tree: tree.share("a", mode="rw"),
-    "share with an expectation that is no number": lambda tree: tree.share("a", expect="1"),
+    "share with an expectation that is no number": lambda tree: tree.share("a", expect=1.5),
     "save()": lambda tree: tree.save(),
     "save to a number": lambda tree: tree.save(1.5),
     "save to None": lambda tree: tree.save(None),

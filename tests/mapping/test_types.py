@@ -512,10 +512,10 @@ SIGNATURES = {
     "rbtree.copy": "(self, /)",
     "rbtree.fromkeys": "(keys, value=None, /)",
     "rbtree.share": "(self, /, name, force=False, *, mode=384, expect=None, index='hash', "
-    "huge_pages=False)",
-    "rbtree.save": "(self, /, path, force=False, *, mode=384, index='hash')",
+    "huge_pages=False, timeout=5.0)",
+    "rbtree.save": "(self, /, path, force=False, *, mode=384, index='hash', timeout=5.0)",
     "rbtree.dump": "(self, /, name='', *, index='hash')",
-    "rbtree.remove": "(name, /)",
+    "rbtree.remove": "(name, /, *, timeout=5.0)",
     "sharedmap": "(name, *, follow=False, decode=None, owner=None)",
     "sharedmap.open": "(path, *, follow=False, decode=None, owner=None)",
     "sharedmap.frombuffer": "(data, *, decode=None)",
@@ -525,9 +525,9 @@ SIGNATURES = {
     "sharedmap.wait": "(self, /, timeout=None)",
     "sharedmap.close": "(self, /)",
     "share": "(mapping, name, force=False, *, mode=384, expect=None, index='hash', "
-    "huge_pages=False, encode=None)",
-    "update": "(name, changes, remove=(), *, encode=None)",
-    "remove": "(name, /)",
+    "huge_pages=False, encode=None, timeout=5.0)",
+    "update": "(name, changes, remove=(), *, encode=None, timeout=60.0)",
+    "remove": "(name, /, *, timeout=5.0)",
     "names": "()",
 }
 

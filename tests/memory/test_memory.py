@@ -264,8 +264,8 @@ for number in range(2):
 m = sharedmap.sharedmap(name)
 f = sharedmap.sharedmap(name, follow=True)
 
-def use(_):
-    sharedmap.update(name, {"another": 1})
+def use(number):
+    sharedmap.update(name, {"another": number})
     assert m.refresh()
     for key in keys:
         # The third time the value comes from the cache.

@@ -126,14 +126,16 @@ def test_expect_keeps_the_mode_that_is_asked_for(name, share):
 @pytest.mark.parametrize(
     ("expect", "error"),
     [
-        ("1", TypeError),
+        ("1", ValueError),
+        ("A" * 32, ValueError),
+        (b"1", TypeError),
         (1.0, TypeError),
         ([], TypeError),
         (-1, OverflowError),
         (2**64, OverflowError),
     ],
 )
-def test_expect_that_is_no_generation_raises(names, share, expect, error):
+def test_expect_that_is_neither_generation_nor_id_raises(names, share, expect, error):
     name = names()
     with pytest.raises(error):
         share({}, name, expect=expect)

@@ -172,7 +172,7 @@ WRONG_CALLS = {
     "value that is not native": lambda name: sharedmap.share({"a": []}, name),
     "encode that cannot be called": lambda name: sharedmap.share({"a": []}, name, encode=1),
     "decode": lambda name: sharedmap.share({"a": 1}, name, decode=bytes),
-    "expect that is no int": lambda name: sharedmap.share(ENTRIES, name, expect="1"),
+    "expect that is no int": lambda name: sharedmap.share(ENTRIES, name, expect=1.5),
 }
 
 

@@ -22,6 +22,7 @@ FOLDERS = {
 SEEN_BY_BINDING = {
     "core/base/arena",
     "core/base/entry",
+    "core/base/interrupt",
     "core/base/load",
     "core/base/memory",
     "core/base/slice",

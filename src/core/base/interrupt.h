@@ -2,10 +2,9 @@
  *
  * A question that long operations ask from time to time: shall this stop?
  *
- * The caller answers it, for example after a signal. It is asked between
- * pieces of work of some milliseconds at most, always where stopping leaves
- * nothing behind. Whoever gets STATUS_INTERRUPTED knows that nothing has
- * changed.
+ * The caller answers it, for example after a signal. The core asks every few
+ * milliseconds, and only where stopping leaves nothing behind. So after
+ * STATUS_INTERRUPTED nothing has changed.
  */
 #ifndef SHAREDMAP_CORE_BASE_INTERRUPT_H
 #define SHAREDMAP_CORE_BASE_INTERRUPT_H

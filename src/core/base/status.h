@@ -33,7 +33,7 @@ enum status {
     STATUS_FOREIGN_OWNER,
     STATUS_OTHERS_MAY_WRITE,
     STATUS_LOCK_TIMEOUT,
-    STATUS_INTERRUPTED,  // the caller asked for it
+    STATUS_INTERRUPTED,  // by the caller
     STATUS_STALE,        // another version than expected is published
     STATUS_UNCHANGED,    // the name still refers to the same file
 

@@ -23,7 +23,7 @@ fork_closed_open(struct fork_closed *file, const char *path, int flags);
 void *
 fork_closed_map(const struct fork_closed *file, size_t size, int protection);
 
-/* The same of a whole file, to read, aligned as system_map() does. */
+/* The same of a complete file, to read, aligned as system_map() does. */
 void *
 fork_closed_map_whole(const struct fork_closed *file, uint64_t size);
 

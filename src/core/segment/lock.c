@@ -22,9 +22,10 @@
  * new block of the disk, and where there is none it is a SIGBUS. Its header is
  * mapped to read, for the futex, and its publishers wait in no order.
  *
- * Who gets the lock sets the word back to 0, and who replaces the file takes
- * the word along. So the order is that of arrival, give or take one poll. It
- * is courtesy only: what is correct depends on the lock alone.
+ * The publisher that gets the lock sets the word back to 0, and a publisher
+ * that replaces the file takes the word along. So the order is that of
+ * arrival, give or take one poll. It is courtesy only: what is correct depends
+ * on the lock alone.
  *
  * Not here: what is done under the lock; see publish.c.
  */
@@ -46,7 +47,7 @@
 
 // Nanoseconds.
 static const int64_t DEFAULT_TIMEOUT = INT64_C(5000000000);
-#define LOCK_BACKOFF ((struct backoff){.next = 20000, .longest = 128 * 20000})
+#define LOCK_BACKOFF ((struct backoff){.next = 20000, .longest = 2560000})
 
 /* How long the lock may be free before the first waiter is taken for dead:
  * some of its polls, and as many time slices of a busy machine. */
@@ -135,8 +136,8 @@ holder_open(struct holder *holder, const char *path, bool *is_ours)
 }
 
 /* Reads what the holder says of itself and maps its header: to write, unless
- * the file is on a disk. A file of ours that is no snapshot has nothing to say
- * and may be replaced. */
+ * the file is on a disk. A file of ours that is not a snapshot has nothing to
+ * say and may be replaced. */
 static enum status
 holder_map_header(struct holder *holder, bool is_durable)
 {

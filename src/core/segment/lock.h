@@ -46,7 +46,7 @@ holder_lock_in_turn(struct holder *holder, const char *path,
 uint64_t
 holder_waiting_since(const struct holder *holder);
 
-/* Opens the regular file that has the name, whoever owns it. Fills whether
+/* Opens the regular file that has the name, of any owner. Fills whether
  * that is us. The holder has to be closed whatever the answer. */
 enum status
 holder_open(struct holder *holder, const char *path, bool *is_ours);

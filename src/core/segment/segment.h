@@ -259,7 +259,7 @@ struct holder {
 
 #define HOLDER_EMPTY ((struct holder){.file.descriptor = -1})
 
-/* Waits for the lock; who came first gets it first, by and large.
+/* Waits for the lock, which is given in the order of arrival, by and large.
  * STATUS_NAME_ABSENT and the failures of draft_publish().
  * The holder must not move while it is open. */
 enum status

@@ -35,8 +35,8 @@ system_failure(void);
 enum status
 system_open_failure(void);
 
-/* The same for a path that may be a name's: STATUS_SHM_ABSENT where there is no
- * directory of names at all. */
+/* The same for a path that may be a name's: STATUS_SHM_ABSENT where there is
+ * no directory of names at all. */
 enum status
 system_name_failure(const char *path);
 
@@ -45,7 +45,7 @@ bool
 system_can_link(void);
 
 /* Whether we are the owner of the open file. The system is asked, too: where
- * users are not mapped, all of them look the same. */
+ * users are not mapped, all of them appear to be the same. */
 bool
 system_is_ours(int descriptor, uint32_t owner);
 
