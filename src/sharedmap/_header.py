@@ -6,7 +6,9 @@ header.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import struct
 from typing import Final, Literal, NamedTuple
 
@@ -64,10 +66,26 @@ def parse(data: bytes | memoryview) -> Header:
     return Header._make(_FIELDS.unpack_from(data))
 
 
-def read(path: bytes) -> Header | None:
-    """The header of a file; None if the file does not begin like a snapshot."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        data = file.read(HEADER_SIZE)
+def read(path: bytes, *, is_ours: bool = False) -> Header | None:
+    """The header of a file; None if the file does not begin like a snapshot.
+
+    With is_ours, also None for a link and for what belongs to another user.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        file = os.open(path, flags | os.O_NOFOLLOW if is_ours else flags)
+    except OSError as error:
+        if is_ours and error.errno in (errno.ELOOP, errno.ENXIO):
+            return None
+        raise
+    try:
+        status = os.fstat(file)
+        # A FIFO would keep its reader waiting.
+        if not stat.S_ISREG(status.st_mode) or (is_ours and status.st_uid != os.geteuid()):
+            return None
+        data = os.pread(file, HEADER_SIZE, 0)
+    finally:
+        os.close(file)
     return parse(data) if len(data) == HEADER_SIZE and data.startswith(_MAGIC) else None
 
 
