@@ -18,7 +18,7 @@ _HASH_INDEX: Final = 1
 # The words that change: superseded and waiting_since.
 _CHANGING: Final = (slice(192, 196), slice(200, 208))
 # The first line, three regions, and of the third line what tells one publication from another.
-_FIELDS: Final = struct.Struct("<8s4I2Q2BHI2Q 4Q16x2Q Q16s")
+_FIELDS: Final = struct.Struct("<8s4I2Q2BHI2Q 4Q16x2Q Q16s40xI")
 
 
 class Header(NamedTuple):
@@ -43,6 +43,7 @@ class Header(NamedTuple):
     records_size: int
     generation: int
     unique_id: bytes
+    superseded: int
 
     @property
     def index_kind(self) -> Literal["hash", "tree"]:
