@@ -126,6 +126,8 @@ snapshot_tp_dealloc(PyObject *object)
     SnapshotObject *self = (SnapshotObject *)object;
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    // The buffer may be a value of another snapshot, and so on, however deep.
+    Py_TRASHCAN_BEGIN(object, snapshot_tp_dealloc)
 #ifndef Py_GIL_DISABLED
     value_cache_clear(&self->cache);
 #endif
@@ -134,6 +136,7 @@ snapshot_tp_dealloc(PyObject *object)
     Py_XDECREF(self->decode);
     type->tp_free(self);
     Py_DECREF(type);
+    Py_TRASHCAN_END
 }
 
 static PyType_Slot snapshot_slots[] = {

@@ -6,7 +6,9 @@ header.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import struct
 from typing import Final, Literal, NamedTuple
 
@@ -16,7 +18,7 @@ _HASH_INDEX: Final = 1
 # The words that change: superseded and waiting_since.
 _CHANGING: Final = (slice(192, 196), slice(200, 208))
 # The first line, three regions, and of the third line what tells one publication from another.
-_FIELDS: Final = struct.Struct("<8s4I2Q2BHI2Q 4Q16x2Q Q16s")
+_FIELDS: Final = struct.Struct("<8s4I2Q2BHI2Q 4Q16x2Q Q16s40xI")
 
 
 class Header(NamedTuple):
@@ -41,6 +43,7 @@ class Header(NamedTuple):
     records_size: int
     generation: int
     unique_id: bytes
+    superseded: int
 
     @property
     def index_kind(self) -> Literal["hash", "tree"]:
@@ -64,10 +67,26 @@ def parse(data: bytes | memoryview) -> Header:
     return Header._make(_FIELDS.unpack_from(data))
 
 
-def read(path: bytes) -> Header | None:
-    """The header of a file; None if the file does not begin like a snapshot."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        data = file.read(HEADER_SIZE)
+def read(path: bytes, *, is_ours: bool = False) -> Header | None:
+    """The header of a file; None if the file does not begin like a snapshot.
+
+    With is_ours, also None for a link and for what belongs to another user.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        file = os.open(path, flags | os.O_NOFOLLOW if is_ours else flags)
+    except OSError as error:
+        if is_ours and error.errno in (errno.ELOOP, errno.ENXIO):
+            return None
+        raise
+    try:
+        status = os.fstat(file)
+        # A FIFO would keep its reader waiting.
+        if not stat.S_ISREG(status.st_mode) or (is_ours and status.st_uid != os.geteuid()):
+            return None
+        data = os.pread(file, HEADER_SIZE, 0)
+    finally:
+        os.close(file)
     return parse(data) if len(data) == HEADER_SIZE and data.startswith(_MAGIC) else None
 
 

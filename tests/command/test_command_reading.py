@@ -13,7 +13,7 @@ from live import Shm, damaged, published_by_hand
 
 import sharedmap
 from sharedmap import _names
-from sharedmap._cli import arguments, errors
+from sharedmap._cli import arguments, errors, reading
 
 VALUES = {
     "apple": "red",
@@ -336,3 +336,60 @@ def test_file_of_a_name_is_the_one_that_the_package_uses(text):
 )
 def test_file_that_is_no_map_has_no_name(file):
     assert _names.name_of(file) is None
+
+
+HOSTILE = {
+    "controls": "a\x1b[31m\x9b31m\x7f",
+    "order": "\u202eabc\u2066",
+    "lone": "\ud800",
+    "tag": "\U000e0041",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
+def test_nothing_that_a_terminal_obeys_is_printed(command, names, text, options):
+    name = names("{} " + text)
+    sharedmap.share({text: text, "encoded": text.encode("utf-8", "surrogatepass")}, name)
+    os.chmod(segment_path(name), 0o600)
+    told = [
+        command(*line, *options)
+        for line in (
+            ["ls"],
+            ["stat", name],
+            ["get", name, text],
+            ["get", name, text + "absent"],
+            ["scan", name],
+            ["scan", name, "--keys"],
+            ["get", name + "absent", text],
+            ["update", name, text + "=1"],
+            ["doctor"],
+        )
+    ]
+    for done in told:
+        for line in (done.out + done.err).splitlines():
+            assert line.replace("\t", "").isprintable(), line
+    if options:
+        assert json.loads(told[1].out)["name"] == name
+        assert any(json.loads(line).get("key") == text for line in told[4].out.splitlines())
+
+
+def test_map_of_another_user_is_listed_without_being_mapped(as_root, command, names, monkeypatch):
+    """Its owner can truncate it, which ends who has it mapped."""
+    name = names()
+    sharedmap.share({"a": 1, "b": 2}, name, mode=0o644)
+    path = segment_path(name)
+    (fields,) = [
+        f for f in map(json.loads, command("ls", "--json").out.splitlines()) if f["name"] == name
+    ]
+    os.chown(path, 65533, 65533)
+
+    def refuse(*arguments, **options):
+        raise AssertionError("it is opened")
+
+    monkeypatch.setattr(reading, "sharedmap", refuse)
+    (line,) = command("ls", "--json", "--prefix", name).out.splitlines()
+    found = json.loads(line)
+    assert found | {"age": 0, "owner": 0} == fields | {"age": 0, "owner": 0}
+    os.truncate(path, 600)
+    assert "truncated" in command("ls", "--prefix", name).out

@@ -346,3 +346,32 @@ def test_buffer_that_changes_after_opening_is_wrong_answers_or_snapshot_error(wo
     worker.run(USE_WHILE_IT_CHANGES)
     keys = [*ENTRIES, "", "zz"]
     assert worker.eval("damage_and_use(data, keys, 1000, 1)", data=data, keys=keys)
+
+
+NEST = """
+import threading
+
+def drop():
+    global nested
+    nested = None
+
+def nest(depth):
+    data = b""
+    for _ in range(depth):
+        data = sharedmap.rbtree(x=data).dump(index="tree")
+    nested = sharedmap.sharedmap.frombuffer(data)
+    for _ in range(depth - 1):
+        nested = sharedmap.sharedmap.frombuffer(nested.view("x"))
+    return nested
+"""
+
+
+def test_maps_in_maps_are_dropped_without_a_deep_stack(other):
+    """Each owns the one around it: by its buffer, a value of that."""
+    other.run(NEST)
+    other.run("nested = nest(1500)")
+    other.run("threading.stack_size(128 * 1024)")
+    other.run("thread = threading.Thread(target=drop)")
+    other.run("thread.start(); thread.join()")
+    other.run("threading.stack_size(0)")
+    assert other.eval("nested") is None

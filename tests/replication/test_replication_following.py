@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import logging
 import os
 import sys
@@ -322,3 +323,161 @@ def test_server_that_refuses_is_a_server_error(server, name):
     finally:
         server.client.config_set("maxmemory", 0)
     assert isinstance(redis.ResponseError(), redis.RedisError)
+
+
+# ---- what must not take the map away ---------------------------------------------------------
+
+
+@pytest.fixture
+def refuse_two(monkeypatch):
+    """This machine cannot publish a map that says number 2, as if that were too large for it."""
+    real = _state.share
+
+    def share(opened, *arguments, **options):
+        if dict(opened) == {"number": 2}:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(opened, *arguments, **options)
+
+    monkeypatch.setattr(_state, "share", share)
+
+
+def test_version_that_cannot_be_published_takes_nothing_away(server, name, host, refuse_two):
+    publish(name, {"number": 1})
+    first = replication.push(server.url, name)
+    host.pull()
+    publish(name, {"number": 2})
+    replication.push(server.url, name)
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space"):
+            host.pull()
+        assert host.read() == {"number": 1}
+    (folder,) = host.directory.iterdir()
+    assert [path.name for path in folder.glob("*.manifest")] == [f"{first.version}.manifest"]
+    # After a reboot.
+    sharedmap.remove(host.local)
+    with pytest.raises(OSError, match="No space"):
+        host.pull()
+    assert host.read() == {"number": 1}
+    publish(name, {"number": 3})
+    replication.push(server.url, name)
+    host.pull()
+    assert host.read() == {"number": 3}
+    kinds = sorted(path.suffix for path in folder.iterdir())
+    assert kinds == ["", ".manifest", ".manifest", ".snapshot", ".snapshot"]
+
+
+def test_follower_falls_back_to_the_version_before_and_follows_the_next(
+    server, name, host, refuse_two
+):
+    publish(name, {"number": 1})
+    replication.push(server.url, name)
+    host.start(poll=0.05)
+    host.follow_to({"number": 1})
+    publish(name, {"number": 2})
+    replication.push(server.url, name)
+    sharedmap.remove(host.local)
+    host.follow_to({"number": 1})
+    publish(name, {"number": 3})
+    replication.push(server.url, name)
+    host.follow_to({"number": 3})
+
+
+def test_newest_on_disk_that_cannot_be_published_any_more_gives_way(
+    server, name, host, monkeypatch, caplog
+):
+    for number in (1, 2):
+        publish(name, {"number": number})
+        replication.push(server.url, name)
+        host.pull()
+    sharedmap.remove(host.local)
+    with monkeypatch.context() as patch:
+        real = _state.share
+        patch.setattr(
+            _state,
+            "share",
+            lambda opened, *rest, **options: _fail_for_two(real, opened, *rest, **options),
+        )
+        assert host.pull().is_new
+    assert host.read() == {"number": 1}
+    assert "is published instead" in caplog.text
+    host.pull()
+    assert host.read() == {"number": 2}
+
+
+def _fail_for_two(share, opened, *arguments, **options):
+    if dict(opened) == {"number": 2}:
+        raise OverflowError("the map is too large for a snapshot")
+    return share(opened, *arguments, **options)
+
+
+def test_agent_that_was_killed_before_it_recorded_goes_on_from_there(
+    own_server, name, hosts, monkeypatch
+):
+    host = hosts(own_server, name)
+    publish(name, {"number": 1})
+    replication.push(own_server.url, name)
+    host.pull()
+    publish(name, {"number": 2})
+    second = replication.push(own_server.url, name)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            _state.State, "record", lambda state, manifest: exec("raise KeyboardInterrupt")
+        )
+        with pytest.raises(KeyboardInterrupt):
+            host.pull()
+    assert host.read() == {"number": 2}
+    state = _state.State(host.directory, host.local, 0o600)
+    assert state.newest.version == second.version
+    state.close()
+
+
+@pytest.mark.parametrize("version", [2**63 - 1, 2**53, None], ids=["largest", "limit", "two days"])
+def test_manifest_far_ahead_of_the_clock_is_refused_and_replaced(server, name, host, version):
+    publish(name, {"number": 1})
+    true = replication.push(server.url, name).version
+    key = Keys(name).manifest
+    poisoned = json.loads(server.client.get(key))
+    poisoned["version"] = version or true + 2 * 24 * 60 * 60 * 1000
+    server.client.set(key, json.dumps(poisoned))
+    with pytest.raises(replication.ReplicationError, match=r"range|ahead of the clock"):
+        host.pull()
+    publish(name, {"number": 2})
+    assert abs(replication.push(server.url, name).version - true) < 60 * 60 * 1000
+    host.pull()
+    assert host.read() == {"number": 2}
+
+
+def test_version_a_little_ahead_of_the_clock_is_followed(server, name, host):
+    publish(name, {"number": 1})
+    replication.push(server.url, name)
+    key = Keys(name).manifest
+    ahead = json.loads(server.client.get(key))
+    ahead["version"] += 60 * 60 * 1000
+    server.client.set(key, json.dumps(ahead))
+    assert host.pull().version == ahead["version"]
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "directory"])
+def test_what_is_no_map_under_the_local_name_does_not_stop_the_agent(
+    server, name, host, plant, tmp_path, kind
+):
+    publish(name, VALUES)
+    replication.push(server.url, name)
+    make = {
+        "fifo": os.mkfifo,
+        "link": lambda path: os.symlink(tmp_path / "fifo", path),
+        "directory": os.mkdir,
+    }
+    os.mkfifo(tmp_path / "fifo")
+    path = plant(host.local, make[kind])
+    writer = None
+    if kind == "fifo":
+        # One that somebody holds open, so that reading it does not end.
+        writer = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    with pytest.raises((OSError, ValueError)):
+        host.pull()
+    state = _state.State(host.directory, host.local, 0o600)
+    assert state._local_content() is None
+    state.close()
+    if writer is not None:
+        os.close(writer)

@@ -28,6 +28,7 @@ from types import FrameType
 
 from .arguments import make_parser
 from .errors import FAILED, explain
+from .output import printable
 
 __all__ = ["main", "run"]
 
@@ -75,7 +76,8 @@ def main(arguments: Sequence[str]) -> int:
         # Output before the error message, unless standard output itself has failed.
         with contextlib.suppress(OSError):
             sys.stdout.flush()
-        print(f"sharedmap: {message}", file=sys.stderr)
+        # One line, even when a name contains line feeds.
+        print(f"sharedmap: {printable(message)}", file=sys.stderr)
     return code
 
 

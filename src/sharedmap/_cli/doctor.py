@@ -15,11 +15,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from .._names import PREFIX, SHM, map_of_temporary, name_of, path_of
-from .._sharedmap import SnapshotError, _clear_leftover, names, sharedmap
+from .._sharedmap import SnapshotError, _clear_leftover, names
 from .errors import DONE, FINDINGS
 from .maps import Options
 from .output import age_text, escape, mode_text, print_table, size_text, to_json
-from .reading import describe, of_map
+from .reading import describe_named, of_map
 
 _IN_MAPS: Final = b"/" + PREFIX
 # One mapping in /proc/PID/smaps: device, inode and path, followed by lines of numbers.
@@ -147,13 +147,12 @@ def _inspect_maps(
         try:
             status = os.lstat(path)
             is_private = status.st_uid != os.geteuid() and not status.st_mode & _WRITERS
-            with sharedmap(name, owner=status.st_uid) as opened:
-                fields = describe(opened, path)
-                if opened.stale:
-                    problems.append(
-                        f"{name}: marked as superseded but not replaced, because its publisher was"
-                        " killed; publish it again"
-                    )
+            fields = describe_named(name)
+            if fields["superseded"]:
+                problems.append(
+                    f"{name}: marked as superseded but not replaced, because its publisher was"
+                    " killed; publish it again"
+                )
         except FileNotFoundError:
             continue
         except (OSError, SnapshotError) as error:

@@ -50,12 +50,6 @@ class BadInput(CommandError):
 
 
 def explain(error: Exception) -> tuple[str, int]:
-    message, code = _explain(error)
-    # One line, even when a name contains line feeds.
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message), code
-
-
-def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, CommandError):
         return str(error), error.code
     if isinstance(error, OSError):

@@ -9,32 +9,22 @@ import signal
 import stat
 import sys
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, TextIO
 
 from .._encoded import Encoded
 from .errors import BAD_DATA, CommandError
 
-# C0 and C1 controls and DEL: the content of a map must not control a terminal.
-_ESCAPES: Final = {
-    **{code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))},
-    ord("\\"): "\\\\",
-    ord("\t"): "\\t",
-    ord("\n"): "\\n",
-    ord("\r"): "\\r",
-}
-
 
 def to_json(value: Any) -> str:
     import json
 
     text = json.dumps(value, ensure_ascii=False, default=_member)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        # Lone surrogates exist in JSON as escapes only.
-        text = json.dumps(value, default=_member)
-    return text
+    if text.isprintable():
+        return text
+    # Outside of strings there is none of these.
+    return "".join(c if is_harmless(c) else json.dumps(c)[1:-1] for c in text)
 
 
 def _member(value: Any) -> Any:
@@ -84,8 +74,25 @@ def to_bytes(value: Any) -> bytes:
     return to_text(value).encode("utf-8", "surrogatepass")
 
 
+def is_harmless(character: str) -> bool:
+    """Whether a terminal shows the character, and only shows it.
+
+    It obeys controls, shows text in another order after formats of bidirectional text (Cf), and
+    cannot show lone surrogates.
+    """
+    return character.isprintable() or unicodedata.category(character) == "Zs"
+
+
+def printable(text: str) -> str:
+    """With escapes, as Python's, for all that is not harmless."""
+    if text.isprintable():
+        return text
+    return "".join(c if is_harmless(c) else ascii(c)[1:-1] for c in text)
+
+
 def escape(text: str) -> str:
-    return text.translate(_ESCAPES)
+    """The same, unambiguous: backslashes are escaped, too."""
+    return printable(text.replace("\\", "\\\\"))
 
 
 def write_entry(key: str, value: Any, is_json: bool) -> None:

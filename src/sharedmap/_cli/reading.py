@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import pwd
+import stat
 import sys
 import time
 from collections.abc import Iterable
@@ -12,6 +14,7 @@ from typing import Any
 
 from .. import _header
 from .._encoded import Encoded
+from .._names import path_of
 from .._sharedmap import SnapshotError, names, sharedmap
 from .errors import ABSENT, DONE, CommandError
 from .maps import Options, file_of, open_map, owner_of, selected
@@ -43,22 +46,53 @@ def user_name(number: int) -> str:
 
 def describe(opened: sharedmap[Any], path: bytes) -> dict[str, Any]:
     """The fields of a map for stat, ls and doctor, also with --json."""
+    return _fields(opened.name, len(opened), opened.nbytes, opened.generation, opened.stale, path)
+
+
+def _fields(
+    name: str | None, entries: int, size: int, generation: int, is_stale: bool, path: bytes
+) -> dict[str, Any]:
     found = os.stat(path)
     header = _header.read(path)
     return {
-        "name": opened.name,
-        "entries": len(opened),
-        "bytes": opened.nbytes,
-        "generation": opened.generation,
+        "name": name,
+        "entries": entries,
+        "bytes": size,
+        "generation": generation,
         "index": header.index_kind if header else None,
         "mode": mode_text(found.st_mode),
         "owner": user_name(found.st_uid),
         "published": time_text(found.st_mtime),
         "age": max(0, round(time.time() - found.st_mtime, 3)),
-        "superseded": opened.stale,
+        "superseded": is_stale,
         "id": header.unique_id.hex() if header else None,
         "path": os.fsdecode(path),
     }
+
+
+def describe_named(name: str) -> dict[str, Any]:
+    """The same of a map by its name, whoever owns it.
+
+    Another user can truncate a file at any moment, which ends a process that has it mapped by a
+    signal. So only maps of this user and of root are opened; of others the header is read.
+    """
+    path = path_of(name)
+    status = os.lstat(path)
+    if status.st_uid in (os.geteuid(), 0):
+        with sharedmap(name) as opened:
+            return describe(opened, path)
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(
+            errno.EACCES, "the map is writable by other users, so it is not trusted", name
+        )
+    header = _header.read(path)
+    if header is None:
+        raise SnapshotError("not a sharedmap snapshot")
+    if header.total_size != status.st_size:
+        raise SnapshotError("the snapshot is truncated or too long")
+    return _fields(
+        name, header.entry_count, header.total_size, header.generation, header.superseded != 0, path
+    )
 
 
 def list_maps(options: Options) -> int:
@@ -68,9 +102,7 @@ def list_maps(options: Options) -> int:
         if options.prefix is not None and not name.startswith(options.prefix):
             continue
         try:
-            # Another user's map is listed, too, if it can be read at all.
-            with sharedmap(name, owner=_owner_of_file(name)) as opened:
-                fields = describe(opened, file_of(options_for(name)))
+            fields = describe_named(name)
         except FileNotFoundError:
             continue  # removed since the list was made
         except (OSError, SnapshotError) as error:
@@ -97,13 +129,6 @@ def of_map(name: str, problem: str) -> str:
 
 def options_for(name: str) -> Options:
     return Options(map=name, file=False, owner=None)
-
-
-def _owner_of_file(name: str) -> int | None:
-    try:
-        return os.lstat(file_of(options_for(name))).st_uid
-    except OSError:
-        return None
 
 
 def show_statistics(options: Options) -> int:

@@ -1,7 +1,7 @@
 """Following: the agent of one machine.
 
     disk ---> local map                      immediately, without the server
-    server: newest manifest ---> chunks ---> partial file ---> verified ---> disk ---> local map
+    server: newest manifest ---> chunks ---> partial file ---> verified ---> local map ---> disk
        ^                                                                                  |
        +---- wait for the stream, or until the next poll ---------------------------------+
 
@@ -19,7 +19,7 @@ from typing import Any
 from .._header import HEADER_SIZE
 from ._chunks import chunks_text
 from ._errors import NothingPushed, ReplicationError, ServerError
-from ._manifest import Chunk, Manifest, Version, parse
+from ._manifest import Chunk, Manifest, Version, check_version, parse
 from ._operations import Commands, Keys, Sleep, Steps, Work
 from ._push import BATCH
 from ._state import Incoming, State, default_directory
@@ -48,8 +48,9 @@ class Agent:
             self.last_logged[about] = message
 
     def recover(self) -> Steps[Version | None]:
-        """Publishes the newest version on disk, unless it is still published."""
-        while (manifest := self.state.newest) is not None:
+        """Publishes the newest version on disk that can be, unless it is still published."""
+        failed: Exception | None = None
+        for manifest in [*self.state.versions]:
             is_published = yield Work(self.state.is_published, manifest)
             if is_published:
                 return manifest.describe(self.name, 0, False)
@@ -62,8 +63,16 @@ class Agent:
                 log.warning("%s: %s; fetching the version again", self.name, error)
                 self.state.forget(manifest)
                 continue
-            yield Work(self.state.publish, manifest)
+            try:
+                yield Work(self.state.publish, manifest)
+            except (ReplicationError, OSError, ValueError) as error:
+                failed = failed or error
+                continue
+            if failed is not None:
+                self.say("start", f"{failed}; version {manifest.version} is published instead")
             return manifest.describe(self.name, 0, True)
+        if failed is not None:
+            raise failed
         return None
 
     def check_current(self) -> Steps[Version | None]:
@@ -78,8 +87,17 @@ class Agent:
                 self.say("server", "the server has no version any more; keeping the last one")
             return None
         manifest = parse(raw)
+        check_version(manifest)
         if newest is None or manifest.version > newest.version:
-            version = yield from self.fetch(manifest)
+            try:
+                version = yield from self.fetch(manifest)
+            except (ReplicationError, OSError, ValueError) as error:
+                # What is on the disk stays published, or is published again.
+                before = yield from self.recover()
+                if before is None or not before.is_new:
+                    raise
+                self.say("trouble", f"{error}; version {before.version} is published again")
+                return before
             self.last_logged.pop("server", None)
             return version
         if manifest.version < newest.version:
@@ -104,8 +122,9 @@ class Agent:
             # Each chunk has the sha256 of the manifest, so the manifest is wrong: discard all.
             self.state.file_of(manifest, "partial").unlink(missing_ok=True)
             raise
-        yield Work(self.state.finish, manifest)
+        yield Work(self.state.stage, manifest)
         yield Work(self.state.publish, manifest)
+        yield Work(self.state.record, manifest)
         return manifest.describe(self.name, transferred, True)
 
     def _fetch_chunks(self, manifest: Manifest, incoming: Incoming) -> Steps[int]:
@@ -152,7 +171,7 @@ class Agent:
                 if self.pause:
                     log.info("%s: recovered", self.name)
                     self.pause = 0.0
-                    self.last_logged.pop("trouble")
+                    self.last_logged.pop("trouble", None)
                 if version is not None:
                     yield version
                 yield from self.wait(self.poll)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import time
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +21,10 @@ from ._errors import ReplicationError
 
 FORMAT: Final = 1
 LARGEST_CHUNK: Final = 4 << 20
+# Versions are milliseconds of the publisher's clock, which may be ahead of ours by a day.
+_LARGEST_VERSION: Final = 2**53
+_AHEAD: Final = 24 * 60 * 60 * 1000
+_CLOCK_IS_SET: Final = 1_600_000_000_000
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -88,11 +93,25 @@ def parse(data: bytes) -> Manifest:
         raise ReplicationError(f"the manifest is damaged: {reason}") from None
 
 
+def check_version(manifest: Manifest) -> None:
+    """Raises ReplicationError for a version that no publisher can have made by now.
+
+    Followed, it would keep every later version out, as these are smaller.
+    """
+    now = time.time_ns() // 1_000_000
+    # A machine may start with a clock that is not set yet.
+    if now > _CLOCK_IS_SET and manifest.version > now + _AHEAD:
+        raise ReplicationError(
+            f"the manifest is damaged: version {manifest.version} is more than a day ahead of the"
+            " clock"
+        )
+
+
 def _parse(fields: dict[str, Any]) -> Manifest:
     if fields["format"] != FORMAT:
         raise ValueError(f"format {fields['format']!r} is not supported")
     manifest = Manifest(
-        version=_count(fields["version"]),
+        version=_version(fields["version"]),
         entries=_count(fields["entries"]),
         size=_count(fields["size"]),
         sha256=_digest(fields["sha256"]),
@@ -117,6 +136,12 @@ def _chunk(digest: Any, size: Any, key: Any) -> Chunk:
 def _count(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
         raise ValueError(f"{value!r} is not a valid count")
+    return value
+
+
+def _version(value: Any) -> int:
+    if _count(value) > _LARGEST_VERSION:
+        raise ValueError(f"version {value} is out of range")
     return value
 
 

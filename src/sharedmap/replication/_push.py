@@ -26,7 +26,7 @@ from .._names import path_of
 from .._sharedmap import sharedmap
 from ._chunks import Cut, chunks_text, describe
 from ._errors import NothingPushed, ReplicationError
-from ._manifest import Manifest, Version, parse
+from ._manifest import Manifest, Version, check_version, parse
 from ._operations import Command, Commands, Commit, Keys, Steps, Work
 
 log = logging.getLogger("sharedmap.replication")
@@ -42,7 +42,7 @@ class Source:
     """The bytes of a published map or of a saved file, verified."""
 
     def __init__(self, path: bytes, name: str) -> None:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
             size = os.fstat(descriptor).st_size
             self.mapping = mmap.mmap(descriptor, size, prot=mmap.PROT_READ)
@@ -103,7 +103,9 @@ def _readable(data: bytes | None) -> Manifest | None:
     if data is None:
         return None
     try:
-        return parse(data)
+        manifest = parse(data)
+        check_version(manifest)
+        return manifest
     except ReplicationError as error:
         log.warning("%s; replacing it", error)
         return None

@@ -4,9 +4,11 @@
         lock                    held while an agent runs
         VERSION.partial         being fetched; chunks in it are not fetched again
         VERSION.snapshot        complete, as it was pushed
-        VERSION.manifest        written last: only with it, the version is valid
+        VERSION.candidate       its manifest, until it is published
+        VERSION.manifest        the same once it is: only with it, the version is valid
 
-The last two versions stay: the newest to be published again after a reboot, both as a source of
+So a version that cannot be published on this machine never takes the place of one that can. The
+last two versions stay: the newest to be published again after a reboot, both as a source of
 chunks, so that a rollback fetches nothing. No file is used before it has been verified.
 """
 
@@ -62,8 +64,12 @@ class State:
                 "another agent uses this directory",
                 os.fspath(self.path),
             ) from None
-        self.versions = self._read_versions()
         self.published: tuple[int, tuple[int, int] | None] = (0, None)
+        self.versions = self._read_versions("manifest")
+        # An agent was killed between publishing and recording: that it goes on from there.
+        for candidate in self._read_versions("candidate"):
+            if self.is_published(candidate) and candidate.version > self._newest_version():
+                self.record(candidate)
 
     def close(self) -> None:
         os.close(self.lock)
@@ -75,13 +81,16 @@ class State:
     def file_of(self, manifest: Manifest, kind: str) -> Path:
         return self.path / f"{manifest.version}.{kind}"
 
-    def _read_versions(self) -> list[Manifest]:
+    def _newest_version(self) -> int:
+        return self.versions[0].version if self.versions else 0
+
+    def _read_versions(self, kind: str) -> list[Manifest]:
         """The newest first. Incomplete versions are skipped."""
         found: list[Manifest] = []
-        for path in self.path.glob("*.manifest"):
+        for path in self.path.glob(f"*.{kind}"):
             with contextlib.suppress(OSError, ReplicationError):
                 manifest = parse(path.read_bytes())
-                if self.file_of(manifest, "manifest") == path:
+                if self.file_of(manifest, kind) == path:
                     found.append(manifest)
         return sorted(found, key=lambda manifest: manifest.version, reverse=True)
 
@@ -93,6 +102,14 @@ class State:
         for other in self.path.glob("*.partial"):
             if other != path:
                 other.unlink()
+        for candidate in self._read_versions("candidate"):
+            if candidate.version != manifest.version:
+                self.file_of(candidate, "candidate").unlink()
+                self.file_of(candidate, "snapshot").unlink(missing_ok=True)
+        # What could not be published the last time is complete.
+        self.file_of(manifest, "candidate").unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.file_of(manifest, "snapshot"), path)
         is_resumed = path.exists()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -123,22 +140,30 @@ class State:
         except ValueError as error:
             raise ReplicationError(f"{path}: {error}") from None
 
-    def finish(self, manifest: Manifest) -> None:
-        """Makes the fetched and verified version the newest one, durably."""
+    def stage(self, manifest: Manifest) -> None:
+        """Keeps the fetched and verified version, durably, as one that may become the newest."""
         os.rename(self.file_of(manifest, "partial"), self.file_of(manifest, "snapshot"))
         beside = self.path / "manifest.new"
         with beside.open("wb") as file:
             file.write(manifest.to_bytes())
             file.flush()
             os.fsync(file.fileno())
-        os.rename(beside, self.file_of(manifest, "manifest"))
+        os.rename(beside, self.file_of(manifest, "candidate"))
+        self._sync()
+
+    def record(self, manifest: Manifest) -> None:
+        """Makes the version that was staged, and is published, the newest one, durably."""
+        os.rename(self.file_of(manifest, "candidate"), self.file_of(manifest, "manifest"))
+        self._sync()
+        self.versions.insert(0, manifest)
+        self._prune()
+
+    def _sync(self) -> None:
         directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
-        self.versions.insert(0, manifest)
-        self._prune()
 
     def forget(self, manifest: Manifest) -> None:
         self.versions.remove(manifest)
@@ -156,18 +181,21 @@ class State:
 
     def publish(self, manifest: Manifest) -> None:
         with sharedmap.open(os.fspath(self.file_of(manifest, "snapshot"))) as opened:
-            share(
-                opened,
-                self.local,
-                force=True,
-                mode=self.mode,
-                index=_header.parse(manifest.header).index_kind,
-            )
+            try:
+                share(
+                    opened,
+                    self.local,
+                    force=True,
+                    mode=self.mode,
+                    index=_header.parse(manifest.header).index_kind,
+                )
+            except (OverflowError, MemoryError) as error:
+                raise ReplicationError(f"{self.local}: {error or 'out of memory'}") from None
         self.published = (manifest.version, self._local_content())
 
     def _local_content(self) -> tuple[int, int] | None:
         try:
-            header = _header.read(path_of(self.local))
+            header = _header.read(path_of(self.local), is_ours=True)
         except OSError:
             return None
         return header.content if header is not None else None
