@@ -226,7 +226,7 @@ MUTANTS = {
     "ignores-full-shm": [
         (
             "segment/draft.c",
-            "    status = reserve(draft->file.descriptor, size, &options->lock.interrupt);",
+            "    status = reserve(draft, size, &options->lock.interrupt);",
             "    (void)reserve;\n"
             "    status = ftruncate(draft->file.descriptor, (off_t)size) < 0 ? STATUS_SYSTEM "
             ": STATUS_OK;",
