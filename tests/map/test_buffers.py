@@ -369,8 +369,8 @@ def nest(depth):
 def test_maps_in_maps_are_dropped_without_a_deep_stack(other):
     """Each owns the one around it: by its buffer, a value of that."""
     other.run(NEST)
-    other.run("nested = nest(1500)")
-    other.run("threading.stack_size(128 * 1024)")
+    other.run("nested = nest(2000)")
+    other.run("threading.stack_size(64 * 1024)")
     other.run("thread = threading.Thread(target=drop)")
     other.run("thread.start(); thread.join()")
     other.run("threading.stack_size(0)")

@@ -22,6 +22,11 @@
  * Of several unsorted ranges the loop continues with the largest and recurses
  * into the others. So the recursion depth is logarithmic for any keys.
  *
+ * How much of a prefix all keys share is guessed from a few of them. Where the
+ * guess is wrong, the bytes were compared in vain, and whoever chooses the keys
+ * can make each guess wrong. So a guess costs credit, which is what was read
+ * with success before: the time stays O(bytes of the keys + n log n).
+ *
  * A key is padded with zeros; keys that differ only in the padding are
  * compared by size. Of equal keys the one with the higher index goes last: it
  * came last.
@@ -44,6 +49,7 @@ enum {
     DIGIT_BITS = 8,  // as many write positions as the first cache holds
     PASSES = 5,
     UNINTERRUPTED = 16384,  // items; sorting these takes a millisecond
+    CREDIT = 256,           // bytes of each key: most prefixes are shorter
 };
 
 struct item {
@@ -58,6 +64,7 @@ struct sorting {
     bool has_equal;                     // two keys were equal
     const struct interrupt *interrupt;  // borrowed
     bool is_interrupted;                // the rest need not be sorted
+    size_t credit;                      // bytes that may be read in vain
     size_t starts[1 << DIGIT_BITS];     // of the items with each digit
 };
 
@@ -195,14 +202,18 @@ struct range {
     size_t depth;
 };
 
-/* How many bytes from `depth` on a sample of the keys share: as many as all
- * keys of the range, or more. */
+/* How many bytes from `depth` on a sample of the keys share, `most_bytes` at
+ * most: as many as all keys of the range, or more. */
 static size_t
-sample_prefix(const struct sorting *sorting, struct range range, size_t depth)
+sample_prefix(const struct sorting *sorting, struct range range, size_t depth,
+              size_t most_bytes)
 {
     const size_t samples = 16;
     struct slice first = item_key(sorting, &sorting->items[range.low]);
     size_t end = first.size;
+    if (end > depth && end - depth > most_bytes) {
+        end = depth + most_bytes;
+    }
     for (size_t k = 1; k <= samples && end > depth; k++) {
         size_t i = range.low + (range.high - range.low - 1) / samples * k;
         struct slice key = item_key(sorting, &sorting->items[i]);
@@ -250,13 +261,18 @@ next_prefix_words(struct sorting *sorting, struct range range)
     if (range.high - range.low < 2) {
         return range;  // without reading its key, which would miss the cache
     }
-    if (range.high - range.low >= MANY) {
+    size_t count = range.high - range.low;
+    if (count >= MANY) {
         // Each word that all keys share would be one more pass.
-        size_t common = sample_prefix(sorting, range, depth);
+        size_t common =
+            sample_prefix(sorting, range, depth, sorting->credit / count);
         if (common > 0 && load_after_prefix(sorting, range, depth, common)) {
+            sorting->credit += count * common;
             return (struct range){range.low, range.high, depth + common};
         }
+        sorting->credit -= count * common;
     }
+    sorting->credit += count * PREFIX_WORD_SIZE;
     size_t longer = range.low;
     for (size_t i = range.low; i < range.high; i++) {
         prefetch_key(sorting, i, range.high, depth);
@@ -471,6 +487,7 @@ sort_entries(struct entry **entries, size_t *count,
         .items = memory_allocate_array(*count, sizeof(struct item)),
         .spare = (struct item *)sorted,
         .interrupt = interrupt,
+        .credit = *count * CREDIT,
     };
     enum status status = STATUS_NO_MEMORY;
     if (sorting.items != NULL && sorted != NULL) {
