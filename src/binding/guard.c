@@ -12,16 +12,18 @@
 #ifdef Py_GIL_DISABLED
 
 /* Several threads of a child may arrive here at the same time. One of them
- * renews the mutex; the others spin for the few instructions it takes. */
+ * renews the mutex; the others spin for the few instructions it takes. If a
+ * grandchild is forked meanwhile, it does not have that thread: the mark is of
+ * another generation there, so the mutex is renewed again. */
 void
 guard_renew(struct guard *guard)
 {
     const uint64_t now = fork_list_generation();
     uint64_t seen = atomic_load(&guard->generation);
     while (seen != now) {
-        if (seen != GUARD_IS_RENEWED
+        if (seen != (now | GUARD_IS_RENEWED)
             && atomic_compare_exchange_strong(&guard->generation, &seen,
-                                              GUARD_IS_RENEWED))
+                                              now | GUARD_IS_RENEWED))
         {
             guard->mutex = (PyMutex){0};
             atomic_store(&guard->generation, now);

@@ -36,11 +36,12 @@
 
 struct guard {
     PyMutex mutex;
-    // fork_list_generation() when the mutex was created.
+    // fork_list_generation() when the mutex was created; with this bit while a
+    // thread of that generation creates it.
     _Atomic uint64_t generation;
 };
 
-#define GUARD_IS_RENEWED UINT64_MAX
+#define GUARD_IS_RENEWED (UINT64_C(1) << 63)
 
 void
 guard_renew(struct guard *guard);

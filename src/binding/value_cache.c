@@ -13,8 +13,9 @@
 
 #ifndef Py_GIL_DISABLED
 
-/* Larger values are not worth what they would occupy. */
-enum { LARGEST_VALUE = 1024 };
+/* Larger values and keys are not worth what they would occupy: with 4 bytes for
+ * each character, a full cache has 32 MiB. */
+enum { LARGEST_VALUE = 1024, LARGEST_KEY = 1024 };
 
 static bool
 is_worth_keeping(PyObject *value)
@@ -25,7 +26,12 @@ is_worth_keeping(PyObject *value)
     if (PyBytes_CheckExact(value)) {
         return PyBytes_GET_SIZE(value) <= LARGEST_VALUE;
     }
-    return PyLong_CheckExact(value) || PyFloat_CheckExact(value);
+    if (PyLong_CheckExact(value)) {
+        int overflow;
+        (void)PyLong_AsLongLongAndOverflow(value, &overflow);
+        return overflow == 0;
+    }
+    return PyFloat_CheckExact(value);
 }
 
 /* Whether the last key with this index had the same hash; records the hash. */
@@ -49,7 +55,9 @@ void
 value_cache_put(struct value_cache *cache, PyObject *key, PyObject *value)
 {
     Py_hash_t hash = value_cache_hash(key);
-    if (hash == -1 || !was_seen(cache, hash) || !is_worth_keeping(value)) {
+    if (hash == -1 || PyUnicode_GET_LENGTH(key) > LARGEST_KEY
+        || !was_seen(cache, hash) || !is_worth_keeping(value))
+    {
         return;
     }
     // Only now: many programs look up each key only once.

@@ -10,6 +10,7 @@ import os
 import struct
 import sys
 import sysconfig
+import tracemalloc
 
 import pytest
 from helpers import exit_code, forked, lines_of_maps, segment_path
@@ -431,3 +432,33 @@ def test_forked_child_goes_on_with_what_its_parent_remembers(name):
 
         assert exit_code(forked(ask_and_close)) == 0
         assert shared["ascii"] == "x" * 100
+
+
+# --- what it may hold -------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="there is no cache")
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"k" * size: 1 for size in range(20_000, 20_300)},
+        {f"k{i}": 2 ** (100_000 + i) for i in range(300)},
+        {f"k{i}": "v" * (20_000 + i) for i in range(300)},
+    ],
+    ids=["keys", "ints", "texts"],
+)
+def test_cache_holds_no_large_keys_and_values(name, entries):
+    """Keys of any length were kept: 4,096 of them, however long."""
+    sharedmap.share(entries, name)
+    with sharedmap.sharedmap(name) as shared:
+        tracemalloc.start()
+        for _ in range(OFTEN):
+            for number, key in enumerate(entries):
+                # Another str each time, whose hash is known.
+                asked = copied(key)
+                hash(asked)
+                assert shared[asked] == entries[key], number
+        del asked
+        held = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+    assert held < 500_000
