@@ -23,8 +23,8 @@
  * into the others. So the recursion depth is logarithmic for any keys.
  *
  * How much of a prefix all keys share is guessed from a few of them. Where the
- * guess is wrong, the bytes were compared in vain, and whoever chooses the keys
- * can make each guess wrong. So a guess costs credit, which is what was read
+ * guess is wrong, the bytes were compared in vain, and an attacker can choose keys
+ * that make each guess wrong. So a guess costs credit, which is what was read
  * with success before: the time stays O(bytes of the keys + n log n).
  *
  * A key is padded with zeros; keys that differ only in the padding are

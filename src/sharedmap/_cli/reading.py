@@ -71,7 +71,7 @@ def _fields(
 
 
 def describe_named(name: str) -> dict[str, Any]:
-    """The same of a map by its name, whoever owns it.
+    """The same of a map by its name, also of another user's.
 
     Another user can truncate a file at any moment, which ends a process that has it mapped by a
     signal. So only maps of this user and of root are opened; of others the header is read.
