@@ -151,6 +151,8 @@ OF_MAP = """
     m["b":"k05"].index("k04")
     m.name
     m.generation
+    m.id
+    m.published_at
     m.nbytes
     m.closed
     m.stale
