@@ -111,7 +111,7 @@ MUTANTS = {
             "publish.c",
             "    status = holder_map(&holder, &segment);\n    if (status == STATUS_OK) {",
             "    status = holder_map(&holder, &segment);\n    if (status == STATUS_OK) {\n"
-            "        holder_close(&holder);\n        status = holder_lock(&holder, path);\n    }\n"
+            "        holder_close(&holder);\n        status = holder_lock(&holder, path, &update->lock);\n    }\n"
             "    if (status == STATUS_OK) {",
         )
     ],
