@@ -8,6 +8,7 @@ the highest one that it is built on.
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from html import escape
@@ -101,13 +102,14 @@ def places(graph: Graph, rows: dict[str, int]) -> dict[str, tuple[float, float]]
 
             def wish(part: str) -> float:
                 below = [found[other][0] for other in sorted(graph[part])]
-                return sum(below) / len(below) if below else WIDTH / 2
+                # Rounded, as sum() is another one since CPython 3.12 and equal wishes must stay so.
+                return round(math.fsum(below) / len(below), 6) if below else WIDTH / 2
 
             parts.sort(key=wish)
         widths = [
             0 if part.startswith(BEND) else max(len(part) * CHARACTER + 18, 60) for part in parts
         ]
-        space = (WIDTH - 40 - sum(widths)) / (len(parts) + 1)
+        space = (WIDTH - 40 - math.fsum(widths)) / (len(parts) + 1)
         at = 20 + space
         for part, width in zip(parts, widths, strict=True):
             found[part] = (at + width / 2, width)

@@ -153,7 +153,7 @@ batch_add(struct batch *batch, PyObject *key, PyObject *value)
     if (text_encode_key(&text, key) < 0) {
         return -1;
     }
-    if (value_pack(&packed, value, batch->encode) < 0) {
+    if (value_pack(&packed, value, batch->encode, key) < 0) {
         text_clear(&text);
         return -1;
     }
@@ -284,12 +284,14 @@ add_pair(struct batch *batch, PyObject *pair, Py_ssize_t index)
         return add_list(batch, pair, index);
     }
 #endif
+    // Not from the TypeError of the conversion: that may be a hook's.
+    if (Py_TYPE(pair)->tp_iter == NULL && !PySequence_Check(pair)) {
+        PyErr_Format(PyExc_TypeError,
+                     "element #%zd is not a (key, value) pair", index);
+        return -1;
+    }
     PyObject *tuple = PySequence_Tuple(pair);
     if (tuple == NULL) {
-        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
-            PyErr_Format(PyExc_TypeError,
-                         "element #%zd is not a (key, value) pair", index);
-        }
         return -1;
     }
     int result = add_tuple(batch, tuple, index);
@@ -337,6 +339,23 @@ add_by_keys(struct batch *batch, PyObject *mapping)
     return PyErr_Occurred() ? -1 : result;
 }
 
+/* Whether the object has a method keys(); -1 with an exception. Unlike
+ * PyObject_HasAttrString(), passes on what is no AttributeError. */
+static int
+has_keys(PyObject *object)
+{
+    PyObject *keys = PyObject_GetAttrString(object, "keys");
+    if (keys != NULL) {
+        Py_DECREF(keys);
+        return 1;
+    }
+    if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        return -1;
+    }
+    PyErr_Clear();
+    return 0;
+}
+
 int
 batch_add_all(struct batch *batch, PyObject *source)
 {
@@ -349,8 +368,9 @@ batch_add_all(struct batch *batch, PyObject *source)
     if (mapping_check(batch->state, source)) {
         return add_pairs(batch, mapping_iterate(source, ITEM_PAIR, FORWARD));
     }
-    if (PyObject_HasAttrString(source, "keys")) {
-        return add_by_keys(batch, source);
+    int is_mapping = has_keys(source);
+    if (is_mapping != 0) {
+        return is_mapping > 0 ? add_by_keys(batch, source) : -1;
     }
     return add_pairs(batch, PyObject_GetIter(source));
 }

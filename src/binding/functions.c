@@ -89,9 +89,12 @@ done:
 static int
 batch_add_keys(struct batch *batch, PyObject *keys)
 {
-    PyObject *iterator = PyObject_GetIter(keys);
     PyObject *key;
     int result = 0;
+    if (arguments_check_keys("remove", keys) < 0) {
+        return -1;
+    }
+    PyObject *iterator = PyObject_GetIter(keys);
     if (iterator == NULL) {
         return -1;
     }

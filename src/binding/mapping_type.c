@@ -33,6 +33,7 @@
 #include "binding/arguments.h"
 #include "binding/mapping_doc.h"
 #include "binding/text.h"
+#include "binding/value.h"
 #include "binding/view_type.h"
 
 static inline const struct mapping_methods *
@@ -410,8 +411,7 @@ equals(PyObject *self, PyObject *other)
             result = PyErr_Occurred() ? -1 : 0;
         }
         else {
-            result = PyObject_RichCompareBool(PyTuple_GET_ITEM(pair, 1), value,
-                                              Py_EQ);
+            result = value_equal(PyTuple_GET_ITEM(pair, 1), value);
             Py_DECREF(value);
         }
         Py_DECREF(pair);
@@ -439,7 +439,10 @@ mapping_tp_richcompare(PyObject *self, PyObject *other, int operation)
     PyObject *right = mapping_check(state_of(self), other)
                           ? methods_of(other)->pin(other)
                           : Py_NewRef(other);
-    int result = left != NULL && right != NULL ? equals(left, right) : -1;
+    // As with the values of a dict: the same object is equal to itself.
+    int result = left == NULL || right == NULL ? -1
+                 : self == other               ? 1
+                                               : equals(left, right);
     Py_XDECREF(right);
     Py_XDECREF(left);
     if (result < 0) {

@@ -40,6 +40,7 @@
 #include "binding/rbtree_range.h"
 #include "binding/text.h"
 #include "binding/value.h"
+#include "binding/view_type.h"
 #include "core/base/memory.h"
 
 /* ---- lifetime ----------------------------------------------------------- */
@@ -166,10 +167,11 @@ is_tree(PyObject *object)
 
 /* value_pack() with the tree's encoder. */
 static int
-pack(RBTreeObject *self, struct packed_value *packed, PyObject *value)
+pack(RBTreeObject *self, struct packed_value *packed, PyObject *value,
+     PyObject *key)
 {
     PyObject *encode = tree_encoder(self);
-    int result = value_pack(packed, value, encode);
+    int result = value_pack(packed, value, encode, key);
     Py_XDECREF(encode);
     return result;
 }
@@ -183,7 +185,7 @@ put(RBTreeObject *self, PyObject *key, PyObject *value)
     if (text_encode_key(&text, key) < 0) {
         return -1;
     }
-    if (pack(self, &packed, value) < 0) {
+    if (pack(self, &packed, value, key) < 0) {
         goto done;
     }
     guard_begin_change(&self->guard);
@@ -261,7 +263,7 @@ rbtree_py_setdefault(PyObject *object, PyObject *args, PyObject *keywords)
         result = item_finish(&item);
         goto done;
     }
-    if (answer == ANSWER_FAILED || pack(self, &packed, value) < 0) {
+    if (answer == ANSWER_FAILED || pack(self, &packed, value, key) < 0) {
         goto done;
     }
     enum status status = STATUS_OK;
@@ -503,41 +505,30 @@ rbtree_nb_or(PyObject *left, PyObject *right)
 
 /* ---- about the tree ----------------------------------------------------- */
 
-/* A new dict. Of a copy: while the decoder runs, entries may come and go. */
-static PyObject *
-copy_to_dict(RBTreeObject *self)
-{
-    PyObject *items = PyDict_New();
-    PyObject *copy =
-        (PyObject *)copy_as(self->base.state->types[TYPE_RBTREE], self);
-    PyObject *iterator =
-        copy != NULL ? mapping_iterate(copy, ITEM_PAIR, FORWARD) : NULL;
-    if (items != NULL
-        && (iterator == NULL || PyDict_MergeFromSeq2(items, iterator, 1) < 0))
-    {
-        Py_CLEAR(items);
-    }
-    Py_XDECREF(iterator);
-    Py_XDECREF(copy);
-    return items;
-}
-
 static PyObject *
 rbtree_tp_repr(PyObject *self)
 {
+    RBTreeObject *tree = (RBTreeObject *)self;
     PyObject *repr = NULL;
     int depth = Py_ReprEnter(self);
     if (depth != 0) {
         return depth > 0 ? PyUnicode_FromString("rbtree(...)") : NULL;
     }
-    PyObject *items = copy_to_dict((RBTreeObject *)self);
+    // Of a copy: while the decoder runs, entries may come and go.
+    PyObject *copy =
+        (PyObject *)copy_as(tree->base.state->types[TYPE_RBTREE], tree);
+    PyObject *items =
+        copy != NULL
+            ? view_repr_entries(copy, ITEM_PAIR, REPR_AS_DICT, PY_SSIZE_T_MAX)
+            : NULL;
     if (items != NULL) {
         const char *name = mapping_type_name(self);
-        repr = PyDict_GET_SIZE(items) > 0
-                   ? PyUnicode_FromFormat("%s(%R)", name, items)
+        repr = PyUnicode_GET_LENGTH(items) > 0
+                   ? PyUnicode_FromFormat("%s({%U})", name, items)
                    : PyUnicode_FromFormat("%s()", name);
     }
     Py_XDECREF(items);
+    Py_XDECREF(copy);
     Py_ReprLeave(self);
     return repr;
 }

@@ -400,7 +400,8 @@ sharedmap_py_get_many(PyObject *object, PyObject *args, PyObject *keywords)
     static char *names[] = {"keys", "default", NULL};
     PyObject *given, *fallback = Py_None, *results = NULL;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|O:get_many", names,
-                                     &given, &fallback))
+                                     &given, &fallback)
+        || arguments_check_keys("keys", given) < 0)
     {
         return NULL;
     }

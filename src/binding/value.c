@@ -129,24 +129,118 @@ unpack_long(struct slice bytes)
 
 /* ---- others ------------------------------------------------------------- */
 
+/* A StopIteration of a hook would end the iteration that called it. It becomes
+ * the cause of a RuntimeError, as one of a generator does. */
+static void
+replace_stop_iteration(const char *name)
+{
+    PyObject *type, *stop, *traceback, *other_type, *error, *other_traceback;
+    PyErr_Fetch(&type, &stop, &traceback);
+    PyErr_NormalizeException(&type, &stop, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(stop, traceback);
+    }
+    Py_DECREF(type);
+    Py_XDECREF(traceback);
+    PyErr_Format(PyExc_RuntimeError, "%s raised StopIteration", name);
+    PyErr_Fetch(&other_type, &error, &other_traceback);
+    PyErr_NormalizeException(&other_type, &error, &other_traceback);
+    PyException_SetContext(error, Py_NewRef(stop));
+    PyException_SetCause(error, stop);
+    PyErr_Restore(other_type, error, other_traceback);
+}
+
+/* The only caller of encode and decode, whose exceptions pass unchanged, except
+ * StopIteration. `name` is that of the keyword argument. */
+static PyObject *
+call_hook(const char *name, PyObject *hook, PyObject *argument)
+{
+    PyObject *result = PyObject_CallOneArg(hook, argument);
+    if (result == NULL && PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        replace_stop_iteration(name);
+    }
+    return result;
+}
+
+/* A new str that names the hook, for messages; NULL with an exception. */
+static PyObject *
+hook_name(PyObject *hook)
+{
+    PyObject *name = PyObject_GetAttrString(hook, "__qualname__");
+    if (name != NULL && PyUnicode_Check(name)) {
+        return name;
+    }
+    Py_XDECREF(name);
+    PyErr_Clear();
+    return PyUnicode_FromString(Py_TYPE(hook)->tp_name);
+}
+
+/* Adds a note that names the key to the current exception of the encoder. If
+ * that fails, the exception stays as it is. */
+static void
+note_key(PyObject *key, PyObject *encode)
+{
+    PyObject *type, *error, *traceback;
+    PyErr_Fetch(&type, &error, &traceback);
+    PyErr_NormalizeException(&type, &error, &traceback);
+    PyObject *name = hook_name(encode);
+    PyObject *note =
+        name != NULL
+            ? PyUnicode_FromFormat("encode=%U was called for the value of key "
+                                   "%.200R",
+                                   name, key)
+            : NULL;
+    PyObject *none = note != NULL
+                         ? PyObject_CallMethod(error, "add_note", "(O)", note)
+                         : NULL;
+    Py_XDECREF(none);
+    Py_XDECREF(note);
+    Py_XDECREF(name);
+    PyErr_Restore(type, error, traceback);
+}
+
 static int
-pack_encoded(struct packed_value *packed, PyObject *object, PyObject *encode)
+fail_type(PyObject *object, PyObject *key)
+{
+    PyErr_Format(PyExc_TypeError,
+                 "value of key %.200R is of type %.100s; values must be str, "
+                 "bytes, int, float, bool or None; for other types pass "
+                 "encode= when writing and decode= when reading",
+                 key, Py_TYPE(object)->tp_name);
+    return -1;
+}
+
+/* Of the encoder. */
+static int
+fail_encoded_type(PyObject *encoded, PyObject *encode, PyObject *key)
+{
+    PyObject *name = hook_name(encode);
+    if (name != NULL) {
+        PyErr_Format(PyExc_TypeError,
+                     "encode must return bytes, not %.100s: encode=%U, for "
+                     "the value of key %.200R",
+                     Py_TYPE(encoded)->tp_name, name, key);
+        Py_DECREF(name);
+    }
+    return -1;
+}
+
+static int
+pack_encoded(struct packed_value *packed, PyObject *object, PyObject *encode,
+             PyObject *key)
 {
     if (encode == NULL) {
-        PyErr_Format(PyExc_TypeError,
-                     "values must be str, bytes, int, float, bool or None, "
-                     "not %.100s; for other types pass encode= when writing "
-                     "and decode= when reading",
-                     Py_TYPE(object)->tp_name);
-        return -1;
+        return fail_type(object, key);
     }
-    PyObject *encoded = PyObject_CallOneArg(encode, object);
+    PyObject *encoded = call_hook("encode", encode, object);
     if (encoded == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_Exception)) {
+            note_key(key, encode);
+        }
         return -1;
     }
     if (!PyBytes_Check(encoded)) {
-        PyErr_Format(PyExc_TypeError, "encode must return bytes, not %.100s",
-                     Py_TYPE(encoded)->tp_name);
+        fail_encoded_type(encoded, encode, key);
         Py_DECREF(encoded);
         return -1;
     }
@@ -160,7 +254,8 @@ pack_encoded(struct packed_value *packed, PyObject *object, PyObject *encode)
 }
 
 static int
-pack_any(struct packed_value *packed, PyObject *object, PyObject *encode)
+pack_any(struct packed_value *packed, PyObject *object, PyObject *encode,
+         PyObject *key)
 {
     if (PyUnicode_CheckExact(object)) {
         if (text_encode(&packed->text, object) < 0) {
@@ -196,15 +291,16 @@ pack_any(struct packed_value *packed, PyObject *object, PyObject *encode)
         packed->value = (struct value){{NULL, 0}, VALUE_NONE};
         return 0;
     }
-    return pack_encoded(packed, object, encode);
+    return pack_encoded(packed, object, encode, key);
 }
 
 int
-value_pack(struct packed_value *packed, PyObject *object, PyObject *encode)
+value_pack(struct packed_value *packed, PyObject *object, PyObject *encode,
+           PyObject *key)
 {
     packed->text.heap = NULL;
     packed->owner = NULL;
-    if (pack_any(packed, object, encode) < 0) {
+    if (pack_any(packed, object, encode, key) < 0) {
         value_clear(packed);
         return -1;
     }
@@ -280,7 +376,22 @@ value_decode(PyObject *decode, PyObject *encoded)
                         "read it, or use view() for its bytes");
         return NULL;
     }
-    return PyObject_CallOneArg(decode, encoded);
+    return call_hook("decode", decode, encoded);
+}
+
+int
+value_equal(PyObject *left, PyObject *right)
+{
+    // dict finds a NaN equal to itself, as the same object. Reading a value
+    // creates a new object each time, so here equal bytes are the same value.
+    if (left != right && PyFloat_CheckExact(left) && PyFloat_CheckExact(right))
+    {
+        double numbers[2] = {PyFloat_AS_DOUBLE(left),
+                             PyFloat_AS_DOUBLE(right)};
+        return numbers[0] == numbers[1]
+               || memcmp(&numbers[0], &numbers[1], sizeof(double)) == 0;
+    }
+    return PyObject_RichCompareBool(left, right, Py_EQ);
 }
 
 int

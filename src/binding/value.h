@@ -22,10 +22,12 @@ struct packed_value {
 };
 
 /* `encode` is called for objects of other types; NULL for none. It may run any
- * Python code, so the caller holds a reference to it. -1 with TypeError,
- * MemoryError or the exception of the encoder. */
+ * Python code, so the caller holds a reference to it. -1 with TypeError or
+ * MemoryError, or with the exception of the encoder; errors name the key. A
+ * StopIteration of the encoder becomes a RuntimeError. */
 int
-value_pack(struct packed_value *packed, PyObject *object, PyObject *encode);
+value_pack(struct packed_value *packed, PyObject *object, PyObject *encode,
+           PyObject *key);
 
 void
 value_clear(struct packed_value *packed);
@@ -37,9 +39,15 @@ PyObject *
 value_unpack(struct state *state, const struct value *value);
 
 /* The result of the user's decoder for the bytes, as a new reference. NULL
- * with the exception of the decoder, or TypeError when `decode` is NULL. */
+ * with the exception of the decoder, or TypeError when `decode` is NULL. A
+ * StopIteration of the decoder becomes a RuntimeError. */
 PyObject *
 value_decode(PyObject *decode, PyObject *encoded);
+
+/* Whether two values are the same or equal; float values are the same when
+ * their bytes are. -1 with the exception of the comparison. */
+int
+value_equal(PyObject *left, PyObject *right);
 
 /* A new str from the bytes of a key or a value, like text_decode(), but text
  * that is not UTF-8 is a SnapshotError. */

@@ -24,6 +24,8 @@
 #include <structmember.h>
 
 #include "binding/mapping_type.h"
+#include "binding/text.h"
+#include "binding/value.h"
 #include "binding/view_doc.h"
 
 typedef struct {
@@ -116,10 +118,26 @@ items_view_sq_contains(PyObject *object, PyObject *pair)
     if (answer != ANSWER_YES) {
         return answer;
     }
-    int result =
-        PyObject_RichCompareBool(value, PyTuple_GET_ITEM(pair, 1), Py_EQ);
+    int result = value_equal(value, PyTuple_GET_ITEM(pair, 1));
     Py_DECREF(value);
     return result;
+}
+
+static int
+values_view_sq_contains(PyObject *object, PyObject *value)
+{
+    PyObject *iterator = view_tp_iter(object);
+    if (iterator == NULL) {
+        return -1;
+    }
+    int result = 0;
+    PyObject *element;
+    while (result == 0 && (element = PyIter_Next(iterator)) != NULL) {
+        result = value_equal(element, value);
+        Py_DECREF(element);
+    }
+    Py_DECREF(iterator);
+    return PyErr_Occurred() ? -1 : result;
 }
 
 /* ---- as sets ------------------------------------------------------------ */
@@ -269,6 +287,159 @@ view_py_isdisjoint(PyObject *self, PyObject *other)
 
 /* ---- repr --------------------------------------------------------------- */
 
+/* Decoders are Python code, which may change a tree. So the keys are taken
+ * first, which calls no decoder, and then the values are looked up. */
+
+/* A new list of the first keys. */
+static PyObject *
+first_keys(PyObject *mapping, Py_ssize_t limit)
+{
+    PyObject *keys = PyList_New(0);
+    PyObject *iterator =
+        keys != NULL ? mapping_iterate(mapping, ITEM_KEY, FORWARD) : NULL;
+    PyObject *key;
+    int result = iterator != NULL ? 0 : -1;
+    while (result == 0 && PyList_GET_SIZE(keys) < limit
+           && (key = PyIter_Next(iterator)) != NULL)
+    {
+        result = PyList_Append(keys, key);
+        Py_DECREF(key);
+    }
+    Py_XDECREF(iterator);
+    if (result < 0 || PyErr_Occurred()) {
+        Py_CLEAR(keys);
+    }
+    return keys;
+}
+
+/* Whether repr() goes on after the current exception. An exception that is not
+ * about the value ends it: Ctrl-C, no memory, too deep a recursion. */
+static bool
+is_of_value(void)
+{
+    return PyErr_ExceptionMatches(PyExc_Exception)
+           && !PyErr_ExceptionMatches(PyExc_MemoryError)
+           && !PyErr_ExceptionMatches(PyExc_RecursionError);
+}
+
+/* Instead of a value; `error` is the type of an exception or NULL. */
+static PyObject *
+placeholder(Py_ssize_t size, PyObject *error)
+{
+    const char *unit = size == 1 ? "byte" : "bytes";
+    return error == NULL
+               ? PyUnicode_FromFormat("<encoded, %zd %s>", size, unit)
+               : PyUnicode_FromFormat("<encoded, %zd %s: %s>", size, unit,
+                                      ((PyTypeObject *)error)->tp_name);
+}
+
+static PyObject *
+repr_encoded(PyObject *encoded, PyObject *decode)
+{
+    Py_ssize_t size = PyBytes_GET_SIZE(encoded);
+    if (decode == NULL) {
+        return placeholder(size, NULL);
+    }
+    PyObject *value = value_decode(decode, encoded);
+    if (value != NULL) {
+        PyObject *repr = PyObject_Repr(value);
+        Py_DECREF(value);
+        return repr;
+    }
+    if (!is_of_value()) {
+        return NULL;
+    }
+    PyObject *type, *error, *traceback;
+    PyErr_Fetch(&type, &error, &traceback);
+    PyObject *repr = placeholder(size, type);
+    Py_XDECREF(traceback);
+    Py_XDECREF(error);
+    Py_DECREF(type);
+    return repr;
+}
+
+/* The repr of the value of the key; ANSWER_NO if the key is gone. */
+static enum answer
+repr_value(PyObject *mapping, PyObject *key, PyObject **repr)
+{
+    struct text text;
+    struct item item;
+    if (text_encode_key(&text, key) < 0) {
+        return ANSWER_FAILED;
+    }
+    enum answer answer = ((MappingObject *)mapping)
+                             ->methods->lookup(mapping, text.slice, &item);
+    text_clear(&text);
+    if (answer != ANSWER_YES) {
+        return answer;
+    }
+    *repr = item.is_encoded ? repr_encoded(item.value, item.decode)
+                            : PyObject_Repr(item.value);
+    Py_XDECREF(item.value);
+    Py_XDECREF(item.decode);
+    return *repr != NULL ? ANSWER_YES : ANSWER_FAILED;
+}
+
+/* Fills a new str for one entry. */
+static enum answer
+repr_entry(PyObject *mapping, PyObject *key, enum item_kind kind,
+           enum repr_style style, PyObject **repr)
+{
+    PyObject *value;
+    if (kind == ITEM_KEY) {
+        *repr = PyObject_Repr(key);
+        return *repr != NULL ? ANSWER_YES : ANSWER_FAILED;
+    }
+    enum answer answer = repr_value(mapping, key, &value);
+    if (answer != ANSWER_YES) {
+        return answer;
+    }
+    *repr = kind == ITEM_VALUE ? Py_NewRef(value)
+            : style == REPR_AS_DICT
+                ? PyUnicode_FromFormat("%R: %U", key, value)
+                : PyUnicode_FromFormat("(%R, %U)", key, value);
+    Py_DECREF(value);
+    return *repr != NULL ? ANSWER_YES : ANSWER_FAILED;
+}
+
+PyObject *
+view_repr_entries(PyObject *mapping, enum item_kind kind,
+                  enum repr_style style, Py_ssize_t limit)
+{
+    PyObject *result = NULL, *comma = NULL, *shown = NULL;
+    PyObject *keys = first_keys(mapping, limit);
+    if (keys == NULL) {
+        return NULL;
+    }
+    shown = PyList_New(0);
+    comma = shown != NULL ? PyUnicode_FromString(", ") : NULL;
+    if (comma == NULL) {
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(keys); i++) {
+        PyObject *repr;
+        PyObject *key = Py_NewRef(PyList_GET_ITEM(keys, i));
+        enum answer answer = repr_entry(mapping, key, kind, style, &repr);
+        Py_DECREF(key);
+        if (answer == ANSWER_FAILED) {
+            goto done;
+        }
+        if (answer == ANSWER_YES) {
+            int appended = PyList_Append(shown, repr);
+            Py_DECREF(repr);
+            if (appended < 0) {
+                goto done;
+            }
+        }
+    }
+    result = PyUnicode_Join(comma, shown);
+done:
+    Py_XDECREF(comma);
+    Py_XDECREF(shown);
+    Py_DECREF(keys);
+    return result;
+}
+
 enum { REPR_LIMIT = 20 };
 
 /* Only the first elements: a map can be large. */
@@ -277,40 +448,18 @@ view_tp_repr(PyObject *self)
 {
     static const char *const names[] = {
         [ITEM_KEY] = "keys", [ITEM_VALUE] = "values", [ITEM_PAIR] = "items"};
-    PyObject *shown = PyList_New(0);
-    PyObject *iterator = PyObject_GetIter(self);
-    PyObject *element = NULL, *list = NULL, *inside = NULL, *repr = NULL;
-    if (shown == NULL || iterator == NULL) {
-        goto done;
-    }
-    while (PyList_GET_SIZE(shown) < REPR_LIMIT
-           && (element = PyIter_Next(iterator)) != NULL)
-    {
-        if (PyList_Append(shown, element) < 0) {
-            goto done;
-        }
-        Py_CLEAR(element);
-    }
-    if (PyErr_Occurred()) {
-        goto done;
-    }
+    enum item_kind kind = ((ViewObject *)self)->kind;
+    PyObject *mapping = ((ViewObject *)self)->mapping;
     Py_ssize_t length = PyObject_Length(self);
-    list = length < 0 ? NULL : PyObject_Repr(shown);
-    if (list == NULL) {
-        goto done;
+    PyObject *shown = length < 0 ? NULL
+                                 : view_repr_entries(mapping, kind,
+                                                     REPR_AS_LIST, REPR_LIMIT);
+    if (shown == NULL) {
+        return NULL;
     }
-    inside = PyUnicode_Substring(list, 1, PyUnicode_GET_LENGTH(list) - 1);
-    if (inside != NULL) {
-        repr = PyUnicode_FromFormat("%s([%U%s])",
-                                    names[((ViewObject *)self)->kind], inside,
-                                    length > REPR_LIMIT ? ", ..." : "");
-    }
-done:
-    Py_XDECREF(inside);
-    Py_XDECREF(list);
-    Py_XDECREF(element);
-    Py_XDECREF(iterator);
-    Py_XDECREF(shown);
+    PyObject *repr = PyUnicode_FromFormat("%s([%U%s])", names[kind], shown,
+                                          length > REPR_LIMIT ? ", ..." : "");
+    Py_DECREF(shown);
     return repr;
 }
 
@@ -369,6 +518,7 @@ static PyType_Slot values_view_slots[] = {
     {Py_tp_methods, view_methods},
     {Py_tp_members, view_members},
     {Py_sq_length, view_sq_length},
+    {Py_sq_contains, values_view_sq_contains},
     {0, NULL},
 };
 

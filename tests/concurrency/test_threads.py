@@ -153,7 +153,7 @@ def test_close_while_another_thread_reads_is_an_answer_or_value_error(name):
                 while True:
                     assert shared["a"] == "1"
                     assert list(shared) == ["a"]
-                    assert shared.get_many("ab") == ["1", None]
+                    assert shared.get_many(["a", "b"]) == ["1", None]
                     assert list(shared[:].items()) == [("a", "1")]
             except ValueError as error:
                 assert type(error) is ValueError

@@ -39,7 +39,8 @@ MUTANTS = {
     "late-mark-of-remove": [
         (
             "segment/publish.c",
-            "    (void)holder_mark_superseded(&holder);  // names are in memory\n    if (unlink(path) < 0) {",
+            "    (void)holder_mark_superseded(&holder);  // names are in memory\n"
+            "    if (unlink(path) < 0) {",
             "    if (unlink(path) < 0) {",
         ),
         (
@@ -111,7 +112,8 @@ MUTANTS = {
             "publish.c",
             "    status = holder_map(&holder, &segment);\n    if (status == STATUS_OK) {",
             "    status = holder_map(&holder, &segment);\n    if (status == STATUS_OK) {\n"
-            "        holder_close(&holder);\n        status = holder_lock(&holder, path, &update->lock);\n    }\n"
+            "        holder_close(&holder);\n"
+            "        status = holder_lock(&holder, path, &update->lock);\n    }\n"
             "    if (status == STATUS_OK) {",
         )
     ],

@@ -46,6 +46,8 @@ ERRORS = {
     "pwrite64": "EDQUOT EFBIG EINTR EIO ENOSPC",
     "pread64": "EINTR EIO",
     " ".join(STAT): "EACCES EIO ENOMEM",
+    "access faccessat faccessat2": "EACCES ENOENT",
+    "fstatfs statfs": "EIO ENOSYS",
     "fcntl": "EACCES EAGAIN EINTR ENOLCK",
     "mmap": "EAGAIN EACCES ENFILE ENODEV ENOMEM",
     "madvise": "EAGAIN EINVAL ENOMEM",
@@ -55,8 +57,6 @@ ERRORS = {
     "fsync": "EDQUOT EINTR EIO ENOSPC EROFS",
     "getrandom": "EINTR ENOSYS",
     "futex": "EAGAIN EINTR ENOSYS",
-    "access faccessat faccessat2": "EACCES EIO ENOENT",
-    "fstatfs": "EIO ENOSYS",
     "getdents64": "EIO ENOMEM",
     "inotify_init1": "EMFILE ENFILE ENOMEM",
     "inotify_add_watch": "EACCES ENOMEM ENOSPC",
@@ -299,11 +299,11 @@ def is_harmless(call, error, work):
         or "0x19" in call.text
     ):
         return True
-    # Without an answer a draft gets a temporary name, or is tried to be reserved.
-    if call.name in ("access", "faccessat", "faccessat2", "fstatfs"):
+    # A lock goes with its file anyway; and only EPERM says that a file is not ours.
+    if call.name == "fcntl" and ("F_UNLCK" in call.text or "F_SETFL" in call.text):
         return True
-    # A lock goes with its file anyway.
-    if call.name == "fcntl" and "F_UNLCK" in call.text:
+    # Without /proc there is another way; what is free is asked only to fail early.
+    if call.name.startswith(("access", "faccessat", "fstatfs", "statfs")):
         return True
     # Whether the name is free is only asked to spare a long write: linkat() will tell.
     if call.name in STAT and "ENOENT" in call.text:

@@ -177,10 +177,6 @@ def test_any_iterable_of_keys_is_answered(one, container):
     assert same(one.get_many(keys), range(100))
 
 
-def test_str_is_the_keys_that_are_its_characters(one):
-    assert one.get_many("é红a") == [2.5, "32是", None]
-
-
 def test_map_answers_for_its_own_keys(one):
     keys = list(one)
     expected = [ENTRIES[key] for key in keys]

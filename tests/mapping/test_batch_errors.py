@@ -78,14 +78,14 @@ def test_bad_key_in_the_middle_leaves_the_tree_as_it_was(tree, change, form, key
 @each_form
 @each_way
 def test_bad_value_in_the_middle_leaves_the_tree_as_it_was(tree, change, form):
-    with pytest.raises(TypeError, match=r"not list"):
+    with pytest.raises(TypeError, match=r"of type list"):
         change(tree, form(with_bad_one_in_the_middle("k", [])))
     assert list(tree.items()) == list(BEFORE.items())
 
 
 @each_form
 def test_bad_keyword_leaves_the_tree_as_it_was(tree, form):
-    with pytest.raises(TypeError, match=r"not list"):
+    with pytest.raises(TypeError, match=r"of type list"):
         tree.update(form(GOOD), k=[])
     assert list(tree.items()) == list(BEFORE.items())
 

@@ -171,7 +171,7 @@ def test_rbtree_overwriting_with_wrong_value_keeps_the_old_one(tree, value):
 @each_put
 def test_wrong_value_raises_type_error_that_names_the_way_out(tree, put):
     # The tree is as it was, also where right values came before the wrong one.
-    with pytest.raises(TypeError, match=r"not list.*encode=.*decode="):
+    with pytest.raises(TypeError, match=r"of type list;.*encode=.*decode="):
         put(tree, "c", ["x"])
 
 

@@ -463,7 +463,7 @@ def test_exception_in_the_decoder_of_a_map_passes(tree, take):
         take(open_dump(tree, decode=failing))
 
 
-@pytest.mark.parametrize("operation", ["in items", "==", "repr"])
+@pytest.mark.parametrize("operation", ["in items", "=="])
 def test_exception_in_the_decoder_passes_through_comparisons(operation):
     def not_found(data):
         # Must not be taken for the map's own way to say that a key is absent.
@@ -474,10 +474,8 @@ def test_exception_in_the_decoder_passes_through_comparisons(operation):
     with pytest.raises(KeyError, match="inside the hook"):
         if operation == "in items":
             ("a", [1]) in tree.items()
-        elif operation == "==":
-            tree == {"a": [1]}
         else:
-            repr(tree)
+            tree == {"a": [1]}
 
 
 @pytest.mark.parametrize("remove", [lambda t: t.pop("a"), lambda t: t.popitem()])

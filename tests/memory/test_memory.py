@@ -339,7 +339,7 @@ t.share(name)
 def use_encoded(m):
     with m:
         assert len(m.view("a")) == 60_000 and m.verify() is None
-        for call in (m.first, m.last, m.peekitem, lambda: m["a"], lambda: m.get_many("a")):
+        for call in (m.first, m.last, m.peekitem, lambda: m["a"], lambda: m.get_many(["a"])):
             try:
                 assert len(list(call())) in (1, 2, 60_000)
             except TypeError:

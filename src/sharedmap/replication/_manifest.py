@@ -140,9 +140,10 @@ def _count(value: Any) -> int:
 
 
 def _version(value: Any) -> int:
-    if _count(value) > _LARGEST_VERSION:
-        raise ValueError(f"version {value} is out of range")
-    return value
+    version = _count(value)
+    if version > _LARGEST_VERSION:
+        raise ValueError(f"version {version} is out of range")
+    return version
 
 
 def _digest(value: Any) -> str:
