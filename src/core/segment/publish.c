@@ -48,7 +48,7 @@ struct attempts {
 
 // Nanoseconds.
 static const int64_t LOCK_TIMEOUT = INT64_C(5000000000);
-#define LOCK_BACKOFF ((struct backoff){.next = 20000, .longest = 128 * 20000})
+#define LOCK_BACKOFF ((struct backoff){.next = 20000, .longest = 2560000})
 
 static struct attempts
 attempts_begin(void)
