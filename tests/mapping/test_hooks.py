@@ -116,8 +116,6 @@ MAP_READS = {
     "get_many": lambda m: m.get_many(["a", "b", "c"]),
     "get_many of 100": lambda m: m.get_many(["a"] * 99 + ["b"]),
     "peekitem": lambda m: m.peekitem(1),
-    "share": lambda m: sharedmap.share(m, "never published"),
-    "update": lambda m: sharedmap.update("never published", m),
 }
 
 
@@ -151,9 +149,24 @@ def test_exception_of_decode_arrives_from_a_tree_and_changes_nothing(read, kind)
 
 @each_exception
 @pytest.mark.parametrize("read", MAP_READS.values(), ids=MAP_READS)
-def test_exception_of_decode_arrives_from_a_map_and_nothing_is_published(read, kind):
+def test_exception_of_decode_arrives_from_a_map(read, kind):
     assert_raises(kind, read, map_with(raising(kind)))
-    assert "never published" not in sharedmap.names()
+
+
+@each_exception
+@each_maker
+def test_exception_of_decode_arrives_from_share_and_nothing_is_published(make, name, kind):
+    assert_raises(kind, sharedmap.share, make(raising(kind)), name)
+    assert name not in sharedmap.names()
+
+
+@each_exception
+@each_maker
+def test_exception_of_decode_arrives_from_update_and_nothing_is_published(make, name, kind):
+    sharedmap.share({"a": 0}, name)
+    with sharedmap.sharedmap(name) as shared:
+        assert_raises(kind, sharedmap.update, name, make(raising(kind)))
+        assert not shared.stale
 
 
 def set_item(tree, value):
@@ -172,12 +185,6 @@ WRITES = {
     "|": lambda t, value: t | {"a": 0, "b": value},
     "of the right": lambda t, value: {"a": 0, "b": value} | t,
     "init": lambda t, value: t.__init__({"a": 0, "b": value}),
-    "share": lambda t, value: sharedmap.share(
-        {"a": 0, "b": value}, "never published", encode=t.__reduce__()[1][1]
-    ),
-    "share of pairs": lambda t, value: sharedmap.share(
-        [("b", value)], "never published", encode=t.__reduce__()[1][1]
-    ),
 }
 
 
@@ -187,7 +194,14 @@ def test_exception_of_encode_arrives_and_changes_nothing(write, kind):
     tree = sharedmap.rbtree({"a": 1}, encode=raising(kind))
     assert_raises(kind, write, tree, Marker())
     assert tree == {"a": 1}
-    assert "never published" not in sharedmap.names()
+
+
+@each_exception
+@pytest.mark.parametrize("source", [dict, list], ids=["dict", "pairs"])
+def test_exception_of_encode_arrives_from_share_and_nothing_is_published(name, source, kind):
+    entries = source({"a": 0, "b": Marker()}.items())
+    assert_raises(kind, lambda: sharedmap.share(entries, name, encode=raising(kind)))
+    assert name not in sharedmap.names()
 
 
 @each_exception
