@@ -93,6 +93,7 @@ raise_status(struct state *state, enum status status, PyObject *name)
     case STATUS_UNCHANGED:
         return raise_with_name(PyExc_RuntimeError, message, name);
     case STATUS_NOT_REGULAR:
+    case STATUS_EMPTY:
     case STATUS_NOT_A_SNAPSHOT:
     case STATUS_OTHER_VERSION:
     case STATUS_OTHER_KIND:
@@ -126,6 +127,23 @@ raise_file_status(struct state *state, enum status status, PyObject *path)
             path);
     }
     return raise_status(state, status, path);
+}
+
+PyObject *
+raise_open_status(struct state *state, enum status status, PyObject *name,
+                  bool is_path)
+{
+    if (status == STATUS_SYSTEM && errno == EACCES) {
+        return raise_os_error(
+            EACCES,
+            is_path ? "Permission denied: the file may not be read by this "
+                      "user; save(path, mode=0o644) lets other users read it"
+                    : "Permission denied: the map may not be read by this "
+                      "user; share(name, mode=0o644) lets other users read it",
+            name);
+    }
+    return is_path ? raise_file_status(state, status, name)
+                   : raise_status(state, status, name);
 }
 
 PyObject *

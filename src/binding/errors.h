@@ -18,6 +18,12 @@ raise_status(struct state *state, enum status status, PyObject *name);
 PyObject *
 raise_file_status(struct state *state, enum status status, PyObject *path);
 
+/* For opening a map or a file: a PermissionError says how its publisher lets
+ * other users read it. */
+PyObject *
+raise_open_status(struct state *state, enum status status, PyObject *name,
+                  bool is_path);
+
 /* OSError(ENOSPC) that says how much was needed, how much was free, and what
  * to do. */
 PyObject *

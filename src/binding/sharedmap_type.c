@@ -93,8 +93,7 @@ open_file(PyTypeObject *type, PyObject *path, enum source_kind kind,
         snapshot_open_path(state, PyBytes_AS_STRING(path), open_options,
                            options->decode, NULL, &snapshot);
     if (status != STATUS_OK) {
-        return kind == SOURCE_PATH ? raise_file_status(state, status, given)
-                                   : raise_status(state, status, given);
+        return raise_open_status(state, status, given, kind == SOURCE_PATH);
     }
     SharedMapObject *self = create(type, snapshot, kind, source);
     if (self != NULL) {

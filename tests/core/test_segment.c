@@ -155,7 +155,7 @@ test_open_refuses_files_that_are_no_snapshot(void)
     static unsigned char junk[4096];
     const char *path = scratch_path("junk");
     write_file(path, "", 0);
-    CHECK_STATUS(status_of_open(path), STATUS_TRUNCATED);
+    CHECK_STATUS(status_of_open(path), STATUS_EMPTY);
     write_file(path, "hello", 5);
     CHECK_STATUS(status_of_open(path), STATUS_TRUNCATED);
     write_file(path, junk, 511);

@@ -574,3 +574,12 @@ def test_absolute_path_needs_no_folder_to_be_relative_to(tmp_path, workers):
     worker.run("os.chdir(folder); os.rmdir(folder)", folder=os.fspath(folder))
     worker.run("sharedmap.rbtree(a=1).save(path)", path=path)
     assert worker.eval("sharedmap.sharedmap.open(path)['a']") == 1
+
+
+def test_empty_file_is_not_a_snapshot_because_it_is_empty(tmp_path):
+    path = tmp_path / "empty"
+    path.touch()
+    with pytest.raises(sharedmap.SnapshotError, match=r"not a sharedmap snapshot \(it is empty\)"):
+        sharedmap.sharedmap.open(path)
+    with pytest.raises(sharedmap.SnapshotError, match=r"not a sharedmap snapshot \(it is empty\)"):
+        sharedmap.sharedmap.frombuffer(b"")

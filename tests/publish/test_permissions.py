@@ -102,6 +102,18 @@ def test_open_of_another_users_map_raises_permission_error(somebody, nobodys_nam
     with pytest.raises(PermissionError) as caught:
         somebody.run("sharedmap.sharedmap(name)", name=nobodys_name)
     assert is_refused(caught, nobodys_name)
+    assert "share(name, mode=0o644)" in str(caught.value)
+
+
+def test_open_of_another_users_file_says_how_it_can_be_read(somebody, nobody, tmp_path_factory):
+    path = f"/dev/shm/{tmp_path_factory.mktemp('file').name}-of-nobody"
+    nobody.run("t.save(path)", path=path)
+    try:
+        with pytest.raises(PermissionError, match=r"save\(path, mode=0o644\)") as caught:
+            somebody.run("sharedmap.sharedmap.open(path)", path=path)
+        assert is_refused(caught, path)
+    finally:
+        os.unlink(path)
 
 
 def test_open_of_roots_map_raises_permission_error(nobody, roots_name):

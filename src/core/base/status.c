@@ -58,6 +58,8 @@ status_message(enum status status)
         return "the published generation is not the expected one";
     case STATUS_UNCHANGED:
         return "no newer snapshot is published";
+    case STATUS_EMPTY:
+        return "not a sharedmap snapshot (it is empty)";
     case STATUS_NOT_A_SNAPSHOT:
         return "not a sharedmap snapshot (wrong magic number)";
     case STATUS_OTHER_VERSION:

@@ -38,6 +38,7 @@ enum status {
     STATUS_UNCHANGED,    // the name still refers to the same file
 
     // Bytes that are not what they should be: one status code for each check.
+    STATUS_EMPTY,
     STATUS_NOT_A_SNAPSHOT,
     STATUS_OTHER_VERSION,
     STATUS_OTHER_KIND,

@@ -104,7 +104,9 @@ system_read_header(int descriptor, struct snapshot_header *header)
     if (size < 0) {
         return STATUS_SYSTEM;
     }
-    return size == sizeof(*header) ? STATUS_OK : STATUS_TRUNCATED;
+    return size == sizeof(*header) ? STATUS_OK
+           : size == 0             ? STATUS_EMPTY
+                                   : STATUS_TRUNCATED;
 }
 
 enum status

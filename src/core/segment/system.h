@@ -118,7 +118,8 @@ system_sleep_on(const _Atomic uint32_t *word, uint32_t expected,
 void
 system_wake(_Atomic uint32_t *word);
 
-/* Fills the header, unchecked. STATUS_TRUNCATED, STATUS_SYSTEM. */
+/* Fills the header, unchecked. STATUS_EMPTY, STATUS_TRUNCATED, STATUS_SYSTEM.
+ */
 enum status
 system_read_header(int descriptor, struct snapshot_header *header);
 

@@ -20,7 +20,7 @@ snapshot_open(struct snapshot *view, const void *bytes, size_t size)
 {
     struct snapshot_header header;
     if (size < sizeof(header)) {
-        return STATUS_TRUNCATED;
+        return size == 0 ? STATUS_EMPTY : STATUS_TRUNCATED;
     }
     memcpy(&header, bytes, sizeof(header));
     enum status status = snapshot_header_check(&header, size);
