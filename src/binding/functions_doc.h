@@ -37,6 +37,20 @@ static const char stale_error_doc[] =
     ">>> remove(\"doc:stale\")\n"
     "True";
 
+static const char follow_warning_doc[] =
+    "A map cannot advance: what is published cannot be opened.\n"
+    "\n"
+    "Issued by lookups of a map that follows, by wait() and by watch(), once\n"
+    "per map for each kind of failure (type and errno). The map keeps its\n"
+    "snapshot and tries again; its attribute follow_error has the exception.\n"
+    "If a filter turns the warning into an exception, a lookup does not raise\n"
+    "it but passes it to sys.unraisablehook. A subclass of RuntimeWarning.\n"
+    "\n"
+    ">>> import warnings\n"
+    ">>> from sharedmap import FollowWarning\n"
+    ">>> with warnings.catch_warnings():\n"
+    "...     warnings.simplefilter(\"ignore\", FollowWarning)";
+
 static const char module_update_doc[] =
     "update($module, /, name, changes, remove=(), *, encode=None,\n"
     "       timeout=60.0)\n"

@@ -78,6 +78,9 @@ module_exec(PyObject *module)
         || add_exception(module, "sharedmap.StaleError", stale_error_doc,
                          PyExc_RuntimeError, &state->stale_error)
                < 0
+        || add_exception(module, "sharedmap.FollowWarning", follow_warning_doc,
+                         PyExc_RuntimeWarning, &state->follow_warning)
+               < 0
         || add_types(module, state) < 0)
     {
         return -1;

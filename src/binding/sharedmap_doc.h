@@ -168,6 +168,23 @@ static const char sharedmap_range_deepcopy_doc[] =
     "\n"
     "Return the range itself, which is immutable.";
 
+static const char sharedmap_follow_error_doc[] =
+    "The exception of the last attempt to open what is newer, or None.\n"
+    "\n"
+    "None when the last attempt succeeded. An attempt fails when the process\n"
+    "has no descriptor left, may not read the file, or the file is damaged.\n"
+    "The map then keeps its snapshot. A map that follows tries again, 10 ms\n"
+    "to 1 s later. The first failure of a kind issues FollowWarning.\n"
+    "\n"
+    ">>> from sharedmap import remove, share, sharedmap\n"
+    ">>> share({\"a\": 1}, \"doc:follow_error\", force=True)\n"
+    "True\n"
+    ">>> m = sharedmap(\"doc:follow_error\", follow=True)\n"
+    ">>> m[\"a\"], m.follow_error\n"
+    "(1, None)\n"
+    ">>> remove(\"doc:follow_error\")\n"
+    "True";
+
 static const char sharedmap_refresh_doc[] =
     "refresh($self, /)\n"
     "--\n"
@@ -197,9 +214,10 @@ static const char sharedmap_wait_doc[] =
     "\n"
     "With None it waits without limit. Returns True immediately when a newer\n"
     "snapshot exists already. refresh() then switches to it; a map that\n"
-    "follows has switched. Signals are handled while waiting. Raises\n"
-    "ValueError when timeout is negative, when the map is in a buffer, or\n"
-    "when it is closed meanwhile.\n"
+    "follows has switched. What cannot be opened is tried again 10 ms to 1 s\n"
+    "later; after a refresh() that failed, wait() returns True no sooner.\n"
+    "Signals are handled while waiting. Raises ValueError when timeout is\n"
+    "negative, when the map is in a buffer, or when it is closed meanwhile.\n"
     "\n"
     ">>> from sharedmap import remove, share, sharedmap\n"
     ">>> share({\"a\": 1}, \"doc:wait\", force=True)\n"
@@ -249,7 +267,8 @@ static const char sharedmap_deepcopy_doc[] =
 static const char sharedmap_stale_doc[] =
     "Whether a newer snapshot is published or the name was removed, a bool.\n"
     "\n"
-    "Costs one memory load. Always False for a map in a buffer.";
+    "Also true after an attempt to open a newer one that failed, until one\n"
+    "succeeds. Costs one memory load. Always False for a map in a buffer.";
 
 static const char sharedmap_verify_doc[] =
     "verify($self, /)\n"

@@ -4,6 +4,7 @@
  *
  *     class sharedmap:  # continued; each operation begins with acquire()
  *         stale: bool
+ *         follow_error: Exception | None
  *         def refresh(self): ...             # -> bool
  *         def wait(self, timeout=None): ...  # -> bool
  *         def snapshot(self): ...            # -> sharedmap
@@ -21,6 +22,12 @@
  * and replaces it only if that is still there. Of two threads that advance at
  * the same time one wins, and no handle ever goes back.
  *
+ * An attempt that fails is never the last: follow_error has its exception, and
+ * core/segment/follow.c says when the next one is due. An operation does not
+ * fail with it. The first failure of each kind issues a warning, unless the
+ * exception itself is raised. A warning that a filter turns into an exception
+ * goes to sys.unraisablehook.
+ *
  * Not here: the pointer that is replaced (sharedmap_handle.c); when the path
  * has to be checked (core/segment/follow.c).
  */
@@ -29,12 +36,121 @@
 #include "binding/arguments.h"
 #include "binding/errors.h"
 
+// Python.h comes first, as it configures the system's headers.
+#include <errno.h>
+
 static bool
 is_hinted(SharedMapObject *self, SnapshotObject *seen)
 {
     return self->path != NULL
            && follow_is_hinted(&self->follow, &seen->segment);
 }
+
+/* ---- attempts that fail ------------------------------------------------- */
+
+/* A new reference to the exception of raise_status(), without a traceback and
+ * a context: it belongs to no operation. */
+static PyObject *
+exception_of(SharedMapObject *self, enum status status)
+{
+    PyObject *type, *error, *traceback;
+    raise_status(self->base.state, status, self->source);
+    PyErr_Fetch(&type, &error, &traceback);
+    PyErr_NormalizeException(&type, &error, &traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    if (error != NULL) {
+        PyException_SetContext(error, NULL);
+    }
+    return error;
+}
+
+/* The kind of a failure: its errno, or one of the two highest numbers, for a
+ * file that is not valid and for all other exceptions. */
+static unsigned
+failure_kind(struct state *state, PyObject *error)
+{
+    if (PyErr_GivenExceptionMatches(error, state->snapshot_error)) {
+        return FAILURE_KIND_COUNT - 1;
+    }
+    long number = 0;
+    if (PyErr_GivenExceptionMatches(error, PyExc_OSError)) {
+        PyObject *code = PyObject_GetAttrString(error, "errno");
+        number = code != NULL ? PyLong_AsLong(code) : 0;
+        Py_XDECREF(code);
+        PyErr_Clear();
+    }
+    return number > 0 && number < FAILURE_KIND_COUNT - 2
+               ? (unsigned)number
+               : FAILURE_KIND_COUNT - 2;
+}
+
+/* A lookup that has its answer does not raise what a warning came to. */
+static void
+report_unraisable(SharedMapObject *self)
+{
+    if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
+        // A signal handler ran in Python's code for warnings. It runs again.
+        PyErr_Clear();
+        PyErr_SetInterrupt();
+        return;
+    }
+    PyErr_WriteUnraisable((PyObject *)self);
+}
+
+/* Issues a warning of the last failure if it is the first of its kind. Raises
+ * nothing. Level 1 attributes it to the line that called us, 2 to the line that
+ * called its function. */
+static void
+warn_of_failure(SharedMapObject *self, Py_ssize_t stack_level)
+{
+    PyObject *error = sharedmap_peek_follow_error(self);
+    if (error == NULL) {
+        return;
+    }
+    struct state *state = self->base.state;
+    unsigned kind = failure_kind(state, error);
+    uint64_t bit = UINT64_C(1) << kind % 64;
+    if ((atomic_fetch_or(&self->warned[kind / 64], bit) & bit) == 0
+        && PyErr_WarnFormat(state->follow_warning, stack_level,
+                            "%R keeps its snapshot, as what is published now "
+                            "cannot be opened: %S; it is tried again, see "
+                            "follow_error",
+                            self->source, error)
+               < 0)
+    {
+        report_unraisable(self);
+    }
+    Py_DECREF(error);
+}
+
+PyObject *
+sharedmap_py_warn_of_failure(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    warn_of_failure((SharedMapObject *)object, 2);
+    Py_RETURN_NONE;
+}
+
+PyObject *
+sharedmap_get_follow_error(PyObject *object, void *Py_UNUSED(closure))
+{
+    PyObject *error = sharedmap_peek_follow_error((SharedMapObject *)object);
+    return error != NULL ? error : Py_NewRef(Py_None);
+}
+
+/* Remembers the outcome of an attempt. Keeps errno. */
+static void
+note(SharedMapObject *self, SnapshotObject *seen, enum status status)
+{
+    int saved_errno = errno;
+    PyObject *error =
+        follow_is_failure(status) ? exception_of(self, status) : NULL;
+    follow_note(&self->follow, &seen->segment, status, segment_clock());
+    sharedmap_set_follow_error(self, error);
+    errno = saved_errno;
+}
+
+/* ---- advancing ---------------------------------------------------------- */
 
 /* Advances from `seen`, if there is something newer. */
 static enum status
@@ -44,7 +160,7 @@ advance(SharedMapObject *self, SnapshotObject *seen)
     enum status status =
         snapshot_open_path(self->base.state, PyBytes_AS_STRING(self->path),
                            self->open_options, seen->decode, seen, &newer);
-    follow_note(&self->follow, &seen->segment, status, segment_clock());
+    note(self, seen, status);
     if (status == STATUS_OK) {
         sharedmap_replace(self, seen, newer);
     }
@@ -56,9 +172,14 @@ advance(SharedMapObject *self, SnapshotObject *seen)
 static SnapshotObject *
 follow(SharedMapObject *self, SnapshotObject *seen)
 {
-    if (!follow_is_due(&self->follow, segment_clock())
-        || advance(self, seen) != STATUS_OK)
-    {
+    if (!follow_is_due(&self->follow, segment_clock())) {
+        return seen;
+    }
+    enum status status = advance(self, seen);
+    if (status != STATUS_OK) {
+        if (follow_is_failure(status)) {
+            warn_of_failure(self, 1);
+        }
         return seen;
     }
     SnapshotObject *newest = sharedmap_peek(self);
@@ -199,12 +320,25 @@ sharedmap_py_deepcopy(PyObject *object, PyObject *memo)
 static bool
 has_newer(SharedMapObject *self, SnapshotObject *seen)
 {
-    if (self->is_following) {
-        return advance(self, seen) == STATUS_OK;
+    enum status status;
+    if (!follow_may_check(&self->follow, segment_clock())) {
+        return false;
     }
-    enum status status = segment_check_current(
-        &seen->segment, PyBytes_AS_STRING(self->path), self->open_options);
-    follow_note(&self->follow, &seen->segment, status, segment_clock());
+    if (self->is_following) {
+        status = advance(self, seen);
+    }
+    else {
+        status = segment_check_current(
+            &seen->segment, PyBytes_AS_STRING(self->path), self->open_options);
+        // That there is another file does not say that it can be opened: the
+        // backoff of a refresh() that failed goes on.
+        if (status != STATUS_OK) {
+            note(self, seen, status);
+        }
+    }
+    if (follow_is_failure(status)) {
+        warn_of_failure(self, 1);
+    }
     return status == STATUS_OK;
 }
 

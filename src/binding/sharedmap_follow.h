@@ -16,9 +16,16 @@ sharedmap_newest(SharedMapObject *self);
 SnapshotObject *
 sharedmap_acquire(SharedMapObject *self);
 
-/* stale, refresh, wait, snapshot, copying. */
+/* The method of watch(), which handles the exception of refresh() itself: issues
+ * the warning that a lookup would issue of it. */
+PyObject *
+sharedmap_py_warn_of_failure(PyObject *self, PyObject *ignored);
+
+/* stale, follow_error, refresh, wait, snapshot, copying. */
 PyObject *
 sharedmap_get_stale(PyObject *self, void *closure);
+PyObject *
+sharedmap_get_follow_error(PyObject *self, void *closure);
 PyObject *
 sharedmap_py_refresh(PyObject *self, PyObject *ignored);
 PyObject *

@@ -1,6 +1,7 @@
 /* binding/sharedmap_handle.c
  *
  *     handle --owns--> source, path, options     the same from open to dealloc
+ *            --owns--> follow_error              replaced, or NULL
  *            --owns--> snapshot                  replaced, or NULL once closed
  *                         ^
  *     iterator, range, ---+  references of their own: a replaced snapshot stays
@@ -44,7 +45,7 @@ sharedmap_pin(SharedMapObject *self, SnapshotObject *snapshot)
     if (pinned != NULL) {
         pinned->path = Py_XNewRef(self->path);
         pinned->open_options = self->open_options;
-        pinned->follow.is_lost = self->follow.is_lost;
+        pinned->follow.is_behind = self->follow.is_behind;
     }
     return pinned;
 }
@@ -61,6 +62,25 @@ sharedmap_replace(SharedMapObject *self, SnapshotObject *seen,
     sharedmap_unlock(self);
     // The handle's own reference to the old, or the one we were given.
     Py_DECREF(is_ours ? seen : newer);
+}
+
+void
+sharedmap_set_follow_error(SharedMapObject *self, PyObject *error)
+{
+    sharedmap_lock(self);
+    PyObject *last = self->follow_error;
+    self->follow_error = error;
+    sharedmap_unlock(self);
+    Py_XDECREF(last);
+}
+
+PyObject *
+sharedmap_peek_follow_error(SharedMapObject *self)
+{
+    sharedmap_lock(self);
+    PyObject *error = Py_XNewRef(self->follow_error);
+    sharedmap_unlock(self);
+    return error;
 }
 
 void

@@ -16,6 +16,9 @@
 #include "binding/state.h"
 #include "core/segment/follow.h"
 
+/* How many kinds of failures are told apart: errnos, and two more. */
+enum { FAILURE_KIND_COUNT = 192 };
+
 /* The source of a handle's snapshot, from which it can be opened again. */
 enum source_kind { SOURCE_NAME, SOURCE_PATH, SOURCE_BUFFER };
 
@@ -27,10 +30,13 @@ typedef struct {
     struct open_options open_options;  // for opening the path again
     SnapshotObject *snapshot;          // owned; NULL when closed
 #ifdef Py_GIL_DISABLED
-    struct guard guard;  // of `snapshot`, the one pointer that changes
+    struct guard guard;  // of `snapshot` and `follow_error`, which change
 #endif
     bool is_following;
     struct follow follow;  // of the path
+    PyObject
+        *follow_error;  // owned; of the last attempt, NULL if it succeeded
+    _Atomic uint64_t warned[FAILURE_KIND_COUNT / 64];  // a bit for each kind
     PyObject *weak_references;
 } SharedMapObject;
 
@@ -83,6 +89,15 @@ sharedmap_peek(SharedMapObject *self)
 void
 sharedmap_replace(SharedMapObject *self, SnapshotObject *seen,
                   SnapshotObject *newer);
+
+/* Takes the reference to the exception of an attempt that failed; NULL for one
+ * that succeeded. */
+void
+sharedmap_set_follow_error(SharedMapObject *self, PyObject *error);
+
+/* A new reference, or NULL without an exception. */
+PyObject *
+sharedmap_peek_follow_error(SharedMapObject *self);
 
 /* Closes the handle, which may be closed already. */
 void

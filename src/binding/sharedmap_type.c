@@ -511,6 +511,7 @@ sharedmap_tp_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->source);
     Py_VISIT(self->snapshot);
+    Py_VISIT(self->follow_error);
     return 0;
 }
 
@@ -518,6 +519,7 @@ static int
 sharedmap_tp_clear(PyObject *object)
 {
     sharedmap_release((SharedMapObject *)object);
+    sharedmap_set_follow_error((SharedMapObject *)object, NULL);
     return 0;
 }
 
@@ -531,6 +533,7 @@ sharedmap_tp_dealloc(PyObject *object)
         PyObject_ClearWeakRefs(object);
     }
     Py_XDECREF(self->snapshot);
+    Py_XDECREF(self->follow_error);
     Py_XDECREF(self->source);
     Py_XDECREF(self->path);
     type->tp_free(self);
@@ -557,6 +560,7 @@ static PyMethodDef sharedmap_methods[] = {
      sharedmap_bisect_right_doc},
     {"view", sharedmap_py_view, METH_O, sharedmap_view_doc},
     {"refresh", sharedmap_py_refresh, METH_NOARGS, sharedmap_refresh_doc},
+    {"_warn_of_failure", sharedmap_py_warn_of_failure, METH_NOARGS, NULL},
     {"wait", METHOD(sharedmap_py_wait), METH_VARARGS | METH_KEYWORDS,
      sharedmap_wait_doc},
     {"snapshot", sharedmap_py_snapshot, METH_NOARGS, sharedmap_snapshot_doc},
@@ -580,6 +584,8 @@ static PyGetSetDef sharedmap_attributes[] = {
      sharedmap_published_at_doc, NULL},
     {"nbytes", sharedmap_get_nbytes, NULL, sharedmap_nbytes_doc, NULL},
     {"stale", sharedmap_get_stale, NULL, sharedmap_stale_doc, NULL},
+    {"follow_error", sharedmap_get_follow_error, NULL,
+     sharedmap_follow_error_doc, NULL},
     {"closed", sharedmap_get_closed, NULL, sharedmap_closed_doc, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -19,6 +19,7 @@ state_traverse(PyObject *module, visitproc visit, void *arg)
     }
     Py_VISIT(state->snapshot_error);
     Py_VISIT(state->stale_error);
+    Py_VISIT(state->follow_warning);
     return 0;
 }
 
@@ -31,6 +32,7 @@ state_clear(PyObject *module)
     }
     Py_CLEAR(state->snapshot_error);
     Py_CLEAR(state->stale_error);
+    Py_CLEAR(state->follow_warning);
     return 0;
 }
 

@@ -32,6 +32,7 @@ struct state {
     PyTypeObject *types[TYPE_COUNT];
     PyObject *snapshot_error;
     PyObject *stale_error;
+    PyObject *follow_warning;
 };
 
 /* The state of the module that created `type` or one of its bases. Only for

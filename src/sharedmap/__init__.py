@@ -9,6 +9,7 @@ import _collections_abc
 
 from . import _sharedmap
 from ._sharedmap import (
+    FollowWarning,
     SnapshotError,
     StaleError,
     __version__,
@@ -22,6 +23,7 @@ from ._sharedmap import (
 from ._watch import watch
 
 __all__ = [
+    "FollowWarning",
     "SnapshotError",
     "StaleError",
     "__version__",

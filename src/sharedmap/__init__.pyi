@@ -1,6 +1,7 @@
 # The package as it is for type checkers, which cannot follow what is registered in __init__.py.
 
 from ._sharedmap import (
+    FollowWarning,
     SnapshotError,
     StaleError,
     __version__,
@@ -14,6 +15,7 @@ from ._sharedmap import (
 from ._watch import watch
 
 __all__ = [
+    "FollowWarning",
     "SnapshotError",
     "StaleError",
     "__version__",

@@ -10,6 +10,7 @@ This is a module of its own because it imports asyncio, which `import sharedmap`
 from __future__ import annotations
 
 import asyncio
+import errno
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -80,6 +81,22 @@ class Hub:
         for name in names:
             for event in self.events.get(name, ()):
                 event.set()
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether it passes by itself, when the process or the system has more to give."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR)
+    return isinstance(error, MemoryError)
+
+
+async def pause(event: asyncio.Event, seconds: float) -> None:
+    """Waits for the event, but no longer than that."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
 
 
 _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()

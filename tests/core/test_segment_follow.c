@@ -84,15 +84,22 @@ test_lost_name_is_a_hint_until_something_good_has_it(void)
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
+/* What it would have found may be newer, and nothing will say so again. */
 static void
-test_failed_check_alone_loses_no_name(void)
+test_failed_attempt_is_a_hint_until_one_succeeds(void)
 {
+    static const enum status successes[] = {STATUS_OK, STATUS_UNCHANGED};
     const char *path = scratch_path("map");
     struct segment seen = published(path);
-    struct follow follow = {0};
-    follow_note(&follow, &seen, STATUS_SYSTEM, START);
-    follow_note(&follow, &seen, STATUS_FOREIGN_OWNER, START);
-    CHECK(!follow_is_hinted(&follow, &seen));
+    for (size_t i = 0; i < sizeof(successes) / sizeof(*successes); i++) {
+        struct follow follow = {0};
+        follow_note(&follow, &seen, STATUS_SYSTEM, START);
+        follow_note(&follow, &seen, STATUS_FOREIGN_OWNER, START);
+        CHECK(follow_is_hinted(&follow, &seen));
+        follow_note(&follow, &seen, successes[i], START + 1);
+        CHECK(!follow_is_hinted(&follow, &seen));
+        CHECK(follow_is_due(&follow, START + 1));
+    }
     segment_close(&seen);
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
@@ -170,6 +177,70 @@ test_backoff_goes_on_while_the_mark_stays(void)
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
+/* 10 ms, twice as long each time, and never more than a second. */
+static void
+test_failed_attempt_is_made_again_with_backoff(void)
+{
+    static const int64_t pauses[] = {10,  20,  40,   80,   160,
+                                     320, 640, 1000, 1000, 1000};
+    const char *path = scratch_path("map");
+    struct segment seen = published(path);
+    struct follow follow = {0};
+    CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
+    int64_t now = START;
+    for (size_t i = 0; i < sizeof(pauses) / sizeof(*pauses); i++) {
+        follow_note(&follow, &seen, STATUS_SYSTEM, now);
+        // Another thread that failed at the same time prolongs nothing.
+        follow_note(&follow, &seen, STATUS_SYSTEM, now);
+        CHECK(!follow_is_due(&follow, now + pauses[i] * MILLISECOND - 1));
+        CHECK(!follow_may_check(&follow, now + pauses[i] * MILLISECOND - 1));
+        now += pauses[i] * MILLISECOND;
+        CHECK(follow_is_due(&follow, now));
+        CHECK(follow_may_check(&follow, now));
+    }
+    segment_close(&seen);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+static void
+test_backoff_after_failures_ends_with_them(void)
+{
+    static const enum status answers[] = {STATUS_OK, STATUS_UNCHANGED,
+                                          STATUS_NAME_ABSENT};
+    const char *path = scratch_path("map");
+    struct segment seen = published(path);
+    CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
+    for (size_t i = 0; i < sizeof(answers) / sizeof(*answers); i++) {
+        struct follow follow = {0};
+        for (int64_t now = START; now < START + HOUR; now += SECOND) {
+            follow_note(&follow, &seen, STATUS_SYSTEM, now);
+        }
+        follow_note(&follow, &seen, answers[i], START + HOUR);
+        CHECK(follow_is_due(&follow, START + HOUR));
+        // The next failure begins with the shortest pause.
+        follow_note(&follow, &seen, STATUS_SYSTEM, START + HOUR);
+        CHECK(follow_is_due(&follow, START + HOUR + 10 * MILLISECOND));
+    }
+    segment_close(&seen);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+/* A name that was removed, and one whose publisher was killed, are checked by
+ * each reader that waits: only failures are not to be repeated at once. */
+static void
+test_waiting_reader_checks_a_hint_that_came_to_nothing(void)
+{
+    const char *path = scratch_path("map");
+    struct segment seen = published(path);
+    struct follow follow = {0};
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+    follow_note(&follow, &seen, STATUS_NAME_ABSENT, START);
+    follow_note(&follow, &seen, STATUS_NAME_ABSENT, START + 2 * SECOND);
+    CHECK(!follow_is_due(&follow, START + 2 * SECOND));
+    CHECK(follow_may_check(&follow, START + 2 * SECOND));
+    segment_close(&seen);
+}
+
 static void
 test_each_backoff_is_twice_the_last_up_to_its_longest(void)
 {
@@ -201,6 +272,22 @@ test_sleep_with_a_hint_takes_the_backoff_and_no_more_than_is_left(void)
 }
 
 static void
+test_sleep_after_a_failure_lasts_until_the_next_attempt(void)
+{
+    const char *path = scratch_path("map");
+    struct segment seen = published(path);
+    struct follow follow = {0};
+    struct backoff backoff = FOLLOW_BACKOFF;
+    int64_t before = segment_clock();
+    follow_note(&follow, &seen, STATUS_SYSTEM, before);
+    follow_sleep(&follow, &seen, HOUR, &backoff);
+    CHECK(follow_may_check(&follow, segment_clock()));
+    CHECK(segment_clock() - before >= 10 * MILLISECOND);
+    segment_close(&seen);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+static void
 test_sleep_without_a_hint_leaves_the_backoff_and_ends_by_itself(void)
 {
     const char *path = scratch_path("map");
@@ -221,13 +308,17 @@ static const struct test tests[] = {
     TEST(test_current_segment_has_no_hint_and_is_always_due),
     TEST(test_superseded_segment_is_hinted_whatever_is_noted),
     TEST(test_lost_name_is_a_hint_until_something_good_has_it),
-    TEST(test_failed_check_alone_loses_no_name),
+    TEST(test_failed_attempt_is_a_hint_until_one_succeeds),
     TEST(test_hint_is_checked_each_time_for_as_long_as_publishing_takes),
     TEST(test_hint_that_came_to_nothing_for_long_is_checked_every_millisecond),
     TEST(test_backoff_ends_with_its_hint),
     TEST(test_backoff_goes_on_while_the_mark_stays),
+    TEST(test_failed_attempt_is_made_again_with_backoff),
+    TEST(test_backoff_after_failures_ends_with_them),
+    TEST(test_waiting_reader_checks_a_hint_that_came_to_nothing),
     TEST(test_each_backoff_is_twice_the_last_up_to_its_longest),
     TEST(test_sleep_with_a_hint_takes_the_backoff_and_no_more_than_is_left),
+    TEST(test_sleep_after_a_failure_lasts_until_the_next_attempt),
     TEST(test_sleep_without_a_hint_leaves_the_backoff_and_ends_by_itself),
 };
 

@@ -50,7 +50,9 @@ WITH_EXAMPLE = {
 }
 # Nobody calls the types of views, and exceptions take what any exception takes.
 CALLABLE = {
-    name: thing for name, thing in WITH_EXAMPLE.items() if not name.endswith(("View", "Error"))
+    name: thing
+    for name, thing in WITH_EXAMPLE.items()
+    if not name.endswith(("View", "Error", "Warning"))
 }
 
 

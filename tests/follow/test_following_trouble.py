@@ -21,6 +21,9 @@ from live import (
 
 import sharedmap
 
+# test_delivery.py has what is said of failures.
+pytestmark = pytest.mark.filterwarnings("ignore::sharedmap.FollowWarning")
+
 # --- names that go away -----------------------------------------------------------------------
 
 
@@ -97,7 +100,7 @@ def test_following_map_that_has_lost_its_name_gets_over_what_is_no_snapshot(name
         plant_bytes(name, b"no snapshot")
         assert shared["a"] == "old"
         sharedmap.share(NEW, name, force=True)
-        assert shared["a"] == "new"
+        wait_until(lambda: shared["a"] == "new", "the map advances")
 
 
 PUBLISH_ON_AND_ON = """

@@ -21,6 +21,9 @@ from live import (
 
 import sharedmap
 
+# test_delivery.py has what is said of failures.
+pytestmark = pytest.mark.filterwarnings("ignore::sharedmap.FollowWarning")
+
 # Long enough for any machine; a wait that takes as long has failed.
 LONG = 30
 

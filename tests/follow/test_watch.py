@@ -16,6 +16,9 @@ from live import Shm, damaged, descriptors, published_by_hand, put_in_place
 import sharedmap
 from sharedmap import _sharedmap, _watch, watch
 
+# test_delivery.py has what is said of failures.
+pytestmark = pytest.mark.filterwarnings("ignore::sharedmap.FollowWarning")
+
 
 @pytest.fixture(params=["inotify", "polling"])
 def notice(request, monkeypatch):

@@ -23,25 +23,45 @@
 #include "core/segment/segment.h"
 
 struct follow {
-    atomic_bool is_lost;         // the name was absent, and nothing good since
+    // The name was absent or not to be opened, and nothing good since.
+    atomic_bool is_behind;
     _Atomic int64_t hint_since;  // a stale hint first came to nothing; 0: none
     _Atomic int64_t next_check;  // before this there is no need to check
+    // The pause after the next failure; 0: the last attempt did not fail.
+    _Atomic int64_t next_pause;
 };
 
-/* Whether there is a stale hint: `seen` is superseded, or its name was lost.
- * Two loads, no system call. */
+/* Whether a status code says that an attempt failed, and that another one is
+ * due later. An absent name is an answer. */
+static inline bool
+follow_is_failure(enum status status)
+{
+    return status != STATUS_OK && status != STATUS_UNCHANGED
+           && status != STATUS_NAME_ABSENT;
+}
+
+/* Whether there is a stale hint: `seen` is superseded, its name was lost, or
+ * the last attempt failed. Two loads, no system call. */
 static inline bool
 follow_is_hinted(const struct follow *follow, const struct segment *seen)
 {
-    return segment_is_superseded(seen) || atomic_load(&follow->is_lost);
+    return segment_is_superseded(seen) || atomic_load(&follow->is_behind);
 }
 
 /* Whether a reader that sees a stale hint should check the name now: always,
- * unless hints have come to nothing for a while. */
+ * unless the last attempt failed or hints have come to nothing for a while. */
 static inline bool
 follow_is_due(const struct follow *follow, int64_t now)
 {
     return now >= atomic_load(&follow->next_check);
+}
+
+/* Whether a waiting reader may check the name now. It checks any hint, but
+ * keeps to the backoff after a failure. */
+static inline bool
+follow_may_check(const struct follow *follow, int64_t now)
+{
+    return atomic_load(&follow->next_pause) == 0 || follow_is_due(follow, now);
 }
 
 /* Remembers what checking the name, or opening it again, came to: STATUS_OK if
@@ -55,9 +75,9 @@ follow_note(struct follow *follow, const struct segment *seen,
 #define FOLLOW_BACKOFF ((struct backoff){.next = 1000000, .longest = 32000000})
 
 /* Sleeps until there is reason to check again, for `left` nanoseconds at most:
- * as long as the backoff says while there is a stale hint, else until the
- * segment is superseded, or for half a second, in case no publisher wakes us.
- * A signal ends it early. */
+ * as long as the backoff says while there is a stale hint, and after a failure
+ * until the next attempt; else until the segment is superseded. Half a second
+ * at most, in case no publisher wakes us. A signal ends it early. */
 void
 follow_sleep(const struct follow *follow, const struct segment *seen,
              int64_t left, struct backoff *backoff);
