@@ -239,6 +239,14 @@ def test_exception_of_the_attribute_keys_is_not_taken_for_its_absence():
         sharedmap.rbtree(KeysRaise())
 
 
+@pytest.mark.parametrize("make", [tree_with, map_with])
+def test_mapping_is_equal_to_itself_without_a_decoder_as_a_dict_without_comparing(make):
+    mapping = make(never_called)
+    same = mapping
+    assert mapping == same
+    assert (mapping != same) is False
+
+
 # ---- errors that name the key ------------------------------------------------------------------
 
 PUTS = {
