@@ -234,7 +234,10 @@ pack_encoded(struct packed_value *packed, PyObject *object, PyObject *encode,
     }
     PyObject *encoded = call_hook("encode", encode, object);
     if (encoded == NULL) {
-        if (PyErr_ExceptionMatches(PyExc_Exception)) {
+        // A MemoryError may be an object that exists once.
+        if (PyErr_ExceptionMatches(PyExc_Exception)
+            && !PyErr_ExceptionMatches(PyExc_MemoryError))
+        {
             note_key(key, encode);
         }
         return -1;

@@ -119,6 +119,7 @@ OF_TREE = """
     rbtree(m)
     rbtree.fromkeys(["a", LONG], 2**500)
     repr(t)
+    repr(h)
     t.__sizeof__()
     t.dump()
     t.dump("é" * 90, index="tree")
@@ -161,6 +162,8 @@ OF_MAP = """
     m.snapshot()
     m.verify()
     repr(m)
+    repr(d.items())
+    2 in d.values()
     f["a"]
     f.get_many(["a"])
     pickle.loads(pickled_map)
