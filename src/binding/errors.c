@@ -60,6 +60,15 @@ raise_status(struct state *state, enum status status, PyObject *name)
         return PyErr_NoMemory();
     case STATUS_SYSTEM:
     case STATUS_NO_SPACE:
+        if (errno == ENOMEM) {
+            // More often too many maps are open than memory is short.
+            return raise_os_error(
+                ENOMEM,
+                "cannot allocate memory: the process has as many mappings as "
+                "vm.max_map_count allows, each open map being one, or the "
+                "limit of its memory is reached; close maps that are not used",
+                name);
+        }
         return PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, name);
     case STATUS_TOO_LARGE:
         return raise_with_name(PyExc_OverflowError, message, name);

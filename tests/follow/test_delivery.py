@@ -154,7 +154,7 @@ def test_refresh_that_fails_raises_and_remembers_without_a_warning(place, opened
     place.publish(NEW)
     with warnings.catch_warnings(), no_descriptor_left():
         warnings.simplefilter("error")
-        with pytest.raises(OSError) as raised:
+        with pytest.raises(OSError, match=os.strerror(errno.EMFILE)) as raised:
             opened.refresh()
     assert raised.value.errno == opened.follow_error.errno == errno.EMFILE
     assert opened.follow_error is not raised.value  # which has a traceback, and so the frames

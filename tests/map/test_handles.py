@@ -347,3 +347,27 @@ def test_decoder_that_cannot_be_pickled_raises_the_error_of_pickle():
     shared = sharedmap.sharedmap.frombuffer(sharedmap.rbtree(a=1).dump(), decode=lambda data: data)
     with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
         pickle.dumps(shared)
+
+
+OPEN_WITHOUT_ROOM = """
+import errno, resource
+with open("/proc/self/statm") as file:
+    pages = int(file.read().split()[0])
+limit = pages * resource.getpagesize() + 2**20
+resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+try:
+    sharedmap.sharedmap(name)
+    message = "opened"
+except OSError as error:
+    message = (error.errno == errno.ENOMEM, error.filename, error.strerror)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+"""
+
+
+def test_map_that_cannot_be_mapped_says_which_limit_it_may_be(name, workers):
+    sharedmap.share({str(number): b"x" * 2**20 for number in range(16)}, name)
+    worker = workers()
+    worker.run(OPEN_WITHOUT_ROOM, name=name)
+    is_no_memory, filename, message = worker.eval("message")
+    assert (is_no_memory, filename) == (True, name)
+    assert "vm.max_map_count" in message
