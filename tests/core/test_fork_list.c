@@ -109,9 +109,57 @@ test_generation_counts_the_forks_on_the_way_down(void)
     CHECK_EQUAL(fork_list_generation(), generation);
 }
 
+static void
+test_steps_end_in_any_order(void)
+{
+    static const int orders[][3] = {{0, 1, 2}, {2, 1, 0}, {1, 0, 2}};
+    for (int i = 0; i < 3; i++) {
+        struct fork_step steps[3];
+        for (int j = 0; j < 3; j++) {
+            fork_step_begin(&steps[j]);
+        }
+        for (int j = 0; j < 3; j++) {
+            fork_list_lock();
+            fork_step_end(&steps[orders[i][j]]);
+            fork_list_unlock();
+        }
+        // None is left that a fork would wait for.
+        struct fork_step last;
+        fork_step_begin(&last);
+        CHECK(last.next == NULL);
+        fork_list_lock();
+        fork_step_end(&last);
+        fork_list_unlock();
+    }
+}
+
+/* As where a signal handler forks in it. */
+static void
+test_step_that_began_in_the_parent_ends_in_the_child_as_well(void)
+{
+    struct fork_step step;
+    fork_step_begin(&step);
+    pid_t child = start_child();
+    if (child == 0) {
+        struct fork_step other;
+        fork_step_begin(&other);
+        fork_list_lock();
+        fork_step_end(&step);
+        fork_step_end(&other);
+        fork_list_unlock();
+        _exit(0);
+    }
+    fork_list_lock();
+    fork_step_end(&step);
+    fork_list_unlock();
+    CHECK_EQUAL(end_of_child(child), 0);
+}
+
 static const struct test tests[] = {
     TEST(test_listener_is_called_in_the_child_and_only_there),
     TEST(test_listener_is_taken_off_from_any_place_and_once),
+    TEST(test_steps_end_in_any_order),
+    TEST(test_step_that_began_in_the_parent_ends_in_the_child_as_well),
     TEST(test_generation_counts_the_forks_on_the_way_down),
 };
 
