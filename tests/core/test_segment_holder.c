@@ -238,6 +238,104 @@ test_somebody_expected_and_nobody_there_is_stale(void)
     CHECK_EQUAL(scratch_file_count(), 0);
 }
 
+/* ---- expecting a publication --------------------------------------------- */
+
+/* Publishes 9 where the name is that of the publication with the id, and of
+ * the generation where that is not 0. */
+static enum status
+publish_expecting_id(const char *path, const unsigned char id[16],
+                     uint64_t expected, uint64_t *generation)
+{
+    struct entry entry = {SLICE("number"), {SLICE("9"), VALUE_STR}};
+    struct snapshot_options layout = {.label = SLICE("")};
+    struct publish_options options = {.mode = 0600,
+                                      .has_expected = expected != 0,
+                                      .expected = expected,
+                                      .has_expected_id = true};
+    struct snapshot_plan plan;
+    memcpy(options.expected_id, id, sizeof(options.expected_id));
+    CHECK_STATUS(publish_plan(&plan, &entry, 1, &layout), STATUS_OK);
+    enum status status = publish_to_segment(&plan, path, &options);
+    *generation = plan.header.generation;
+    return status;
+}
+
+/* Whose id that is, as of the map that has the name now. */
+static void
+read_id(const char *path, unsigned char id[16])
+{
+    struct segment segment = open_segment(path);
+    memcpy(id, header_in(&segment)->unique_id, 16);
+    segment_close(&segment);
+}
+
+static void
+test_expected_publication_is_replaced_and_no_other(void)
+{
+    const char *path = scratch_path("map");
+    unsigned char first[16], second[16];
+    uint64_t generation;
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    read_id(path, first);
+    CHECK_STATUS(publish_expecting_id(path, first, 0, &generation), STATUS_OK);
+    CHECK_EQUAL(generation, 2);
+    check_published(path, 9, 2);
+    // It is not the first one any more.
+    CHECK_STATUS(publish_expecting_id(path, first, 0, &generation),
+                 STATUS_STALE);
+    CHECK_EQUAL(generation, 2);
+    CHECK_STATUS(publish_expecting_id(path, first, 2, &generation),
+                 STATUS_STALE);
+    read_id(path, second);
+    CHECK_STATUS(publish_expecting_id(path, second, 1, &generation),
+                 STATUS_STALE);
+    check_published(path, 9, 2);
+    CHECK_STATUS(publish_expecting_id(path, second, 2, &generation),
+                 STATUS_OK);
+    check_published(path, 9, 3);
+    CHECK_EQUAL(scratch_file_count(), 1);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+/* A map that was removed and made again begins with the same generation. */
+static void
+test_expected_publication_is_not_another_of_its_generation(void)
+{
+    const char *path = scratch_path("map");
+    unsigned char id[16];
+    uint64_t generation;
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    read_id(path, id);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+    CHECK_STATUS(publish_number(path, false, 0600, 2), STATUS_OK);
+    CHECK_STATUS(publish_expecting_id(path, id, 1, &generation), STATUS_STALE);
+    CHECK_EQUAL(generation, 1);
+    check_published(path, 2, 1);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+/* Not even by an id of zeros, which is what no publication has. */
+static void
+test_expected_publication_is_neither_nobody_nor_junk(void)
+{
+    static const unsigned char none[16];
+    const char *path = scratch_path("map");
+    uint64_t generation = 99;
+    CHECK_STATUS(publish_expecting_id(path, none, 0, &generation),
+                 STATUS_STALE);
+    CHECK_EQUAL(generation, 0);
+    CHECK_EQUAL(scratch_file_count(), 0);
+    write_file(path, "junk", 4);
+    generation = 99;
+    CHECK_STATUS(publish_expecting_id(path, none, 0, &generation),
+                 STATUS_STALE);
+    CHECK_EQUAL(generation, 0);
+    CHECK_EQUAL(stat_of(path).st_size, 4);
+    CHECK_EQUAL(unlink(path), 0);
+}
+
+/* ---- publishing again ---------------------------------------------------- */
+
 /* A plan that is refused can be published on the generation that was found. */
 static void
 test_stale_plan_can_be_published_again(void)
@@ -304,6 +402,9 @@ static const struct test tests[] = {
     TEST(test_other_generation_is_stale_and_stays),
     TEST(test_nobody_expected_and_junk_there_is_taken),
     TEST(test_somebody_expected_and_nobody_there_is_stale),
+    TEST(test_expected_publication_is_replaced_and_no_other),
+    TEST(test_expected_publication_is_not_another_of_its_generation),
+    TEST(test_expected_publication_is_neither_nobody_nor_junk),
     TEST(test_stale_plan_can_be_published_again),
     TEST(test_processes_that_expect_what_they_read_lose_no_step),
 };
