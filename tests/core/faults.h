@@ -234,6 +234,22 @@ lstat(const char *path, struct stat *file)
     return result;
 }
 
+/* An error of 0 means: it succeeds, and is no directory. */
+int
+stat(const char *path, struct stat *file)
+{
+    bool is_due = fault_is_due('S');
+    if (is_due && faults.error != 0) {
+        return fail_with(faults.error);
+    }
+    int result = fstatat(AT_FDCWD, path, file, 0);
+    if (is_due) {
+        file->st_mode = S_IFREG;
+    }
+    return result;
+}
+
+/* Asking for the owner and asking who has a lock have letters of their own. */
 int
 fcntl(int descriptor, int command, ...)
 {
@@ -241,11 +257,13 @@ fcntl(int descriptor, int command, ...)
     va_start(rest, command);
     void *argument = va_arg(rest, void *);
     va_end(rest);
-    // Which asks for the owner, and is no lock.
     if (command == F_SETFL && faults.is_unmapped) {
         return fail_with(EPERM);
     }
-    return command != F_SETFL && fault_is_due('k')
+    char letter = command == F_SETFL       ? 'f'
+                  : command == F_OFD_GETLK ? 'K'
+                                           : 'k';
+    return fault_is_due(letter)
                ? fail_with(faults.error)
                : (int)syscall(SYS_fcntl, descriptor, command, argument);
 }
@@ -255,6 +273,21 @@ statvfs(const char *path, struct statvfs *space)
 {
     return fault_is_due('v') ? fail_with(faults.error)
                              : statvfs64(path, (struct statvfs64 *)space);
+}
+
+/* An error of 0 means: it succeeds, and the file system has no limit. */
+int
+fstatvfs(int descriptor, struct statvfs *space)
+{
+    bool is_due = fault_is_due('V');
+    if (is_due && faults.error != 0) {
+        return fail_with(faults.error);
+    }
+    int result = fstatvfs64(descriptor, (struct statvfs64 *)space);
+    if (is_due) {
+        space->f_blocks = space->f_bfree = space->f_bavail = 0;
+    }
+    return result;
 }
 
 int

@@ -50,6 +50,26 @@ test_watch_that_cannot_be_opened_is_an_error(void)
     CHECK_EQUAL(count_descriptors(), descriptors);
 }
 
+/* In a container that has no /dev/shm, or a file of that name. */
+static void
+test_absent_directory_of_names_has_a_status_of_its_own(void)
+{
+    static const int errors[] = {ENOENT, ENOTDIR};
+    int descriptors = count_descriptors();
+    for (int i = 0; i < 2; i++) {
+        struct segment_names *names = NULL;
+        int descriptor;
+        fail_only("O", 0, errors[i]);
+        CHECK_STATUS(segment_names_open(&names), STATUS_SHM_ABSENT);
+        CHECK(names == NULL);
+        fail_only("I", 0, errors[i]);
+        CHECK_STATUS(segment_watch_open(&descriptor), STATUS_SHM_ABSENT);
+        CHECK_EQUAL(faults.failed, 'I');
+        faults_reset();
+        CHECK_EQUAL(count_descriptors(), descriptors);
+    }
+}
+
 static void
 test_watch_goes_on_after_a_signal_and_has_nothing_after_an_error(void)
 {
@@ -77,6 +97,7 @@ test_watch_goes_on_after_a_signal_and_has_nothing_after_an_error(void)
 static const struct test tests[] = {
     TEST(test_names_that_cannot_be_read_are_an_error),
     TEST(test_watch_that_cannot_be_opened_is_an_error),
+    TEST(test_absent_directory_of_names_has_a_status_of_its_own),
     TEST(test_watch_goes_on_after_a_signal_and_has_nothing_after_an_error),
 };
 

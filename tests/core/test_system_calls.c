@@ -5,7 +5,8 @@
  * not matter; and nothing is left open or mapped.
  *
  * Not here: what of a saved file reaches the disk when; see
- * test_segment_faults.c. Listing and watching; see test_directory_calls.c.
+ * test_segment_faults.c. Listing and watching; see test_directory_calls.c. What
+ * the core makes of certain errors; see test_system_answers.c.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
