@@ -241,6 +241,7 @@ is_our_turn(const struct holder *holder, struct turn *turn)
     const uint64_t ours = (uint64_t)turn->arrival;
     uint64_t first = atomic_load(waiting_since(holder));
     while (turn->is_waiting && (first == 0 || first > ours)) {
+        // Rarely tested: another publisher has to come at this very moment.
         if (atomic_compare_exchange_weak(waiting_since(holder), &first, ours))
         {
             return true;
