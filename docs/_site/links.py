@@ -1,7 +1,8 @@
 """Links: those that leave the documentation, and a check of every one in the finished site.
 
 Pages link to files of the repository as a code host wants it. In the site such a link leads to the
-page that has the file, if there is one, to a copy of a file, and nowhere for a folder.
+page that has the file, if there is one, to a copy of a file, and nowhere for a folder or for the
+page of a folder of tests.
 
 The check reads what was written: each link of each page leads to a file and an anchor that are
 there, and nothing is fetched from another host.
@@ -46,7 +47,7 @@ def redirect(app: Sphinx, page: str, source: list[str]) -> None:
             found = PAGES.get(str(target.relative_to(TOP)))
             if found and (docs / f"{found}.md").exists():
                 target = docs / f"{found}.md"
-            elif target.is_dir():
+            elif target.is_dir() or (target.suffix == ".md" and not target.is_relative_to(docs)):
                 return text
         return f"[{text}]({os.path.relpath(target, folder)}{anchor})"
 
