@@ -14,7 +14,7 @@ PyObject *
 identity_text(const unsigned char id[IDENTITY_SIZE])
 {
     char text[2 * IDENTITY_SIZE];
-    for (int i = 0; i < IDENTITY_SIZE; i++) {
+    for (size_t i = 0; i < IDENTITY_SIZE; i++) {
         text[2 * i] = digits[id[i] >> 4];
         text[2 * i + 1] = digits[id[i] & 15];
     }
@@ -32,8 +32,9 @@ digit_value(Py_UCS4 character)
 int
 identity_parse(PyObject *text, unsigned char id[IDENTITY_SIZE])
 {
-    bool is_valid = PyUnicode_GET_LENGTH(text) == 2 * IDENTITY_SIZE;
-    for (int i = 0; is_valid && i < IDENTITY_SIZE; i++) {
+    bool is_valid =
+        PyUnicode_GET_LENGTH(text) == 2 * (Py_ssize_t)IDENTITY_SIZE;
+    for (Py_ssize_t i = 0; is_valid && i < IDENTITY_SIZE; i++) {
         int high = digit_value(PyUnicode_READ_CHAR(text, 2 * i));
         int low = digit_value(PyUnicode_READ_CHAR(text, 2 * i + 1));
         is_valid = high >= 0 && low >= 0;

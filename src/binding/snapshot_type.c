@@ -129,7 +129,7 @@ snapshot_tp_dealloc(PyObject *object)
     // The buffer may be a value of another snapshot, and so on, however deep.
     Py_TRASHCAN_BEGIN(object, snapshot_tp_dealloc)
 #ifndef Py_GIL_DISABLED
-    value_cache_clear(&self->cache);
+        value_cache_clear(&self->cache);
 #endif
     segment_close(&self->segment);
     PyBuffer_Release(&self->buffer);

@@ -391,8 +391,9 @@ value_equal(PyObject *left, PyObject *right)
     {
         double numbers[2] = {PyFloat_AS_DOUBLE(left),
                              PyFloat_AS_DOUBLE(right)};
-        return numbers[0] == numbers[1]
-               || memcmp(&numbers[0], &numbers[1], sizeof(double)) == 0;
+        uint64_t bits[2];
+        memcpy(bits, numbers, sizeof(bits));
+        return numbers[0] == numbers[1] || bits[0] == bits[1];
     }
     return PyObject_RichCompareBool(left, right, Py_EQ);
 }

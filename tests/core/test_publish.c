@@ -223,6 +223,47 @@ test_without_memory_the_old_map_stays(void)
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
+static bool
+is_due_at_last(void *context)
+{
+    int *questions_left = context;
+    *questions_left -= 1;
+    return *questions_left == 0;
+}
+
+/* Whenever it is interrupted, nothing is published and nothing is left. */
+static void
+test_interrupted_publication_changes_nothing(void)
+{
+    static unsigned char megabyte[1 << 20];
+    struct entry entry = {SLICE("key"),
+                          {{megabyte, sizeof(megabyte)}, VALUE_BYTES}};
+    struct snapshot_options layout = {.label = SLICE("")};
+    const char *path = scratch_path("map");
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    int descriptors = count_descriptors();
+    enum status status = STATUS_INTERRUPTED;
+    int due;
+    for (due = 1; status == STATUS_INTERRUPTED; due++) {
+        int questions = due;
+        struct publish_options options = {
+            .lock.interrupt = {is_due_at_last, &questions},
+            .mode = 0600,
+            .force = true,
+        };
+        struct snapshot_plan plan;
+        check_published(path, 1, 1);
+        CHECK_EQUAL(count_descriptors(), descriptors);
+        CHECK_EQUAL(memory_outstanding(), 0);
+        CHECK_EQUAL(scratch_file_count(), 1);
+        CHECK_STATUS(publish_plan(&plan, &entry, 1, &layout), STATUS_OK);
+        status = publish_to_segment(&plan, path, &options);
+    }
+    CHECK_STATUS(status, STATUS_OK);
+    CHECK(due > 4);  // while space is reserved, and while it is written
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
 static const struct test tests[] = {
     TEST(test_memory_gets_the_snapshot_and_not_a_byte_more),
     TEST(test_two_plans_differ_in_their_unique_id_only),
@@ -233,6 +274,7 @@ static const struct test tests[] = {
     TEST(test_map_is_found_under_its_name),
     TEST(test_label_that_is_too_long_is_refused),
     TEST(test_without_memory_the_old_map_stays),
+    TEST(test_interrupted_publication_changes_nothing),
 };
 
 int

@@ -9,7 +9,7 @@
 #include "core/check.h"
 #include "core/snapshots.h"
 
-enum { CAPACITY = 4000, KEY_ROOM = 48 };
+enum { CAPACITY = 4000, KEY_ROOM = 48, STEPPED = 30000 };
 
 /* Many entries of few keys; the value says which of them came when. */
 struct batch {
@@ -352,7 +352,8 @@ test_one_key_without_the_common_part_is_sorted(void)
 static struct entry *
 stepped_entries(uint32_t count, uint32_t step)
 {
-    static unsigned char keys[CAPACITY][4];
+    static unsigned char keys[STEPPED][4];
+    CHECK(count <= STEPPED);
     struct entry *entries = memory_allocate_array(count, sizeof(*entries));
     CHECK(entries != NULL);
     for (uint32_t i = 0; i < count; i++) {
@@ -413,6 +414,39 @@ test_sort_without_memory_changes_nothing(void)
     memory_release(entries);
 }
 
+static bool
+is_due_at_last(void *context)
+{
+    int *questions_left = context;
+    *questions_left -= 1;
+    return *questions_left == 0;
+}
+
+/* More than is sorted without a question. */
+static void
+test_interrupted_sort_changes_nothing(void)
+{
+    enum { COUNT = STEPPED };
+    static struct entry before[COUNT];
+    struct entry *entries = stepped_entries(COUNT, 7);
+    struct entry *address = entries;
+    size_t count = COUNT;
+    memcpy(before, entries, sizeof(before));
+    int questions = 1;
+    struct interrupt interrupt = {is_due_at_last, &questions};
+    CHECK_STATUS(sort_entries(&entries, &count, &interrupt),
+                 STATUS_INTERRUPTED);
+    CHECK_EQUAL(memory_outstanding(), 1);
+    CHECK_EQUAL(count, COUNT);
+    CHECK(entries == address);
+    CHECK(memcmp(before, entries, sizeof(before)) == 0);
+    // Asked, and not due.
+    questions = 1000;
+    CHECK_STATUS(sort_entries(&entries, &count, &interrupt), STATUS_OK);
+    CHECK(questions < 1000);
+    memory_release(entries);
+}
+
 static const struct test tests[] = {
     TEST(test_nothing_is_sorted_already),
     TEST(test_every_order_of_small_batches_is_sorted),
@@ -427,6 +461,7 @@ static const struct test tests[] = {
     TEST(test_sorted_entries_stay_where_they_are),
     TEST(test_array_is_owned_by_the_caller_before_and_after),
     TEST(test_sort_without_memory_changes_nothing),
+    TEST(test_interrupted_sort_changes_nothing),
 };
 
 int

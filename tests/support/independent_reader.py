@@ -66,7 +66,7 @@ def read(data):
     fields = HEADER.unpack_from(data)
     magic, version, header_size, kind, flags, total_size, count, width, shift = fields[:9]
     label_size, reserved, seed, checksum, *regions = fields[9:21]
-    _generation, _id, sealed, _published_at, *more_reserved, _superseded, tail, label_bytes = fields[21:]
+    _generation, _id, sealed, _time, *more_reserved, _superseded, tail, label_bytes = fields[21:]
     (index, index_size), (buckets, buckets_size), region, (records, records_size) = zip(
         regions[::2], regions[1::2], strict=True
     )
