@@ -287,6 +287,26 @@ test_sleep_after_a_failure_lasts_until_the_next_attempt(void)
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
+/* Its turn has come, so there is nothing to wait for but the usual pause. */
+static void
+test_sleep_after_an_overdue_attempt_takes_the_backoff(void)
+{
+    const char *path = scratch_path("map");
+    struct segment seen = published(path);
+    struct follow follow = {0};
+    struct backoff backoff = FOLLOW_BACKOFF;
+    int64_t first = backoff.next;
+    int64_t before = segment_clock();
+    follow_note(&follow, &seen, STATUS_SYSTEM, before - SECOND);
+    CHECK(follow_is_hinted(&follow, &seen));
+    CHECK(follow_may_check(&follow, before));
+    follow_sleep(&follow, &seen, HOUR, &backoff);
+    CHECK(segment_clock() - before >= first);
+    CHECK_EQUAL(backoff.next, 2 * first);
+    segment_close(&seen);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
 static void
 test_sleep_without_a_hint_leaves_the_backoff_and_ends_by_itself(void)
 {
@@ -319,6 +339,7 @@ static const struct test tests[] = {
     TEST(test_each_backoff_is_twice_the_last_up_to_its_longest),
     TEST(test_sleep_with_a_hint_takes_the_backoff_and_no_more_than_is_left),
     TEST(test_sleep_after_a_failure_lasts_until_the_next_attempt),
+    TEST(test_sleep_after_an_overdue_attempt_takes_the_backoff),
     TEST(test_sleep_without_a_hint_leaves_the_backoff_and_ends_by_itself),
 };
 
