@@ -25,7 +25,7 @@ RACY = [
     (HANDLE, "    sharedmap_lock(self);\n    bool is_ours", "    bool is_ours"),
     (HANDLE, "    sharedmap_unlock(self);\n    // The handle's", "    // The handle's"),
     (HANDLE, "    sharedmap_lock(self);\n    SnapshotObject", "    SnapshotObject"),
-    (HANDLE, "    sharedmap_unlock(self);\n    Py_XDECREF", "    Py_XDECREF"),
+    (HANDLE, "    sharedmap_unlock(self);\n    Py_XDECREF(snapshot)", "    Py_XDECREF(snapshot)"),
 ]
 
 
