@@ -110,6 +110,29 @@ test_generation_counts_the_forks_on_the_way_down(void)
 }
 
 static void
+end_step(struct fork_step *step)
+{
+    fork_list_lock();
+    fork_step_end(step);
+    fork_list_unlock();
+}
+
+/* How many steps a fork would wait for now. */
+static int
+count_steps(void)
+{
+    struct fork_step probe;
+    int count = 0;
+    fork_step_begin(&probe);
+    for (struct fork_step *step = probe.next; step != NULL; step = step->next)
+    {
+        count += 1;
+    }
+    end_step(&probe);
+    return count;
+}
+
+static void
 test_steps_end_in_any_order(void)
 {
     static const int orders[][3] = {{0, 1, 2}, {2, 1, 0}, {1, 0, 2}};
@@ -119,39 +142,34 @@ test_steps_end_in_any_order(void)
             fork_step_begin(&steps[j]);
         }
         for (int j = 0; j < 3; j++) {
-            fork_list_lock();
-            fork_step_end(&steps[orders[i][j]]);
-            fork_list_unlock();
+            CHECK_EQUAL(count_steps(), 3 - j);
+            end_step(&steps[orders[i][j]]);
         }
-        // None is left that a fork would wait for.
-        struct fork_step last;
-        fork_step_begin(&last);
-        CHECK(last.next == NULL);
-        fork_list_lock();
-        fork_step_end(&last);
-        fork_list_unlock();
+        CHECK_EQUAL(count_steps(), 0);
     }
 }
 
-/* As where a signal handler forks in it. */
+/* As where a signal handler forks in it. The child has no steps of its
+ * parent's, and gets none by ending one. */
 static void
 test_step_that_began_in_the_parent_ends_in_the_child_as_well(void)
 {
-    struct fork_step step;
-    fork_step_begin(&step);
+    struct fork_step first, second;
+    fork_step_begin(&first);
+    fork_step_begin(&second);
     pid_t child = start_child();
     if (child == 0) {
-        struct fork_step other;
-        fork_step_begin(&other);
-        fork_list_lock();
-        fork_step_end(&step);
-        fork_step_end(&other);
-        fork_list_unlock();
+        struct fork_step own;
+        fork_step_begin(&own);
+        end_step(&second);
+        CHECK_EQUAL(count_steps(), 1);
+        end_step(&own);
+        CHECK_EQUAL(count_steps(), 0);
         _exit(0);
     }
-    fork_list_lock();
-    fork_step_end(&step);
-    fork_list_unlock();
+    CHECK_EQUAL(count_steps(), 2);
+    end_step(&first);
+    end_step(&second);
     CHECK_EQUAL(end_of_child(child), 0);
 }
 
