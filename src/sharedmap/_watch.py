@@ -6,8 +6,8 @@ is published meanwhile. The backoff is that of lookups, in core/segment/follow.c
 
 from ._sharedmap import FollowWarning, SnapshotError, sharedmap
 
-SHORTEST_PAUSE = 0.01
-LONGEST_PAUSE = 1.0
+_SHORTEST_PAUSE = 0.01
+_LONGEST_PAUSE = 1.0
 
 
 async def watch(name, *, decode=None, owner=None):
@@ -40,7 +40,7 @@ async def watch(name, *, decode=None, owner=None):
 
     current = None
     shortages = set()  # the errnos of which a warning was issued
-    next_pause = SHORTEST_PAUSE
+    next_pause = _SHORTEST_PAUSE
     with running_hub().interest(name) as event:
         while True:
             # Cleared before the check, so that a later publication sets it again.
@@ -65,11 +65,11 @@ async def watch(name, *, decode=None, owner=None):
                     message = f"{name!r} cannot be opened: {error}; it is tried again"
                     warnings.warn(message, FollowWarning, stacklevel=2)
             if is_new:
-                next_pause = SHORTEST_PAUSE
+                next_pause = _SHORTEST_PAUSE
                 yield current.snapshot()
             elif has_failed:
                 await pause(event, next_pause)
-                next_pause = min(2 * next_pause, LONGEST_PAUSE)
+                next_pause = min(2 * next_pause, _LONGEST_PAUSE)
             else:
-                next_pause = SHORTEST_PAUSE
+                next_pause = _SHORTEST_PAUSE
                 await event.wait()

@@ -313,7 +313,7 @@ def errors_and_version(name: str) -> None:
     except sharedmap.StaleError as stale:
         as_runtime_error: RuntimeError = stale
         assert as_runtime_error.args
-        assert_type(stale.expected, int)
+        assert_type(stale.expected, int | str)
         assert_type(stale.found, int)
     assert_type(sharedmap.__version__, str)
     assert sharedmap.__all__
