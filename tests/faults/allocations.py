@@ -154,6 +154,7 @@ OF_MAP = """
     m.generation
     m.id
     m.published_at
+    m.follow_error
     m.nbytes
     m.closed
     m.stale
@@ -163,7 +164,7 @@ OF_MAP = """
     m.verify()
     repr(m)
     repr(d.items())
-    2 in d.values()
+    d.values().__contains__(2)
     f["a"]
     f.get_many(["a"])
     pickle.loads(pickled_map)
