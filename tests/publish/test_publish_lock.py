@@ -24,29 +24,11 @@ import sharedmap
 # Newer interpreters warn of a fork beside threads; here that is the very thing to test.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
-LOCK = """
-import fcntl, struct
-def lock(path):
-    global file
-    file = open(path, "r+b")
-    whole_file = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-    fcntl.fcntl(file, fcntl.F_OFD_SETLK, whole_file)
-"""
-
 
 @pytest.fixture
 def shared_name(name):
     sharedmap.share({"a": 1}, name)
     return name
-
-
-@pytest.fixture
-def holder(shared_name, workers):
-    """Another process that has the lock of the map."""
-    worker = workers()
-    worker.run(LOCK)
-    worker.run("lock(path)", path=segment_path(shared_name))
-    return worker
 
 
 def is_locked(path):

@@ -6,19 +6,9 @@ import threading
 import time
 
 import pytest
-from helpers import segment_path
 from live import wait_until, wait_until_waiting_for_a_lock
 
 import sharedmap
-
-LOCK = """
-import fcntl, struct
-def lock(path):
-    global file
-    file = open(path, "r+b")
-    whole_file = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-    fcntl.fcntl(file, fcntl.F_OFD_SETLK, whole_file)
-"""
 
 # Each publishes over what has the name, and takes a timeout.
 PUBLISHING = {
@@ -36,15 +26,6 @@ each_way = pytest.mark.parametrize("source", PUBLISHING.values(), ids=PUBLISHING
 def shared_name(name):
     sharedmap.share({"a": 1}, name)
     return name
-
-
-@pytest.fixture
-def holder(shared_name, workers):
-    """Another process that has the lock of the map."""
-    worker = workers()
-    worker.run(LOCK)
-    worker.run("lock(path)", path=segment_path(shared_name))
-    return worker
 
 
 def publish(source, name, **options):
@@ -81,13 +62,11 @@ def test_timeout_of_none_waits_for_as_long_as_it_takes(shared_name, holder, othe
     assert other.answer()
 
 
-def test_timeout_of_save_is_for_the_lock_of_the_file(tmp_path, workers):
+def test_timeout_of_save_is_for_the_lock_of_the_file(tmp_path, locked):
     path = os.fspath(tmp_path / "saved")
     tree = sharedmap.rbtree(a=1)
     tree.save(path)
-    worker = workers()
-    worker.run(LOCK)
-    worker.run("lock(path)", path=path)
+    worker = locked(path)
     with pytest.raises(TimeoutError):
         tree.save(path, force=True, timeout=0.01)
     worker.run("file.close()")
