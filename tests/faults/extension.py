@@ -106,7 +106,7 @@ MUTANTS = {
     # What could not be written is published all the same.
     "believes-pwrite": [
         (
-            "segment/draft.c",
+            "segment/system.c",
             "                continue;\n            }\n            return system_failure();",
             "                continue;\n            }\n            return STATUS_OK;",
         )
@@ -232,7 +232,7 @@ MUTANTS = {
             ": STATUS_OK;",
         ),
         (
-            "segment/draft.c",
+            "segment/system.c",
             "                continue;\n            }\n            return system_failure();",
             "                continue;\n            }\n            return STATUS_OK;",
         ),

@@ -182,21 +182,7 @@ enum status
 draft_write(struct draft *draft, uint64_t offset, const void *bytes,
             size_t size)
 {
-    const unsigned char *from = bytes;
-    while (size > 0) {
-        ssize_t written =
-            pwrite(draft->file.descriptor, from, size, (off_t)offset);
-        if (written < 0) {
-            if (errno == EINTR) {
-                continue;
-            }
-            return system_failure();
-        }
-        from += written;
-        offset += (uint64_t)written;
-        size -= (size_t)written;
-    }
-    return STATUS_OK;
+    return system_write(draft->file.descriptor, offset, bytes, size);
 }
 
 // Since Linux 6.1; older headers do not know it, older systems refuse it.

@@ -128,8 +128,7 @@ segment_names_open(struct segment_names **opened)
     } while (names->directory == NULL && errno == EINTR);
     if (names->directory == NULL) {
         memory_release(names);
-        return errno == ENOENT || errno == ENOTDIR ? STATUS_SHM_ABSENT
-                                                   : STATUS_SYSTEM;
+        return system_names_failure();
     }
     *opened = names;
     return STATUS_OK;

@@ -30,8 +30,7 @@
 #include "core/segment/system.h"
 #include "core/snapshot/header.h"
 
-/* ---- telling readers ------------------------------------------------------
- *  */
+/* ---- telling readers ---------------------------------------------------- */
 
 static _Atomic uint32_t *
 superseded_word(const struct holder *holder)
@@ -48,12 +47,9 @@ static enum status
 write_superseded(const struct holder *holder)
 {
     const uint32_t word = 1;
-    ssize_t written;
-    do {
-        written = pwrite(holder->file.descriptor, &word, sizeof(word),
-                         offsetof(struct snapshot_header, superseded));
-    } while (written < 0 && errno == EINTR);
-    return written < 0 ? system_failure() : STATUS_OK;
+    return system_write(holder->file.descriptor,
+                        offsetof(struct snapshot_header, superseded), &word,
+                        sizeof(word));
 }
 
 static enum status
@@ -106,8 +102,8 @@ link_draft(const struct draft *draft, const char *path)
 /* Links the draft to a temporary name beside the name, and fills that path. A
  * leftover of a killed publisher is cleared: we hold the lock, so it is not in
  * use. If it cannot be cleared it is not ours; then random digits follow the
- * tilde. So they do where a name is too long to have a
- * temporary one of its own: another name's publisher may be using that. */
+ * tilde. So they do where a name is too long to have a temporary one of its
+ * own: another name's publisher may be using that. */
 static enum status
 link_temporary(struct draft *draft, const char *path,
                const struct publish_options *options,

@@ -74,6 +74,13 @@ system_name_failure(const char *path)
     return system_open_failure();
 }
 
+enum status
+system_names_failure(void)
+{
+    return errno == ENOENT || errno == ENOTDIR ? STATUS_SHM_ABSENT
+                                               : STATUS_SYSTEM;
+}
+
 /* ---- descriptors -------------------------------------------------------- */
 
 enum status
@@ -107,6 +114,25 @@ system_read_header(int descriptor, struct snapshot_header *header)
     return size == sizeof(*header) ? STATUS_OK
            : size == 0             ? STATUS_EMPTY
                                    : STATUS_TRUNCATED;
+}
+
+enum status
+system_write(int descriptor, uint64_t offset, const void *bytes, size_t size)
+{
+    const unsigned char *from = bytes;
+    while (size > 0) {
+        ssize_t written = pwrite(descriptor, from, size, (off_t)offset);
+        if (written < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            return system_failure();
+        }
+        from += written;
+        offset += (uint64_t)written;
+        size -= (size_t)written;
+    }
+    return STATUS_OK;
 }
 
 enum status

@@ -49,6 +49,11 @@ system_can_link(void);
 bool
 system_is_ours(int descriptor, uint32_t owner);
 
+/* What became of a call on the directory of names that failed, as errno says:
+ * STATUS_SHM_ABSENT, STATUS_SYSTEM. */
+enum status
+system_names_failure(void);
+
 /* Fills the descriptor, which the caller owns; neither creates nor blocks, and
  * follows no symbolic link unless the flags lack O_NOFOLLOW.
  * STATUS_NAME_ABSENT, STATUS_NOT_REGULAR, STATUS_SYSTEM. */
@@ -70,6 +75,10 @@ system_dont_fork(void *bytes, size_t size);
  * not say. */
 uint64_t
 system_space_left(int descriptor);
+
+/* Writes all of the bytes at the offset. STATUS_NO_SPACE, STATUS_SYSTEM. */
+enum status
+system_write(int descriptor, uint64_t offset, const void *bytes, size_t size);
 
 /* Leaves errno alone. */
 void

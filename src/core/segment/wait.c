@@ -73,8 +73,7 @@ segment_watch_open(int *descriptor)
         < 0)
     {
         system_close(*descriptor);
-        return errno == ENOENT || errno == ENOTDIR ? STATUS_SHM_ABSENT
-                                                   : STATUS_SYSTEM;
+        return system_names_failure();
     }
     return STATUS_OK;
 }
