@@ -260,8 +260,7 @@ module_py_clear_leftover(PyObject *module, PyObject *file_name)
     return PyBool_FromLong(is_cleared);
 }
 
-/* ---- for event loops; see sharedmap/_watch.py ----------------------------
- *  */
+/* ---- for event loops; see sharedmap/_watch.py --------------------------- */
 
 static PyObject *
 module_py_watch_open(PyObject *module, PyObject *Py_UNUSED(ignored))

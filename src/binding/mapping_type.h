@@ -61,7 +61,7 @@ mapping_check(struct state *state, PyObject *object);
 /* The state of a subclass in Python, as copy and pickle understand it: a new
  * reference to the result of __getstate__(). By default that is __dict__, with
  * __slots__ a tuple of it and another dict, or None. NULL with an exception.
- *  */
+ */
 PyObject *
 mapping_state(PyObject *object);
 

@@ -113,7 +113,7 @@ value_cache_get_at(const struct value_cache *cache, uint64_t slot)
 
 /* Keeps the value of the entry in the slot, once as many values have been made
  * as there are slots: then the array costs less than those did. Never fails.
- *  */
+ */
 void
 value_cache_put_at(struct value_cache *cache, uint64_t slot, PyObject *value);
 

@@ -8,10 +8,10 @@
  * exec() is not enough: workers are forked and never exec. So such files are
  * listed from the moment they are opened, and the child closes its copies.
  * Until a file that was opened is listed, only the thread that opened it
- * knows its number, so no fork may come in between; the same holds
- * for closing. But each of these calls can hang with its file system, and
- * nothing that can hang is done under a lock: opening, mapping and closing are
- * steps (fork_list.h), for which a fork waits a second at most.
+ * knows its number, so no fork may come in between; the same holds for
+ * closing. But each of these calls can hang with its file system, and nothing
+ * that can hang is done under a lock: opening, mapping and closing are steps
+ * (fork_list.h), for which a fork waits a second at most.
  *
  *     | step: open, list | ... | step: map, keep from children |
  *                          ... | step: close, take off the list |

@@ -59,7 +59,7 @@ snapshot_at(const struct snapshot *view, uint64_t index, struct entry *entry);
  * with records_size. Records of a valid snapshot do not overlap, so together
  * they are at most as large as their region; a hostile one of some kilobytes
  * would have the caller read and allocate gigabytes. STATUS_RECORDS_OVERLAP.
- *  */
+ */
 static inline enum status
 snapshot_count_entry(uint64_t *left, const struct entry *entry)
 {

@@ -224,8 +224,7 @@ rbtree_put(struct rbtree *tree, struct slice key, struct value value)
     return status;
 }
 
-/* ---- many at once ---------------------------------------------------------
- *  */
+/* ---- many at once ------------------------------------------------------- */
 
 /* What is left to do for one entry when all that could fail is done. */
 struct replacement {
@@ -278,8 +277,7 @@ rbtree_put_all(struct rbtree *tree, const struct entry *entries, size_t count)
     return status;
 }
 
-/* ---- building from sorted entries -----------------------------------------
- *  */
+/* ---- building from sorted entries --------------------------------------- */
 
 /* The middle entry is the root of its subtree, the halves are its children's:
  * all levels are full but the deepest. Black nodes on the full levels and red
