@@ -55,7 +55,7 @@ test_superseded_segment_is_hinted_whatever_is_noted(void)
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
-/* Whoever removes a file by hand marks nothing, so the name itself is the only
+/* Removing a file by hand marks nothing, so the name itself is the only
  * one to tell when it comes back. */
 static void
 test_lost_name_is_a_hint_until_something_good_has_it(void)
@@ -315,7 +315,7 @@ test_sleep_without_a_hint_leaves_the_backoff_and_ends_by_itself(void)
     struct follow follow = {0};
     struct backoff backoff = {.next = HOUR, .longest = HOUR};
     follow_sleep(&follow, &seen, MILLISECOND, &backoff);
-    // Half a second later, though nobody wakes it and an hour is left.
+    // Half a second later, though no publisher wakes it and an hour is left.
     follow_sleep(&follow, &seen, HOUR, &backoff);
     CHECK_EQUAL(backoff.next, HOUR);
     segment_close(&seen);
