@@ -65,6 +65,10 @@ test-core: $(C_TESTS)  ## the core's own tests; no Python needed
 test-python: $(VENV)/.test  ## pytest; PYTEST_ARGS='-k name' and the like go to it
 	$(BIN)/pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
+.PHONY: model
+model:  ## explore the publish protocol with Spin, every order and every kill; needs spin
+	$(PYTHON) tests/protocol/model.py
+
 faults: $(VENV)/.test  ## kill at every instruction and 10,000 times at random; some 20 minutes
 	$(BIN)/python tests/faults/build.py build/faults
 	build/faults/kill_everywhere --stride 1 --race-stride 7
