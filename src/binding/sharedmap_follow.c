@@ -48,13 +48,21 @@ is_hinted(SharedMapObject *self, SnapshotObject *seen)
 
 /* ---- attempts that fail ------------------------------------------------- */
 
-/* A new reference to the exception of raise_status(), without a traceback and
+/* Raises what opening the source anew would raise. */
+static void
+raise_failure(SharedMapObject *self, enum status status)
+{
+    raise_open_status(self->base.state, status, self->source,
+                      self->source_kind == SOURCE_PATH);
+}
+
+/* A new reference to the exception of raise_failure(), without a traceback and
  * a context: it belongs to no operation. */
 static PyObject *
 exception_of(SharedMapObject *self, enum status status)
 {
     PyObject *type, *error, *traceback;
-    raise_status(self->base.state, status, self->source);
+    raise_failure(self, status);
     PyErr_Fetch(&type, &error, &traceback);
     PyErr_NormalizeException(&type, &error, &traceback);
     Py_XDECREF(type);
@@ -257,7 +265,7 @@ sharedmap_py_refresh(PyObject *object, PyObject *Py_UNUSED(ignored))
         result = Py_NewRef(Py_False);
     }
     else {
-        raise_status(self->base.state, status, self->source);
+        raise_failure(self, status);
     }
     // After errno has been read: this may unmap the file.
     Py_DECREF(seen);

@@ -345,6 +345,18 @@ def test_reader_keeps_what_it_has_when_the_next_map_is_shut(nobody, somebody, fo
     assert somebody.eval("(m['by'], m.verify())") == ("another user", None)
 
 
+def test_refresh_and_follow_error_say_how_the_map_can_be_read(nobody, somebody, followed):
+    """What opening the map says, and not only "Permission denied"."""
+    nobody.run("sharedmap.share({'by': 'them again'}, name, True)", name=followed)
+    with pytest.raises(PermissionError, match=r"share\(name, mode=0o644\)") as caught:
+        somebody.run("m.refresh()")
+    assert is_refused(caught, followed)
+    assert somebody.eval("f['by']") == "another user"
+    told = somebody.eval("(f.follow_error.errno, str(f.follow_error))")
+    assert told[0] == errno.EACCES
+    assert "share(name, mode=0o644)" in told[1]
+
+
 @pytest.mark.parametrize("mode", [0o644, 0o666], ids=oct)
 def test_reader_keeps_what_it_has_when_somebody_else_takes_the_name(
     nobody, somebody, followed, mode
