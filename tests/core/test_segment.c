@@ -157,9 +157,9 @@ test_open_refuses_files_that_are_no_snapshot(void)
     write_file(path, "", 0);
     CHECK_STATUS(status_of_open(path), STATUS_EMPTY);
     write_file(path, "hello", 5);
-    CHECK_STATUS(status_of_open(path), STATUS_TRUNCATED);
+    CHECK_STATUS(status_of_open(path), STATUS_NOT_A_SNAPSHOT);
     write_file(path, junk, 511);
-    CHECK_STATUS(status_of_open(path), STATUS_TRUNCATED);
+    CHECK_STATUS(status_of_open(path), STATUS_NOT_A_SNAPSHOT);
     write_file(path, junk, 512);
     CHECK_STATUS(status_of_open(path), STATUS_NOT_A_SNAPSHOT);
     write_file(path, junk, sizeof(junk));

@@ -64,7 +64,7 @@ test_holder_that_is_no_snapshot_has_nothing_to_say(void)
     CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
     CHECK_EQUAL(holder.generation, 0);
     CHECK(holder.header == NULL);
-    CHECK_STATUS(holder_map(&holder, &segment), STATUS_TRUNCATED);
+    CHECK_STATUS(holder_map(&holder, &segment), STATUS_NOT_A_SNAPSHOT);
     CHECK(segment.bytes == NULL);
     holder_close(&holder);
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);

@@ -14,6 +14,7 @@
  */
 #define _GNU_SOURCE
 #include "core/segment/system.h"
+#include "core/snapshot/header.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -111,9 +112,9 @@ system_read_header(int descriptor, struct snapshot_header *header)
     if (size < 0) {
         return STATUS_SYSTEM;
     }
-    return size == sizeof(*header) ? STATUS_OK
-           : size == 0             ? STATUS_EMPTY
-                                   : STATUS_TRUNCATED;
+    return size == sizeof(*header)
+               ? STATUS_OK
+               : snapshot_header_check_short(header, (size_t)size);
 }
 
 enum status

@@ -127,8 +127,8 @@ system_sleep_on(const _Atomic uint32_t *word, uint32_t expected,
 void
 system_wake(_Atomic uint32_t *word);
 
-/* Fills the header, unchecked. STATUS_EMPTY, STATUS_TRUNCATED, STATUS_SYSTEM.
- */
+/* Fills the header, unchecked. STATUS_SYSTEM, and for a file that is shorter
+ * what snapshot_header_check_short() says of it. */
 enum status
 system_read_header(int descriptor, struct snapshot_header *header);
 

@@ -59,6 +59,17 @@ hash_index_fits(const struct snapshot_region *region, uint64_t total_size)
 }
 
 enum status
+snapshot_header_check_short(const void *bytes, size_t size)
+{
+    if (size == 0) {
+        return STATUS_EMPTY;
+    }
+    size_t common = size < sizeof(magic) ? size : sizeof(magic);
+    return memcmp(bytes, magic, common) == 0 ? STATUS_TRUNCATED
+                                             : STATUS_NOT_A_SNAPSHOT;
+}
+
+enum status
 snapshot_header_check(const struct snapshot_header *header, uint64_t size)
 {
     if (memcmp(header->magic, magic, sizeof(magic)) != 0) {

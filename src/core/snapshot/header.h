@@ -20,4 +20,9 @@ snapshot_header_seal(struct snapshot_header *header);
 enum status
 snapshot_header_check(const struct snapshot_header *header, uint64_t size);
 
+/* What is wrong with bytes that are fewer than a header: STATUS_EMPTY,
+ * STATUS_TRUNCATED for the beginning of a snapshot, STATUS_NOT_A_SNAPSHOT. */
+enum status
+snapshot_header_check_short(const void *bytes, size_t size);
+
 #endif

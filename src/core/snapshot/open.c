@@ -20,7 +20,7 @@ snapshot_open(struct snapshot *view, const void *bytes, size_t size)
 {
     struct snapshot_header header;
     if (size < sizeof(header)) {
-        return size == 0 ? STATUS_EMPTY : STATUS_TRUNCATED;
+        return snapshot_header_check_short(bytes, size);
     }
     memcpy(&header, bytes, sizeof(header));
     enum status status = snapshot_header_check(&header, size);
