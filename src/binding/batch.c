@@ -384,7 +384,8 @@ borrow_entries(struct batch *batch, const struct span *span)
 {
     const struct snapshot *view = &span->snapshot->view;
     const bool is_part = span->high - span->low < view->entry_count;
-    enum status status = is_part ? STATUS_OK : snapshot_verify_checksum(view);
+    enum status status =
+        is_part ? STATUS_OK : snapshot_verify_checksum(view, NULL);
     uint64_t left = view->records_size;
     for (uint64_t index = span->low; status == STATUS_OK && index < span->high;
          index++)

@@ -241,7 +241,11 @@ done:
 static enum status
 restore_entries(struct rbtree *tree, const struct snapshot *view)
 {
-    enum status status = snapshot_verify(view);
+    struct signals signals;
+    struct interrupt interrupt;
+    signals_begin(&signals, SIGNALS_NOW, &interrupt);
+    enum status status = snapshot_verify(view, &interrupt);
+    signals_end(&signals);
     if (status != STATUS_OK) {
         return status;
     }

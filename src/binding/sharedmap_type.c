@@ -44,6 +44,7 @@
 #include "binding/sharedmap_handle.h"
 #include "binding/sharedmap_lookup.h"
 #include "binding/sharedmap_range.h"
+#include "binding/signals.h"
 #include "binding/value.h"
 
 /* ---- opening ------------------------------------------------------------ */
@@ -463,10 +464,11 @@ sharedmap_py_verify(PyObject *object, PyObject *Py_UNUSED(ignored))
     if (snapshot == NULL) {
         return NULL;
     }
-    enum status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = snapshot_verify(&snapshot->view);
-    Py_END_ALLOW_THREADS
+    struct signals signals;
+    struct interrupt interrupt;
+    signals_begin(&signals, SIGNALS_NOW, &interrupt);
+    enum status status = snapshot_verify(&snapshot->view, &interrupt);
+    signals_end(&signals);
     PyObject *result = NULL;
     if (status == STATUS_OK) {
         result = Py_NewRef(Py_None);

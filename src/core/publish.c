@@ -134,7 +134,7 @@ update_segment(struct holder *holder, const struct segment *segment,
     // have to change meanwhile not to be OK.
     if (status == STATUS_OK) {
         // Damage must not be published again with a checksum that fits it.
-        status = snapshot_verify_checksum(&view);
+        status = snapshot_verify_checksum(&view, &update->lock.interrupt);
     }
     if (status != STATUS_OK) {
         return status;
@@ -150,8 +150,8 @@ update_segment(struct holder *holder, const struct segment *segment,
     if (merged == NULL) {
         return STATUS_NO_MEMORY;
     }
-    status =
-        merge_changes(&view, &update->changes, merged, &count, &is_changed);
+    status = merge_changes(&view, &update->changes, merged, &count,
+                           &is_changed, &update->lock.interrupt);
     // A mark without a newer snapshot is of a publisher that was killed:
     // publishing again repairs it.
     if (status == STATUS_OK && !is_changed && !segment_is_superseded(segment))

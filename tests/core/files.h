@@ -181,7 +181,7 @@ number_in(const struct segment *segment)
     char digits[16] = "";
     CHECK_STATUS(snapshot_open(&view, segment->bytes, segment->size),
                  STATUS_OK);
-    CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
+    CHECK_STATUS(snapshot_verify(&view, NULL), STATUS_OK);
     CHECK_STATUS(snapshot_find(&view, SLICE("number"), &entry, &is_found),
                  STATUS_OK);
     CHECK(is_found && entry.value.bytes.size < sizeof(digits));

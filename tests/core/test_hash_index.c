@@ -313,7 +313,7 @@ test_both_indices_give_the_same_answers(void)
         for (int i = 0; i < FLAVOUR_COUNT; i++) {
             images[i] = image_of_entries(entries, count, &flavours[i]);
             views[i] = open_image(&images[i]);
-            CHECK_STATUS(snapshot_verify(&views[i]), STATUS_OK);
+            CHECK_STATUS(snapshot_verify(&views[i], NULL), STATUS_OK);
         }
         for (size_t i = 0; i < count; i++) {
             unsigned char absent[13];
@@ -410,7 +410,7 @@ image_of_collision(const struct snapshot_options *options)
         snapshot_find(&view, (struct slice){absent, 16}, &entry, &is_found),
         STATUS_OK);
     CHECK(!is_found);
-    CHECK_STATUS(snapshot_verify_checksum(&view), STATUS_OK);
+    CHECK_STATUS(snapshot_verify_checksum(&view, NULL), STATUS_OK);
     collision.count = 0;
     return image;
 }
@@ -561,7 +561,7 @@ test_search_of_forged_buckets_ends(void)
             image_reseal(&image);
             struct snapshot view = open_image(&image);
             read_everything(&view);
-            CHECK(snapshot_verify(&view) != STATUS_OK);
+            CHECK(snapshot_verify(&view, NULL) != STATUS_OK);
         }
         image_destroy(&image);
     }

@@ -72,9 +72,9 @@ check_merge(uint64_t present, uint64_t puts, uint64_t removals, int flavour)
     struct entry *merged = malloc(room * sizeof(*merged) + 1);
     CHECK(merged != NULL);
     bool is_changed;
-    CHECK_STATUS(
-        merge_changes(&view, &scene.changes, merged, &count, &is_changed),
-        STATUS_OK);
+    CHECK_STATUS(merge_changes(&view, &scene.changes, merged, &count,
+                               &is_changed, NULL),
+                 STATUS_OK);
     // Each put is of another value, so only a removal can come to nothing.
     CHECK_EQUAL(is_changed, puts != 0 || (present & removals) != 0);
     size_t at = 0;
@@ -134,8 +134,9 @@ test_no_changes_give_the_same_entries(void)
     struct changes changes = {.puts = NULL};
     size_t count = 0;
     bool is_changed = true;
-    CHECK_STATUS(merge_changes(&view, &changes, merged, &count, &is_changed),
-                 STATUS_OK);
+    CHECK_STATUS(
+        merge_changes(&view, &changes, merged, &count, &is_changed, NULL),
+        STATUS_OK);
     CHECK(!is_changed);
     CHECK_EQUAL(count, SAMPLE_COUNT);
     for (size_t i = 0; i < SAMPLE_COUNT; i++) {
@@ -160,22 +161,58 @@ test_put_of_what_is_there_changes_nothing(void)
         size_t count = 0;
         bool is_changed = true;
         CHECK_STATUS(
-            merge_changes(&view, &changes, merged, &count, &is_changed),
+            merge_changes(&view, &changes, merged, &count, &is_changed, NULL),
             STATUS_OK);
         CHECK(!is_changed);
         puts[i].value.type =
             (enum value_type)((puts[i].value.type + 1) % VALUE_TYPE_COUNT);
         CHECK_STATUS(
-            merge_changes(&view, &changes, merged, &count, &is_changed),
+            merge_changes(&view, &changes, merged, &count, &is_changed, NULL),
             STATUS_OK);
         CHECK(is_changed);
         puts[i].value.type = entries[i].value.type;
         puts[i].value.bytes = SLICE("other than all samples");
         CHECK_STATUS(
-            merge_changes(&view, &changes, merged, &count, &is_changed),
+            merge_changes(&view, &changes, merged, &count, &is_changed, NULL),
             STATUS_OK);
         CHECK(is_changed);
     }
+    image_destroy(&image);
+}
+
+static bool
+is_due_at_last(void *context)
+{
+    int *questions_left = context;
+    *questions_left -= 1;
+    return *questions_left == 0;
+}
+
+static void
+test_merge_ends_at_each_question_of_an_interrupt(void)
+{
+    enum { COUNT = 5000 };
+    static char keys[COUNT][8];
+    static struct entry entries[COUNT], merged[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(keys[i], sizeof(keys[i]), "%07d", i);
+        entries[i].key = (struct slice){(unsigned char *)keys[i], 7};
+    }
+    struct image image = image_of_entries(entries, COUNT, HASH);
+    struct snapshot view = open_image(&image);
+    struct changes changes = {.puts = NULL};
+    size_t count;
+    bool is_changed;
+    enum status status = STATUS_INTERRUPTED;
+    int due;
+    for (due = 1; status == STATUS_INTERRUPTED; due++) {
+        int questions = due;
+        struct interrupt interrupt = {is_due_at_last, &questions};
+        status = merge_changes(&view, &changes, merged, &count, &is_changed,
+                               &interrupt);
+    }
+    CHECK_STATUS(status, STATUS_OK);
+    CHECK_EQUAL(due - 2, COUNT / 1024);
     image_destroy(&image);
 }
 
@@ -195,7 +232,7 @@ test_damaged_snapshot_is_not_merged(void)
         size_t count = 0;
         bool is_changed;
         CHECK_STATUS(
-            merge_changes(&view, &changes, merged, &count, &is_changed),
+            merge_changes(&view, &changes, merged, &count, &is_changed, NULL),
             STATUS_BAD_REFERENCE);
         image_destroy(&image);
     }
@@ -206,6 +243,7 @@ static const struct test tests[] = {
     TEST(test_random_changes_are_merged),
     TEST(test_no_changes_give_the_same_entries),
     TEST(test_put_of_what_is_there_changes_nothing),
+    TEST(test_merge_ends_at_each_question_of_an_interrupt),
     TEST(test_damaged_snapshot_is_not_merged),
 };
 

@@ -17,7 +17,7 @@ check_holds(const void *bytes, size_t size, const struct entry *entries,
 {
     struct snapshot view;
     CHECK_STATUS(snapshot_open(&view, bytes, size), STATUS_OK);
-    CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
+    CHECK_STATUS(snapshot_verify(&view, NULL), STATUS_OK);
     CHECK_EQUAL(view.entry_count, count);
     for (size_t i = 0; i < count; i++) {
         struct entry entry;

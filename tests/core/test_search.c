@@ -110,7 +110,7 @@ test_search_ends_at_the_first_key_that_is_not_below(void)
             size_t count = fill_random(counts[i], &random, letters, kind > 1);
             struct image image = image_of_entries(entries, count, HASH);
             struct snapshot view = open_image(&image);
-            CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
+            CHECK_STATUS(snapshot_verify(&view, NULL), STATUS_OK);
             for (size_t k = 0; k < count; k++) {
                 check_seek(&view, count, entries[k].key);
             }

@@ -71,7 +71,7 @@ test_empty_map_finds_nothing(void)
         CHECK_STATUS(snapshot_find(&view, SLICE(""), &entry, &is_found),
                      STATUS_OK);
         CHECK(!is_found);
-        CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
+        CHECK_STATUS(snapshot_verify(&view, NULL), STATUS_OK);
         CHECK_EQUAL(snapshot_label(&view).size, 0);
         image_destroy(&image);
     }
@@ -203,7 +203,7 @@ test_bytes_may_begin_at_any_address(void)
             CHECK(is_found);
             check_entry(&entry, &entries[i]);
         }
-        CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
+        CHECK_STATUS(snapshot_verify(&view, NULL), STATUS_OK);
         free(moved);
     }
     image_destroy(&image);
@@ -248,7 +248,7 @@ test_references_count_in_units_of_their_shift(void)
         for (uint8_t size = 4; size <= 8; size = (uint8_t)(size + 4)) {
             struct image image = image_with_shift(size, shift);
             struct snapshot view = open_image(&image);
-            CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
+            CHECK_STATUS(snapshot_verify(&view, NULL), STATUS_OK);
             for (uint64_t i = 0; i < 10; i++) {
                 unsigned char letter = (unsigned char)('a' + i);
                 unsigned char digit = (unsigned char)('0' + i);
@@ -283,7 +283,7 @@ status_of_reference(uint64_t reference, uint8_t size, uint8_t shift)
         CHECK_STATUS(snapshot_seek(&view, SLICE("k"), &index), status);
         CHECK_STATUS(snapshot_find(&view, SLICE("k"), &entry, &is_found),
                      status);
-        CHECK_STATUS(snapshot_verify(&view), status);
+        CHECK_STATUS(snapshot_verify(&view, NULL), status);
     }
     image_destroy(&image);
     return status;
@@ -343,7 +343,7 @@ status_of_record(const void *record, size_t size, struct entry *entry)
         CHECK(is_inside(&view, entry->value.bytes));
     }
     else {
-        CHECK_STATUS(snapshot_verify(&view), status);
+        CHECK_STATUS(snapshot_verify(&view, NULL), status);
     }
     read_everything(&view);
     image_destroy(&image);

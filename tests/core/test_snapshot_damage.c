@@ -25,7 +25,7 @@ verdict(const struct entry *entries, size_t count)
     for (int i = 0; i < FLAVOUR_COUNT; i++) {
         struct image image = image_of_entries(entries, count, &flavours[i]);
         struct snapshot view = open_image(&image);
-        statuses[i] = snapshot_verify(&view);
+        statuses[i] = snapshot_verify(&view, NULL);
         CHECK_STATUS(statuses[i], statuses[0]);
         image_destroy(&image);
     }
@@ -98,6 +98,47 @@ test_verify_refuses_keys_out_of_order(void)
     CHECK_STATUS(verdict(entries, 3), STATUS_BAD_ORDER);
 }
 
+/* ---- interrupts --------------------------------------------------------- */
+
+static bool
+is_due_at_last(void *context)
+{
+    int *questions_left = context;
+    *questions_left -= 1;
+    return *questions_left == 0;
+}
+
+/* At each question; the damage of which a later part of the check tells is not
+ * found before. */
+static void
+test_verify_ends_at_each_question_of_an_interrupt(void)
+{
+    enum {
+        COUNT = 20000
+    };  // more buckets than are checked without a question
+    static char keys[COUNT][8];
+    static struct entry entries[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(keys[i], sizeof(keys[i]), "%07d", i);
+        entries[i].key = (struct slice){(unsigned char *)keys[i], 7};
+    }
+    struct image image = image_of_entries(entries, COUNT, HASH);
+    struct snapshot view = open_image(&image);
+    enum status status = STATUS_INTERRUPTED;
+    int due;
+    for (due = 1; status == STATUS_INTERRUPTED; due++) {
+        int questions = due;
+        struct interrupt interrupt = {is_due_at_last, &questions};
+        status = snapshot_verify(&view, &interrupt);
+    }
+    CHECK_STATUS(status, STATUS_OK);
+    // Of the checksum for each block, of entries, of buckets.
+    CHECK_EQUAL(due - 2, (image.size - SNAPSHOT_HEADER_SIZE + 65535) / 65536
+                             + COUNT / 1024 + view.bucket_count / 1024);
+    CHECK(view.bucket_count > 1024);
+    image_destroy(&image);
+}
+
 /* ---- accidents ---------------------------------------------------------- */
 
 static void
@@ -165,7 +206,7 @@ test_truncations_with_a_forged_header_are_survived(void)
             if (snapshot_open(&view, cut.bytes, cut.size) == STATUS_OK) {
                 read_everything(&view);
                 CHECK(count == 0 || is_whole
-                      || snapshot_verify(&view) != STATUS_OK);
+                      || snapshot_verify(&view, NULL) != STATUS_OK);
             }
             image_destroy(&cut);
         }
@@ -183,14 +224,15 @@ test_verify_finds_every_flipped_bit_of_the_contents(void)
         {
             image.bytes[bit / 8] ^= (unsigned char)(1U << bit % 8);
             struct snapshot view = open_image(&image);
-            CHECK_STATUS(snapshot_verify_checksum(&view), STATUS_BAD_CHECKSUM);
-            CHECK_STATUS(snapshot_verify(&view), STATUS_BAD_CHECKSUM);
+            CHECK_STATUS(snapshot_verify_checksum(&view, NULL),
+                         STATUS_BAD_CHECKSUM);
+            CHECK_STATUS(snapshot_verify(&view, NULL), STATUS_BAD_CHECKSUM);
             read_everything(&view);
             image.bytes[bit / 8] ^= (unsigned char)(1U << bit % 8);
         }
         struct snapshot view = open_image(&image);
-        CHECK_STATUS(snapshot_verify_checksum(&view), STATUS_OK);
-        CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
+        CHECK_STATUS(snapshot_verify_checksum(&view, NULL), STATUS_OK);
+        CHECK_STATUS(snapshot_verify(&view, NULL), STATUS_OK);
         image_destroy(&image);
     }
 }
@@ -206,7 +248,7 @@ test_every_byte_of_the_contents_may_have_any_value(void)
                 image.bytes[at] = (unsigned char)value;
                 struct snapshot view = open_image(&image);
                 // As an accident leaves it, and as somebody could forge it.
-                CHECK_EQUAL(snapshot_verify(&view) == STATUS_OK,
+                CHECK_EQUAL(snapshot_verify(&view, NULL) == STATUS_OK,
                             value == byte);
                 image_reseal(&image);
                 view = open_image(&image);
@@ -241,8 +283,9 @@ test_verify_finds_a_hash_index_that_misleads(void)
                 image.bytes[at + slot] = 0;
                 image_reseal(&image);
                 struct snapshot view = open_image(&image);
-                CHECK_STATUS(snapshot_verify_checksum(&view), STATUS_OK);
-                CHECK_STATUS(snapshot_verify(&view), STATUS_BAD_HASH_INDEX);
+                CHECK_STATUS(snapshot_verify_checksum(&view, NULL), STATUS_OK);
+                CHECK_STATUS(snapshot_verify(&view, NULL),
+                             STATUS_BAD_HASH_INDEX);
                 memcpy(image.bytes + at, bucket, BUCKET_SIZE);
             }
         }
@@ -252,7 +295,7 @@ test_verify_finds_a_hash_index_that_misleads(void)
         memset(image.bytes + begin, 0, image.size - begin);
         image_reseal(&image);
         struct snapshot view = open_image(&image);
-        CHECK_STATUS(snapshot_verify(&view), STATUS_BAD_HASH_INDEX);
+        CHECK_STATUS(snapshot_verify(&view, NULL), STATUS_BAD_HASH_INDEX);
         image_destroy(&image);
 
         // Another seed sends every key elsewhere.
@@ -260,7 +303,7 @@ test_verify_finds_a_hash_index_that_misleads(void)
         image_header(&image)->hash_seed += 1;
         image_reseal(&image);
         view = open_image(&image);
-        CHECK_STATUS(snapshot_verify(&view), STATUS_BAD_HASH_INDEX);
+        CHECK_STATUS(snapshot_verify(&view, NULL), STATUS_BAD_HASH_INDEX);
         image_destroy(&image);
     }
 }
@@ -281,7 +324,7 @@ test_verify_finds_a_hash_index_that_leads_to_another_record(void)
     header->records.size += sizeof(record);
     image_reseal(&image);
     struct snapshot view = open_image(&image);
-    CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
+    CHECK_STATUS(snapshot_verify(&view, NULL), STATUS_OK);
 
     struct entry entry;
     CHECK_STATUS(snapshot_at(&view, 6, &entry), STATUS_OK);
@@ -305,7 +348,7 @@ test_verify_finds_a_hash_index_that_leads_to_another_record(void)
     CHECK_EQUAL(found, 1);
     image_reseal(&image);
     view = open_image(&image);
-    CHECK_STATUS(snapshot_verify(&view), STATUS_BAD_HASH_INDEX);
+    CHECK_STATUS(snapshot_verify(&view, NULL), STATUS_BAD_HASH_INDEX);
     image_destroy(&image);
 }
 
@@ -373,7 +416,8 @@ check_random_damage(const struct snapshot_options *flavour)
                 bool is_same = memcmp(damaged.bytes + 512, image.bytes + 512,
                                       image.size - 512)
                                == 0;
-                CHECK_EQUAL(snapshot_verify(&view) == STATUS_OK, is_same);
+                CHECK_EQUAL(snapshot_verify(&view, NULL) == STATUS_OK,
+                            is_same);
             }
         }
     }
@@ -401,7 +445,7 @@ test_verify_finds_damage_in_every_block_of_a_large_snapshot(void)
         size_t at = 512 + random_below(&random, image.size - 512);
         image.bytes[at] ^= 0x10;
         struct snapshot view = open_image(&image);
-        CHECK_STATUS(snapshot_verify(&view), STATUS_BAD_CHECKSUM);
+        CHECK_STATUS(snapshot_verify(&view, NULL), STATUS_BAD_CHECKSUM);
         image.bytes[at] ^= 0x10;
     }
     image_destroy(&image);
@@ -442,7 +486,7 @@ check_vandalism(const struct snapshot_options *flavour)
     }
     atomic_store(&vandal.is_done, true);
     CHECK_EQUAL(pthread_join(thread, NULL), 0);
-    CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
+    CHECK_STATUS(snapshot_verify(&view, NULL), STATUS_OK);
     image_destroy(&vandal.image);
 }
 
@@ -508,7 +552,7 @@ test_verify_finds_one_key_with_two_values(void)
         CHECK(is_found);
         CHECK_EQUAL(entry.value.type, is_right ? VALUE_BOOL : types[i / 2]);
         CHECK_EQUAL(entry.value.bytes.size, is_right ? 1 : 8);
-        CHECK_STATUS(snapshot_verify(&view),
+        CHECK_STATUS(snapshot_verify(&view, NULL),
                      is_right ? STATUS_OK : STATUS_BAD_HASH_INDEX);
         image_destroy(&image);
     }
@@ -557,7 +601,7 @@ test_verify_finds_a_key_that_only_a_free_slot_leads_to(void)
                                &entry, &is_found),
                  STATUS_OK);
     CHECK(is_found);
-    CHECK_STATUS(snapshot_verify(&view), STATUS_BAD_HASH_INDEX);
+    CHECK_STATUS(snapshot_verify(&view, NULL), STATUS_BAD_HASH_INDEX);
     image_destroy(&image);
 }
 
@@ -565,6 +609,7 @@ static const struct test tests[] = {
     TEST(test_verify_refuses_values_that_do_not_fit_their_type),
     TEST(test_verify_refuses_keys_that_are_no_text),
     TEST(test_verify_refuses_keys_out_of_order),
+    TEST(test_verify_ends_at_each_question_of_an_interrupt),
     TEST(test_open_refuses_every_truncation),
     TEST(test_truncations_with_a_forged_header_are_survived),
     TEST(test_verify_finds_every_flipped_bit_of_the_contents),

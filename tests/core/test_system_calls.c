@@ -43,7 +43,7 @@ check_large(const struct segment *segment, size_t size, int byte)
     struct entry entry;
     CHECK_STATUS(snapshot_open(&view, segment->bytes, segment->size),
                  STATUS_OK);
-    CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
+    CHECK_STATUS(snapshot_verify(&view, NULL), STATUS_OK);
     CHECK_STATUS(snapshot_at(&view, 0, &entry), STATUS_OK);
     CHECK_EQUAL(entry.value.bytes.size, size);
     CHECK_EQUAL(entry.value.bytes.bytes[size - 1], byte);

@@ -81,7 +81,7 @@ read_everything(const struct snapshot *view)
             CHECK(is_inside(view, entry.value.bytes));
         }
     }
-    snapshot_verify(view);
+    snapshot_verify(view, NULL);
 }
 
 static inline void
@@ -110,7 +110,7 @@ check_holds(const struct image *image, const struct entry *entries,
         CHECK_STATUS(snapshot_seek(&view, entries[i].key, &index), STATUS_OK);
         CHECK_EQUAL(index, i);
     }
-    CHECK_STATUS(snapshot_verify(&view), STATUS_OK);
+    CHECK_STATUS(snapshot_verify(&view, NULL), STATUS_OK);
 }
 
 static inline struct image

@@ -159,7 +159,7 @@ read_all(const struct segment *segment, struct model *model)
     if (snapshot_open(&view, segment->bytes, segment->size) != STATUS_OK) {
         return "the map cannot be read";
     }
-    if (snapshot_verify(&view) != STATUS_OK) {
+    if (snapshot_verify(&view, NULL) != STATUS_OK) {
         return "the map is damaged";
     }
     model->generation = view.header.generation;

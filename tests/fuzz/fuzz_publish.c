@@ -239,8 +239,9 @@ publish_update(size_t split, size_t end,
     }
     struct snapshot view = open_image(&image);
     bool is_changed;
-    CHECK_STATUS(merge_changes(&view, &changes, merged, &count, &is_changed),
-                 STATUS_OK);
+    CHECK_STATUS(
+        merge_changes(&view, &changes, merged, &count, &is_changed, NULL),
+        STATUS_OK);
     check_snapshot(merged, count, &array, options);
     image_destroy(&image);
 }

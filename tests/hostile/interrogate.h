@@ -113,7 +113,7 @@ interrogate_merge(struct digest *digest, const struct snapshot *view,
     CHECK(merged != NULL);
     bool is_changed;
     enum status status =
-        merge_changes(view, &changes, merged, &count, &is_changed);
+        merge_changes(view, &changes, merged, &count, &is_changed, NULL);
     digest_number(digest, status);
     if (status == STATUS_OK) {
         CHECK(count <= view->entry_count + 3);
@@ -126,7 +126,7 @@ interrogate_merge(struct digest *digest, const struct snapshot *view,
     if (status == STATUS_OK && is_written) {
         struct image image = image_of_entries(merged, count, HASH);
         struct snapshot written = open_image(&image);
-        CHECK_STATUS(snapshot_verify_checksum(&written), STATUS_OK);
+        CHECK_STATUS(snapshot_verify_checksum(&written, NULL), STATUS_OK);
         CHECK_EQUAL(written.entry_count, count);
         image_destroy(&image);
     }
@@ -186,9 +186,9 @@ interrogate(const struct snapshot *view, enum status *verdict, bool is_written)
     for (int i = 0; i < PROBED_COUNT; i++) {
         interrogate_key(&digest, view, probed_keys[i]);
     }
-    enum status checksum = snapshot_verify_checksum(view);
+    enum status checksum = snapshot_verify_checksum(view, NULL);
     interrogate_merge(&digest, view, is_written && checksum == STATUS_OK);
-    *verdict = snapshot_verify(view);
+    *verdict = snapshot_verify(view, NULL);
     if (*verdict == STATUS_OK) {
         CHECK_STATUS(checksum, STATUS_OK);
         check_consistent(view);

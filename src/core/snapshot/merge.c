@@ -10,15 +10,24 @@
  */
 #include "core/snapshot/merge.h"
 
+/* Entries between two questions to the interrupt: well below a millisecond. */
+enum { UNINTERRUPTED = 1024 };
+
 enum status
 merge_changes(const struct snapshot *view, const struct changes *changes,
-              struct entry *merged, size_t *merged_count, bool *is_changed)
+              struct entry *merged, size_t *merged_count, bool *is_changed,
+              const struct interrupt *interrupt)
 {
     size_t count = 0, put = 0, removal = 0, same = 0;
     uint64_t left = view->records_size;
     // Invariant: all puts and removals below this entry are done.
     for (uint64_t index = 0; index < view->entry_count; index++) {
         struct entry entry;
+        if (index % UNINTERRUPTED == UNINTERRUPTED - 1
+            && interrupt_is_due(interrupt))
+        {
+            return STATUS_INTERRUPTED;
+        }
         enum status status = snapshot_at(view, index, &entry);
         if (status == STATUS_OK) {
             status = snapshot_count_entry(&left, &entry);

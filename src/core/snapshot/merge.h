@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "core/base/entry.h"
+#include "core/base/interrupt.h"
 #include "core/base/status.h"
 #include "core/snapshot/snapshot.h"
 
@@ -24,9 +25,11 @@ struct changes {
 /* Fills `merged`, which has room for the snapshot's entries and all puts; its
  * entries borrow from both. Fills whether they differ from the snapshot's.
  * Removing an absent key is not an error. Fails with the status of
- * snapshot_at(). O(n + changes). */
+ * snapshot_at(), STATUS_INTERRUPTED; `interrupt` may be NULL. O(n + changes).
+ */
 enum status
 merge_changes(const struct snapshot *view, const struct changes *changes,
-              struct entry *merged, size_t *merged_count, bool *is_changed);
+              struct entry *merged, size_t *merged_count, bool *is_changed,
+              const struct interrupt *interrupt);
 
 #endif

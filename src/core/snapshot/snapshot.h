@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "core/base/entry.h"
+#include "core/base/interrupt.h"
 #include "core/base/status.h"
 #include "core/snapshot/format.h"
 
@@ -130,9 +131,10 @@ snapshot_probe_find(const struct snapshot *view, struct snapshot_probe *probe,
                     struct entry *entry, bool *is_found);
 
 /* The part of the deep check that finds damage, but not forgery. O(size), at
- * memory bandwidth. */
+ * memory bandwidth. STATUS_INTERRUPTED; `interrupt` may be NULL. */
 enum status
-snapshot_verify_checksum(const struct snapshot *view);
+snapshot_verify_checksum(const struct snapshot *view,
+                         const struct interrupt *interrupt);
 
 /* The part of it that checks one entry: valid text, a value that fits its
  * type. O(size of the entry). */
@@ -141,8 +143,9 @@ snapshot_check_entry(const struct entry *entry);
 
 /* The deep check: the checksum of the contents, padding included, then every
  * reference, record and value, the order of the keys, and both indices.
- * O(size). */
+ * O(size). STATUS_INTERRUPTED; `interrupt` may be NULL. */
 enum status
-snapshot_verify(const struct snapshot *view);
+snapshot_verify(const struct snapshot *view,
+                const struct interrupt *interrupt);
 
 #endif

@@ -17,6 +17,10 @@
 #include "core/snapshot/record.h"
 #include "core/snapshot/snapshot.h"
 
+/* Entries or buckets between two questions to the interrupt: less than a
+ * millisecond, unless values are large. */
+enum { UNINTERRUPTED = 1024 };
+
 static bool
 value_fits_its_type(const struct value *value)
 {
@@ -85,11 +89,17 @@ verify_hash_index(const struct snapshot *view, const struct entry *entry)
 /* Whether the hash index leads to nothing else: it has as many slots in use as
  * there are entries. */
 static enum status
-verify_slot_count(const struct snapshot *view)
+verify_slot_count(const struct snapshot *view,
+                  const struct interrupt *interrupt)
 {
     size_t slots = view->reference_size == 8 ? WIDE_SLOTS : NARROW_SLOTS;
     uint64_t used = 0;
     for (uint64_t at = 0; at < view->bucket_count; at++) {
+        if (at % UNINTERRUPTED == UNINTERRUPTED - 1
+            && interrupt_is_due(interrupt))
+        {
+            return STATUS_INTERRUPTED;
+        }
         const unsigned char *bucket = view->buckets + at * BUCKET_SIZE;
         for (size_t slot = 0; slot < slots; slot++) {
             used += load_u8(bucket + slot) != 0;
@@ -113,11 +123,16 @@ snapshot_check_entry(const struct entry *entry)
 }
 
 static enum status
-verify_entries(const struct snapshot *view)
+verify_entries(const struct snapshot *view, const struct interrupt *interrupt)
 {
     struct entry previous = {.key = {NULL, 0}}, entry;
     uint64_t left = view->records_size;
     for (uint64_t index = 0; index < view->entry_count; index++) {
+        if (index % UNINTERRUPTED == UNINTERRUPTED - 1
+            && interrupt_is_due(interrupt))
+        {
+            return STATUS_INTERRUPTED;
+        }
         enum status status = snapshot_at(view, index, &entry);
         if (status == STATUS_OK) {
             status = snapshot_count_entry(&left, &entry);
@@ -141,11 +156,15 @@ verify_entries(const struct snapshot *view)
 }
 
 enum status
-snapshot_verify_checksum(const struct snapshot *view)
+snapshot_verify_checksum(const struct snapshot *view,
+                         const struct interrupt *interrupt)
 {
     uint64_t checksum = 0;
     uint64_t at = SNAPSHOT_HEADER_SIZE;
     while (at < view->header.total_size) {
+        if (interrupt_is_due(interrupt)) {
+            return STATUS_INTERRUPTED;
+        }
         uint64_t left = view->header.total_size - at;
         size_t size = left < SNAPSHOT_CHECKSUM_BLOCK ? (size_t)left
                                                      : SNAPSHOT_CHECKSUM_BLOCK;
@@ -157,11 +176,11 @@ snapshot_verify_checksum(const struct snapshot *view)
 }
 
 enum status
-snapshot_verify(const struct snapshot *view)
+snapshot_verify(const struct snapshot *view, const struct interrupt *interrupt)
 {
-    enum status status = snapshot_verify_checksum(view);
+    enum status status = snapshot_verify_checksum(view, interrupt);
     if (status == STATUS_OK) {
-        status = verify_entries(view);
+        status = verify_entries(view, interrupt);
     }
-    return status == STATUS_OK ? verify_slot_count(view) : status;
+    return status == STATUS_OK ? verify_slot_count(view, interrupt) : status;
 }
