@@ -89,6 +89,11 @@ stress: $(VENV)/.installed  ## everything fails that can: some minutes
 	$(BIN)/python tests/faults/leaks.py
 	$(BIN)/python tests/faults/leaks.py --debug
 
+LINEARIZABILITY_SECONDS ?= 600
+.PHONY: linearizability
+linearizability: $(VENV)/.installed  ## dozens of processes are killed and stopped; one order explains what they saw
+	$(BIN)/python tests/faults/linearizability.py --seconds $(LINEARIZABILITY_SECONDS)
+
 $(CORE_BUILD)/%.o: src/core/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(C_FLAGS) -c $< -o $@

@@ -265,3 +265,61 @@ MUTANTS = {
         )
     ],
 }
+
+# What random kills and stops find only in the history of all processes.
+LINEARIZABILITY_MUTANTS = {
+    # A follower that was marked early and has found nothing new does not check again, ...
+    "trusts-a-stale-word": [
+        (
+            "segment/follow.c",
+            "        atomic_store(&follow->hint_since, now);",
+            "        atomic_store(&follow->hint_since, now);\n"
+            "        atomic_store(&follow->next_check, INT64_MAX);",
+        )
+    ],
+    # ... or never checks.
+    "ignores-the-word": [
+        (
+            "segment/wait.c",
+            "    return atomic_load_explicit(superseded_word(segment), memory_order_acquire)\n"
+            "           != 0;",
+            "    return false;",
+        )
+    ],
+    # What is expected is not compared under the lock.
+    "expects-nothing": [
+        (
+            "segment/publish.c",
+            "    header->generation = generation;\n    return STATUS_STALE;",
+            "    header->generation = generation;\n    return STATUS_OK;",
+        )
+    ],
+    # Somebody else's lock is no reason to wait after a moment.
+    "impatient": [
+        (
+            "segment/lock.c",
+            "        *is_busy = errno == EAGAIN || errno == EACCES || errno == EINTR;\n"
+            "        return STATUS_SYSTEM;",
+            "        static int attempts;\n        *is_busy = ++attempts % 16 != 0;\n"
+            "        return *is_busy ? STATUS_SYSTEM : STATUS_OK;",
+        )
+    ],
+    # Removing a name that another publisher has taken over meanwhile removes nothing.
+    "removes-nothing": [
+        (
+            "segment/publish.c",
+            "    if (unlink(path) < 0) {\n        status = STATUS_SYSTEM;\n    }",
+            "    if (holder.generation % 16 != 0 && unlink(path) < 0) {\n"
+            "        status = STATUS_SYSTEM;\n    }",
+        )
+    ],
+    # What a merge has no room for is left out.
+    "drops-an-update": [
+        (
+            "publish.c",
+            "        merge_changes(&view, &update->changes, merged, &count, &is_changed);",
+            "        merge_changes(&view, &update->changes, merged, &count, &is_changed);\n"
+            "    count -= count > 30 && view.header.generation % 32 == 0 ? 3 : 0;",
+        )
+    ],
+}
