@@ -69,6 +69,10 @@ test-python: $(VENV)/.test  ## pytest; PYTEST_ARGS='-k name' and the like go to 
 model:  ## explore the publish protocol with Spin, every order and every kill; needs spin
 	$(PYTHON) tests/protocol/model.py
 
+.PHONY: power-failure
+power-failure: $(VENV)/.test  ## what a power failure during save() may leave on the disk; needs strace
+	$(BIN)/python tests/protocol/power_failure.py --large
+
 faults: $(VENV)/.test  ## kill at every instruction and 10,000 times at random; some 20 minutes
 	$(BIN)/python tests/faults/build.py build/faults
 	build/faults/kill_everywhere --stride 1 --race-stride 7
