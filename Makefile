@@ -78,6 +78,7 @@ faults: $(VENV)/.test  ## kill at every instruction and 10,000 times at random; 
 	build/faults/kill_everywhere --stride 1 --race-stride 7
 	$(BIN)/python tests/faults/hammer.py --kills 10000
 	$(BIN)/python tests/faults/republish.py --publications 100000 --entries 10000 --readers 8
+	$(BIN)/python tests/faults/stalls.py
 
 # Warnings are errors, in the processes that tests start, too; what is freed or overrun is noticed.
 STRICT ?= $(CONCENTRATED)

@@ -168,6 +168,30 @@ MUTANTS = {
             "    if (state == NULL) {\n        Py_CLEAR(restore);\n        return NULL;\n    }",
         )
     ],
+    # Who opens a map waits until no publisher has its lock.
+    "readers-lock": [
+        (
+            "segment/open.c",
+            "    enum status status = STATUS_OK;\n    struct stat file;\n"
+            "    if (fstat(opened.descriptor, &file) < 0) {",
+            "    struct flock lock = {.l_type = F_RDLCK};\n"
+            "    (void)fcntl(opened.descriptor, F_OFD_SETLKW, &lock);\n"
+            "    lock.l_type = F_UNLCK;\n"
+            "    (void)fcntl(opened.descriptor, F_OFD_SETLK, &lock);\n"
+            "    enum status status = STATUS_OK;\n    struct stat file;\n"
+            "    if (fstat(opened.descriptor, &file) < 0) {",
+        )
+    ],
+    # A publisher unlocks the holder before its file has the name.
+    "unlocks-early": [
+        (
+            "segment/publish.c",
+            "    if (status == STATUS_OK && rename(temporary, path) < 0) {",
+            "    struct flock lock = {.l_type = F_UNLCK};\n"
+            "    (void)fcntl(holder->file.descriptor, F_OFD_SETLK, &lock);\n"
+            "    if (status == STATUS_OK && rename(temporary, path) < 0) {",
+        )
+    ],
     # Forked children keep what is being written.
     "child-keeps-files": [
         (

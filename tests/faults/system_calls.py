@@ -162,6 +162,11 @@ def expect(is_so, *told):
         raise Failure(" ".join(map(str, told)))
 
 
+def detach(strace):
+    strace.send_signal(signal.SIGINT)
+    strace.communicate()
+
+
 class Scene:
     """A worker and a place for its operation."""
 
@@ -180,20 +185,25 @@ class Scene:
         self.worker.run("handle = None; os.path.lexists(place.path) and os.unlink(place.path)")
         return self.worker.close()
 
-    def traced(self, *options):
-        """Runs the operation under strace; its outcome, and what strace wrote."""
-        output = os.path.join(self.folder, "strace")
+    def attach(self, *options):
+        """A strace of the worker, and the file that it writes to."""
+        output = pathlib.Path(self.folder, "strace")
         command = ["strace", "-o", output, "-p", str(self.worker.pid), *options]
         strace = subprocess.Popen(command, stderr=subprocess.PIPE)
+        attached = strace.stderr.readline()
+        if b"attached" not in attached:
+            detach(strace)
+            sys.exit(f"NOT TESTED: strace cannot attach: {attached.decode(errors='replace')}")
+        return strace, output
+
+    def traced(self, *options):
+        """Runs the operation under strace; its outcome, and what strace wrote."""
+        strace, output = self.attach(*options)
         try:
-            attached = strace.stderr.readline()
-            if b"attached" not in attached:
-                sys.exit(f"NOT TESTED: strace cannot attach: {attached.decode(errors='replace')}")
             outcome = self.worker.eval(f"outcome(lambda: {self.operation.work})")
         finally:
-            strace.send_signal(signal.SIGINT)
-            strace.communicate()
-        return outcome, pathlib.Path(output).read_text(errors="replace")
+            detach(strace)
+        return outcome, output.read_text(errors="replace")
 
     def prepare(self):
         self.worker.run(
@@ -280,6 +290,10 @@ if before is not None:
             expect(now == holdings, "held before:", holdings, "and after:", now)
         else:
             self.worker.run("close_what_was_not()")
+        self.check_left()
+
+    def check_left(self):
+        """No file but the map's; and the next publication works and is noticed."""
         files = self.worker.eval("files()")
         place = self.worker.eval("[place.path] if os.path.lexists(place.path) else []")
         expect(files == place, "files:", files)

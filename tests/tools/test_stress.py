@@ -101,6 +101,28 @@ def test_mutant_is_found_by_failing_system_calls(strace, mutant, name, only):
     assert "FAILED" in told
 
 
+def test_stalled_processes_hold_up_nobody(strace):
+    """`make faults` stops each operation after every call."""
+    code, told = run("stalls.py", "--stride", 29)
+    assert code == 0, told
+    assert " 0 failures" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "only", "finding"),
+    [
+        ("readers-lock", "share", "another process hangs in"),
+        ("unlocks-early", "share", "a temporary name without a lock"),
+        ("no-lock", "update", "and not with"),
+        ("update-lets-go", "update", "published is generation"),
+    ],
+)
+def test_mutant_is_found_by_stalls(strace, mutant, name, only, finding):
+    code, told = run("stalls.py", "--only", only, "--stop-early", folder=mutant(name))
+    assert code == 1, told
+    assert finding in told
+
+
 # ---- allocations -------------------------------------------------------------------------------
 
 # A few of all, and those where something was wrong once.
