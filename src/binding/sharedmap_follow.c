@@ -336,8 +336,11 @@ has_newer(SharedMapObject *self, SnapshotObject *seen)
         status = advance(self, seen);
     }
     else {
+        // The file system may hang.
+        Py_BEGIN_ALLOW_THREADS
         status = segment_check_current(
             &seen->segment, PyBytes_AS_STRING(self->path), self->open_options);
+        Py_END_ALLOW_THREADS
         // That there is another file does not say that it can be opened: the
         // backoff of a refresh() that failed goes on.
         if (status != STATUS_OK) {
