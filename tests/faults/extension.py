@@ -341,8 +341,8 @@ LINEARIZABILITY_MUTANTS = {
     "drops-an-update": [
         (
             "publish.c",
-            "        merge_changes(&view, &update->changes, merged, &count, &is_changed);",
-            "        merge_changes(&view, &update->changes, merged, &count, &is_changed);\n"
+            "                           &is_changed, &update->lock.interrupt);",
+            "                           &is_changed, &update->lock.interrupt);\n"
             "    count -= count > 30 && view.header.generation % 32 == 0 ? 3 : 0;",
         )
     ],
