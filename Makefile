@@ -66,7 +66,7 @@ test-python: $(VENV)/.test  ## pytest; PYTEST_ARGS='-k name' and the like go to 
 	$(BIN)/pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 .PHONY: model
-model:  ## explore the publish protocol with Spin, every order and every kill; needs spin
+model:  ## explore the publish protocol with Spin, up to three operations at once; needs spin
 	$(PYTHON) tests/protocol/model.py
 
 .PHONY: power-failure
