@@ -13,7 +13,7 @@ import pytest
 
 from sharedmap import rbtree, sharedmap
 
-CALLS = 200
+CALLS = 20
 
 
 class Interrupted(Exception):
@@ -41,7 +41,7 @@ def calls_left(call, *arguments):
 
 @pytest.fixture(scope="module")
 def data():
-    return rbtree((f"{number:06}", number) for number in range(200_000)).dump()
+    return rbtree((f"{number:07}", number) for number in range(1_000_000)).dump()
 
 
 def test_verify_handles_signals(data):
