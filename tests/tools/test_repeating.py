@@ -12,6 +12,7 @@ from helpers import FAULTS, HANG, SUPPORT, TESTS
 
 sys.path.insert(0, os.fspath(FAULTS))
 import hammer
+import linearizability
 import many_machines
 import republish
 
@@ -102,6 +103,15 @@ def play_many_machines(monkeypatch, told):
     return many_machines.main, ["--in-namespace", "--versions", "30", "--trouble", "0.9"]
 
 
+def play_linearizability(monkeypatch, told):
+    def start(one, row):
+        told.append((row, one.rng.random()))
+
+    monkeypatch.setattr(linearizability.Round, "start", start)
+    monkeypatch.setattr(linearizability.Round, "play", lambda one, seconds: None)
+    return linearizability.main, ["--seconds", "1", "--round", "1", "--processes", "6"]
+
+
 def play_republish(monkeypatch, told):
     def start_reader(name, keys, last_generation, row, cells, seed):
         republish.read(name, keys, last_generation, row, cells, seed)
@@ -114,6 +124,7 @@ def play_republish(monkeypatch, told):
 
 PLAYS = {
     "hammer.py": play_hammer,
+    "linearizability.py": play_linearizability,
     "many_machines.py": play_many_machines,
     "republish.py": play_republish,
 }
