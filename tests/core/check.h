@@ -156,4 +156,14 @@ run_tests(const struct test *tests, size_t test_count, int count, char **words)
     return is_any ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* For an interrupt whose context is an int: due at that question, the first
+ * being 1. */
+static inline bool
+is_due_at_last(void *context)
+{
+    int *questions_left = context;
+    *questions_left -= 1;
+    return *questions_left == 0;
+}
+
 #endif

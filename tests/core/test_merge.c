@@ -180,14 +180,6 @@ test_put_of_what_is_there_changes_nothing(void)
     image_destroy(&image);
 }
 
-static bool
-is_due_at_last(void *context)
-{
-    int *questions_left = context;
-    *questions_left -= 1;
-    return *questions_left == 0;
-}
-
 static void
 test_merge_ends_at_each_question_of_an_interrupt(void)
 {

@@ -223,14 +223,6 @@ test_without_memory_the_old_map_stays(void)
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
-static bool
-is_due_at_last(void *context)
-{
-    int *questions_left = context;
-    *questions_left -= 1;
-    return *questions_left == 0;
-}
-
 /* Whenever it is interrupted, nothing is published and nothing is left. */
 static void
 test_interrupted_publication_changes_nothing(void)

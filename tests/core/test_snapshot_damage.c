@@ -100,14 +100,6 @@ test_verify_refuses_keys_out_of_order(void)
 
 /* ---- interrupts --------------------------------------------------------- */
 
-static bool
-is_due_at_last(void *context)
-{
-    int *questions_left = context;
-    *questions_left -= 1;
-    return *questions_left == 0;
-}
-
 /* At each question; the damage of which a later part of the check tells is not
  * found before. */
 static void

@@ -414,14 +414,6 @@ test_sort_without_memory_changes_nothing(void)
     memory_release(entries);
 }
 
-static bool
-is_due_at_last(void *context)
-{
-    int *questions_left = context;
-    *questions_left -= 1;
-    return *questions_left == 0;
-}
-
 /* More than is sorted without a question. */
 static void
 test_interrupted_sort_changes_nothing(void)
