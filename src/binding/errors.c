@@ -61,12 +61,14 @@ raise_status(struct state *state, enum status status, PyObject *name)
     case STATUS_SYSTEM:
     case STATUS_NO_SPACE:
         if (errno == ENOMEM) {
-            // More often too many maps are open than memory is short.
+            // More often too many maps are open than memory is short. All
+            // handles of one version share a mapping.
             return raise_os_error(
                 ENOMEM,
                 "cannot allocate memory: the process has as many mappings as "
-                "vm.max_map_count allows, each open map being one, or the "
-                "limit of its memory is reached; close maps that are not used",
+                "vm.max_map_count allows, each version of a map that is open "
+                "being one, or the limit of its memory is reached; close maps "
+                "that are not used",
                 name);
         }
         return PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, name);

@@ -88,6 +88,24 @@ def test_subinterpreter_reads_what_the_main_one_shared(host, name):
     )
 
 
+def test_interpreters_share_one_mapping_of_a_map(host, name):
+    sharedmap.share({"a": "1"}, name)
+    host.run("m = sharedmap.sharedmap(name)", name=name)
+    host.run(
+        "run(script)",
+        script=script(
+            """
+            with open("/proc/self/maps") as maps:
+                before = maps.read().count("/dev/shm/sharedmap." + name)
+            with sharedmap.sharedmap(name) as m, open("/proc/self/maps") as maps:
+                assert before == 1 == maps.read().count("/dev/shm/sharedmap." + name)
+            """,
+            name=name,
+        ),
+    )
+    assert host.eval("m['a']") == "1"
+
+
 def test_main_interpreter_reads_what_a_subinterpreter_shared(host, name):
     host.run(
         "run(script)",

@@ -45,9 +45,10 @@ static struct {
     long hurry;         // seconds by which the clock goes faster with a look
     long sync_time;     // seconds that the disk takes for a file
     void (*advised)(void *bytes, int advice);  // called before it is taken
-    int stores;       // mappings of files that can be stored into
-    uintptr_t place;  // of large reservations; 0: where the system wants
-    bool is_masked;   // files are of `owner`, and we are `user`
+    void (*mapping)(void);  // called before something is mapped
+    int stores;             // mappings of files that can be stored into
+    uintptr_t place;        // of large reservations; 0: where the system wants
+    bool is_masked;         // files are of `owner`, and we are `user`
     uid_t owner;
     uid_t user;
     char failed;       // the letter of the call that failed
@@ -313,6 +314,9 @@ void *
 mmap(void *address, size_t size, int protection, int flags, int descriptor,
      off_t offset)
 {
+    if (faults.mapping != NULL) {
+        faults.mapping();
+    }
     if (fault_is_due('p')) {
         errno = faults.error;
         return MAP_FAILED;

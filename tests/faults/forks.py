@@ -59,7 +59,9 @@ class Play:
         self.tree.share(self.names[0])
         sharedmap.share(ENTRIES, self.names[1])
         self.published = [1, 1]
+        # Of an older version than what follows: with a mapping of its own from the beginning.
         self.opened = sharedmap.sharedmap(self.names[0])
+        self.publish_tree()
         self.following = [sharedmap.sharedmap(name, follow=True) for name in self.names]
         self.stop = threading.Event()
         self.failures = []

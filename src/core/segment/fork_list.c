@@ -99,9 +99,11 @@ after_fork_in_child(void)
     // here.
     steps = NULL;
     waiting_forks = 0;
-    while (listeners != NULL) {
-        struct fork_listener *listener = listeners;
-        listeners = listener->next;
+    struct fork_listener *left = listeners;
+    listeners = NULL;
+    while (left != NULL) {
+        struct fork_listener *listener = left;
+        left = listener->next;
         listener->in_child(listener);
     }
     pthread_mutex_unlock(&mutex);

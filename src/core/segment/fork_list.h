@@ -15,7 +15,7 @@
 
 struct fork_listener {
     // Called in the child, which has one thread, with the list locked; the
-    // listener is no longer on the list.
+    // listener is no longer on the list, and may be added again.
     void (*in_child)(struct fork_listener *listener);
     struct fork_listener *next;
 };

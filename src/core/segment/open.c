@@ -7,22 +7,25 @@
  *             the options say so
  *     fstat   a regular file, of an owner we trust, writable by no other user
  *     pread   the header, checked before a page is mapped
- *     mmap    read-only, and not for a child that is forked before a handle
- *             owns it; the descriptor is closed, the mapping keeps the file
+ *     mmap    read-only, unless this process has a mapping of the file; the
+ *             descriptor is closed, the mapping keeps the file
  *
- * Not here: publishing and removing; see publish.c. What the header
- * means; see snapshot/header.c.
+ * Not here: what segments share (mapping.c); publishing and removing
+ * (publish.c); what the header means (snapshot/header.c).
  */
 #define _GNU_SOURCE
 #include "core/segment/segment.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/segment/fork.h"
+#include "core/segment/fork_list.h"
+#include "core/segment/mapping.h"
 #include "core/segment/system.h"
 #include "core/snapshot/header.h"
 
@@ -44,40 +47,34 @@ check_file(int descriptor, const struct stat *file,
     return STATUS_OK;
 }
 
-/* Maps an open file whose header can be believed, as far as a header can. A
- * forked child does not get the mapping. */
+/* Checks the header of an open file, as far as a header can be checked, and
+ * fills the key of its mapping. */
 static enum status
-map_file(struct segment *segment, const struct fork_closed *opened,
-         const struct stat *file)
+identify(int descriptor, const struct stat *file, struct mapping_key *key)
 {
     struct snapshot_header header;
-    uint64_t size = (uint64_t)file->st_size;
-    enum status status = system_read_header(opened->descriptor, &header);
+    enum status status = system_read_header(descriptor, &header);
     if (status == STATUS_OK) {
-        status = snapshot_header_check(&header, size);
+        status = snapshot_header_check(&header, (uint64_t)file->st_size);
     }
-    if (status != STATUS_OK) {
-        return status;
+    if (status == STATUS_OK) {
+        *key = (struct mapping_key){
+            .device = file->st_dev,
+            .inode = file->st_ino,
+        };
+        memcpy(key->unique_id, header.unique_id, sizeof(key->unique_id));
     }
-    void *bytes = fork_closed_map_whole(opened, size);
-    if (bytes == NULL) {
-        return STATUS_SYSTEM;
-    }
-    *segment = (struct segment){
-        .bytes = bytes,
-        .size = size,
-        .device = file->st_dev,
-        .inode = file->st_ino,
-    };
-    return STATUS_OK;
+    return status;
 }
 
 enum status
 segment_keep(struct segment *segment)
 {
-    return madvise((void *)segment->bytes, segment->size, MADV_DOFORK) == 0
-               ? STATUS_OK
-               : STATUS_SYSTEM;
+    if (mapping_keep(segment)) {
+        return STATUS_OK;
+    }
+    errno = ESTALE;
+    return STATUS_SYSTEM;
 }
 
 static bool
@@ -104,9 +101,9 @@ enum status
 segment_open(struct segment *segment, const char *path,
              struct open_options options, const struct segment *known)
 {
-    // A child that is forked meanwhile would keep the file for ever, whether
-    // by its descriptor or by its mapping.
+    // A descriptor that a child is forked with would keep the file for ever.
     struct fork_closed opened;
+    struct mapping_key key;
     int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
     if (!fork_closed_open(&opened, path,
                           options.follows_links ? flags : flags | O_NOFOLLOW))
@@ -125,7 +122,11 @@ segment_open(struct segment *segment, const char *path,
         status = check_file(opened.descriptor, &file, options);
     }
     if (status == STATUS_OK) {
-        status = map_file(segment, &opened, &file);
+        status = identify(opened.descriptor, &file, &key);
+    }
+    if (status == STATUS_OK) {
+        status = mapping_acquire(segment, &key, opened.descriptor,
+                                 (uint64_t)file.st_size);
     }
     fork_closed_close(&opened);
     return status;
@@ -134,10 +135,16 @@ segment_open(struct segment *segment, const char *path,
 void
 segment_close(struct segment *segment)
 {
-    if (segment->bytes != NULL) {
-        munmap((void *)segment->bytes, segment->size);
-        *segment = SEGMENT_EMPTY;
+    if (segment->mapping != NULL) {
+        mapping_release(segment);
     }
+    else if (segment->bytes != NULL
+             && segment->generation == fork_list_generation())
+    {
+        // A forked child does not have it.
+        munmap((void *)segment->bytes, segment->size);
+    }
+    *segment = SEGMENT_EMPTY;
 }
 
 bool
@@ -147,9 +154,29 @@ segment_exists(const char *path)
     return lstat(path, &file) == 0;
 }
 
+/* Maps the holder for one segment alone. The mapping keeps the lock of the
+ * open file: so no other segment may share it, and no child may have it. */
+static enum status
+map_alone(const struct holder *holder, uint64_t size, struct segment *segment)
+{
+    void *bytes = fork_closed_map_whole(&holder->file, size);
+    if (bytes == NULL) {
+        return STATUS_SYSTEM;
+    }
+    *segment = (struct segment){
+        .bytes = bytes,
+        .size = size,
+        .device = holder->device,
+        .inode = holder->inode,
+        .generation = fork_list_generation(),
+    };
+    return STATUS_OK;
+}
+
 enum status
 holder_map(const struct holder *holder, struct segment *segment)
 {
+    struct mapping_key key;
     struct stat file;
     if (fstat(holder->file.descriptor, &file) < 0) {
         return STATUS_SYSTEM;
@@ -157,6 +184,10 @@ holder_map(const struct holder *holder, struct segment *segment)
     if (system_others_may_write(file.st_mode)) {
         return STATUS_OTHERS_MAY_WRITE;
     }
-    // A copy of the mapping in a forked child would keep the lock.
-    return map_file(segment, &holder->file, &file);
+    uint64_t size = (uint64_t)file.st_size;
+    enum status status = identify(holder->file.descriptor, &file, &key);
+    if (status == STATUS_OK && !mapping_find(segment, &key, size)) {
+        status = map_alone(holder, size, segment);
+    }
+    return status;
 }

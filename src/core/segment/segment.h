@@ -62,11 +62,16 @@ segment_names_close(struct segment_names *names);
 
 /* ---- reading ------------------------------------------------------------ */
 
+struct mapping;
+
 struct segment {
-    const unsigned char *bytes;  // owned mapping; NULL when closed
+    const unsigned char *bytes;  // in a mapping; NULL when closed
     size_t size;
     uint64_t device;  // with inode: which file this is
     uint64_t inode;
+    struct mapping *mapping;  // a counted reference; NULL: it is not shared
+    uint64_t generation;      // of forks: in which process it was opened
+    bool is_kept;             // a forked child has it, too
 };
 
 #define SEGMENT_EMPTY ((struct segment){.bytes = NULL})
@@ -77,17 +82,20 @@ struct open_options {
     uint32_t owner;
 };
 
-/* Opens and maps what the path names. STATUS_NAME_ABSENT, STATUS_NOT_REGULAR,
- * STATUS_FOREIGN_OWNER, STATUS_OTHERS_MAY_WRITE, STATUS_SYSTEM, and what
- * snapshot_header_check() says of its first bytes. With a segment that is
- * `known`, STATUS_UNCHANGED if the path still leads to it. O(1) in the size.
- * A child that is forked does not have it, until segment_keep(). */
+/* Opens and maps what the path names; all segments of one file in the process
+ * share one mapping, and none has a descriptor. STATUS_NAME_ABSENT,
+ * STATUS_NOT_REGULAR, STATUS_FOREIGN_OWNER, STATUS_OTHERS_MAY_WRITE,
+ * STATUS_NO_MEMORY, STATUS_SYSTEM, and what snapshot_header_check() says of
+ * its first bytes. With a segment that is `known`, STATUS_UNCHANGED if the
+ * path still leads to it. O(1) in the size. A child that is forked does not
+ * have it, until segment_keep(). */
 enum status
 segment_open(struct segment *segment, const char *path,
              struct open_options options, const struct segment *known);
 
 /* From now on a forked child has it, too: call it when the segment belongs to
- * something that the child has and can close it by. STATUS_SYSTEM. */
+ * something that the child has and can close it by. Not for what holder_map()
+ * fills. STATUS_SYSTEM in a child that was forked since it was opened. */
 enum status
 segment_keep(struct segment *segment);
 
@@ -266,8 +274,8 @@ enum status
 holder_lock(struct holder *holder, const char *path,
             const struct lock_options *options);
 
-/* Maps the holder's bytes to read. What segment_open() answers; do not keep it
- * in a child, where it would keep the lock. */
+/* The holder's bytes to read: in the mapping that open segments of the file
+ * share, if there is one. What segment_open() answers. */
 enum status
 holder_map(const struct holder *holder, struct segment *segment);
 

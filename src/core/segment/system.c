@@ -4,9 +4,9 @@
  * a signal, with errno kept where an earlier failure is about to be reported,
  * and with an answer that is a status code.
  *
- *     open, name, draft, publish, wait, fork
- *        |      |     |      |     |     |
- *        +------+-----+--+---+-----+-----+
+ *     open, mapping, name, draft, publish, wait, fork
+ *        |     |        |     |      |      |     |
+ *        +-----+--------+-----+--+---+------+-----+
  *                        v
  *                     system ----> Linux
  *

@@ -1,0 +1,272 @@
+/* core/segment/mapping.c
+ *
+ *     segment --+
+ *     segment --+--> mapping --> bytes        kept_count     2
+ *     segment --+       |                     opening_count  1
+ *                       v
+ *     buckets[hash] --> mapping --> NULL
+ *
+ * A reference that is kept belongs to something that a forked child has a copy
+ * of. One that is not belongs to a thread that is opening or publishing, and
+ * which a child does not have. So a child drops all of the latter, and unmaps
+ * what has no other reference; that is why it may get a copy of each mapping.
+ * The segment of such a reference knows by the number of forks that it is
+ * stale.
+ *
+ * The table is guarded by the lock of the fork list, under which nothing that
+ * can block is done. A mapping and its entry come and go in the same step of
+ * the fork list, so that no fork sees one without the other:
+ *
+ *     | step: map, list | ... | step: take off, keep from children | unmap
+ *
+ * Unmapping is not part of the step: it frees the memory of a file that has no
+ * name any more, for which no fork should have to wait.
+ *
+ * A file that has grown is mapped again by the next segment that is opened.
+ * Those opened before keep the mapping that they have. The longer one is in
+ * front, and is found from then on.
+ *
+ * Not here: which files can be mapped (open.c); the lock and the steps
+ * (fork_list.c).
+ */
+#define _GNU_SOURCE
+#include "core/segment/mapping.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core/base/memory.h"
+#include "core/segment/fork_list.h"
+#include "core/segment/system.h"
+
+struct mapping {
+    struct mapping *next;  // in the bucket
+    struct mapping_key key;
+    void *bytes;  // owned
+    size_t size;
+    size_t kept_count;  // references that a forked child has, too
+    size_t opening_count;
+};
+
+/* The system allows 65,530 mappings unless told otherwise: 64 a bucket. */
+enum { BUCKET_BITS = 10, BUCKET_COUNT = 1 << BUCKET_BITS };
+
+static struct mapping *buckets[BUCKET_COUNT];  // guarded by the fork list
+
+static void
+drop_in_child(struct fork_listener *listener);
+
+static struct fork_listener listener = {.in_child = drop_in_child};
+static bool is_listed;  // the listener; guarded likewise
+
+/* ---- the table, between lock and unlock --------------------------------- */
+
+static struct mapping **
+bucket_of(const struct mapping_key *key)
+{
+    // Inode numbers are often consecutive: 2^64 divided by the golden ratio
+    // spreads them.
+    uint64_t hash =
+        (key->inode ^ key->device << 32) * UINT64_C(0x9E3779B97F4A7C15);
+    return &buckets[hash >> (64 - BUCKET_BITS)];
+}
+
+static struct mapping *
+find(const struct mapping_key *key, size_t size)
+{
+    struct mapping *mapping = *bucket_of(key);
+    while (mapping != NULL
+           && !(mapping->size >= size && mapping->key.inode == key->inode
+                && mapping->key.device == key->device
+                && memcmp(mapping->key.unique_id, key->unique_id,
+                          sizeof(key->unique_id))
+                       == 0))
+    {
+        mapping = mapping->next;
+    }
+    return mapping;
+}
+
+static void
+insert(struct mapping *mapping)
+{
+    struct mapping **bucket = bucket_of(&mapping->key);
+    mapping->next = *bucket;
+    *bucket = mapping;
+    if (!is_listed) {
+        fork_list_add(&listener);
+        is_listed = true;
+    }
+}
+
+static void
+take_off(struct mapping *mapping)
+{
+    struct mapping **link = bucket_of(&mapping->key);
+    while (*link != mapping) {
+        link = &(*link)->next;
+    }
+    *link = mapping->next;
+}
+
+static bool
+is_unused(const struct mapping *mapping)
+{
+    return mapping->kept_count == 0 && mapping->opening_count == 0;
+}
+
+static void
+drop_in_child(struct fork_listener *dropped)
+{
+    for (size_t i = 0; i < BUCKET_COUNT; i++) {
+        struct mapping **link = &buckets[i];
+        while (*link != NULL) {
+            struct mapping *mapping = *link;
+            mapping->opening_count = 0;
+            if (is_unused(mapping)) {
+                *link = mapping->next;
+                munmap(mapping->bytes, mapping->size);
+                memory_release(mapping);
+            }
+            else {
+                link = &mapping->next;
+            }
+        }
+    }
+    fork_list_add(dropped);
+}
+
+/* ---- references --------------------------------------------------------- */
+
+/* Fills the segment with a reference, between lock and unlock. */
+static void
+refer(struct segment *segment, struct mapping *mapping, size_t size)
+{
+    mapping->opening_count += 1;
+    *segment = (struct segment){
+        .bytes = mapping->bytes,
+        .size = size,
+        .device = mapping->key.device,
+        .inode = mapping->key.inode,
+        .mapping = mapping,
+        .generation = fork_list_generation(),
+    };
+}
+
+bool
+mapping_find(struct segment *segment, const struct mapping_key *key,
+             uint64_t size)
+{
+    fork_list_lock();
+    struct mapping *mapping = find(key, size);
+    if (mapping != NULL) {
+        refer(segment, mapping, size);
+    }
+    fork_list_unlock();
+    return mapping != NULL;
+}
+
+/* Maps the file and lists it, or finds that another thread was faster. False
+ * with errno. What is not used of `made` is left to the caller. */
+static bool
+map_and_list(struct segment *segment, struct mapping **made, int descriptor,
+             uint64_t size)
+{
+    struct fork_step step;
+    fork_step_begin(&step);
+    void *bytes = system_map(descriptor, size);
+    fork_list_lock();
+    struct mapping *mapping = find(&(*made)->key, size);
+    if (mapping == NULL && bytes != MAP_FAILED) {
+        mapping = *made;
+        mapping->bytes = bytes;
+        mapping->size = size;
+        insert(mapping);
+        *made = NULL;
+    }
+    if (mapping != NULL) {
+        refer(segment, mapping, size);
+    }
+    fork_list_unlock();
+    if (*made != NULL && bytes != MAP_FAILED) {
+        munmap(bytes, size);
+    }
+    fork_list_lock();
+    fork_step_end(&step);
+    fork_list_unlock();
+    return mapping != NULL;
+}
+
+enum status
+mapping_acquire(struct segment *segment, const struct mapping_key *key,
+                int descriptor, uint64_t size)
+{
+    if (mapping_find(segment, key, size)) {
+        return STATUS_OK;
+    }
+    struct mapping *made = memory_allocate(sizeof(*made));
+    if (made == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    *made = (struct mapping){.key = *key};
+    bool is_mapped = map_and_list(segment, &made, descriptor, size);
+    int saved_errno = errno;
+    memory_release(made);
+    errno = saved_errno;
+    return is_mapped ? STATUS_OK : STATUS_SYSTEM;
+}
+
+/* Whether a fork took the reference away from the segment. */
+static bool
+is_stale(const struct segment *segment)
+{
+    return !segment->is_kept && segment->generation != fork_list_generation();
+}
+
+bool
+mapping_keep(struct segment *segment)
+{
+    if (is_stale(segment)) {
+        return false;
+    }
+    fork_list_lock();
+    if (!segment->is_kept) {
+        segment->mapping->opening_count -= 1;
+        segment->mapping->kept_count += 1;
+        segment->is_kept = true;
+    }
+    fork_list_unlock();
+    return true;
+}
+
+void
+mapping_release(struct segment *segment)
+{
+    if (is_stale(segment)) {
+        return;
+    }
+    struct mapping *mapping = segment->mapping;
+    struct fork_step step;
+    fork_step_begin(&step);
+    fork_list_lock();
+    *(segment->is_kept ? &mapping->kept_count : &mapping->opening_count) -= 1;
+    bool is_last = is_unused(mapping);
+    if (is_last) {
+        take_off(mapping);
+    }
+    fork_list_unlock();
+    int saved_errno = errno;
+    if (is_last) {
+        // Where that is refused, a child that is forked now keeps memory.
+        (void)madvise(mapping->bytes, mapping->size, MADV_DONTFORK);
+    }
+    fork_list_lock();
+    fork_step_end(&step);
+    fork_list_unlock();
+    if (is_last) {
+        munmap(mapping->bytes, mapping->size);
+        memory_release(mapping);
+    }
+    errno = saved_errno;
+}
