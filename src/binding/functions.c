@@ -72,7 +72,8 @@ module_py_share(PyObject *module, PyObject *args, PyObject *keywords)
         target.label = name.text.slice;
         target.options.force = force != 0;
         target.options.huge_pages = huge_pages != 0;
-        signals_begin(&signals, SIGNALS_NOW, &target.options.lock.interrupt);
+        signals_begin(&signals, SIGNALS_PUBLISHING,
+                      &target.options.lock.interrupt);
         enum status status =
             publishing_run(&target, batch.entries, batch.count);
         signals_end(&signals);
@@ -142,7 +143,7 @@ run_update(struct state *state, PyObject *object, const struct batch *puts,
                         removals->count},
             .lock.timeout = timeout,
         };
-        signals_begin(&signals, SIGNALS_NOW, &update.lock.interrupt);
+        signals_begin(&signals, SIGNALS_PUBLISHING, &update.lock.interrupt);
         enum status status = publish_update(&update, name.path);
         signals_end(&signals);
         if (status == STATUS_OK) {

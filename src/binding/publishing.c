@@ -68,7 +68,7 @@ publishing_remove(struct state *state, PyObject *args, PyObject *keywords)
     }
     if (name_parse(state, &name, object) == 0) {
         struct signals signals;
-        signals_begin(&signals, SIGNALS_NOW, &lock.interrupt);
+        signals_begin(&signals, SIGNALS_PUBLISHING, &lock.interrupt);
         enum status status = segment_remove(name.path, &lock);
         signals_end(&signals);
         result = status == STATUS_OK ? Py_NewRef(Py_True)

@@ -13,7 +13,7 @@
  *         def __reduce__(self): ...
  *
  * The entries borrow from the tree's nodes, so the guard is held until the
- * last byte is written; the GIL is not.
+ * last byte is written, and not much longer; the GIL is not.
  *
  * Not here: what publishing means; see core/publish.h.
  */
@@ -56,16 +56,15 @@ publish(RBTreeObject *self, struct target *target)
         if (tree_begin_publish(self) < 0) {
             return NULL;
         }
-        // A handler may want the tree, which is guarded.
-        signals_begin(&signals, SIGNALS_LATER,
-                      &target->options.lock.interrupt);
+        signals_begin_guarded(&signals, &self->guard,
+                              &target->options.lock.interrupt);
+        target->options.is_written = &signals.is_written;
         status = gather(self->tree, &entries, &count);
         if (status == STATUS_OK) {
             status = publishing_run(target, entries, count);
         }
         memory_release(entries);
         signals_end(&signals);
-        guard_end_publish(&self->guard);
     } while (status == STATUS_INTERRUPTED && signals_retry(&signals));
     return publishing_result(self->base.state, target, status);
 }

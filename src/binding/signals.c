@@ -17,27 +17,63 @@
 
 #include <signal.h>
 
+#include "core/segment/fork_list.h"
 #include "core/segment/segment.h"
 
 // Nanoseconds; a person does not notice it.
 static const int64_t CHECK_INTERVAL = 20000000;
 
+/* Ends the guard, with the GIL. */
+static void
+end_guard(struct signals *signals)
+{
+    if (signals->guard != NULL) {
+        guard_end_publish(signals->guard);
+        signals->guard = NULL;
+    }
+}
+
+/* Runs the handlers that are due. Whether one of them raised an exception, or
+ * forked this process, which has nothing of what was to be published. */
+static bool
+run_handlers(const struct signals *signals)
+{
+    if (PyErr_CheckSignals() < 0) {
+        return true;
+    }
+    if (signals->kind == SIGNALS_NOW
+        || signals->generation == fork_list_generation())
+    {
+        return false;
+    }
+    PyErr_SetString(PyExc_RuntimeError,
+                    "a signal handler forked this process during the call; "
+                    "only the parent publishes");
+    return true;
+}
+
 static bool
 is_due(void *context)
 {
     struct signals *signals = context;
+    bool stops;
     int64_t now = segment_clock();
     if (now < signals->next_check) {
         return false;
     }
     signals->next_check = now + CHECK_INTERVAL;
     PyEval_RestoreThread(signals->thread);
-    if (signals->kind == SIGNALS_LATER) {
+    if (signals->is_written) {
+        end_guard(signals);
+    }
+    if (signals->guard != NULL) {
         // This forgets the signal; signals_retry() brings it back.
         signals->is_pending = PyOS_InterruptOccurred() != 0;
+        stops = signals->is_pending;
     }
-    bool stops = signals->kind == SIGNALS_LATER ? signals->is_pending
-                                                : PyErr_CheckSignals() < 0;
+    else {
+        stops = run_handlers(signals);
+    }
     signals->thread = PyEval_SaveThread();
     return stops;
 }
@@ -49,9 +85,18 @@ signals_begin(struct signals *signals, enum signals_kind kind,
     *signals = (struct signals){
         .kind = kind,
         .next_check = segment_clock() + CHECK_INTERVAL,
+        .generation = fork_list_generation(),
     };
     *interrupt = (struct interrupt){is_due, signals};
     signals->thread = PyEval_SaveThread();
+}
+
+void
+signals_begin_guarded(struct signals *signals, struct guard *guard,
+                      struct interrupt *interrupt)
+{
+    signals_begin(signals, SIGNALS_GUARDED, interrupt);
+    signals->guard = guard;
 }
 
 void
@@ -59,6 +104,7 @@ signals_end(struct signals *signals)
 {
     PyEval_RestoreThread(signals->thread);
     signals->thread = NULL;
+    end_guard(signals);
 }
 
 bool

@@ -10,6 +10,7 @@
 #ifndef SHAREDMAP_BINDING_SIGNALS_H
 #define SHAREDMAP_BINDING_SIGNALS_H
 
+#include "binding/guard.h"
 #include "binding/state.h"
 #include "core/base/interrupt.h"
 #include "core/base/status.h"
@@ -19,17 +20,24 @@
 
 enum signals_kind {
     SIGNALS_NOW,  // handlers run at once, and may do anything
-    // While an object is locked that a handler may want: of SIGINT only, and
-    // once signals_end() is called.
-    SIGNALS_LATER,
+    // The same while something is published. A child that a handler forks has
+    // none of it: there the call is interrupted, with RuntimeError.
+    SIGNALS_PUBLISHING,
+    // The same while a tree is published. As long as it is read it is guarded,
+    // and a handler may want it. So until then only SIGINT is noticed, and its
+    // handler runs once signals_end() is called.
+    SIGNALS_GUARDED,
 };
 
 struct signals {
     enum signals_kind kind;
     PyThreadState
-        *thread;         // borrowed; of the caller while the GIL is released
-    int64_t next_check;  // of segment_clock()
-    bool is_pending;     // SIGINT came, and its handler has not run
+        *thread;          // borrowed; of the caller while the GIL is released
+    int64_t next_check;   // of segment_clock()
+    uint64_t generation;  // of forks, when it began
+    bool is_pending;      // SIGINT came, and its handler has not run
+    bool is_written;      // filled by the core: the tree is not read again
+    struct guard *guard;  // borrowed; NULL when nothing is guarded any more
 };
 
 /* Releases the GIL and fills the interrupt, which borrows from `signals`. */
@@ -37,7 +45,13 @@ void
 signals_begin(struct signals *signals, enum signals_kind kind,
               struct interrupt *interrupt);
 
-/* Takes the GIL again. */
+/* The same of SIGNALS_GUARDED, under the guard of a tree. The core fills
+ * signals->is_written; from then on the guard may end at any time. */
+void
+signals_begin_guarded(struct signals *signals, struct guard *guard,
+                      struct interrupt *interrupt);
+
+/* Takes the GIL again, and ends the guard if that has not happened yet. */
 void
 signals_end(struct signals *signals);
 

@@ -79,6 +79,9 @@ publish_to_segment(struct snapshot_plan *plan, const char *path,
         return status;
     }
     status = write_draft(&draft, plan, &options->lock.interrupt);
+    if (options->is_written != NULL) {
+        *options->is_written = true;
+    }
     if (status == STATUS_OK && options->huge_pages) {
         draft_use_huge_pages(&draft, plan->header.total_size);
     }

@@ -257,6 +257,25 @@ test_interrupted_publication_changes_nothing(void)
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
+/* From then on the caller may change what was published. */
+static void
+test_publisher_learns_that_the_entries_are_written(void)
+{
+    const char *path = scratch_path("map");
+    struct snapshot_options layout = {.label = SLICE("")};
+    bool is_written = false;
+    struct publish_options options = {.mode = 0600, .is_written = &is_written};
+    struct snapshot_plan plan;
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    CHECK_STATUS(publish_plan(&plan, NULL, 0, &layout), STATUS_OK);
+    CHECK_STATUS(publish_to_segment(&plan, path, &options), STATUS_NAME_TAKEN);
+    CHECK(!is_written);
+    options.force = true;
+    CHECK_STATUS(publish_to_segment(&plan, path, &options), STATUS_OK);
+    CHECK(is_written);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
 static const struct test tests[] = {
     TEST(test_memory_gets_the_snapshot_and_not_a_byte_more),
     TEST(test_two_plans_differ_in_their_unique_id_only),
@@ -268,6 +287,7 @@ static const struct test tests[] = {
     TEST(test_label_that_is_too_long_is_refused),
     TEST(test_without_memory_the_old_map_stays),
     TEST(test_interrupted_publication_changes_nothing),
+    TEST(test_publisher_learns_that_the_entries_are_written),
 };
 
 int

@@ -156,6 +156,41 @@ test_interrupted_wait_ends_and_leaves_the_queue(void)
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
+static bool
+is_due_in_a_child(void *context)
+{
+    pid_t *child = context;
+    if (*child < 0) {
+        *child = start_child();
+    }
+    return *child == 0;
+}
+
+/* A child has no header in which it could leave the queue. */
+static void
+test_child_that_an_interrupt_forks_ends_the_wait(void)
+{
+    const char *path = scratch_path("map");
+    pid_t child = -1;
+    struct lock_options options = {
+        .timeout = INT64_C(20000000),
+        .interrupt = {is_due_in_a_child, &child},
+    };
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    struct holder holder, other;
+    lock(&holder, path);
+    enum status status = holder_lock(&other, path, &options);
+    if (child == 0) {
+        CHECK_STATUS(status, STATUS_INTERRUPTED);
+        _exit(0);
+    }
+    CHECK_STATUS(status, STATUS_LOCK_TIMEOUT);
+    CHECK_EQUAL(end_of_child(child), 0);
+    CHECK_EQUAL(holder_waiting_since(&holder), 0);
+    holder_close(&holder);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
 static void
 test_timeout_is_kept_and_leaves_the_queue(void)
 {
@@ -177,6 +212,7 @@ static const struct test tests[] = {
     TEST(test_file_that_replaces_another_takes_over_its_queue),
     TEST(test_waiter_that_was_killed_holds_up_nobody_for_long),
     TEST(test_interrupted_wait_ends_and_leaves_the_queue),
+    TEST(test_child_that_an_interrupt_forks_ends_the_wait),
     TEST(test_timeout_is_kept_and_leaves_the_queue),
 };
 

@@ -90,14 +90,18 @@ def test_timeout_that_is_no_number_is_a_type_error(shared_name, source, timeout)
 # ---- signals -------------------------------------------------------------------------------------
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+each_signal = pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+
+
 class Stopped(Exception):
     pass
 
 
 @pytest.fixture
 def on_signal():
-    """Sets what a handler of SIGUSR1 and SIGINT does."""
-    signals = [signal.SIGUSR1, signal.SIGINT]
+    """Sets what the handlers of these signals do."""
+    signals = [*SIGNALS]
     before = [signal.getsignal(number) for number in signals]
     yield lambda run: [signal.signal(number, lambda *_: run()) for number in signals]
     for number, handler in zip(signals, before, strict=True):
@@ -108,25 +112,104 @@ def stop():
     raise Stopped
 
 
-@each_way
-def test_signal_ends_the_wait_for_the_lock(shared_name, holder, on_signal, source):
-    on_signal(stop)
+def interrupt_the_wait(number):
+    """A thread that sends this process a signal when it waits for a lock."""
     pid = os.getpid()
 
     def interrupt():
         wait_until_waiting_for_a_lock(pid)
-        os.kill(pid, signal.SIGINT)
+        os.kill(pid, number)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
+    return thread
+
+
+@each_way
+@each_signal
+def test_signal_ends_the_wait_for_the_lock(shared_name, holder, on_signal, source, number):
+    on_signal(stop)
+    thread = interrupt_the_wait(number)
     try:
+        # A handler that does not run is a failure, and not a test that hangs.
         with pytest.raises(Stopped):
-            publish(source, shared_name, timeout=None)
+            publish(source, shared_name, timeout=30)
     finally:
         thread.join()
     holder.run("file.close()")
     with sharedmap.sharedmap(shared_name) as shared:
         assert dict(shared) == {"a": 1}
+
+
+@each_signal
+def test_signal_ends_the_wait_of_save(tmp_path, locked, on_signal, number):
+    path = os.fspath(tmp_path / "saved")
+    tree = sharedmap.rbtree(a=1)
+    tree.save(path)
+    locked(path)
+    on_signal(stop)
+    thread = interrupt_the_wait(number)
+    try:
+        with pytest.raises(Stopped):
+            tree.save(path, force=True, timeout=30)
+    finally:
+        thread.join()
+    assert os.listdir(tmp_path) == ["saved"]
+
+
+@each_way
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_child_that_a_handler_forks_does_not_go_on(shared_name, holder, on_signal, source):
+    """It has neither the file nor the lock, and ends the call with an exception."""
+    children = []
+    error = None
+    on_signal(lambda: children.append(os.fork()))
+    thread = interrupt_the_wait(signal.SIGUSR1)
+    try:
+        publish(source, shared_name, timeout=1)
+    except BaseException as raised:
+        error = raised
+    if children == [0]:
+        os._exit(0 if type(error) is RuntimeError and "forked" in str(error) else 1)
+    thread.join()
+    assert type(error) is TimeoutError
+    assert os.waitpid(children[0], 0)[1] == 0
+    with sharedmap.sharedmap(shared_name) as shared:
+        assert dict(shared) == {"a": 1}
+
+
+def test_child_that_a_handler_forks_does_not_go_on_with_an_update(name, workers):
+    """Nor does it read what only its parent has mapped."""
+    worker = workers()
+    worker.run(FORKING)
+    worker.run("sharedmap.share({f'key {i}': bytes(200) for i in range(300_000)}, name)", name=name)
+    assert worker.eval("update_and_fork(name)", name=name) == (2, [0])
+
+
+FORKING = """
+import signal, time
+
+def update_and_fork(name):
+    children = []
+
+    def handler(*_):
+        if len(children) < 1:
+            children.append(os.fork())
+
+    signal.signal(signal.SIGPROF, handler)
+    # Of CPU time, so that the signal comes while the map is merged.
+    signal.setitimer(signal.ITIMER_PROF, 0.01)
+    error = None
+    try:
+        generation = sharedmap.update(name, {"new": 1})
+    except BaseException as raised:
+        error = raised
+    if children == [0]:
+        os._exit(0 if "forked" in str(error) else 1)
+    if error is not None:
+        raise error
+    return generation, [os.waitpid(child, 0)[1] for child in children]
+"""
 
 
 @each_way

@@ -203,10 +203,12 @@ holder_try_lock(const struct holder *holder, const char *path, bool *is_busy)
 
 /* ---- the queue ---------------------------------------------------------- */
 
+/* A forked child, of an interrupt for example, has no header. */
 static bool
 has_queue(const struct holder *holder)
 {
-    return holder->header != NULL && !holder->is_read_only;
+    return holder->header != NULL && !holder->is_read_only
+           && holder->file.descriptor >= 0;
 }
 
 static _Atomic uint64_t *

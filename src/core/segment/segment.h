@@ -190,6 +190,7 @@ struct publish_options {
     uint64_t expected;  // force. 0 expects the name to be free.
     bool has_expected_id;  // the same with a unique id
     unsigned char expected_id[16];
+    bool *is_written;  // filled, unless NULL: the entries are not read again
 };
 
 /* Makes an unnamed file of `size` bytes, all of them allocated, in the
