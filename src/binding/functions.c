@@ -199,6 +199,18 @@ module_py_remove(PyObject *module, PyObject *args, PyObject *keywords)
     return publishing_remove(PyModule_GetState(module), args, keywords);
 }
 
+/* Whatever it is, it is not one name that is concerned. */
+static PyObject *
+raise_names_status(PyObject *module, enum status status)
+{
+    PyObject *directory = PyUnicode_FromString("/dev/shm");
+    if (directory != NULL) {
+        raise_status(PyModule_GetState(module), status, directory);
+        Py_DECREF(directory);
+    }
+    return NULL;
+}
+
 static PyObject *
 module_py_names(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
@@ -209,7 +221,7 @@ module_py_names(PyObject *module, PyObject *Py_UNUSED(ignored))
     }
     enum status status = segment_names_open(&open);
     if (status != STATUS_OK) {
-        raise_status(PyModule_GetState(module), status, NULL);
+        raise_names_status(module, status);
         Py_DECREF(names);
         return NULL;
     }
@@ -217,7 +229,7 @@ module_py_names(PyObject *module, PyObject *Py_UNUSED(ignored))
         struct slice bytes;
         status = segment_names_next(open, &bytes);
         if (status != STATUS_OK) {
-            raise_status(PyModule_GetState(module), status, NULL);
+            raise_names_status(module, status);
             Py_CLEAR(names);
         }
         if (status != STATUS_OK || bytes.size == 0) {

@@ -245,16 +245,38 @@ def test_doctor_finds_what_the_file_system_lacks(command, name, monkeypatch, fun
     assert (done.code, problem in done.out) == (errors.FINDINGS, True)
 
 
+def test_doctor_finds_that_this_user_may_not_read_shm(as_root, workers):
+    mount = 'mount -t tmpfs -o mode=0700 tmpfs /dev/shm && exec "$0" "$@"'
+    worker = workers("unshare", "--mount", "sh", "-c", mount)
+    worker.run("import contextlib, io, sharedmap._cli as cli, sharedmap._cli.doctor")
+    worker.run("os.setresuid(65533, 65533, 65533)")
+    worker.run(DOCTOR)
+    assert worker.eval("code") == errors.FINDINGS
+    (line,) = [line for line in worker.eval("out.getvalue()").splitlines() if line]
+    assert line.startswith("! /dev/shm is not readable for this user")
+
+
+def test_doctor_says_so_where_shm_has_no_limit(as_root):
+    # A ramfs has none, and answers like a tmpfs without one.
+    script = 'mount -t ramfs -o mode=1777 ramfs /dev/shm && exec "$0" "$@"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, *PROGRAM, "doctor"], capture_output=True
+    )
+    assert done.stdout.startswith(b"/dev/shm: no limit of its size, mode 1777, 0 maps")
+
+
+DOCTOR = "out = io.StringIO()\nwith contextlib.redirect_stdout(out): code = cli.main(['doctor'])"
+
+
 def test_doctor_says_which_map_cannot_be_published_again(as_root, workers):
     mount = 'mount -t tmpfs -o mode=1777,size=1m tmpfs /dev/shm && exec "$0" "$@"'
     worker = workers("unshare", "--mount", "sh", "-c", mount)
     worker.run("import contextlib, io, sharedmap._cli as cli")
     worker.run("sharedmap.share({'a': 'x' * 300_000}, 'small')")
-    look = "out = io.StringIO()\nwith contextlib.redirect_stdout(out): code = cli.main(['doctor'])"
-    worker.run(look)
+    worker.run(DOCTOR)
     assert (worker.eval("code"), "again" in worker.eval("out.getvalue()")) == (0, False)
     worker.run("sharedmap.share({'a': 'x' * 500_000}, 'large')")
-    worker.run(look)
+    worker.run(DOCTOR)
     assert worker.eval("code") == errors.FINDINGS
     assert "large: cannot be published again" in worker.eval("out.getvalue()")
 

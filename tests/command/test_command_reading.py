@@ -374,6 +374,15 @@ def test_nothing_that_a_terminal_obeys_is_printed(command, names, text, options)
         assert any(json.loads(line).get("key") == text for line in told[4].out.splitlines())
 
 
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_nothing_of_the_arguments_that_a_terminal_obeys_is_printed(command, text):
+    """A shell puts file names there."""
+    for line in (["ls", "--" + text], ["ls", text], [text], ["load", "a", "--type", text]):
+        done = command(*line)
+        assert done.code != 0
+        assert all(told.isprintable() for told in (done.out + done.err).splitlines())
+
+
 def test_map_of_another_user_is_listed_without_being_mapped(as_root, command, names, monkeypatch):
     """Its owner can truncate it, which ends who has it mapped."""
     name = names()

@@ -85,6 +85,14 @@ def test_shm_of_others_is_named_with_save(start):
     assert caught.value.filename == "/dev/shm"
 
 
+def test_shm_that_may_not_be_read_is_named(start):
+    worker = start("mount -t tmpfs -o mode=700 tmpfs /dev/shm")
+    worker.run("os.setresuid(65533, 65533, 65533)")
+    with pytest.raises(PermissionError) as caught:
+        worker.eval(CALLS["names"])
+    assert caught.value.filename == "/dev/shm"
+
+
 def test_machine_without_proc_publishes_as_ever(start, tmp_path):
     worker = start("mount -t tmpfs tmpfs /proc && mount -t tmpfs -o mode=1777 tmpfs /dev/shm")
     assert worker.eval("os.listdir('/proc')") == []

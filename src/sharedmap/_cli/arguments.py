@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from .._sharedmap import __version__
 from .errors import MEANINGS
+from .output import printable
 
-Parser = argparse.ArgumentParser
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        # An argument may be a file name that a shell has put there.
+        super().error(printable(message))
+
 
 FORMATS: Final = ("json", "jsonl", "csv", "tsv")
 TYPES: Final = ("str", "int", "float", "json")

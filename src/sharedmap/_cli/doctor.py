@@ -175,7 +175,13 @@ def _inspect_space(problems: list[str]) -> dict[str, Any] | None:
     if status is None or not stat.S_ISDIR(status.st_mode):
         problems.append(
             "there is no directory /dev/shm, where maps with a name live: mount a tmpfs there, or"
-            " use files (publish --file)"
+            " use files (load --file)"
+        )
+        return None
+    if not os.access(SHM, os.R_OK | os.X_OK):
+        problems.append(
+            "/dev/shm is not readable for this user: maps with a name are neither found nor opened;"
+            " make it readable (mode 1777), or use files (load --file)"
         )
         return None
     space = os.statvfs(SHM)
@@ -283,8 +289,14 @@ def run_doctor(options: Options) -> int:
 
 
 def _print_shm(shm: dict[str, Any], maps: Sequence[dict[str, Any]]) -> None:
+    # A file system in memory without a limit says that it has no blocks.
+    free = (
+        f"{size_text(shm['free'])} of {size_text(shm['bytes'])} free"
+        if shm["bytes"]
+        else "no limit of its size"
+    )
     print(
-        f"/dev/shm: {size_text(shm['free'])} of {size_text(shm['bytes'])} free, mode {shm['mode']},"
+        f"/dev/shm: {free}, mode {shm['mode']},"
         f" {len(maps)} {'map' if len(maps) == 1 else 'maps'} with"
         f" {size_text(sum(fields['bytes'] for fields in maps))}"
     )
