@@ -16,6 +16,7 @@
 #include "binding/sharedmap_type.h"
 #include "binding/snapshot_type.h"
 #include "binding/state.h"
+#include "binding/value.h"
 #include "binding/view_type.h"
 
 /* In the order of enum type_index, bases before what descends from them. */
@@ -81,7 +82,7 @@ module_exec(PyObject *module)
         || add_exception(module, "sharedmap.FollowWarning", follow_warning_doc,
                          PyExc_RuntimeWarning, &state->follow_warning)
                < 0
-        || add_types(module, state) < 0)
+        || value_create_nans(state) < 0 || add_types(module, state) < 0)
     {
         return -1;
     }

@@ -20,6 +20,8 @@ state_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->snapshot_error);
     Py_VISIT(state->stale_error);
     Py_VISIT(state->follow_warning);
+    Py_VISIT(state->nans[0]);
+    Py_VISIT(state->nans[1]);
     return 0;
 }
 
@@ -33,6 +35,8 @@ state_clear(PyObject *module)
     Py_CLEAR(state->snapshot_error);
     Py_CLEAR(state->stale_error);
     Py_CLEAR(state->follow_warning);
+    Py_CLEAR(state->nans[0]);
+    Py_CLEAR(state->nans[1]);
     return 0;
 }
 

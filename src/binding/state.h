@@ -33,6 +33,7 @@ struct state {
     PyObject *snapshot_error;
     PyObject *stale_error;
     PyObject *follow_warning;
+    PyObject *nans[2];  // the usual NaN, by its sign; see value_unpack()
 };
 
 /* The state of the module that created `type` or one of its bases. Only for

@@ -17,6 +17,9 @@
 
 #include "binding/errors.h"
 
+/* Of float("nan"), and with the sign bit of what processors compute. */
+static const uint64_t USUAL_NAN = UINT64_C(0x7FF8000000000000);
+
 /* ---- int ---------------------------------------------------------------- */
 
 /* The size without the bytes beyond the first that only repeat the sign. */
@@ -330,6 +333,35 @@ value_unpack_text(struct state *state, struct slice bytes)
     return string;
 }
 
+int
+value_create_nans(struct state *state)
+{
+    for (uint64_t sign = 0; sign < 2; sign++) {
+        uint64_t bits = sign << 63 | USUAL_NAN;
+        double number;
+        memcpy(&number, &bits, sizeof(number));
+        state->nans[sign] = PyFloat_FromDouble(number);
+        if (state->nans[sign] == NULL) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* A NaN is only equal to itself as the same object: for a set of items or a
+ * list of values, as for those of a dict. So reading it twice gives one. */
+static PyObject *
+unpack_float(const struct state *state, struct slice bytes)
+{
+    double number;
+    uint64_t bits;
+    memcpy(&number, bytes.bytes, sizeof(number));
+    memcpy(&bits, bytes.bytes, sizeof(bits));
+    PyObject *nan =
+        (bits & INT64_MAX) == USUAL_NAN ? state->nans[bits >> 63] : NULL;
+    return nan != NULL ? Py_NewRef(nan) : PyFloat_FromDouble(number);
+}
+
 PyObject *
 value_unpack(struct state *state, const struct value *value)
 {
@@ -353,9 +385,7 @@ value_unpack(struct state *state, const struct value *value)
         if (bytes.size != sizeof(double)) {
             break;
         }
-        double number;
-        memcpy(&number, bytes.bytes, sizeof(number));
-        return PyFloat_FromDouble(number);
+        return unpack_float(state, bytes);
     case VALUE_BOOL:
         if (bytes.size != 1) {
             break;

@@ -32,6 +32,10 @@ value_pack(struct packed_value *packed, PyObject *object, PyObject *encode,
 void
 value_clear(struct packed_value *packed);
 
+/* Fills what value_unpack() takes from the state. -1 with MemoryError. */
+int
+value_create_nans(struct state *state);
+
 /* A new object; for an encoded value its bytes, for value_decode(). Runs no
  * Python code unless it fails. NULL with MemoryError, or with SnapshotError
  * when the bytes are not valid for the type; those of a tree always are. */

@@ -1,5 +1,6 @@
 """Hooks that raise: the exception arrives, no result is shortened, and nothing is published."""
 
+import math
 import pickle
 
 import pytest
@@ -361,6 +362,20 @@ def test_nan_is_equal_to_itself_as_in_dict(make):
     assert mapping.items() == mapping.items()
     assert mapping != {"a": NAN, "nan": NAN}
     assert mapping["nan"] != NAN
+
+
+@pytest.mark.parametrize("make", NAN_MAKERS.values(), ids=NAN_MAKERS)
+@pytest.mark.parametrize("nan", [NAN, -NAN])
+def test_sets_and_lists_of_values_find_a_nan_equal_to_itself_as_those_of_dict(make, nan):
+    mapping, other = make({"a": 1.5, "nan": nan}), make({"a": 2.5, "nan": nan})
+    items = mapping.items()
+    assert list(mapping.values()) == list(mapping.values())
+    assert dict(mapping) == dict(mapping)
+    assert set(items) == set(items)
+    assert len(items | items) == len(items & items) == 2
+    assert items - items == items ^ items == set()
+    assert [key for key, _ in items & other.items()] == ["nan"]
+    assert math.copysign(1, mapping["nan"]) == math.copysign(1, nan)
 
 
 # ---- a str where a list of str is meant --------------------------------------------------------
