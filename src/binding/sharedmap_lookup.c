@@ -243,12 +243,83 @@ sharedmap_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
  * memory, few enough that prefetched lines are still in the cache. */
 enum { GROUP = 32 };
 
+/* How many times all records may be found before repeats are counted, which
+ * takes as long as some lookups. The factor cannot overflow: records lie in
+ * memory. */
+enum { FREE_ROUNDS = 4 };
+
+/* One call of get_many(). */
+struct batch_lookup {
+    SnapshotObject *snapshot;  // borrowed
+    PyObject *keys;            // a borrowed tuple
+    PyObject *fallback;        // borrowed
+    uint64_t left;             // bytes of records that may still be unpacked
+    bool has_counted_repeats;
+};
+
+/* How many keys are not the first of their kind. A str subclass counts as a
+ * repeat, since its hash may say anything. -1 without memory. */
+static Py_ssize_t
+count_repeats(PyObject *keys)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(keys), repeats = -1;
+    PyObject *distinct = PySet_New(NULL);
+    for (Py_ssize_t i = 0; distinct != NULL && i < count; i++) {
+        PyObject *key = PyTuple_GET_ITEM(keys, i);
+        if (PyUnicode_CheckExact(key) && PySet_Add(distinct, key) < 0) {
+            Py_CLEAR(distinct);
+        }
+    }
+    if (distinct != NULL) {
+        repeats = count - PySet_GET_SIZE(distinct);
+        Py_DECREF(distinct);
+    }
+    else {
+        PyErr_Clear();
+    }
+    return repeats;
+}
+
+/* Counts an entry that was found when all records were, FREE_ROUNDS times. */
+static __attribute__((noinline)) enum status
+count_beyond(struct batch_lookup *batch, const struct entry *entry)
+{
+    uint64_t more;
+    if (batch->has_counted_repeats) {
+        return STATUS_RECORDS_OVERLAP;
+    }
+    Py_ssize_t repeats = count_repeats(batch->keys);
+    if (repeats < 0) {
+        return STATUS_NO_MEMORY;
+    }
+    batch->has_counted_repeats = true;
+    if (__builtin_mul_overflow((uint64_t)repeats,
+                               batch->snapshot->view.records_size, &more)
+        || __builtin_add_overflow(batch->left, more, &batch->left))
+    {
+        batch->left = UINT64_MAX;
+    }
+    return snapshot_count_entry(&batch->left, entry);
+}
+
+/* Counts an entry that was found. The records of a valid snapshot do not
+ * overlap, so different keys together find no more than their region. In a
+ * forged one n keys could cost n times its size. STATUS_RECORDS_OVERLAP,
+ * STATUS_NO_MEMORY. */
+static inline enum status
+count_found(struct batch_lookup *batch, const struct entry *entry)
+{
+    enum status status = snapshot_count_entry(&batch->left, entry);
+    return status == STATUS_OK ? STATUS_OK : count_beyond(batch, entry);
+}
+
 /* A new reference to the result for one key; NULL with an exception. `probe`
  * is NULL when the key is not ASCII and was not prefetched. */
 static PyObject *
-lookup_one(SnapshotObject *snapshot, PyObject *key,
-           struct snapshot_probe *probe, PyObject *fallback)
+lookup_one(struct batch_lookup *batch, PyObject *key,
+           struct snapshot_probe *probe)
 {
+    SnapshotObject *snapshot = batch->snapshot;
     struct text text;
     struct snapshot_probe own_probe;
     struct entry entry;
@@ -266,11 +337,14 @@ lookup_one(SnapshotObject *snapshot, PyObject *key,
     enum status status =
         snapshot_probe_find(&snapshot->view, probe, &entry, &is_found);
     text_clear(&text);
+    if (status == STATUS_OK && is_found) {
+        status = count_found(batch, &entry);
+    }
     if (status != STATUS_OK) {
         return raise_status(snapshot->state, status, NULL);
     }
     if (!is_found) {
-        return Py_NewRef(fallback);
+        return Py_NewRef(batch->fallback);
     }
     if (entry.value.type != VALUE_ENCODED) {
         PyObject *value = take_value(snapshot, probe, &entry);
@@ -289,9 +363,10 @@ lookup_one(SnapshotObject *snapshot, PyObject *key,
 /* Looks up `count` keys, GROUP at most, and fills their results, which are
  * NULL before. -1 with an exception. */
 static int
-run_group(SnapshotObject *snapshot, PyObject *const *keys, Py_ssize_t count,
-          PyObject *fallback, PyObject **results)
+run_group(struct batch_lookup *batch, PyObject *const *keys, Py_ssize_t count,
+          PyObject **results)
 {
+    SnapshotObject *snapshot = batch->snapshot;
     const struct snapshot *view = &snapshot->view;
     struct snapshot_probe probes[GROUP];
     bool is_prefetched[GROUP];
@@ -317,9 +392,8 @@ run_group(SnapshotObject *snapshot, PyObject *const *keys, Py_ssize_t count,
     }
     for (Py_ssize_t i = 0; i < count; i++) {
         if (results[i] == NULL) {
-            results[i] =
-                lookup_one(snapshot, keys[i],
-                           is_prefetched[i] ? &probes[i] : NULL, fallback);
+            results[i] = lookup_one(batch, keys[i],
+                                    is_prefetched[i] ? &probes[i] : NULL);
         }
         if (results[i] == NULL) {
             return -1;
@@ -345,6 +419,12 @@ lookup_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
 {
     PyObject *const *items = PySequence_Fast_ITEMS(keys);
     Py_ssize_t count = PyTuple_GET_SIZE(keys);
+    struct batch_lookup batch = {
+        .snapshot = snapshot,
+        .keys = keys,
+        .fallback = fallback,
+        .left = FREE_ROUNDS * snapshot->view.records_size,
+    };
     PyObject *results = PyList_New(count);
     if (results == NULL) {
         return NULL;
@@ -358,7 +438,7 @@ lookup_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
         Py_ssize_t size = left < GROUP ? left : GROUP;
         prefetch_keys(items + first + size,
                       left - size < GROUP ? left - size : GROUP);
-        result = run_group(snapshot, items + first, size, fallback,
+        result = run_group(&batch, items + first, size,
                            PySequence_Fast_ITEMS(results) + first);
     }
     if (result < 0) {

@@ -150,6 +150,53 @@ def test_overlapping_records_are_refused_in_linear_time_and_memory(names, plant_
     assert costs[1] < 3 * costs[0] + 0.02, costs
 
 
+@pytest.mark.parametrize("kind", ["bytes", "texts"])
+@pytest.mark.parametrize("has_repeats", [False, True], ids=["each once", "one twice"])
+def test_many_keys_of_overlapping_records_are_refused_in_linear_time_and_memory(
+    names, plant_bytes, kind, has_repeats
+):
+    forge, told = FORGED[kind]
+    digits = {"bytes": "%04x", "texts": "%064x"}[kind]
+    costs = []
+    for count in (4000, 8000):
+        name = names()
+        data = forge(count)
+        plant_bytes(name, data)
+        keys = [digits % i for i in range(count)]
+        if has_repeats:
+            keys[-1] = keys[0]
+        with sharedmap.sharedmap(name) as m:
+            seconds, memory, reason = cost(lambda m, name, keys=keys: m.get_many(keys), m, name)
+        assert re.search(told, reason)
+        # The set in which repeats are counted takes less than 100 bytes a key.
+        assert memory < 20 * len(data) + 100 * count + 100_000
+        costs.append(seconds)
+    assert costs[1] < 3 * costs[0] + 0.02, costs
+
+
+class Key(str):
+    """Equal to others of its text, with another hash."""
+
+    def __hash__(self):
+        return id(self)
+
+
+def test_keys_that_are_repeated_may_find_more_than_all_records(name):
+    sharedmap.share({"large": "x" * 100_000, "small": 1}, name)
+    with sharedmap.sharedmap(name, decode=None) as m:
+        for key in ("large", Key("large")):
+            assert m.get_many([key, "small"] * 50) == ["x" * 100_000, 1] * 50
+        assert m.get_many([Key("large") for _ in range(50)]) == ["x" * 100_000] * 50
+
+
+def test_encoded_values_that_are_repeated_may_find_more_than_all_records(name):
+    tree = sharedmap.rbtree(encode=lambda value: repr(value).encode())
+    tree["large"] = list(range(10_000))
+    tree.share(name)
+    with sharedmap.sharedmap(name, decode=len) as m:
+        assert len(set(m.get_many(["large"] * 50))) == 1
+
+
 def test_snapshot_of_the_same_making_whose_records_do_not_overlap_is_valid(name, plant_bytes):
     """So that the tests above fail for the overlap and not for something else."""
     head = struct.pack("<H", 4 << 9 | 2 << 3 | STR)
