@@ -93,6 +93,7 @@ raise_status(struct state *state, enum status status, PyObject *name)
                               "pass force=True to replace it",
                               name);
     case STATUS_FOREIGN_OWNER:
+    case STATUS_UNMAPPED_OWNER:
     case STATUS_OTHERS_MAY_WRITE:
         return raise_os_error(EACCES, message, name);
     case STATUS_LOCK_TIMEOUT:

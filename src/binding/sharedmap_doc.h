@@ -21,7 +21,7 @@ static const char sharedmap_doc[] =
     "published snapshot; views and iterators keep the one that they started\n"
     "on. decode is the inverse of the publisher's encode. owner is the uid or\n"
     "user name of a trusted publisher, in addition to the current user and\n"
-    "root.\n"
+    "root. In a user namespace the uid of all unmapped users is not trusted.\n"
     "\n"
     "Raises FileNotFoundError when nothing is published under the name,\n"
     "PermissionError when the map belongs to an untrusted user or is writable\n"

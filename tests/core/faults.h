@@ -49,6 +49,8 @@ static struct {
     int stores;             // mappings of files that can be stored into
     uintptr_t place;        // of large reservations; 0: where the system wants
     bool is_masked;         // files are of `owner`, and we are `user`
+    const char *overflow_uid;  // files that are opened instead of the
+    const char *uid_map;       // system's
     uid_t owner;
     uid_t user;
     char failed;       // the letter of the call that failed
@@ -115,6 +117,14 @@ open(const char *path, int flags, ...)
     }
     if (fault_is_due('o')) {
         return fail_with(faults.error);
+    }
+    if (faults.uid_map != NULL && strcmp(path, "/proc/self/uid_map") == 0) {
+        path = faults.uid_map;
+    }
+    if (faults.overflow_uid != NULL
+        && strcmp(path, "/proc/sys/kernel/overflowuid") == 0)
+    {
+        path = faults.overflow_uid;
     }
     return openat(AT_FDCWD, path, flags, mode);
 }

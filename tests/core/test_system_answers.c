@@ -101,6 +101,78 @@ test_draft_where_space_is_not_told_is_made(void)
     }
 }
 
+/* Opens the map of another user whose number is said to be 65534, with these
+ * texts of the system; one of these calls fails, if `left` is not negative. */
+static enum status
+status_of_unmapped_owner(const char *path, const char *map, const char *number,
+                         const char *letters, long left, int error)
+{
+    struct segment segment = SEGMENT_EMPTY;
+    struct open_options named = {.has_owner = true, .owner = 65534};
+    char uid_map[512], overflow_uid[512];
+    snprintf(uid_map, sizeof(uid_map), "%s", scratch_path("uid_map"));
+    snprintf(overflow_uid, sizeof(overflow_uid), "%s", scratch_path("uid"));
+    faults_reset();
+    if (map != NULL) {
+        write_file(uid_map, map, strlen(map));
+    }
+    if (number != NULL) {
+        write_file(overflow_uid, number, strlen(number));
+    }
+    fail_only(letters, left, error);
+    faults.is_masked = true;
+    faults.user = 41001;
+    faults.owner = 65534;
+    faults.uid_map = uid_map;
+    faults.overflow_uid = overflow_uid;
+    faults.has_no_proc = map == NULL && number == NULL;
+    enum status status = segment_open(&segment, path, named, NULL);
+    CHECK(left < 0 || faults.failed != 0);
+    segment_close(&segment);
+    faults_reset();
+    (void)unlink(uid_map);
+    (void)unlink(overflow_uid);
+    return status;
+}
+
+static void
+test_owner_who_may_be_any_unmapped_user_is_not_believed(void)
+{
+    static const char every[] = "         0          0 4294967295\n";
+    static const struct {
+        const char *map, *number, *letters;
+        long left;
+        int error;
+        enum status status;
+    } cases[] = {
+        {every, "65534\n", "", -1, 0, STATUS_OK},
+        {every, NULL, "", -1, 0, STATUS_OK},
+        {"", "65534\n", "", -1, 0, STATUS_UNMAPPED_OWNER},
+        {"0 0 65536\n", "65534\n", "", -1, 0, STATUS_UNMAPPED_OWNER},
+        {"0 1 4294967295\n", "65534\n", "", -1, 0, STATUS_UNMAPPED_OWNER},
+        {"1 0 4294967294\n", NULL, "", -1, 0, STATUS_UNMAPPED_OWNER},
+        {"0 0 65536\n", "65533\n", "", -1, 0, STATUS_OK},
+        // There are no namespaces; /proc is not mounted.
+        {NULL, "65534\n", "", -1, 0, STATUS_OK},
+        {NULL, NULL, "", -1, 0, STATUS_UNMAPPED_OWNER},
+        // What cannot be found out does not speak for the owner.
+        {every, "65534\n", "o", 2, EMFILE, STATUS_UNMAPPED_OWNER},
+        {every, "65534\n", "e", 1, EIO, STATUS_UNMAPPED_OWNER},
+        {every, "65534\n", "e", 1, EINTR, STATUS_OK},
+    };
+    char path[512];
+    snprintf(path, sizeof(path), "%s", scratch_path("map"));
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        CHECK_STATUS(
+            status_of_unmapped_owner(path, cases[i].map, cases[i].number,
+                                     cases[i].letters, cases[i].left,
+                                     cases[i].error),
+            cases[i].status);
+    }
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
 static void
 test_draft_that_is_neither_reserved_nor_filled_is_an_error(void)
 {
@@ -144,6 +216,7 @@ static const struct test tests[] = {
     TEST(test_refusal_to_make_a_draft_has_the_status_of_its_error),
     TEST(test_owner_is_refused_by_no_other_error_than_eperm),
     TEST(test_draft_where_space_is_not_told_is_made),
+    TEST(test_owner_who_may_be_any_unmapped_user_is_not_believed),
     TEST(test_draft_that_is_neither_reserved_nor_filled_is_an_error),
     TEST(test_turn_ends_where_the_holder_of_the_lock_is_not_told),
 };

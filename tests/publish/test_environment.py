@@ -130,6 +130,10 @@ def test_user_who_is_not_mapped_trusts_no_other_who_is_not(as_root, workers, nam
     for call in ("sharedmap.sharedmap(name)", "sharedmap.update(name, {'a': 2})"):
         with pytest.raises(PermissionError):
             worker.eval(call, name=strange)
+    # Nor when it says that it trusts the number, which stands for both and for many more.
+    with pytest.raises(PermissionError, match="every user who is not mapped") as caught:
+        worker.eval("dict(sharedmap.sharedmap(name, owner=65534))", name=strange)
+    assert caught.value.filename == strange
     worker.run("sharedmap.share({'a': 1}, name)", name=own)
     assert worker.eval("sharedmap.update(name, {'b': 2})", name=own) == 2
     assert worker.eval("dict(sharedmap.sharedmap(name))", name=own) == {"a": 1, "b": 2}

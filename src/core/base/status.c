@@ -48,6 +48,10 @@ status_message(enum status status)
         return "not a regular file";
     case STATUS_FOREIGN_OWNER:
         return "the map belongs to another user";
+    case STATUS_UNMAPPED_OWNER:
+        return "the uid of the map's owner stands for every user who is not "
+               "mapped into this user namespace, so owner= does not trust it; "
+               "map the owner into the namespace";
     case STATUS_OTHERS_MAY_WRITE:
         return "the map is writable by other users, so it is not trusted";
     case STATUS_LOCK_TIMEOUT:

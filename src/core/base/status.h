@@ -31,6 +31,7 @@ enum status {
     STATUS_SHM_READ_ONLY,  // likewise, errno says why
     STATUS_NOT_REGULAR,    // a directory, a FIFO, a symbolic link, ...
     STATUS_FOREIGN_OWNER,
+    STATUS_UNMAPPED_OWNER,  // named, but it stands for any user
     STATUS_OTHERS_MAY_WRITE,
     STATUS_LOCK_TIMEOUT,
     STATUS_INTERRUPTED,  // by the caller

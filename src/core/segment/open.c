@@ -36,10 +36,13 @@ check_file(int descriptor, const struct stat *file,
     if (!S_ISREG(file->st_mode)) {
         return STATUS_NOT_REGULAR;
     }
-    if (!system_is_ours(descriptor, file->st_uid) && file->st_uid != 0
-        && !(options.has_owner && file->st_uid == options.owner))
-    {
-        return STATUS_FOREIGN_OWNER;
+    if (!system_is_ours(descriptor, file->st_uid) && file->st_uid != 0) {
+        if (!options.has_owner || file->st_uid != options.owner) {
+            return STATUS_FOREIGN_OWNER;
+        }
+        if (system_is_any_user(options.owner)) {
+            return STATUS_UNMAPPED_OWNER;
+        }
     }
     if (system_others_may_write(file->st_mode)) {
         return STATUS_OTHERS_MAY_WRITE;

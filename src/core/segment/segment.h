@@ -84,9 +84,9 @@ struct open_options {
 
 /* Opens and maps what the path names; all segments of one file in the process
  * share one mapping, and none has a descriptor. STATUS_NAME_ABSENT,
- * STATUS_NOT_REGULAR, STATUS_FOREIGN_OWNER, STATUS_OTHERS_MAY_WRITE,
- * STATUS_NO_MEMORY, STATUS_SYSTEM, and what snapshot_header_check() says of
- * its first bytes. With a segment that is `known`, STATUS_UNCHANGED if the
+ * STATUS_NOT_REGULAR, STATUS_FOREIGN_OWNER, STATUS_UNMAPPED_OWNER,
+ * STATUS_OTHERS_MAY_WRITE, STATUS_NO_MEMORY, STATUS_SYSTEM, and what
+ * snapshot_header_check() says of its first bytes. With a segment that is `known`, STATUS_UNCHANGED if the
  * path still leads to it. O(1) in the size. A child that is forked does not
  * have it, until segment_keep(). */
 enum status

@@ -21,6 +21,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -155,6 +156,47 @@ system_is_ours(int descriptor, uint32_t owner)
     return owner == geteuid()
            && (fcntl(descriptor, F_SETFL, O_NONBLOCK | O_NOATIME) == 0
                || errno != EPERM);
+}
+
+/* Fills the beginning of a short text of the system, with a NUL; false with
+ * errno. */
+static bool
+read_text(const char *path, char *text, size_t room)
+{
+    int descriptor;
+    ssize_t size;
+    if (system_open(path, O_RDONLY, &descriptor) != STATUS_OK) {
+        return false;
+    }
+    do {
+        size = read(descriptor, text, room - 1);
+    } while (size < 0 && errno == EINTR);
+    text[size < 0 ? 0 : size] = '\0';
+    system_close(descriptor);
+    return size >= 0;
+}
+
+bool
+system_is_any_user(uint32_t owner)
+{
+    char text[256];
+    unsigned long first, outside, count, overflow = 65534;
+    if (read_text("/proc/sys/kernel/overflowuid", text, sizeof(text))) {
+        overflow = strtoul(text, NULL, 10);
+    }
+    if (owner != overflow) {
+        return false;
+    }
+    if (!read_text("/proc/self/uid_map", text, sizeof(text))) {
+        // A system without user namespaces has no such file.
+        return errno != ENOENT || !system_can_link();
+    }
+    // Where each user is mapped to itself, none appears to be another.
+    char *rest;
+    first = strtoul(text, &rest, 10);
+    outside = strtoul(rest, &rest, 10);
+    count = strtoul(rest, &rest, 10);
+    return first != 0 || outside != 0 || count < UINT32_MAX;
 }
 
 bool

@@ -49,6 +49,11 @@ system_can_link(void);
 bool
 system_is_ours(int descriptor, uint32_t owner);
 
+/* Whether files of several users appear to have this owner, as in a user
+ * namespace all users do that are not mapped there. */
+bool
+system_is_any_user(uint32_t owner);
+
 /* What became of a call on the directory of names that failed, as errno says:
  * STATUS_SHM_ABSENT, STATUS_SYSTEM. */
 enum status
