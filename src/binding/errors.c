@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "binding/identity.h"
+#include "core/segment/segment.h"
 
 static PyObject *
 raise_os_error(int number, const char *message, PyObject *name)
@@ -155,6 +156,89 @@ raise_open_status(struct state *state, enum status status, PyObject *name,
             name);
     }
     return is_path ? raise_file_status(state, status, name)
+                   : raise_status(state, status, name);
+}
+
+/* Room for a message with the path of a map. */
+enum { REASON_SIZE = 512 + SEGMENT_PATH_SIZE };
+
+/* Fills why what has the path may not be replaced, updated or removed. */
+static void
+explain_refusal(int number, const char *path, bool is_file,
+                char reason[REASON_SIZE])
+{
+    const char *what = is_file ? "file" : "map";
+    const char *refusal =
+        number == EPERM ? "Operation not permitted" : "Permission denied";
+    struct segment_access access;
+    segment_inspect_access(path, &access);
+    if (number == EROFS) {
+        PyOS_snprintf(reason, REASON_SIZE,
+                      "Read-only file system: the %s cannot be written; %s",
+                      what,
+                      is_file ? "save to another file system"
+                              : "mount /dev/shm writable");
+    }
+    else if (access.exists && access.owner != access.user) {
+        PyOS_snprintf(reason, REASON_SIZE,
+                      "%s: the %s belongs to uid %lu (mode %04o), this "
+                      "process is uid %lu; only its owner replaces, updates "
+                      "or removes it: let that user do it, or choose another "
+                      "%s%s",
+                      refusal, what, (unsigned long)access.owner, access.mode,
+                      (unsigned long)access.user, is_file ? "path" : "name",
+                      access.user == 0 ? ", or remove the file with rm first"
+                                       : "");
+    }
+    else if (!access.has_directory) {
+        PyOS_snprintf(reason, REASON_SIZE,
+                      "%s: the directory of the %s, or one above it, may not "
+                      "be searched by this process, uid %lu; choose another "
+                      "path, or let its owner permit it",
+                      refusal, what, (unsigned long)access.user);
+    }
+    else if (!access.may_write_directory) {
+        PyOS_snprintf(reason, REASON_SIZE,
+                      "%s: the directory of the %s belongs to uid %lu (mode "
+                      "%04o) and is not writable for this process, uid %lu; "
+                      "let its owner permit it%s",
+                      refusal, what, (unsigned long)access.directory_owner,
+                      access.directory_mode, (unsigned long)access.user,
+                      is_file ? ", or choose another path" : "");
+    }
+    else if (access.exists && (access.mode & 0600) != 0600) {
+        PyOS_snprintf(reason, REASON_SIZE,
+                      "%s: the %s has mode %04o, and is replaced, updated or "
+                      "removed only if its mode lets the owner read and "
+                      "write; permit it with chmod u+rw %s",
+                      refusal, what, access.mode, is_file ? "" : path);
+    }
+    else {
+        PyOS_snprintf(
+            reason, REASON_SIZE,
+            "%s: owner and mode would permit it (uid %lu, mode %04o, the directory's uid %lu, mode "
+            "%04o); the %s may be immutable (lsattr) or forbidden "
+            "by a security module",
+            refusal, (unsigned long)access.owner, access.mode,
+            (unsigned long)access.directory_owner, access.directory_mode,
+            what);
+    }
+}
+
+PyObject *
+raise_publish_status(struct state *state, enum status status, PyObject *name,
+                     const char *path, bool is_file)
+{
+    int number = status == STATUS_FOREIGN_OWNER ? EACCES : errno;
+    if (status == STATUS_FOREIGN_OWNER
+        || (status == STATUS_SYSTEM
+            && (number == EACCES || number == EPERM || number == EROFS)))
+    {
+        char reason[REASON_SIZE];
+        explain_refusal(number, path, is_file, reason);
+        return raise_os_error(number, reason, name);
+    }
+    return is_file ? raise_file_status(state, status, name)
                    : raise_status(state, status, name);
 }
 

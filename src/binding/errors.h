@@ -24,6 +24,13 @@ PyObject *
 raise_open_status(struct state *state, enum status status, PyObject *name,
                   bool is_path);
 
+/* For publishing, updating and removing, which keep errno until here: what the
+ * system or the owner's rights forbid is told with the owner and the mode that
+ * do, and what helps. `path` is that of the file. */
+PyObject *
+raise_publish_status(struct state *state, enum status status, PyObject *name,
+                     const char *path, bool is_file);
+
 /* OSError(ENOSPC) that says how much was needed, how much was free, and what
  * to do. */
 PyObject *

@@ -154,7 +154,7 @@ run_update(struct state *state, PyObject *object, const struct batch *puts,
                            false);
         }
         else {
-            raise_status(state, status, object);
+            raise_publish_status(state, status, object, name.path, false);
         }
     }
     name_clear(&name);

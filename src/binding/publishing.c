@@ -48,9 +48,8 @@ publishing_result(struct state *state, const struct target *target,
         return raise_stale(state, target->object, target->options.expected,
                            target->generation);
     }
-    return target->options.is_durable
-               ? raise_file_status(state, status, target->object)
-               : raise_status(state, status, target->object);
+    return raise_publish_status(state, status, target->object, target->path,
+                                target->options.is_durable);
 }
 
 PyObject *
@@ -74,7 +73,8 @@ publishing_remove(struct state *state, PyObject *args, PyObject *keywords)
         result = status == STATUS_OK ? Py_NewRef(Py_True)
                  : status == STATUS_NAME_ABSENT
                      ? Py_NewRef(Py_False)
-                     : raise_status(state, status, object);
+                     : raise_publish_status(state, status, object, name.path,
+                                            false);
     }
     name_clear(&name);
     return result;

@@ -164,13 +164,35 @@ test_owner_who_may_be_any_unmapped_user_is_not_believed(void)
     snprintf(path, sizeof(path), "%s", scratch_path("map"));
     CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        CHECK_STATUS(
-            status_of_unmapped_owner(path, cases[i].map, cases[i].number,
-                                     cases[i].letters, cases[i].left,
-                                     cases[i].error),
-            cases[i].status);
+        CHECK_STATUS(status_of_unmapped_owner(
+                         path, cases[i].map, cases[i].number, cases[i].letters,
+                         cases[i].left, cases[i].error),
+                     cases[i].status);
     }
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+static void
+test_access_tells_owners_modes_and_who_we_are(void)
+{
+    const char *path = scratch_path("map");
+    struct segment_access access;
+    CHECK_EQUAL(chmod(scratch.path, 01700), 0);
+    segment_inspect_access(path, &access);
+    CHECK(!access.exists);
+    CHECK(access.has_directory && access.may_write_directory);
+    CHECK_EQUAL(access.directory_mode, 01700);
+    CHECK_EQUAL(access.directory_owner, geteuid());
+    CHECK_STATUS(publish_number(path, false, 0640, 1), STATUS_OK);
+    segment_inspect_access(path, &access);
+    CHECK(access.exists);
+    CHECK_EQUAL(access.mode, 0640);
+    CHECK_EQUAL(access.owner, geteuid());
+    CHECK_EQUAL(access.user, geteuid());
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+    segment_inspect_access(scratch_path("none/map"), &access);
+    CHECK(!access.exists && !access.has_directory);
+    CHECK(!access.may_write_directory);
 }
 
 static void
@@ -217,6 +239,7 @@ static const struct test tests[] = {
     TEST(test_owner_is_refused_by_no_other_error_than_eperm),
     TEST(test_draft_where_space_is_not_told_is_made),
     TEST(test_owner_who_may_be_any_unmapped_user_is_not_believed),
+    TEST(test_access_tells_owners_modes_and_who_we_are),
     TEST(test_draft_that_is_neither_reserved_nor_filled_is_an_error),
     TEST(test_turn_ends_where_the_holder_of_the_lock_is_not_told),
 };

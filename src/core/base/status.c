@@ -47,13 +47,15 @@ status_message(enum status status)
     case STATUS_NOT_REGULAR:
         return "not a regular file";
     case STATUS_FOREIGN_OWNER:
-        return "the map belongs to another user";
+        return "the map belongs to another user, who is not trusted; owner= "
+               "names a user to trust";
     case STATUS_UNMAPPED_OWNER:
         return "the uid of the map's owner stands for every user who is not "
                "mapped into this user namespace, so owner= does not trust it; "
                "map the owner into the namespace";
     case STATUS_OTHERS_MAY_WRITE:
-        return "the map is writable by other users, so it is not trusted";
+        return "the map is writable by other users, so it is not trusted; take "
+               "that permission away (chmod go-w), or publish it again";
     case STATUS_LOCK_TIMEOUT:
         return "timed out: another process holds the publish lock; try again";
     case STATUS_INTERRUPTED:

@@ -292,6 +292,21 @@ holder_close(struct holder *holder);
 
 /* ---- odds and ends that only the system knows --------------------------- */
 
+/* What decides who may publish under a path or remove it, as it is now. */
+struct segment_access {
+    bool exists;  // something has the path; its owner and mode:
+    uint32_t owner;
+    unsigned mode;
+    uint32_t user;       // this process, by its effective uid
+    bool has_directory;  // and it could be reached; that one's:
+    uint32_t directory_owner;
+    unsigned directory_mode;
+    bool may_write_directory;  // what the system says of this process
+};
+
+void
+segment_inspect_access(const char *path, struct segment_access *access);
+
 /* Bytes that the path's file system has left; 0 when it does not say. */
 uint64_t
 segment_space(const char *path);

@@ -350,6 +350,30 @@ segment_space(const char *path)
     return (uint64_t)space.f_bavail * space.f_frsize;
 }
 
+void
+segment_inspect_access(const char *path, struct segment_access *found)
+{
+    char directory[SEGMENT_DIRECTORY_SIZE];
+    struct stat file;
+    *found = (struct segment_access){.user = geteuid()};
+    if (lstat(path, &file) == 0) {
+        found->exists = true;
+        found->owner = file.st_uid;
+        found->mode = file.st_mode & 07777;
+    }
+    // Untested: no path that long has got here.
+    if (!system_directory(path, directory)) {
+        return;
+    }
+    if (stat(directory, &file) == 0) {
+        found->has_directory = true;
+        found->directory_owner = file.st_uid;
+        found->directory_mode = file.st_mode & 07777;
+    }
+    found->may_write_directory =
+        faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) == 0;
+}
+
 /* ---- time and waiting --------------------------------------------------- */
 
 static struct timespec
