@@ -37,6 +37,7 @@ void
 guard_init(struct guard *guard)
 {
     guard->mutex = (PyMutex){0};
+    guard->change_count = 0;
     atomic_init(&guard->generation, fork_list_generation());
 }
 
@@ -66,6 +67,7 @@ guard_init(struct guard *guard)
 {
     guard->lock = NULL;
     guard->is_publishing = false;
+    guard->change_count = 0;
     guard->generation = fork_list_generation();
 }
 
@@ -75,7 +77,9 @@ static void
 renew_in_child(struct guard *guard)
 {
     if (guard->generation != fork_list_generation()) {
+        uint64_t change_count = guard->change_count;
         guard_init(guard);
+        guard->change_count = change_count;
     }
 }
 
@@ -100,9 +104,13 @@ guard_begin_publish(struct guard *guard)
         PyErr_NoMemory();
         return -1;
     }
-    Py_BEGIN_ALLOW_THREADS
-    PyThread_acquire_lock(guard->lock, WAIT_LOCK);
-    Py_END_ALLOW_THREADS
+    // Without releasing the GIL first: a publisher that has let signal handlers
+    // have the tree goes on, unless one of them let another thread run.
+    if (!PyThread_acquire_lock(guard->lock, NOWAIT_LOCK)) {
+        Py_BEGIN_ALLOW_THREADS
+        PyThread_acquire_lock(guard->lock, WAIT_LOCK);
+        Py_END_ALLOW_THREADS
+    }
     guard->is_publishing = true;
     return 0;
 }

@@ -36,6 +36,7 @@
 
 struct guard {
     PyMutex mutex;
+    uint64_t change_count;  // under the mutex
     // fork_list_generation() when the mutex was created; with this bit while a
     // thread of that generation creates it.
     _Atomic uint64_t generation;
@@ -62,6 +63,7 @@ guard_lock(struct guard *guard)
 struct guard {
     PyThread_type_lock lock;  // owned; NULL until the first publishing
     bool is_publishing;       // guarded by the GIL, like all fields
+    uint64_t change_count;
     // fork_list_generation() when the lock was created.
     uint64_t generation;
 };
@@ -79,7 +81,7 @@ guard_init(struct guard *guard);
 void
 guard_clear(struct guard *guard);
 
-/* -1 with MemoryError. */
+/* -1 with MemoryError, which only the first time can raise. */
 int
 guard_begin_publish(struct guard *guard);
 
@@ -116,6 +118,7 @@ guard_begin_change(struct guard *guard)
         guard_wait_for_publisher(guard);
     }
 #endif
+    guard->change_count += 1;
 }
 
 static inline void

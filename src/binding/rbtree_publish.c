@@ -49,6 +49,7 @@ static PyObject *
 publish(RBTreeObject *self, struct target *target)
 {
     struct signals signals;
+    enum signals_kind kind = SIGNALS_LENDING;
     enum status status;
     do {
         struct entry *entries = NULL;
@@ -56,8 +57,9 @@ publish(RBTreeObject *self, struct target *target)
         if (tree_begin_publish(self) < 0) {
             return NULL;
         }
-        signals_begin_guarded(&signals, &self->guard,
+        signals_begin_guarded(&signals, kind, &self->guard,
                               &target->options.lock.interrupt);
+        kind = SIGNALS_GUARDED;
         target->options.is_written = &signals.is_written;
         status = gather(self->tree, &entries, &count);
         if (status == STATUS_OK) {

@@ -52,6 +52,23 @@ run_handlers(const struct signals *signals)
     return true;
 }
 
+/* The same while the guarded tree is published, which a handler may want. */
+static bool
+lend_guard(struct signals *signals)
+{
+    struct guard *guard = signals->guard;
+    uint64_t change_count = guard->change_count;
+    end_guard(signals);
+    if (run_handlers(signals)) {
+        return true;
+    }
+    // Cannot fail: the lock exists.
+    (void)guard_begin_publish(guard);
+    signals->guard = guard;
+    signals->is_changed = guard->change_count != change_count;
+    return signals->is_changed;
+}
+
 static bool
 is_due(void *context)
 {
@@ -66,7 +83,10 @@ is_due(void *context)
     if (signals->is_written) {
         end_guard(signals);
     }
-    if (signals->guard != NULL) {
+    if (signals->guard != NULL && signals->kind == SIGNALS_LENDING) {
+        stops = lend_guard(signals);
+    }
+    else if (signals->guard != NULL) {
         // This forgets the signal; signals_retry() brings it back.
         signals->is_pending = PyOS_InterruptOccurred() != 0;
         stops = signals->is_pending;
@@ -92,10 +112,10 @@ signals_begin(struct signals *signals, enum signals_kind kind,
 }
 
 void
-signals_begin_guarded(struct signals *signals, struct guard *guard,
-                      struct interrupt *interrupt)
+signals_begin_guarded(struct signals *signals, enum signals_kind kind,
+                      struct guard *guard, struct interrupt *interrupt)
 {
-    signals_begin(signals, SIGNALS_GUARDED, interrupt);
+    signals_begin(signals, kind, interrupt);
     signals->guard = guard;
 }
 
@@ -111,7 +131,7 @@ bool
 signals_retry(const struct signals *signals)
 {
     if (!signals->is_pending) {
-        return false;
+        return signals->is_changed;
     }
     PyErr_SetInterruptEx(SIGINT);
     return PyErr_CheckSignals() == 0;

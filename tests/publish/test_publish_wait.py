@@ -253,10 +253,25 @@ def has_draft(folder):
     return False
 
 
+def interrupt_the_writing(folder, number):
+    """A thread that sends this process a signal when it fills a file in the folder."""
+
+    def interrupt():
+        wait_until(lambda: has_draft(folder), "a draft")
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    return thread
+
+
+MEGABYTE = bytes(2**20)
+
+
 @pytest.mark.parametrize("way", ["share", "tree", "update", "save"])
-def test_signal_during_a_long_publication_publishes_nothing(name, tmp_path, on_signal, way):
-    megabyte = bytes(2**20)
-    entries = {f"key {i:03}": megabyte for i in range(200)}
+@each_signal
+def test_signal_during_a_long_publication_publishes_nothing(name, tmp_path, on_signal, way, number):
+    entries = {f"key {i:03}": MEGABYTE for i in range(200)}
     path = os.fspath(tmp_path / "saved")
     folder = os.fspath(tmp_path) if way == "save" else "/dev/shm"
     sharedmap.share({"a": 1}, name)
@@ -269,13 +284,8 @@ def test_signal_during_a_long_publication_publishes_nothing(name, tmp_path, on_s
         "save": lambda: tree.save(path, force=True),
     }
 
-    def interrupt():
-        wait_until(lambda: has_draft(folder), "a draft")
-        os.kill(os.getpid(), signal.SIGINT)
-
     on_signal(stop)
-    thread = threading.Thread(target=interrupt)
-    thread.start()
+    thread = interrupt_the_writing(folder, number)
     try:
         with pytest.raises(Stopped):
             ways[way]()
@@ -284,6 +294,46 @@ def test_signal_during_a_long_publication_publishes_nothing(name, tmp_path, on_s
     assert not has_draft(folder)
     with sharedmap.sharedmap(name) as shared, sharedmap.sharedmap.open(path) as saved:
         assert (dict(shared), dict(saved)) == ({"a": 1}, {"a": 1})
+
+
+CHANGES = {
+    "insert": lambda tree: tree.update(new=1),
+    "replace": lambda tree: tree.update({"key 199": b"longer" * 10**6}),
+    "clear": lambda tree: tree.clear(),
+    "init": lambda tree: tree.__init__({"new": 1}),
+    "publish": None,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@each_signal
+def test_handler_may_change_the_tree_that_is_published(names, on_signal, change, number):
+    name, of_handler = names(), names()
+    entries = {f"key {i:03}": MEGABYTE for i in range(200)}
+    tree, changed = sharedmap.rbtree(entries), sharedmap.rbtree(entries)
+    publishes = change is None
+
+    def handler():
+        if publishes:
+            tree.share(of_handler, force=True)
+        else:
+            change(tree)
+
+    on_signal(handler)
+    thread = interrupt_the_writing("/dev/shm", number)
+    try:
+        assert tree.share(name)
+    finally:
+        thread.join()
+    if not publishes:
+        change(changed)
+    with sharedmap.sharedmap(name) as shared:
+        shared.verify()
+        # The signal may have come when the tree was written.
+        assert shared in (changed, entries)
+    if publishes:
+        with sharedmap.sharedmap(of_handler) as shared:
+            assert shared == entries
 
 
 # ---- order ---------------------------------------------------------------------------------------
