@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import time
 
 import machines
 import pytest
@@ -443,6 +444,29 @@ def test_manifest_far_ahead_of_the_clock_is_refused_and_replaced(server, name, h
         host.pull()
     publish(name, {"number": 2})
     assert abs(replication.push(server.url, name).version - true) < 60 * 60 * 1000
+    host.pull()
+    assert host.read() == {"number": 2}
+
+
+def test_version_that_was_followed_before_the_clock_was_set_gives_way(
+    server, name, host, monkeypatch
+):
+    publish(name, {"number": 1})
+    replication.push(server.url, name)
+    key = Keys(name).manifest
+    ahead = json.loads(server.client.get(key))
+    ahead["version"] = 2**53
+    server.client.set(key, json.dumps(ahead))
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time_ns", lambda: 0)
+        assert host.pull().version == 2**53
+    publish(name, {"number": 2})
+    replication.push(server.url, name)
+    host.pull()
+    assert host.read() == {"number": 2}
+    # After a reboot.
+    sharedmap.remove(host.local)
+    server.client.delete(key)
     host.pull()
     assert host.read() == {"number": 2}
 

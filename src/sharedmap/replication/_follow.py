@@ -88,7 +88,7 @@ class Agent:
             return None
         manifest = parse(raw)
         check_version(manifest)
-        if newest is None or manifest.version > newest.version:
+        if newest is None or manifest.version > self.state.newest_version:
             try:
                 version = yield from self.fetch(manifest)
             except (ReplicationError, OSError, ValueError) as error:

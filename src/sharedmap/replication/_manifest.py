@@ -93,14 +93,19 @@ def parse(data: bytes) -> Manifest:
         raise ReplicationError(f"the manifest is damaged: {reason}") from None
 
 
-def check_version(manifest: Manifest) -> None:
-    """Raises ReplicationError for a version that no publisher can have made by now.
+def is_ahead(manifest: Manifest) -> bool:
+    """Whether no publisher can have made the version by now.
 
     Followed, it would keep every later version out, as these are smaller.
     """
     now = time.time_ns() // 1_000_000
     # A machine may start with a clock that is not set yet.
-    if now > _CLOCK_IS_SET and manifest.version > now + _AHEAD:
+    return now > _CLOCK_IS_SET and manifest.version > now + _AHEAD
+
+
+def check_version(manifest: Manifest) -> None:
+    """Raises ReplicationError for a version that is ahead."""
+    if is_ahead(manifest):
         raise ReplicationError(
             f"the manifest is damaged: version {manifest.version} is more than a day ahead of the"
             " clock"

@@ -27,7 +27,7 @@ from .._header import HEADER_SIZE
 from .._names import file_name, path_of
 from .._sharedmap import share, sharedmap
 from ._errors import ReplicationError
-from ._manifest import Chunk, Manifest, parse
+from ._manifest import Chunk, Manifest, is_ahead, parse
 
 AnyPath = str | os.PathLike[str]
 
@@ -68,7 +68,7 @@ class State:
         self.versions = self._read_versions("manifest")
         # An agent was killed between publishing and recording: that it goes on from there.
         for candidate in self._read_versions("candidate"):
-            if self.is_published(candidate) and candidate.version > self._newest_version():
+            if self.is_published(candidate) and candidate.version > self.newest_version:
                 self.record(candidate)
 
     def close(self) -> None:
@@ -81,18 +81,24 @@ class State:
     def file_of(self, manifest: Manifest, kind: str) -> Path:
         return self.path / f"{manifest.version}.{kind}"
 
-    def _newest_version(self) -> int:
-        return self.versions[0].version if self.versions else 0
+    @property
+    def newest_version(self) -> int:
+        """What a version must be above to be followed."""
+        # One that is ahead came while the clock was not set. It is better than none.
+        newest = self.newest
+        return 0 if newest is None or is_ahead(newest) else newest.version
 
     def _read_versions(self, kind: str) -> list[Manifest]:
-        """The newest first. Incomplete versions are skipped."""
+        """The newest first, those that are ahead last. Incomplete versions are skipped."""
         found: list[Manifest] = []
         for path in self.path.glob(f"*.{kind}"):
             with contextlib.suppress(OSError, ReplicationError):
                 manifest = parse(path.read_bytes())
                 if self.file_of(manifest, kind) == path:
                     found.append(manifest)
-        return sorted(found, key=lambda manifest: manifest.version, reverse=True)
+        return sorted(
+            found, key=lambda manifest: (not is_ahead(manifest), manifest.version), reverse=True
+        )
 
     # ---- fetching ----------------------------------------------------------------------------
 
