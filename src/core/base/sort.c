@@ -68,6 +68,25 @@ struct sorting {
     size_t starts[1 << DIGIT_BITS];     // of the items with each digit
 };
 
+/* Asks the interrupt before the first of `count` items, unless they are few,
+ * and remembers its answer. */
+static bool
+is_interrupted(struct sorting *sorting, size_t count)
+{
+    if (count > UNINTERRUPTED && !sorting->is_interrupted) {
+        sorting->is_interrupted = interrupt_is_due(sorting->interrupt);
+    }
+    return sorting->is_interrupted;
+}
+
+/* The same in a loop over all entries. */
+static inline bool
+is_interrupted_at(struct sorting *sorting, size_t index)
+{
+    return index % UNINTERRUPTED == UNINTERRUPTED - 1
+           && is_interrupted(sorting, SIZE_MAX);
+}
+
 static inline struct slice
 item_key(const struct sorting *sorting, const struct item *item)
 {
@@ -275,6 +294,9 @@ next_prefix_words(struct sorting *sorting, struct range range)
     sorting->credit += count * PREFIX_WORD_SIZE;
     size_t longer = range.low;
     for (size_t i = range.low; i < range.high; i++) {
+        if (is_interrupted_at(sorting, i)) {
+            return (struct range){range.low, range.low, depth};
+        }
         prefetch_key(sorting, i, range.high, depth);
         struct slice key = item_key(sorting, &items[i]);
         if (key.size <= depth) {
@@ -373,7 +395,9 @@ radix_sort(struct sorting *sorting, struct range range, uint64_t differing)
     unsigned total = 64 - (unsigned)__builtin_clzll(differing);
     unsigned left =
         total > PASSES * DIGIT_BITS ? total - PASSES * DIGIT_BITS : 0;
-    for (unsigned shift = left; shift < total; shift += DIGIT_BITS) {
+    for (unsigned shift = left;
+         shift < total && !is_interrupted(sorting, count); shift += DIGIT_BITS)
+    {
         unsigned bits =
             total - shift < DIGIT_BITS ? total - shift : DIGIT_BITS;
         counting_sort_pass(sorting, items, spare, count, shift, bits);
@@ -422,10 +446,7 @@ sort_range(struct sorting *sorting, struct range range)
     unsigned slow_steps_left = 64;
     while (range.high - range.low > 1) {
         size_t before = range.high - range.low;
-        if (before > UNINTERRUPTED && interrupt_is_due(sorting->interrupt)) {
-            sorting->is_interrupted = true;
-        }
-        if (sorting->is_interrupted) {
+        if (is_interrupted(sorting, before)) {
             return;
         }
         size_t depth = range.depth;
@@ -442,12 +463,22 @@ sort_range(struct sorting *sorting, struct range range)
     }
 }
 
+/* Fills the items of the entries, not sorted yet. */
+static void
+fill_items(struct sorting *sorting, size_t count)
+{
+    for (size_t i = 0; i < count && !is_interrupted_at(sorting, i); i++) {
+        sorting->items[i] =
+            (struct item){prefix_word_at(sorting->entries[i].key, 0), i};
+    }
+}
+
 /* Copies the entries to `sorted` in the order of the items. */
 static void
 gather(struct sorting *sorting, size_t count, struct entry *sorted)
 {
     const size_t ahead = 16;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && !is_interrupted_at(sorting, i); i++) {
         if (i + ahead < count) {
             __builtin_prefetch(
                 &sorting->entries[sorting->items[i + ahead].index]);
@@ -491,15 +522,16 @@ sort_entries(struct entry **entries, size_t *count,
     };
     enum status status = STATUS_NO_MEMORY;
     if (sorting.items != NULL && sorted != NULL) {
-        for (size_t i = 0; i < *count; i++) {
-            sorting.items[i] =
-                (struct item){prefix_word_at((*entries)[i].key, 0), i};
+        fill_items(&sorting, *count);
+        if (!sorting.is_interrupted) {
+            sort_range(&sorting, (struct range){0, *count, 0});
         }
-        sort_range(&sorting, (struct range){0, *count, 0});
+        if (!sorting.is_interrupted) {
+            gather(&sorting, *count, sorted);
+        }
         status = sorting.is_interrupted ? STATUS_INTERRUPTED : STATUS_OK;
     }
     if (status == STATUS_OK) {
-        gather(&sorting, *count, sorted);
         // The sort has compared each entry of the result with its successor.
         if (sorting.has_equal) {
             *count = drop_all_but_last(sorted, *count);
