@@ -174,8 +174,9 @@ batch_add(struct batch *batch, PyObject *key, PyObject *value)
 
 /* ---- sources of entries ------------------------------------------------- */
 
-// Between two checks for signals there are a few milliseconds.
-enum { GROUP = 32, GROUPS_UNCHECKED = 1024 };
+// Between two checks for signals there is less than a millisecond, unless
+// values are large.
+enum { GROUP = 32, GROUPS_UNCHECKED = 16 };
 
 static inline void
 prefetch_object(PyObject *object)
@@ -306,6 +307,7 @@ add_pairs(struct batch *batch, PyObject *iterator)
     if (iterator == NULL) {
         return -1;
     }
+    struct signals_steps steps = {0};
     PyObject *pair;
     int result = 0;
     for (Py_ssize_t index = 0;
@@ -313,6 +315,7 @@ add_pairs(struct batch *batch, PyObject *iterator)
     {
         result = add_pair(batch, pair, index);
         Py_DECREF(pair);
+        result = result == 0 ? signals_step(&steps) : result;
     }
     Py_DECREF(iterator);
     return PyErr_Occurred() ? -1 : result;
@@ -327,6 +330,7 @@ add_by_keys(struct batch *batch, PyObject *mapping)
     if (iterator == NULL) {
         return -1;
     }
+    struct signals_steps steps = {0};
     PyObject *key;
     int result = 0;
     while (result == 0 && (key = PyIter_Next(iterator)) != NULL) {
@@ -334,6 +338,26 @@ add_by_keys(struct batch *batch, PyObject *mapping)
         result = value != NULL ? batch_add(batch, key, value) : -1;
         Py_XDECREF(value);
         Py_DECREF(key);
+        result = result == 0 ? signals_step(&steps) : result;
+    }
+    Py_DECREF(iterator);
+    return PyErr_Occurred() ? -1 : result;
+}
+
+int
+batch_add_keys(struct batch *batch, PyObject *keys, PyObject *value)
+{
+    PyObject *iterator = PyObject_GetIter(keys);
+    if (iterator == NULL) {
+        return -1;
+    }
+    struct signals_steps steps = {0};
+    PyObject *key;
+    int result = 0;
+    while (result == 0 && (key = PyIter_Next(iterator)) != NULL) {
+        result = batch_add(batch, key, value);
+        Py_DECREF(key);
+        result = result == 0 ? signals_step(&steps) : result;
     }
     Py_DECREF(iterator);
     return PyErr_Occurred() ? -1 : result;
@@ -375,22 +399,31 @@ batch_add_all(struct batch *batch, PyObject *source)
     return add_pairs(batch, PyObject_GetIter(source));
 }
 
+// Entries between two questions to the interrupt: well below a millisecond.
+enum { UNINTERRUPTED = 1024 };
+
 /* A hostile process may write to the snapshot, so its entries can change at
  * any time. They must not be sorted: sorting relies on entries that stay the
  * same. They are in order, or the snapshot is damaged. The checksum finds all
  * damage, but reads all of the snapshot: too much for a part. */
 static enum status
-borrow_entries(struct batch *batch, const struct span *span)
+borrow_entries(struct batch *batch, const struct span *span,
+               const struct interrupt *interrupt)
 {
     const struct snapshot *view = &span->snapshot->view;
     const bool is_part = span->high - span->low < view->entry_count;
     enum status status =
-        is_part ? STATUS_OK : snapshot_verify_checksum(view, NULL);
+        is_part ? STATUS_OK : snapshot_verify_checksum(view, interrupt);
     uint64_t left = view->records_size;
     for (uint64_t index = span->low; status == STATUS_OK && index < span->high;
          index++)
     {
         struct entry *entry = &batch->entries[index - span->low];
+        if (index % UNINTERRUPTED == UNINTERRUPTED - 1
+            && interrupt_is_due(interrupt))
+        {
+            return STATUS_INTERRUPTED;
+        }
         status = snapshot_at(view, index, entry);
         if (status == STATUS_OK) {
             status = snapshot_count_entry(&left, entry);
@@ -433,9 +466,11 @@ batch_borrow(struct batch *batch, PyObject *source)
                      ? -1
                      : 1;
         if (result == 1) {
-            Py_BEGIN_ALLOW_THREADS
-            status = borrow_entries(batch, &span);
-            Py_END_ALLOW_THREADS
+            struct signals signals;
+            struct interrupt interrupt;
+            signals_begin(&signals, SIGNALS_NOW, &interrupt);
+            status = borrow_entries(batch, &span, &interrupt);
+            signals_end(&signals);
             batch->count = count;
             if (status != STATUS_OK) {
                 raise_status(batch->state, status, NULL);

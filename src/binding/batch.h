@@ -37,6 +37,10 @@ batch_add(struct batch *batch, PyObject *key, PyObject *value);
 int
 batch_add_all(struct batch *batch, PyObject *source);
 
+/* Adds all keys of an iterable, each with this value. */
+int
+batch_add_keys(struct batch *batch, PyObject *keys, PyObject *value);
+
 /* Fills an empty batch from a sharedmap or a range of one, zero-copy: the
  * batch holds the snapshot, and its entries are sorted. 1 if it was done. 0 if
  * the source is something else, or has a decoder, whose objects then count. -1

@@ -88,31 +88,24 @@ done:
 
 /* Adds keys, for which no value is needed. */
 static int
-batch_add_keys(struct batch *batch, PyObject *keys)
+add_removals(struct batch *batch, PyObject *keys)
 {
-    PyObject *key;
-    int result = 0;
-    if (arguments_check_keys("remove", keys) < 0) {
-        return -1;
-    }
-    PyObject *iterator = PyObject_GetIter(keys);
-    if (iterator == NULL) {
-        return -1;
-    }
-    while (result == 0 && (key = PyIter_Next(iterator)) != NULL) {
-        result = batch_add(batch, key, Py_None);
-        Py_DECREF(key);
-    }
-    Py_DECREF(iterator);
-    return PyErr_Occurred() ? -1 : result;
+    return arguments_check_keys("remove", keys) < 0
+               ? -1
+               : batch_add_keys(batch, keys, Py_None);
 }
 
-/* Both are sorted. -1 with ValueError when a key is in both. */
+/* Both are sorted. -1 with ValueError when a key is in both, or with the
+ * exception of a signal handler. */
 static int
 check_disjoint(const struct batch *puts, const struct batch *removals)
 {
+    struct signals_steps steps = {0};
     size_t put = 0, removal = 0;
     while (put < puts->count && removal < removals->count) {
+        if (signals_step(&steps) < 0) {
+            return -1;
+        }
         struct slice key = puts->entries[put].key;
         int order = slice_compare(key, removals->entries[removal].key);
         if (order == 0) {
@@ -181,7 +174,7 @@ module_py_update(PyObject *module, PyObject *args, PyObject *keywords)
     if (batch_init(&puts, state, encode) == 0
         && batch_init(&removals, state, NULL) == 0
         && batch_add_all(&puts, changes) == 0
-        && (keys == NULL || batch_add_keys(&removals, keys) == 0)
+        && (keys == NULL || add_removals(&removals, keys) == 0)
         && batch_sort(&puts) == 0 && batch_sort(&removals) == 0
         && check_disjoint(&puts, &removals) == 0)
     {

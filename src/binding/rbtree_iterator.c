@@ -14,6 +14,8 @@
  */
 #include "binding/rbtree_iterator.h"
 
+#include "binding/signals.h"
+
 typedef struct {
     PyObject_HEAD
     RBTreeObject *tree;  // owned
@@ -25,6 +27,7 @@ typedef struct {
     bool is_done;                    // StopIteration was raised
     enum item_kind kind;
     enum direction direction;
+    struct signals_steps steps;
 } RBTreeIteratorObject;
 
 PyObject *
@@ -98,6 +101,11 @@ rbtree_iterator_tp_iternext(PyObject *object)
     struct item item;
     enum answer answer = ANSWER_NO;
     bool has_changed = false;
+    // Before anything is taken: after a handler's exception, iteration can go
+    // on.
+    if (signals_step(&self->steps) < 0) {
+        return NULL;
+    }
     tree_begin_read(tree);
     if (!self->is_done) {
         // Also behind the last node, as a dict's iterator does.

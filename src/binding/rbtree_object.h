@@ -80,6 +80,17 @@ tree_encoder(RBTreeObject *self)
     return encode;
 }
 
+/* Swaps the core's tree for another one; the caller then owns the old one. */
+static inline struct rbtree *
+tree_swap(RBTreeObject *self, struct rbtree *tree)
+{
+    guard_begin_change(&self->guard);
+    struct rbtree *old = self->tree;
+    self->tree = tree;
+    guard_end_change(&self->guard);
+    return old;
+}
+
 /* A new empty tree of a type that is or descends from rbtree; the hooks may be
  * NULL. */
 RBTreeObject *

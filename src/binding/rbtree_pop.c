@@ -19,6 +19,7 @@
 
 #include "binding/errors.h"
 #include "binding/rbtree_object.h"
+#include "binding/signals.h"
 #include "binding/text.h"
 
 /* Whether a decoder will be called for the item. */
@@ -134,28 +135,19 @@ rbtree_py_pop(PyObject *object, PyObject *const *args, Py_ssize_t count)
     return answer == ANSWER_YES ? finish_taking(self, &item, args[0]) : NULL;
 }
 
-/* Under the guard: the node at an index that counts from the end if it is
- * negative; NULL when there is none. Iterates from the nearer end. */
-static const struct rbtree_node *
-node_at(const struct rbtree *tree, Py_ssize_t index)
+/* Under the guard: fills the node at an index that counts from the end if it
+ * is negative; NULL when there is none. */
+static enum status
+node_at(const struct rbtree *tree, Py_ssize_t index,
+        const struct rbtree_node **node, const struct interrupt *interrupt)
 {
     Py_ssize_t count = (Py_ssize_t)rbtree_count(tree);
     index += index < 0 ? count : 0;
     if (index < 0 || index >= count) {
-        return NULL;
+        *node = NULL;
+        return STATUS_OK;
     }
-    const struct rbtree_node *node;
-    if (index < count / 2) {
-        for (node = rbtree_first(tree); index > 0; index--) {
-            node = rbtree_next(node);
-        }
-    }
-    else {
-        for (node = rbtree_last(tree); index < count - 1; index++) {
-            node = rbtree_previous(node);
-        }
-    }
-    return node;
+    return rbtree_at(tree, (size_t)index, node, interrupt);
 }
 
 PyObject *
@@ -165,16 +157,27 @@ rbtree_py_popitem(PyObject *object, PyObject *args, PyObject *keywords)
     RBTreeObject *self = (RBTreeObject *)object;
     Py_ssize_t index = -1;
     struct item item;
+    struct signals signals;
+    struct interrupt interrupt;
+    enum status status;
+    enum answer answer;
+    bool is_empty;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "|n:popitem", names,
                                      &index))
     {
         return NULL;
     }
-    tree_begin_change(self);
-    bool is_empty = rbtree_count(self->tree) == 0;
-    enum answer answer =
-        take_node(self, node_at(self->tree, index), ITEM_PAIR, &item);
-    guard_end_change(&self->guard);
+    do {
+        const struct rbtree_node *node;
+        // A handler may want the tree, which is guarded.
+        signals_watch(&signals, &interrupt);
+        tree_begin_change(self);
+        is_empty = rbtree_count(self->tree) == 0;
+        status = node_at(self->tree, index, &node, &interrupt);
+        answer = status == STATUS_OK ? take_node(self, node, ITEM_PAIR, &item)
+                                     : ANSWER_FAILED;
+        guard_end_change(&self->guard);
+    } while (status == STATUS_INTERRUPTED && signals_retry(&signals));
     if (answer == ANSWER_NO) {
         PyErr_SetString(is_empty ? PyExc_KeyError : PyExc_IndexError,
                         is_empty ? "popitem(): rbtree is empty"

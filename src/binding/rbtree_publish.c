@@ -34,20 +34,21 @@
 /* Fills the entries of the tree, in order; they borrow from it. The caller
  * releases them. Call under the guard. */
 static enum status
-gather(const struct rbtree *tree, struct entry **entries, size_t *count)
+gather(const struct rbtree *tree, struct entry **entries, size_t *count,
+       const struct interrupt *interrupt)
 {
     *count = rbtree_count(tree);
     *entries = memory_allocate_array(*count, sizeof(**entries));
     if (*entries == NULL) {
         return STATUS_NO_MEMORY;
     }
-    rbtree_entries(tree, *entries);
-    return STATUS_OK;
+    return rbtree_entries(tree, *entries, interrupt);
 }
 
 static PyObject *
 publish(RBTreeObject *self, struct target *target)
 {
+    struct interrupt *interrupt = &target->options.lock.interrupt;
     struct signals signals;
     enum signals_kind kind = SIGNALS_LENDING;
     enum status status;
@@ -57,11 +58,10 @@ publish(RBTreeObject *self, struct target *target)
         if (tree_begin_publish(self) < 0) {
             return NULL;
         }
-        signals_begin_guarded(&signals, kind, &self->guard,
-                              &target->options.lock.interrupt);
+        signals_begin_guarded(&signals, kind, &self->guard, interrupt);
         kind = SIGNALS_GUARDED;
         target->options.is_written = &signals.is_written;
-        status = gather(self->tree, &entries, &count);
+        status = gather(self->tree, &entries, &count, interrupt);
         if (status == STATUS_OK) {
             status = publishing_run(target, entries, count);
         }
@@ -129,30 +129,54 @@ rbtree_py_save(PyObject *object, PyObject *args, PyObject *keywords)
     return result;
 }
 
-/* The snapshot as bytes, under the guard and with the GIL. NULL, with the
- * exception only if the status is STATUS_OK. */
+/* New bytes for a snapshot of the entries; NULL, with the exception only if the
+ * status is STATUS_OK. */
 static PyObject *
-dump_entries(const struct entry *entries, size_t count,
-             const struct snapshot_options *options, enum status *status)
+plan_dump(const struct entry *entries, size_t count,
+          const struct snapshot_options *options, struct snapshot_plan *plan,
+          enum status *status)
 {
+    *status = publish_plan(plan, entries, count, options);
+    return *status == STATUS_OK
+               ? PyBytes_FromStringAndSize(NULL,
+                                           (Py_ssize_t)plan->header.total_size)
+               : NULL;
+}
+
+/* The snapshot as bytes; NULL, with the exception only if the status is
+ * STATUS_OK. What has interrupted it is in `signals`. */
+static PyObject *
+dump_tree(RBTreeObject *self, const struct snapshot_options *options,
+          enum signals_kind kind, struct signals *signals, enum status *status)
+{
+    struct interrupt interrupt;
     struct snapshot_plan plan;
-    *status = publish_plan(&plan, entries, count, options);
-    if (*status != STATUS_OK) {
+    struct entry *entries = NULL;
+    size_t count;
+    PyObject *bytes = NULL;
+    *status = STATUS_OK;
+    if (tree_begin_publish(self) < 0) {
         return NULL;
     }
-    PyObject *bytes =
-        PyBytes_FromStringAndSize(NULL, (Py_ssize_t)plan.header.total_size);
+    // A handler may want the tree, which is guarded.
+    signals_watch(signals, &interrupt);
+    *status = gather(self->tree, &entries, &count, &interrupt);
+    if (*status == STATUS_OK) {
+        bytes = plan_dump(entries, count, options, &plan, status);
+    }
     if (bytes == NULL) {
-        return NULL;
+        guard_end_publish(&self->guard);
     }
-    enum status written;
-    Py_BEGIN_ALLOW_THREADS
-    written = publish_to_memory(&plan, PyBytes_AS_STRING(bytes));
-    Py_END_ALLOW_THREADS
-    *status = written;
-    if (written != STATUS_OK) {
-        Py_CLEAR(bytes);
+    else {
+        signals_begin_guarded(signals, kind, &self->guard, &interrupt);
+        *status =
+            publish_to_memory(&plan, PyBytes_AS_STRING(bytes), &interrupt);
+        signals_end(signals);
+        if (*status != STATUS_OK) {
+            Py_CLEAR(bytes);
+        }
     }
+    memory_release(entries);
     return bytes;
 }
 
@@ -160,26 +184,21 @@ static PyObject *
 dump(RBTreeObject *self, PyObject *name, enum snapshot_index index)
 {
     struct text label = {.slice = {NULL, 0}};
-    struct entry *entries = NULL;
-    size_t count;
-    PyObject *bytes = NULL;
+    struct signals signals;
+    enum signals_kind kind = SIGNALS_LENDING;
+    enum status status;
+    PyObject *bytes;
     if (name != NULL && text_encode(&label, name) < 0) {
         return NULL;
     }
     struct snapshot_options options = {.label = label.slice, .index = index};
-    if (tree_begin_publish(self) < 0) {
-        text_clear(&label);
-        return NULL;
-    }
-    enum status status = gather(self->tree, &entries, &count);
-    if (status == STATUS_OK) {
-        bytes = dump_entries(entries, count, &options, &status);
-    }
-    guard_end_publish(&self->guard);
+    do {
+        bytes = dump_tree(self, &options, kind, &signals, &status);
+        kind = SIGNALS_GUARDED;
+    } while (status == STATUS_INTERRUPTED && signals_retry(&signals));
     if (status != STATUS_OK) {
         raise_status(self->base.state, status, name);
     }
-    memory_release(entries);
     text_clear(&label);
     return bytes;
 }
@@ -238,15 +257,13 @@ done:
     return result;
 }
 
-/* Builds the tree from a snapshot whose every byte has been checked. */
+/* Fills a new tree from a snapshot whose every byte it checks before. Needs no
+ * GIL, as no object has the tree yet. */
 static enum status
-restore_entries(struct rbtree *tree, const struct snapshot *view)
+restore_entries(struct rbtree **restored, const struct snapshot *view,
+                const struct interrupt *interrupt)
 {
-    struct signals signals;
-    struct interrupt interrupt;
-    signals_begin(&signals, SIGNALS_NOW, &interrupt);
-    enum status status = snapshot_verify(view, &interrupt);
-    signals_end(&signals);
+    enum status status = snapshot_verify(view, interrupt);
     if (status != STATUS_OK) {
         return status;
     }
@@ -258,11 +275,44 @@ restore_entries(struct rbtree *tree, const struct snapshot *view)
     for (size_t i = 0; status == STATUS_OK && i < count; i++) {
         status = snapshot_at(view, i, &entries[i]);
     }
+    struct rbtree *tree = NULL;
     if (status == STATUS_OK) {
-        status = rbtree_build(tree, entries, count);
+        status = rbtree_create(&tree);
+    }
+    if (status == STATUS_OK) {
+        status = rbtree_build(tree, entries, count, interrupt);
     }
     memory_release(entries);
-    return status;
+    if (status != STATUS_OK) {
+        rbtree_destroy(tree);
+        return status;
+    }
+    *restored = tree;
+    return STATUS_OK;
+}
+
+/* A new object with what is in the snapshot. */
+static RBTreeObject *
+restore(PyTypeObject *type, SnapshotObject *snapshot, PyObject *encode,
+        PyObject *decode)
+{
+    struct signals signals;
+    struct interrupt interrupt;
+    struct rbtree *tree;
+    signals_begin(&signals, SIGNALS_NOW, &interrupt);
+    enum status status = restore_entries(&tree, &snapshot->view, &interrupt);
+    signals_end(&signals);
+    if (status != STATUS_OK) {
+        raise_status(snapshot->state, status, NULL);
+        return NULL;
+    }
+    RBTreeObject *self =
+        rbtree_object_create(type, &rbtree_mapping_methods, encode, decode);
+    if (self != NULL) {
+        tree = tree_swap(self, tree);
+    }
+    rbtree_destroy(tree);
+    return self;
 }
 
 PyObject *
@@ -284,16 +334,8 @@ rbtree_py_restore(PyObject *type, PyObject *args)
     }
     snapshot = snapshot_open_buffer(state, bytes, NULL);
     tree = snapshot != NULL
-               ? rbtree_object_create((PyTypeObject *)type,
-                                      &rbtree_mapping_methods, encode, decode)
+               ? restore((PyTypeObject *)type, snapshot, encode, decode)
                : NULL;
-    if (tree != NULL) {
-        enum status status = restore_entries(tree->tree, &snapshot->view);
-        if (status != STATUS_OK) {
-            raise_status(state, status, NULL);
-            Py_CLEAR(tree);
-        }
-    }
 done:
     Py_XDECREF(snapshot);
     Py_XDECREF(decode);

@@ -18,6 +18,7 @@
 
 #include "binding/rbtree_iterator.h"
 #include "binding/rbtree_object.h"
+#include "binding/signals.h"
 
 typedef struct {
     MappingObject base;
@@ -154,25 +155,36 @@ tree_range_nearest(PyObject *self, const struct slice *key,
     return answer;
 }
 
+/* Under the guard. */
+static enum status
+count_nodes(const struct tree_span *span, size_t *count,
+            const struct interrupt *interrupt)
+{
+    *count = 0;
+    if (!span->has_low && !span->has_high) {
+        *count = rbtree_count(span->tree->tree);
+        return STATUS_OK;
+    }
+    return rbtree_distance(tree_span_first(span), tree_span_end(span), count,
+                           interrupt);
+}
+
 static Py_ssize_t
 tree_range_length(PyObject *self)
 {
     struct tree_span span = tree_span_of(self);
-    size_t count = 0;
-    tree_begin_read(span.tree);
-    if (!span.has_low && !span.has_high) {
-        count = rbtree_count(span.tree->tree);
-    }
-    else {
-        const struct rbtree_node *end = tree_span_end(&span);
-        for (const struct rbtree_node *node = tree_span_first(&span);
-             node != end; node = rbtree_next(node))
-        {
-            count += 1;
-        }
-    }
-    guard_end_read(&span.tree->guard);
-    return (Py_ssize_t)count;
+    struct signals signals;
+    struct interrupt interrupt;
+    enum status status;
+    size_t count;
+    do {
+        // A handler may want the tree, which is guarded.
+        signals_watch(&signals, &interrupt);
+        tree_begin_read(span.tree);
+        status = count_nodes(&span, &count, &interrupt);
+        guard_end_read(&span.tree->guard);
+    } while (status == STATUS_INTERRUPTED && signals_retry(&signals));
+    return status == STATUS_OK ? (Py_ssize_t)count : -1;
 }
 
 static PyObject *
@@ -271,6 +283,9 @@ static PyObject *
 rbtree_range_tp_repr(PyObject *self)
 {
     Py_ssize_t length = tree_range_length(self);
+    if (length < 0) {
+        return NULL;
+    }
     return PyUnicode_FromFormat("<range of rbtree, %zd %s>", length,
                                 length == 1 ? "entry" : "entries");
 }

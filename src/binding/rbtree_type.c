@@ -38,6 +38,7 @@
 #include "binding/rbtree_pop.h"
 #include "binding/rbtree_publish.h"
 #include "binding/rbtree_range.h"
+#include "binding/signals.h"
 #include "binding/text.h"
 #include "binding/value.h"
 #include "binding/view_type.h"
@@ -53,8 +54,9 @@ rbtree_tp_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
                                             NULL, NULL);
 }
 
-/* Inserts what dict.update() would take, all of it or nothing; source, items
- * and encode may be NULL. -1 with an exception. */
+/* Inserts what dict.update() would take, all of it or nothing unless a signal
+ * handler raises; source, items and encode may be NULL. -1 with an exception.
+ */
 static int
 update_encoded(RBTreeObject *self, PyObject *encode, PyObject *source,
                PyObject *items);
@@ -302,15 +304,23 @@ done:
 static int
 update_from_batch(RBTreeObject *self, struct batch *batch)
 {
+    struct signals signals;
+    struct interrupt interrupt;
+    enum status status;
     if (batch_sort(batch) < 0) {
         return -1;
     }
-    tree_begin_change(self);
-    enum status status =
-        rbtree_count(self->tree) == 0
-            ? rbtree_build(self->tree, batch->entries, batch->count)
-            : rbtree_put_all(self->tree, batch->entries, batch->count);
-    guard_end_change(&self->guard);
+    do {
+        // A handler may want the tree, which is guarded.
+        signals_watch(&signals, &interrupt);
+        tree_begin_change(self);
+        status = rbtree_count(self->tree) == 0
+                     ? rbtree_build(self->tree, batch->entries, batch->count,
+                                    &interrupt)
+                     : rbtree_put_all(self->tree, batch->entries, batch->count,
+                                      &interrupt);
+        guard_end_change(&self->guard);
+    } while (status == STATUS_INTERRUPTED && signals_retry(&signals));
     if (status != STATUS_OK) {
         raise_status(self->base.state, status, NULL);
         return -1;
@@ -375,7 +385,6 @@ rbtree_py_fromkeys(PyObject *type, PyObject *const *args, Py_ssize_t count)
 {
     struct batch batch;
     PyObject *value = count > 1 ? args[1] : Py_None;
-    PyObject *iterator, *key;
     if (count < 1 || count > 2) {
         PyErr_Format(PyExc_TypeError,
                      "fromkeys() takes keys and an optional value, got %zd "
@@ -394,15 +403,9 @@ rbtree_py_fromkeys(PyObject *type, PyObject *const *args, Py_ssize_t count)
         return NULL;
     }
     RBTreeObject *self = (RBTreeObject *)tree;
-    int result = begin_batch(self, &batch);
-    iterator = result == 0 ? PyObject_GetIter(args[0]) : NULL;
-    result = iterator != NULL ? 0 : -1;
-    while (result == 0 && (key = PyIter_Next(iterator)) != NULL) {
-        result = batch_add(&batch, key, value);
-        Py_DECREF(key);
-    }
-    Py_XDECREF(iterator);
-    if (result < 0 || PyErr_Occurred() || update_from_batch(self, &batch) < 0)
+    if (begin_batch(self, &batch) < 0
+        || batch_add_keys(&batch, args[0], value) < 0
+        || update_from_batch(self, &batch) < 0)
     {
         Py_CLEAR(tree);
     }
@@ -431,30 +434,62 @@ create_alike(PyTypeObject *type, RBTreeObject *self)
     return alike;
 }
 
-/* A new tree with the entries that `self` has at one moment. */
+/* Fills an empty tree with the entries of another one. */
+static enum status
+copy_entries(const struct rbtree *from, struct rbtree *to,
+             const struct interrupt *interrupt)
+{
+    size_t count = rbtree_count(from);
+    struct entry *entries = memory_allocate_array(count, sizeof(*entries));
+    if (entries == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    enum status status = rbtree_entries(from, entries, interrupt);
+    if (status == STATUS_OK) {
+        status = rbtree_build(to, entries, count, interrupt);
+    }
+    memory_release(entries);
+    return status;
+}
+
+/* Fills a new tree with the entries that `self` has at one moment. */
+static enum status
+copy_tree(RBTreeObject *self, struct rbtree **copy)
+{
+    struct signals signals;
+    struct interrupt interrupt;
+    enum status status = rbtree_create(copy);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    do {
+        // A handler may want the tree, which is guarded.
+        signals_watch(&signals, &interrupt);
+        tree_begin_read(self);
+        status = copy_entries(self->tree, *copy, &interrupt);
+        guard_end_read(&self->guard);
+    } while (status == STATUS_INTERRUPTED && signals_retry(&signals));
+    if (status != STATUS_OK) {
+        rbtree_destroy(*copy);
+    }
+    return status;
+}
+
 static RBTreeObject *
 copy_as(PyTypeObject *type, RBTreeObject *self)
 {
-    RBTreeObject *copy = create_alike(type, self);
-    if (copy == NULL) {
-        return NULL;
-    }
-    enum status status = STATUS_NO_MEMORY;
-    tree_begin_read(self);
-    size_t count = rbtree_count(self->tree);
-    struct entry *entries = memory_allocate_array(count, sizeof(*entries));
-    if (entries != NULL) {
-        rbtree_entries(self->tree, entries);
-        // No other thread has the copy yet.
-        status = rbtree_build(copy->tree, entries, count);
-    }
-    guard_end_read(&self->guard);
-    memory_release(entries);
+    struct rbtree *tree;
+    // Not in an object, which a handler could find through gc.
+    enum status status = copy_tree(self, &tree);
     if (status != STATUS_OK) {
-        Py_DECREF(copy);
         raise_status(self->base.state, status, NULL);
         return NULL;
     }
+    RBTreeObject *copy = create_alike(type, self);
+    if (copy != NULL) {
+        tree = tree_swap(copy, tree);
+    }
+    rbtree_destroy(tree);
     return copy;
 }
 

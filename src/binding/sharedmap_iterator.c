@@ -16,6 +16,7 @@
 
 #include "binding/errors.h"
 #include "binding/guard.h"
+#include "binding/signals.h"
 
 typedef struct {
     PyObject_HEAD
@@ -26,6 +27,7 @@ typedef struct {
 #endif
     enum item_kind kind;
     enum direction direction;
+    struct signals_steps steps;
 } SharedMapIteratorObject;
 
 PyObject *
@@ -121,7 +123,9 @@ sharedmap_iterator_tp_iternext(PyObject *object)
     struct entry entry;
     struct item item;
     uint64_t index;
-    if (!advance(self, &index)) {
+    // Before anything is taken: after a handler's exception, iteration can go
+    // on.
+    if (signals_step(&self->steps) < 0 || !advance(self, &index)) {
         return NULL;
     }
     enum status status = take_entry(self, index, &entry);

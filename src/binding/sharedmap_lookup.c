@@ -440,6 +440,7 @@ lookup_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
                       left - size < GROUP ? left - size : GROUP);
         result = run_group(&batch, items + first, size,
                            PySequence_Fast_ITEMS(results) + first);
+        result = result == 0 ? PyErr_CheckSignals() : result;
     }
     if (result < 0) {
         Py_DECREF(results);

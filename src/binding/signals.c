@@ -23,6 +23,16 @@
 // Nanoseconds; a person does not notice it.
 static const int64_t CHECK_INTERVAL = 20000000;
 
+/* Takes notice of a SIGINT, which forgets it; signals_retry() brings it back.
+ */
+static bool
+is_pending(void *context)
+{
+    struct signals *signals = context;
+    signals->is_pending = signals->is_pending || PyOS_InterruptOccurred() != 0;
+    return signals->is_pending;
+}
+
 /* Ends the guard, with the GIL. */
 static void
 end_guard(struct signals *signals)
@@ -87,9 +97,7 @@ is_due(void *context)
         stops = lend_guard(signals);
     }
     else if (signals->guard != NULL) {
-        // This forgets the signal; signals_retry() brings it back.
-        signals->is_pending = PyOS_InterruptOccurred() != 0;
-        stops = signals->is_pending;
+        stops = is_pending(signals);
     }
     else {
         stops = run_handlers(signals);
@@ -117,6 +125,13 @@ signals_begin_guarded(struct signals *signals, enum signals_kind kind,
 {
     signals_begin(signals, kind, interrupt);
     signals->guard = guard;
+}
+
+void
+signals_watch(struct signals *signals, struct interrupt *interrupt)
+{
+    *signals = (struct signals){.kind = SIGNALS_GUARDED};
+    *interrupt = (struct interrupt){is_pending, signals};
 }
 
 void

@@ -1,6 +1,11 @@
 /* binding/signals.h
  *
- * Python's signal handlers, while the core works for long without the GIL.
+ * Python's signal handlers during long work, in three ways:
+ *
+ *     without the GIL      signals_begin() ... signals_end()
+ *     with the GIL, while  signals_watch(), then signals_retry()
+ *       an object is locked
+ *     with the GIL         signals_step() in each step of a loop
  *
  * Between begin and end the GIL is released, as by Py_BEGIN_ALLOW_THREADS; the
  * core asks the interrupt from time to time, and each 20 milliseconds that
@@ -15,6 +20,7 @@
 #include "core/base/interrupt.h"
 #include "core/base/status.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -56,6 +62,11 @@ void
 signals_begin_guarded(struct signals *signals, enum signals_kind kind,
                       struct guard *guard, struct interrupt *interrupt);
 
+/* For work that keeps the GIL while something is guarded, with no end: of
+ * SIGINT only, whose handler runs in signals_retry(). */
+void
+signals_watch(struct signals *signals, struct interrupt *interrupt);
+
 /* Takes the GIL again, and ends the guard if that has not happened yet. */
 void
 signals_end(struct signals *signals);
@@ -65,5 +76,25 @@ signals_end(struct signals *signals);
  * again, with SIGNALS_GUARDED. False with an exception. */
 bool
 signals_retry(const struct signals *signals);
+
+/* Counts the steps of a loop, or of an object that several threads may use at
+ * the same time: a step that is lost that way does no harm. Empty when all
+ * zero. */
+struct signals_steps {
+    _Atomic uint32_t count;
+};
+
+enum { SIGNALS_STEPS = 64 };
+
+/* Runs the handlers, each SIGNALS_STEPS steps, which may run any Python code.
+ * -1 with the exception of one. */
+static inline int
+signals_step(struct signals_steps *steps)
+{
+    uint32_t count =
+        atomic_load_explicit(&steps->count, memory_order_relaxed) + 1;
+    atomic_store_explicit(&steps->count, count, memory_order_relaxed);
+    return count % SIGNALS_STEPS == 0 ? PyErr_CheckSignals() : 0;
+}
 
 #endif

@@ -24,6 +24,7 @@
 #include <structmember.h>
 
 #include "binding/mapping_type.h"
+#include "binding/signals.h"
 #include "binding/text.h"
 #include "binding/value.h"
 #include "binding/view_doc.h"
@@ -150,11 +151,13 @@ contains_all(PyObject *superset, PyObject *subset)
     if (iterator == NULL) {
         return -1;
     }
+    struct signals_steps steps = {0};
     int result = 1;
     PyObject *element;
     while (result > 0 && (element = PyIter_Next(iterator)) != NULL) {
         result = PySequence_Contains(superset, element);
         Py_DECREF(element);
+        result = signals_step(&steps) < 0 ? -1 : result;
     }
     Py_DECREF(iterator);
     return PyErr_Occurred() ? -1 : result;
@@ -272,11 +275,13 @@ view_py_isdisjoint(PyObject *self, PyObject *other)
     if (iterator == NULL) {
         return NULL;
     }
+    struct signals_steps steps = {0};
     int is_shared = 0;
     PyObject *element;
     while (is_shared == 0 && (element = PyIter_Next(iterator)) != NULL) {
         is_shared = PySequence_Contains(self, element);
         Py_DECREF(element);
+        is_shared = is_shared == 0 ? signals_step(&steps) : is_shared;
     }
     Py_DECREF(iterator);
     if (PyErr_Occurred()) {
@@ -407,6 +412,7 @@ view_repr_entries(PyObject *mapping, enum item_kind kind,
                   enum repr_style style, Py_ssize_t limit)
 {
     PyObject *result = NULL, *comma = NULL, *shown = NULL;
+    struct signals_steps steps = {0};
     PyObject *keys = first_keys(mapping, limit);
     if (keys == NULL) {
         return NULL;
@@ -418,6 +424,9 @@ view_repr_entries(PyObject *mapping, enum item_kind kind,
     }
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(keys); i++) {
         PyObject *repr;
+        if (signals_step(&steps) < 0) {
+            goto done;
+        }
         PyObject *key = Py_NewRef(PyList_GET_ITEM(keys, i));
         enum answer answer = repr_entry(mapping, key, kind, style, &repr);
         Py_DECREF(key);

@@ -32,33 +32,24 @@ write_to_memory(void *context, uint64_t offset, const void *bytes, size_t size)
 }
 
 enum status
-publish_to_memory(struct snapshot_plan *plan, void *bytes)
+publish_to_memory(struct snapshot_plan *plan, void *bytes,
+                  const struct interrupt *interrupt)
 {
-    struct snapshot_sink sink = {write_to_memory, bytes};
+    struct snapshot_sink sink = {write_to_memory, bytes, interrupt};
     return snapshot_write(plan, &sink);
 }
 
-struct draft_sink {
-    struct draft *draft;
-    const struct interrupt *interrupt;
-};
-
-/* Writes one block of the snapshot, a mebibyte at most. */
 static enum status
 write_to_draft(void *context, uint64_t offset, const void *bytes, size_t size)
 {
-    struct draft_sink *sink = context;
-    return interrupt_is_due(sink->interrupt)
-               ? STATUS_INTERRUPTED
-               : draft_write(sink->draft, offset, bytes, size);
+    return draft_write(context, offset, bytes, size);
 }
 
 static enum status
 write_draft(struct draft *draft, struct snapshot_plan *plan,
             const struct interrupt *interrupt)
 {
-    struct draft_sink context = {draft, interrupt};
-    struct snapshot_sink sink = {write_to_draft, &context};
+    struct snapshot_sink sink = {write_to_draft, draft, interrupt};
     return snapshot_write(plan, &sink);
 }
 

@@ -23,10 +23,11 @@ enum status
 publish_plan(struct snapshot_plan *plan, const struct entry *entries,
              size_t entry_count, const struct snapshot_options *options);
 
-/* Fills `bytes`, which has room for the plan's total_size. STATUS_NO_MEMORY.
- */
+/* Fills `bytes`, which has room for the plan's total_size. STATUS_NO_MEMORY,
+ * STATUS_INTERRUPTED; `interrupt` may be NULL. */
 enum status
-publish_to_memory(struct snapshot_plan *plan, void *bytes);
+publish_to_memory(struct snapshot_plan *plan, void *bytes,
+                  const struct interrupt *interrupt);
 
 /* Publishes under the path by the protocol of docs/PROTOCOL.md, and fills
  * plan->header.generation. Whatever the failure, a snapshot that was there

@@ -111,7 +111,7 @@ image_of_plan(struct snapshot_plan *plan)
     };
     // A byte that the writer forgets must not be zero by chance.
     memset(collector.image.bytes, 0xEE, collector.image.size);
-    struct snapshot_sink sink = {collect, &collector};
+    struct snapshot_sink sink = {collect, &collector, NULL};
     CHECK_STATUS(snapshot_write(plan, &sink), STATUS_OK);
     CHECK(collector.has_header);
     return collector.image;

@@ -93,8 +93,8 @@ build(const uint64_t *hashes, size_t count, uint64_t bucket_count, int is_wide,
     for (size_t i = 0; i < count; i++) {
         references[i] = i;
     }
-    bool is_built = hash_index_build(buckets.bytes, bucket_count, is_wide,
-                                     hashes, references, count);
+    bool is_built = hash_index_add(buckets.bytes, bucket_count, is_wide,
+                                   hashes, references, count);
     if (is_built) {
         *load =
             check_buckets(buckets.bytes, bucket_count, is_wide, hashes, count);

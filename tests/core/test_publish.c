@@ -44,7 +44,7 @@ test_memory_gets_the_snapshot_and_not_a_byte_more(void)
     struct snapshot_plan plan;
     plan_samples(&plan, entries);
     struct image image = image_create(plan.header.total_size);
-    CHECK_STATUS(publish_to_memory(&plan, image.bytes), STATUS_OK);
+    CHECK_STATUS(publish_to_memory(&plan, image.bytes, NULL), STATUS_OK);
     check_holds(image.bytes, image.size, entries, SAMPLE_COUNT);
     CHECK_EQUAL(image_header(&image)->generation, 0);
     image_destroy(&image);
@@ -59,7 +59,8 @@ test_two_plans_differ_in_their_unique_id_only(void)
         struct snapshot_plan plan;
         plan_samples(&plan, entries);
         images[i] = image_create(plan.header.total_size);
-        CHECK_STATUS(publish_to_memory(&plan, images[i].bytes), STATUS_OK);
+        CHECK_STATUS(publish_to_memory(&plan, images[i].bytes, NULL),
+                     STATUS_OK);
     }
     CHECK_EQUAL(images[0].size, images[1].size);
     unsigned char *ids[] = {image_header(&images[0])->unique_id,
@@ -220,7 +221,7 @@ test_without_memory_the_old_map_stays(void)
     unsigned char bytes[4096] = {0};
     CHECK(plan.header.total_size <= sizeof(bytes));
     memory_fail_after(0, false);
-    CHECK_STATUS(publish_to_memory(&plan, bytes), STATUS_NO_MEMORY);
+    CHECK_STATUS(publish_to_memory(&plan, bytes, NULL), STATUS_NO_MEMORY);
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 

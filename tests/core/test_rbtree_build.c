@@ -39,7 +39,7 @@ built_tree(size_t count)
 {
     struct rbtree *tree = new_tree();
     const struct entry *entries = fill_material(&material, count);
-    CHECK_STATUS(rbtree_build(tree, entries, count), STATUS_OK);
+    CHECK_STATUS(rbtree_build(tree, entries, count, NULL), STATUS_OK);
     CHECK_EQUAL(rbtree_count(tree), count);
     check_rules(tree);
     return tree;
@@ -111,7 +111,7 @@ test_built_tree_owns_copies(void)
     unsigned char key[] = "key", value[] = "value";
     struct entry entry = {{key, 3}, {{value, 5}, VALUE_STR}};
     struct rbtree *tree = new_tree();
-    CHECK_STATUS(rbtree_build(tree, &entry, 1), STATUS_OK);
+    CHECK_STATUS(rbtree_build(tree, &entry, 1, NULL), STATUS_OK);
     memset(key, 'x', 3);
     memset(value, 'x', 5);
     entry = rbtree_entry(rbtree_first(tree));
@@ -128,7 +128,7 @@ test_tree_that_was_cleared_is_built_like_a_new_one(void)
     rbtree_clear(tree);
     oracle_clear();
     uint64_t version = rbtree_version(tree);
-    CHECK_STATUS(rbtree_build(tree, fill_material(&material, 20), 20),
+    CHECK_STATUS(rbtree_build(tree, fill_material(&material, 20), 20, NULL),
                  STATUS_OK);
     CHECK(rbtree_version(tree) != version);
     expect_material(20);
@@ -144,7 +144,7 @@ test_build_without_memory_leaves_an_empty_tree(void)
         for (long successes = 0;; successes++) {
             struct rbtree *tree = new_tree();
             memory_fail_after(successes, forever);
-            enum status status = rbtree_build(tree, entries, 40);
+            enum status status = rbtree_build(tree, entries, 40, NULL);
             memory_fail_after(-1, false);
             if (status == STATUS_OK) {
                 CHECK(successes >= 2);
@@ -155,7 +155,7 @@ test_build_without_memory_leaves_an_empty_tree(void)
             CHECK_EQUAL(memory_outstanding(), 1);
             check_is_empty(tree);
             // And it can be used as if nothing had happened.
-            CHECK_STATUS(rbtree_build(tree, entries, 40), STATUS_OK);
+            CHECK_STATUS(rbtree_build(tree, entries, 40, NULL), STATUS_OK);
             check_rules(tree);
             rbtree_destroy(tree);
         }
@@ -187,7 +187,7 @@ test_put_of_many_is_that_of_one_after_the_other(void)
         struct rbtree *tree = tree_to_put_into();
         const struct rbtree_node *first = rbtree_first(tree);
         const struct entry *entries = fill_material(&material, count);
-        CHECK_STATUS(rbtree_put_all(tree, entries, count), STATUS_OK);
+        CHECK_STATUS(rbtree_put_all(tree, entries, count, NULL), STATUS_OK);
         for (size_t i = 0; i < count; i++) {
             oracle_put(entries[i].key, entries[i].value);
         }
@@ -208,7 +208,7 @@ test_put_of_many_without_memory_changes_nothing(void)
             uint64_t version = rbtree_version(tree);
             long outstanding = memory_outstanding();
             memory_fail_after(successes, forever);
-            enum status status = rbtree_put_all(tree, entries, 40);
+            enum status status = rbtree_put_all(tree, entries, 40, NULL);
             memory_fail_after(-1, false);
             if (status == STATUS_OK) {
                 CHECK(successes >= 26);
@@ -222,6 +222,151 @@ test_put_of_many_without_memory_changes_nothing(void)
             CHECK_EQUAL(memory_outstanding(), outstanding);
             end_both(tree);
         }
+    }
+}
+
+/* ---- interrupts --------------------------------------------------------- */
+
+enum { ASKED = BUILD_LIMIT / 1024 };  // how often a pass over all entries asks
+
+static void
+test_build_ends_at_each_question_of_an_interrupt(void)
+{
+    const struct entry *entries = fill_material(&material, BUILD_LIMIT);
+    for (int due = 1; due <= ASKED + 1; due++) {
+        struct rbtree *tree = new_tree();
+        uint64_t version = rbtree_version(tree);
+        int questions = due;
+        struct interrupt interrupt = {is_due_at_last, &questions};
+        enum status status =
+            rbtree_build(tree, entries, BUILD_LIMIT, &interrupt);
+        if (due > ASKED) {
+            CHECK_STATUS(status, STATUS_OK);
+            CHECK_EQUAL(rbtree_count(tree), BUILD_LIMIT);
+        }
+        else {
+            CHECK_STATUS(status, STATUS_INTERRUPTED);
+            CHECK_EQUAL(rbtree_version(tree), version);
+            CHECK_EQUAL(memory_outstanding(), 1);
+            check_is_empty(tree);
+        }
+        rbtree_destroy(tree);
+    }
+}
+
+/* Every other key of the material, with values that are not the material's. */
+static struct rbtree *
+half_of_the_tree(void)
+{
+    struct rbtree *tree = new_tree();
+    for (size_t i = 0; i < BUILD_LIMIT; i += 2) {
+        CHECK_STATUS(
+            rbtree_put(tree, material.entries[i].key, str_value(SLICE("old"))),
+            STATUS_OK);
+    }
+    return tree;
+}
+
+/* Each key of the material has a new value, or is as it was. How many are new.
+ */
+static size_t
+check_half_or_put(const struct rbtree *tree)
+{
+    size_t put = 0;
+    for (size_t i = 0; i < BUILD_LIMIT; i++) {
+        const struct rbtree_node *node =
+            rbtree_find(tree, material.entries[i].key);
+        struct value expected = material.entries[i].value;
+        if (node == NULL) {
+            CHECK(i % 2 == 1);
+            continue;
+        }
+        struct value value = rbtree_entry(node).value;
+        bool is_put = value.type == expected.type
+                      && slice_equals(value.bytes, expected.bytes);
+        CHECK(is_put
+              || (i % 2 == 0 && slice_equals(value.bytes, SLICE("old"))));
+        put += is_put;
+    }
+    return put;
+}
+
+/* Put again, all of them are put, whatever was put before. */
+static void
+test_put_of_many_ends_at_each_question_of_an_interrupt(void)
+{
+    const struct entry *entries = fill_material(&material, BUILD_LIMIT);
+    size_t put_before = 0;
+    for (int due = 1; due <= 2 * ASKED; due++) {
+        struct rbtree *tree = half_of_the_tree();
+        int questions = due;
+        struct interrupt interrupt = {is_due_at_last, &questions};
+        CHECK_STATUS(rbtree_put_all(tree, entries, BUILD_LIMIT, &interrupt),
+                     STATUS_INTERRUPTED);
+        check_rules(tree);
+        size_t put = check_half_or_put(tree);
+        CHECK(put > put_before && put < BUILD_LIMIT);
+        put_before = put;
+        // One question more than there are: not due.
+        questions = 2 * ASKED + 1;
+        CHECK_STATUS(rbtree_put_all(tree, entries, BUILD_LIMIT, &interrupt),
+                     STATUS_OK);
+        CHECK_EQUAL(questions, 1);
+        check_rules(tree);
+        CHECK_EQUAL(check_half_or_put(tree), BUILD_LIMIT);
+        rbtree_destroy(tree);
+    }
+}
+
+static void
+test_passes_over_a_tree_end_at_each_question_of_an_interrupt(void)
+{
+    static struct entry entries[BUILD_LIMIT];
+    struct rbtree *tree = built_tree(BUILD_LIMIT);
+    for (int due = 1; due <= ASKED; due++) {
+        size_t distance;
+        int questions = due;
+        struct interrupt interrupt = {is_due_at_last, &questions};
+        CHECK_STATUS(rbtree_entries(tree, entries, &interrupt),
+                     STATUS_INTERRUPTED);
+        questions = due;
+        CHECK_STATUS(
+            rbtree_distance(rbtree_first(tree), NULL, &distance, &interrupt),
+            STATUS_INTERRUPTED);
+    }
+    for (int due = 1; due <= BUILD_LIMIT / 2 / 1024; due++) {
+        const struct rbtree_node *node;
+        int questions = due;
+        struct interrupt interrupt = {is_due_at_last, &questions};
+        CHECK_STATUS(rbtree_at(tree, BUILD_LIMIT / 2, &node, &interrupt),
+                     STATUS_INTERRUPTED);
+    }
+    rbtree_destroy(tree);
+}
+
+/* ---- by position -------------------------------------------------------- */
+
+static void
+test_each_node_is_found_at_its_index_and_distance(void)
+{
+    for (size_t count = 1; count <= 40; count++) {
+        struct rbtree *tree = built_tree(count);
+        const struct rbtree_node *expected = rbtree_first(tree);
+        for (size_t index = 0; index < count; index++) {
+            const struct rbtree_node *node;
+            size_t distance;
+            CHECK_STATUS(rbtree_at(tree, index, &node, NULL), STATUS_OK);
+            CHECK(node == expected);
+            CHECK_STATUS(
+                rbtree_distance(rbtree_first(tree), node, &distance, NULL),
+                STATUS_OK);
+            CHECK_EQUAL(distance, index);
+            CHECK_STATUS(rbtree_distance(node, NULL, &distance, NULL),
+                         STATUS_OK);
+            CHECK_EQUAL(distance, count - index);
+            expected = rbtree_next(expected);
+        }
+        rbtree_destroy(tree);
     }
 }
 
@@ -354,7 +499,7 @@ test_memory_of_a_built_tree_goes_when_it_is_emptied(void)
 {
     struct rbtree *tree = new_tree();
     size_t empty = rbtree_memory(tree);
-    CHECK_STATUS(rbtree_build(tree, fill_material(&material, 100), 100),
+    CHECK_STATUS(rbtree_build(tree, fill_material(&material, 100), 100, NULL),
                  STATUS_OK);
     CHECK(rbtree_memory(tree) > empty + 100 * 8);
     for (size_t i = 0; i < 100; i++) {
@@ -373,6 +518,10 @@ static const struct test tests[] = {
     TEST(test_build_without_memory_leaves_an_empty_tree),
     TEST(test_put_of_many_is_that_of_one_after_the_other),
     TEST(test_put_of_many_without_memory_changes_nothing),
+    TEST(test_build_ends_at_each_question_of_an_interrupt),
+    TEST(test_put_of_many_ends_at_each_question_of_an_interrupt),
+    TEST(test_passes_over_a_tree_end_at_each_question_of_an_interrupt),
+    TEST(test_each_node_is_found_at_its_index_and_distance),
     TEST(test_seek_back_finds_the_nearest_key_below),
     TEST(test_seek_and_seek_back_meet_at_a_key_and_part_around_a_gap),
     TEST(test_seek_back_compares_prefixes_like_the_order_of_keys),

@@ -423,7 +423,7 @@ test_sink_that_fails_is_not_called_again(void)
     CHECK_STATUS(snapshot_plan(&plan, big_entries(), BIG_COUNT, TREE),
                  STATUS_OK);
     struct refuser counter = {.accepted = 1000};
-    struct snapshot_sink sink = {refuse, &counter};
+    struct snapshot_sink sink = {refuse, &counter, NULL};
     CHECK_STATUS(snapshot_write(&plan, &sink), STATUS_OK);
     CHECK(counter.called > 4);  // four megabytes and the header
     for (int accepted = 0; accepted < counter.called; accepted++) {
@@ -442,6 +442,35 @@ count_headers(void *context, uint64_t offset, const void *bytes, size_t size)
     return STATUS_OK;
 }
 
+/* While records are written, and while the hash index is built. */
+static void
+test_write_ends_at_each_question_of_an_interrupt(void)
+{
+    enum { COUNT = 100000, PARTS = (COUNT + 16383) / 16384 };
+    static char keys[COUNT][8];
+    static struct entry entries[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(keys[i], sizeof(keys[i]), "%07d", i);
+        entries[i].key = (struct slice){(unsigned char *)keys[i], 7};
+    }
+    enum status status = STATUS_INTERRUPTED;
+    uint64_t size = 0;
+    int due;
+    for (due = 1; status == STATUS_INTERRUPTED; due++) {
+        struct snapshot_plan plan;
+        int headers = 0, questions = due;
+        struct interrupt interrupt = {is_due_at_last, &questions};
+        struct snapshot_sink sink = {count_headers, &headers, &interrupt};
+        CHECK_STATUS(snapshot_plan(&plan, entries, COUNT, HASH), STATUS_OK);
+        size = plan.header.total_size - SNAPSHOT_HEADER_SIZE;
+        status = snapshot_write(&plan, &sink);
+        CHECK_EQUAL(headers, status == STATUS_OK);
+        CHECK_EQUAL(memory_outstanding(), 0);
+    }
+    CHECK_STATUS(status, STATUS_OK);
+    CHECK_EQUAL(due - 2, PARTS + (size + (1 << 20) - 1) / (1 << 20));
+}
+
 /* How many requests for memory a snapshot needs. */
 static long
 write_with_failures(const struct snapshot_options *options, bool forever)
@@ -451,7 +480,7 @@ write_with_failures(const struct snapshot_options *options, bool forever)
     for (long successes = 0;; successes++) {
         struct snapshot_plan plan;
         int headers = 0;
-        struct snapshot_sink sink = {count_headers, &headers};
+        struct snapshot_sink sink = {count_headers, &headers, NULL};
         CHECK_STATUS(snapshot_plan(&plan, entries, SAMPLE_COUNT, options),
                      STATUS_OK);
         memory_fail_after(successes, forever);
@@ -579,6 +608,7 @@ static const struct test tests[] = {
     TEST(test_plan_may_be_written_more_than_once),
     TEST(test_both_kinds_of_index_come_with_the_same_records),
     TEST(test_sink_that_fails_is_not_called_again),
+    TEST(test_write_ends_at_each_question_of_an_interrupt),
     TEST(test_write_without_memory_never_sends_the_header),
     TEST(test_golden_files_are_what_the_writer_writes),
 };

@@ -147,8 +147,8 @@ MUTANTS = {
     "leaks-place": [
         (
             "tree/rbtree.c",
-            "            memory_release(to_do->storage);",
-            "            (void)to_do->storage;",
+            "            memory_release(replacements[i].storage);",
+            "            (void)replacements[i].storage;",
         )
     ],
     # A lack of memory is taken for a lack of attributes.

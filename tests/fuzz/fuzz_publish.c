@@ -185,7 +185,7 @@ grow_tree(size_t count, struct array *array, struct entry *entries)
     }
     rbtree_flush(tree);
     check_tree(tree, array);
-    rbtree_entries(tree, entries);
+    CHECK_STATUS(rbtree_entries(tree, entries, NULL), STATUS_OK);
     return tree;
 }
 

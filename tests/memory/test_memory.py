@@ -327,6 +327,60 @@ def use(number):
     assert measured.eval("growth(200, use)") < SLACK
 
 
+def test_interrupted_work_does_not_grow(measured, name):
+    """Each call is made from C when the signal has come already; see test_interrupts.py."""
+    measured.run(
+        """
+import _thread, collections, itertools, operator, pickle, signal
+from functools import partial
+
+class Interrupted(Exception):
+    pass
+
+def handler(number, frame):
+    raise Interrupted
+
+run = operator.methodcaller("__call__")
+signal.signal(signal.SIGINT, handler)
+entries = {f"{n:07}": "x" * 100 for n in range(5000)}
+tree = sharedmap.rbtree(entries)
+some = sharedmap.rbtree(dict.fromkeys(list(entries)[::2], "short"))
+m = sharedmap.sharedmap.frombuffer(tree.dump())
+works = [
+    partial(sharedmap.rbtree, list(entries.items())),
+    partial(sharedmap.rbtree, entries),
+    partial(sharedmap.share, entries, name),
+    partial(list, m.items()),
+    partial(dict, tree.items()),
+    partial(m.get_many, list(entries)),
+    partial(operator.eq, m, tree),
+    partial(operator.and_, m.keys(), tree.keys()),
+    partial(repr, tree),
+    tree.copy,
+    partial(len, tree["0":"9"]),
+]
+
+def interrupt(*calls):
+    try:
+        collections.deque(map(run, calls), maxlen=0)
+    except Interrupted:
+        return
+    raise AssertionError(calls)
+
+def use(number):
+    for work in works:
+        interrupt(_thread.interrupt_main, work)
+    # When all is gathered, and the tree is being changed.
+    for each in (sharedmap.rbtree(), some.copy()):
+        values = map(run, [_thread.interrupt_main])
+        pairs = itertools.chain(entries.items(), filter(None, values))
+        interrupt(partial(each.update, pairs))
+""",
+        name=name,
+    )
+    assert measured.eval("growth(200, use)") < SLACK
+
+
 def test_everything_else_of_a_map_does_not_grow(measured, name, tmp_path):
     measured.run(
         """

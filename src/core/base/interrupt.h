@@ -4,7 +4,7 @@
  *
  * The caller answers it, for example after a signal. The core asks every few
  * milliseconds, and only where stopping leaves nothing behind. So after
- * STATUS_INTERRUPTED nothing has changed.
+ * STATUS_INTERRUPTED nothing has changed, except for rbtree_put_all().
  */
 #ifndef SHAREDMAP_CORE_BASE_INTERRUPT_H
 #define SHAREDMAP_CORE_BASE_INTERRUPT_H

@@ -70,9 +70,9 @@ put(unsigned char *bucket, struct shape shape, uint8_t fingerprint,
 }
 
 bool
-hash_index_build(unsigned char *buckets, uint64_t bucket_count, bool is_wide,
-                 const uint64_t *hashes, const uint64_t *references,
-                 size_t count)
+hash_index_add(unsigned char *buckets, uint64_t bucket_count, bool is_wide,
+               const uint64_t *hashes, const uint64_t *references,
+               size_t count)
 {
     struct shape shape = is_wide ? WIDE : NARROW;
     for (size_t i = 0; i < count; i++) {

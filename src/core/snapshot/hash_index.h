@@ -16,12 +16,12 @@
 uint64_t
 hash_index_bucket_count(uint64_t entry_count, bool is_wide);
 
-/* Fills buckets that are all zero. False when an entry would be too far from
- * its home: then the hashes need another seed. O(n). */
+/* Adds entries to buckets, which are all zero before the first. False when one
+ * would be too far from its home: then the hashes need another seed. O(n). */
 bool
-hash_index_build(unsigned char *buckets, uint64_t bucket_count, bool is_wide,
-                 const uint64_t *hashes, const uint64_t *references,
-                 size_t count);
+hash_index_add(unsigned char *buckets, uint64_t bucket_count, bool is_wide,
+               const uint64_t *hashes, const uint64_t *references,
+               size_t count);
 
 static inline uint64_t
 hash_index_home(uint64_t hash, uint64_t bucket_count)

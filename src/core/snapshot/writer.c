@@ -175,8 +175,10 @@ output_flush(struct output *output)
     }
     if (output->status == STATUS_OK && output->used > 0) {
         output->status =
-            output->sink->write(output->sink->context, output->offset,
-                                output->buffer, output->used);
+            interrupt_is_due(output->sink->interrupt)
+                ? STATUS_INTERRUPTED
+                : output->sink->write(output->sink->context, output->offset,
+                                      output->buffer, output->used);
     }
     output->offset += output->used;
     output->used = 0;
@@ -284,7 +286,9 @@ write_records(struct output *output, const struct snapshot_plan *plan,
               struct indices *indices)
 {
     uint64_t start = output_position(output);
-    for (size_t i = 0; i < plan->entry_count; i++) {
+    for (size_t i = 0; output->status == STATUS_OK && i < plan->entry_count;
+         i++)
+    {
         const struct entry *entry = &plan->entries[i];
         if (i + AHEAD < plan->entry_count) {
             prefetch_bytes(entry[AHEAD].key);
@@ -328,28 +332,64 @@ write_sorted_index(struct output *output, const struct snapshot_plan *plan,
  * that were forged to collide under all seeds; those get no hash index. */
 enum { SEED_LIMIT = 16 };
 
-static bool
-fill_buckets(unsigned char *buckets, struct snapshot_plan *plan,
-             struct indices *indices)
+/* Entries between two questions to the interrupt: a few milliseconds. */
+enum { UNINTERRUPTED = 16384 };
+
+/* Hashes entries again, under another seed than write_records() did. */
+static void
+hash_again(const struct snapshot_plan *plan, struct indices *indices,
+           size_t first, size_t count)
+{
+    for (size_t i = first; i < first + count; i++) {
+        struct slice key = plan->entries[i].key;
+        indices->hashes[i] =
+            hash_bytes(key.bytes, key.size, plan->header.hash_seed);
+    }
+}
+
+/* Fills whether all entries have found room under the plan's seed. */
+static enum status
+fill_buckets_once(unsigned char *buckets, const struct snapshot_plan *plan,
+                  struct indices *indices, const struct interrupt *interrupt,
+                  bool *is_filled)
 {
     uint64_t size = plan->header.hash_index.size;
     bool is_wide = plan->header.reference_size == 8;
+    size_t first = 0;
+    memset(buckets, 0, size);
+    *is_filled = true;
+    while (*is_filled && first < plan->entry_count) {
+        size_t left = plan->entry_count - first;
+        size_t count = left < UNINTERRUPTED ? left : UNINTERRUPTED;
+        if (interrupt_is_due(interrupt)) {
+            return STATUS_INTERRUPTED;
+        }
+        if (plan->header.hash_seed > 0) {
+            hash_again(plan, indices, first, count);
+        }
+        *is_filled = hash_index_add(buckets, size / BUCKET_SIZE, is_wide,
+                                    indices->hashes + first,
+                                    indices->references + first, count);
+        first += count;
+    }
+    return STATUS_OK;
+}
+
+/* Fills whether one of the seeds has spread the keys. */
+static enum status
+fill_buckets(unsigned char *buckets, struct snapshot_plan *plan,
+             struct indices *indices, const struct interrupt *interrupt,
+             bool *is_filled)
+{
     for (;;) {
-        memset(buckets, 0, size);
-        if (hash_index_build(buckets, size / BUCKET_SIZE, is_wide,
-                             indices->hashes, indices->references,
-                             plan->entry_count))
-        {
-            return true;
+        enum status status =
+            fill_buckets_once(buckets, plan, indices, interrupt, is_filled);
+        if (status != STATUS_OK || *is_filled) {
+            return status;
         }
         plan->header.hash_seed += 1;
         if (plan->header.hash_seed == SEED_LIMIT) {
-            return false;
-        }
-        for (size_t i = 0; i < plan->entry_count; i++) {
-            struct slice key = plan->entries[i].key;
-            indices->hashes[i] =
-                hash_bytes(key.bytes, key.size, plan->header.hash_seed);
+            return STATUS_OK;
         }
     }
 }
@@ -363,16 +403,19 @@ write_hash_index(struct output *output, struct snapshot_plan *plan,
     if (buckets == NULL) {
         return STATUS_NO_MEMORY;
     }
-    if (fill_buckets(buckets, plan, indices)) {
+    bool is_filled;
+    enum status status = fill_buckets(buckets, plan, indices,
+                                      output->sink->interrupt, &is_filled);
+    if (status == STATUS_OK && is_filled) {
         output_append(output, (struct slice){buckets, size});
     }
-    else {
+    else if (status == STATUS_OK) {
         plan->header.flags &= ~SNAPSHOT_FLAG_HASH_INDEX;
         plan->header.hash_index = (struct snapshot_region){0, 0};
         plan->header.hash_seed = 0;
     }
     memory_release(buckets);
-    return STATUS_OK;
+    return status;
 }
 
 static enum status
@@ -382,10 +425,13 @@ write_regions(struct output *output, struct snapshot_plan *plan)
     enum status status = STATUS_NO_MEMORY;
     if (indices_allocate(&indices, plan)) {
         write_records(output, plan, &indices);
-        write_sorted_index(output, plan, &indices);
-        status = indices.hashes != NULL
-                     ? write_hash_index(output, plan, &indices)
-                     : STATUS_OK;
+        status = output->status;
+        if (status == STATUS_OK) {
+            write_sorted_index(output, plan, &indices);
+            status = indices.hashes != NULL
+                         ? write_hash_index(output, plan, &indices)
+                         : STATUS_OK;
+        }
         // Fills the room that was planned for a hash index and not used.
         while (status == STATUS_OK
                && output_position(output) < plan->header.total_size)

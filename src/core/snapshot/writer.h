@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "core/base/entry.h"
+#include "core/base/interrupt.h"
 #include "core/base/status.h"
 #include "core/snapshot/format.h"
 
@@ -40,6 +41,7 @@ struct snapshot_sink {
     enum status (*write)(void *context, uint64_t offset, const void *bytes,
                          size_t size);
     void *context;
+    const struct interrupt *interrupt;  // borrowed; may be NULL
 };
 
 /* Fills the plan. STATUS_LABEL_TOO_LONG above 256 bytes, STATUS_TOO_LARGE.
@@ -49,8 +51,8 @@ snapshot_plan(struct snapshot_plan *plan, const struct entry *entries,
               size_t entry_count, const struct snapshot_options *options);
 
 /* Writes everything, the header last, and fills the fields of the header that
-  * the plan could not know. STATUS_NO_MEMORY or the status of the sink. O(n).
-  * */
+  * the plan could not know. STATUS_NO_MEMORY, STATUS_INTERRUPTED or the status
+  * of the sink; after a failure the header is not sent. O(n). */
 enum status
 snapshot_write(struct snapshot_plan *plan, const struct snapshot_sink *sink);
 

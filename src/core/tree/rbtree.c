@@ -14,9 +14,10 @@
  * once for a side and its opposite. In the pictures the side is the left, red
  * nodes are in (parentheses), and ? stands for either colour.
  *
- * Not here: what a node holds (rbtree_node.c); deferred puts
- * (rbtree_deferred.c); the check (rbtree_check.c); locks and Python. The
- * caller keeps writers away from all other threads.
+ * Not here: what a node holds (rbtree_node.c); search and iteration
+ * (rbtree_search.c); deferred puts (rbtree_deferred.c); the check
+ * (rbtree_check.c); locks and Python. The caller keeps writers away from all
+ * other threads.
  */
 #include "core/tree/rbtree.h"
 
@@ -25,27 +26,7 @@
 #include "core/base/memory.h"
 #include "core/tree/rbtree_inside.h"
 
-static inline enum side
-opposite(enum side side)
-{
-    return side == LEFT ? RIGHT : LEFT;
-}
-
 /* ---- shape -------------------------------------------------------------- */
-
-static inline enum side
-side_of(const struct rbtree_node *node)
-{
-    return node->parent->child[LEFT] == node ? LEFT : RIGHT;
-}
-
-/* Before the comparison: whichever child it chooses is then being loaded. */
-static inline void
-prefetch_children(const struct rbtree_node *node)
-{
-    rbtree_prefetch(node->child[LEFT]);
-    rbtree_prefetch(node->child[RIGHT]);
-}
 
 /* Sets the link to `node` to `heir`, which may be NULL. */
 static void
@@ -244,8 +225,58 @@ put_or_prepare(struct rbtree *tree, const struct entry *entry,
                                      &to_do->storage);
 }
 
+/* Takes back what was prepared, except for what was inserted. */
+static void
+drop_replacements(const struct replacement *replacements, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (replacements[i].node != NULL) {
+            memory_release(replacements[i].storage);
+        }
+    }
+}
+
+/* Fills how many of the entries were put or prepared. */
+static enum status
+prepare_all(struct rbtree *tree, const struct entry *entries, size_t count,
+            struct replacement *replacements, size_t *done,
+            const struct interrupt *interrupt)
+{
+    for (*done = 0; *done < count; *done += 1) {
+        if (is_interrupted(*done, interrupt)) {
+            return STATUS_INTERRUPTED;
+        }
+        enum status status =
+            put_or_prepare(tree, &entries[*done], &replacements[*done]);
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
+/* Gives the nodes their new values; fills how many. */
+static enum status
+replace_all(struct rbtree *tree, const struct entry *entries, size_t count,
+            const struct replacement *replacements, size_t *done,
+            const struct interrupt *interrupt)
+{
+    for (*done = 0; *done < count; *done += 1) {
+        const struct replacement *to_do = &replacements[*done];
+        if (is_interrupted(*done, interrupt)) {
+            return STATUS_INTERRUPTED;
+        }
+        if (to_do->node != NULL) {
+            rbtree_node_give_value(&tree->memory, to_do->node,
+                                   entries[*done].value, to_do->storage);
+        }
+    }
+    return STATUS_OK;
+}
+
 enum status
-rbtree_put_all(struct rbtree *tree, const struct entry *entries, size_t count)
+rbtree_put_all(struct rbtree *tree, const struct entry *entries, size_t count,
+               const struct interrupt *interrupt)
 {
     struct replacement *replacements =
         memory_allocate_array(count, sizeof(*replacements));
@@ -253,66 +284,75 @@ rbtree_put_all(struct rbtree *tree, const struct entry *entries, size_t count)
         return STATUS_NO_MEMORY;
     }
     const uint64_t version = tree->version;
-    enum status status = STATUS_OK;
-    size_t done = 0;
-    for (; done < count && status == STATUS_OK; done += status == STATUS_OK) {
-        status = put_or_prepare(tree, &entries[done], &replacements[done]);
+    size_t prepared, replaced = 0;
+    enum status status =
+        prepare_all(tree, entries, count, replacements, &prepared, interrupt);
+    if (status == STATUS_OK) {
+        status = replace_all(tree, entries, count, replacements, &replaced,
+                             interrupt);
     }
-    for (size_t i = 0; i < done; i++) {
-        const struct replacement *to_do = &replacements[i];
-        if (status != STATUS_OK && to_do->node == NULL) {
-            rbtree_remove(tree, entries[i].key);
+    drop_replacements(replacements + replaced, prepared - replaced);
+    if (status == STATUS_NO_MEMORY) {
+        for (size_t i = 0; i < prepared; i++) {
+            if (replacements[i].node == NULL) {
+                rbtree_remove(tree, entries[i].key);
+            }
         }
-        else if (status != STATUS_OK) {
-            memory_release(to_do->storage);
-        }
-        else if (to_do->node != NULL) {
-            rbtree_node_give_value(&tree->memory, to_do->node,
-                                   entries[i].value, to_do->storage);
-        }
+        // Nodes that were inserted and removed again had no readers.
+        tree->version = version;
     }
-    // Nodes that were inserted and removed again had no readers.
-    tree->version = status == STATUS_OK ? tree->version : version;
     memory_release(replacements);
     return status;
 }
 
 /* ---- building from sorted entries --------------------------------------- */
 
+struct building {
+    struct rbtree *tree;
+    const struct interrupt *interrupt;
+    size_t created;  // nodes
+};
+
 /* The middle entry is the root of its subtree, the halves are its children's:
  * all levels are full but the deepest. Black nodes on the full levels and red
  * ones on the deepest obey both rules. Fills `top`, also on failure, with what
  * there is to destroy; recursion is as deep as the tree is high. */
 static enum status
-build_subtree(struct rbtree *tree, const struct entry *entries, size_t count,
-              unsigned levels, struct rbtree_node *parent,
+build_subtree(struct building *building, const struct entry *entries,
+              size_t count, unsigned levels, struct rbtree_node *parent,
               struct rbtree_node **top)
 {
     *top = NULL;
     if (count == 0) {
         return STATUS_OK;
     }
+    if (is_interrupted(building->created++, building->interrupt)) {
+        return STATUS_INTERRUPTED;
+    }
     size_t middle = count / 2;
-    enum status status = rbtree_node_create(
-        &tree->memory, top, entries[middle].key, entries[middle].value);
+    enum status status =
+        rbtree_node_create(&building->tree->memory, top, entries[middle].key,
+                           entries[middle].value);
     if (status != STATUS_OK) {
         return status;
     }
     struct rbtree_node *node = *top;
     node->parent = parent;
     node->is_red = levels == 0;
-    status = build_subtree(tree, entries, middle, levels - 1, node,
+    status = build_subtree(building, entries, middle, levels - 1, node,
                            &node->child[LEFT]);
     if (status != STATUS_OK) {
         return status;
     }
-    return build_subtree(tree, entries + middle + 1, count - middle - 1,
+    return build_subtree(building, entries + middle + 1, count - middle - 1,
                          levels - 1, node, &node->child[RIGHT]);
 }
 
 enum status
-rbtree_build(struct rbtree *tree, const struct entry *entries, size_t count)
+rbtree_build(struct rbtree *tree, const struct entry *entries, size_t count,
+             const struct interrupt *interrupt)
 {
+    struct building building = {.tree = tree, .interrupt = interrupt};
     assert(tree->count == 0);
     // How many levels are full, the root's among them: floor(log2(count + 1)).
     unsigned levels = 0;
@@ -320,7 +360,7 @@ rbtree_build(struct rbtree *tree, const struct entry *entries, size_t count)
         levels += 1;
     }
     enum status status =
-        build_subtree(tree, entries, count, levels, NULL, &tree->root);
+        build_subtree(&building, entries, count, levels, NULL, &tree->root);
     if (status != STATUS_OK) {
         rbtree_clear(tree);
         return status;
@@ -477,120 +517,6 @@ rbtree_remove(struct rbtree *tree, struct slice key)
     tree->version += 1;
     rbtree_node_destroy(&tree->memory, node);
     return true;
-}
-
-/* ---- search and iteration ----------------------------------------------- */
-
-const struct rbtree_node *
-rbtree_find(const struct rbtree *tree, struct slice key)
-{
-    const struct rbtree_node *node = tree->root;
-    while (node != NULL) {
-        prefetch_children(node);
-        int order = slice_compare(key, rbtree_node_key(node));
-        if (order == 0) {
-            return node;
-        }
-        node = node->child[order < 0 ? LEFT : RIGHT];
-    }
-    return NULL;
-}
-
-/* The first node, towards `side`, whose key is `key` or beyond it. */
-static const struct rbtree_node *
-seek(const struct rbtree *tree, struct slice key, enum side side)
-{
-    const struct rbtree_node *node = tree->root;
-    const struct rbtree_node *best = NULL;
-    while (node != NULL) {
-        int order = slice_compare(rbtree_node_key(node), key);
-        if (side == RIGHT ? order < 0 : order > 0) {
-            node = node->child[side];
-        }
-        else {
-            best = node;
-            node = node->child[opposite(side)];
-        }
-    }
-    return best;
-}
-
-const struct rbtree_node *
-rbtree_seek(const struct rbtree *tree, struct slice key)
-{
-    return seek(tree, key, RIGHT);
-}
-
-const struct rbtree_node *
-rbtree_seek_back(const struct rbtree *tree, struct slice key)
-{
-    return seek(tree, key, LEFT);
-}
-
-static const struct rbtree_node *
-outermost(const struct rbtree_node *node, enum side side)
-{
-    while (node != NULL && node->child[side] != NULL) {
-        node = node->child[side];
-    }
-    return node;
-}
-
-/* The successor (RIGHT) or predecessor (LEFT): the nearest node of that side's
- * subtree, or else the first ancestor on that side. */
-static const struct rbtree_node *
-adjacent(const struct rbtree_node *node, enum side side)
-{
-    if (node->child[side] != NULL) {
-        return outermost(node->child[side], opposite(side));
-    }
-    while (node->parent != NULL && side_of(node) == side) {
-        node = node->parent;
-    }
-    return node->parent;
-}
-
-const struct rbtree_node *
-rbtree_first(const struct rbtree *tree)
-{
-    return outermost(tree->root, LEFT);
-}
-
-const struct rbtree_node *
-rbtree_last(const struct rbtree *tree)
-{
-    return outermost(tree->root, RIGHT);
-}
-
-const struct rbtree_node *
-rbtree_next(const struct rbtree_node *node)
-{
-    return adjacent(node, RIGHT);
-}
-
-const struct rbtree_node *
-rbtree_previous(const struct rbtree_node *node)
-{
-    return adjacent(node, LEFT);
-}
-
-struct entry
-rbtree_entry(const struct rbtree_node *node)
-{
-    return (struct entry){
-        .key = rbtree_node_key(node),
-        .value = rbtree_node_value(node),
-    };
-}
-
-void
-rbtree_entries(const struct rbtree *tree, struct entry *entries)
-{
-    for (const struct rbtree_node *node = rbtree_first(tree); node != NULL;
-         node = rbtree_next(node))
-    {
-        *entries++ = rbtree_entry(node);
-    }
 }
 
 /* ---- the tree itself --------------------------------------------------- */

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "core/base/entry.h"
+#include "core/base/interrupt.h"
 #include "core/base/status.h"
 
 struct rbtree;
@@ -65,14 +66,19 @@ void
 rbtree_flush(struct rbtree *tree);
 
 /* Puts entries in strictly ascending order, all or none: on STATUS_NO_MEMORY
- * nothing has changed. Their bytes must not be those of the tree. */
+ * nothing has changed. Their bytes must not be those of the tree. On
+ * STATUS_INTERRUPTED some of them are put, others not: to take them back would
+ * take as long again. Put all again to go on. `interrupt` may be NULL. */
 enum status
-rbtree_put_all(struct rbtree *tree, const struct entry *entries, size_t count);
+rbtree_put_all(struct rbtree *tree, const struct entry *entries, size_t count,
+               const struct interrupt *interrupt);
 
 /* Fills an empty tree, balanced, from entries in strictly ascending order. On
- * STATUS_NO_MEMORY it is empty again. O(n), without comparisons. */
+ * STATUS_NO_MEMORY and STATUS_INTERRUPTED it is empty again; `interrupt` may
+ * be NULL. O(n), without comparisons. */
 enum status
-rbtree_build(struct rbtree *tree, const struct entry *entries, size_t count);
+rbtree_build(struct rbtree *tree, const struct entry *entries, size_t count,
+             const struct interrupt *interrupt);
 
 /* False when the key was not there. */
 bool
@@ -100,12 +106,27 @@ rbtree_next(const struct rbtree_node *node);
 const struct rbtree_node *
 rbtree_previous(const struct rbtree_node *node);
 
+/* Fills how many steps of rbtree_next() lead from one node to another, which
+ * may be NULL. STATUS_INTERRUPTED; `interrupt` may be NULL. O(steps). */
+enum status
+rbtree_distance(const struct rbtree_node *first, const struct rbtree_node *end,
+                size_t *distance, const struct interrupt *interrupt);
+
+/* Fills the node with this index, which is below rbtree_count().
+ * STATUS_INTERRUPTED; `interrupt` may be NULL. O(distance from the nearer
+ * end). */
+enum status
+rbtree_at(const struct rbtree *tree, size_t index,
+          const struct rbtree_node **node, const struct interrupt *interrupt);
+
 struct entry
 rbtree_entry(const struct rbtree_node *node);
 
-/* Fills rbtree_count() entries, in order. O(n). */
-void
-rbtree_entries(const struct rbtree *tree, struct entry *entries);
+/* Fills rbtree_count() entries, in order. STATUS_INTERRUPTED; `interrupt` may
+ * be NULL. O(n). */
+enum status
+rbtree_entries(const struct rbtree *tree, struct entry *entries,
+               const struct interrupt *interrupt);
 
 /* NULL when every rule of the tree holds, otherwise the broken rule. O(n). */
 const char *

@@ -22,6 +22,18 @@ struct rbtree {
     size_t deferred_count;
 };
 
+static inline enum side
+opposite(enum side side)
+{
+    return side == LEFT ? RIGHT : LEFT;
+}
+
+static inline enum side
+side_of(const struct rbtree_node *node)
+{
+    return node->parent->child[LEFT] == node ? LEFT : RIGHT;
+}
+
 static inline bool
 is_red(const struct rbtree_node *node)
 {
@@ -34,6 +46,25 @@ rbtree_prefetch(const struct rbtree_node *node)
 {
     __builtin_prefetch(
         (const void *)((uintptr_t)node + offsetof(struct rbtree_node, child)));
+}
+
+/* Before the comparison: whichever child it chooses is then being loaded. */
+static inline void
+prefetch_children(const struct rbtree_node *node)
+{
+    rbtree_prefetch(node->child[LEFT]);
+    rbtree_prefetch(node->child[RIGHT]);
+}
+
+/* Nodes between two questions to the interrupt: a millisecond at most. */
+enum { UNINTERRUPTED = 1024 };
+
+/* Whether work that has done `count` nodes shall stop. */
+static inline bool
+is_interrupted(size_t count, const struct interrupt *interrupt)
+{
+    return count % UNINTERRUPTED == UNINTERRUPTED - 1
+           && interrupt_is_due(interrupt);
 }
 
 /* Inserts an unlinked node, or gives its value to the node that has the key.
