@@ -105,6 +105,55 @@ def test_forked_child_has_what_was_open(name):
         assert exit_code(forked(lambda: shared["a"] == 1)) == 0
 
 
+def put_by_threads(trees, meanwhile):
+    """Whether what eight threads put at the same time is all there."""
+    start = threading.Barrier(9)
+
+    def put(number):
+        start.wait()
+        for tree in trees:
+            tree[f"thread {number}"] = number
+
+    threads = [threading.Thread(target=put, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    start.wait()
+    meanwhile()
+    for thread in threads:
+        thread.join()
+    return all(tree.get(f"thread {number}") == number for tree in trees for number in range(8))
+
+
+def test_threads_of_a_forked_child_use_the_trees_that_threads_of_its_parent_use():
+    """Without a GIL, some trees are locked by threads that the child does not have."""
+    trees = [rbtree(a=1) for _ in range(300)]
+
+    def use_each():
+        for tree in trees:
+            tree["parent"] = len(tree)
+
+    with Background(*[use_each] * 4):
+        for _ in range(20):
+            assert exit_code(forked(lambda: put_by_threads(trees, lambda: None))) == 0
+
+
+def test_threads_of_a_grandchild_use_the_trees_that_threads_of_the_child_use_first():
+    """Without a GIL, some trees are just being unlocked, by threads that are not there either."""
+    trees = [rbtree(a=1) for _ in range(300)]
+
+    def use_each():
+        for tree in trees:
+            tree["parent"] = len(tree)
+
+    def fork_again():
+        for _ in range(3):
+            assert exit_code(forked(lambda: put_by_threads(trees, lambda: None))) == 0
+
+    with Background(*[use_each] * 4):
+        for _ in range(10):
+            assert exit_code(forked(lambda: put_by_threads(trees, fork_again))) == 0
+
+
 # --- threads ------------------------------------------------------------------------------------
 
 
