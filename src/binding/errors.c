@@ -49,6 +49,53 @@ raise_with_name(PyObject *type, const char *message, PyObject *name)
     return NULL;
 }
 
+/* What to do about errors of the file system, behind what the system says of
+ * them; NULL without advice. */
+static const char *
+advice_for(int number)
+{
+    switch (number) {
+    case EIO:
+        return "the disk or the server of the file system failed; see the "
+               "system's log and try again, or use another file system";
+    case ESTALE:
+        return "the server of the file system does not know the file any "
+               "more; try again, or mount the file system again";
+    case ENODEV:
+        return "the file system has lost its device, or cannot map files; "
+               "mount it again, or use another file system";
+    case ENOTCONN:
+    case ECONNABORTED:
+        return "the server of the file system is gone; mount the file system "
+               "again";
+    case EINTR:
+        return "a signal interrupted the file system; try again";
+    default:
+        return NULL;
+    }
+}
+
+static PyObject *
+raise_system_error(PyObject *name)
+{
+    char message[256];
+    const int number = errno;
+    const char *advice = advice_for(number);
+    // A signal's handler says what is to be raised; it may have run.
+    if (number == EINTR
+        && (PyErr_Occurred() != NULL || PyErr_CheckSignals() < 0))
+    {
+        return NULL;
+    }
+    errno = number;
+    if (advice == NULL) {
+        return PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, name);
+    }
+    PyOS_snprintf(message, sizeof(message), "%s: %s", strerror(number),
+                  advice);
+    return raise_os_error(number, message, name);
+}
+
 PyObject *
 raise_status(struct state *state, enum status status, PyObject *name)
 {
@@ -72,7 +119,7 @@ raise_status(struct state *state, enum status status, PyObject *name)
                 "that are not used",
                 name);
         }
-        return PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, name);
+        return raise_system_error(name);
     case STATUS_TOO_LARGE:
         return raise_with_name(PyExc_OverflowError, message, name);
     case STATUS_NAME_EMPTY:
@@ -171,7 +218,10 @@ explain_refusal(int number, const char *path, bool is_file,
     const char *refusal =
         number == EPERM ? "Operation not permitted" : "Permission denied";
     struct segment_access access;
+    // The file system may hang.
+    Py_BEGIN_ALLOW_THREADS
     segment_inspect_access(path, &access);
+    Py_END_ALLOW_THREADS
     if (number == EROFS) {
         PyOS_snprintf(reason, REASON_SIZE,
                       "Read-only file system: the %s cannot be written; %s",
@@ -247,6 +297,7 @@ raise_no_space(PyObject *name, uint64_t needed, uint64_t available,
                bool is_file)
 {
     char message[256];
+    const int number = errno == EDQUOT ? EDQUOT : ENOSPC;
     if (needed <= available) {
         PyOS_snprintf(message, sizeof(message),
                       "the snapshot's %llu bytes would fit, but the file "
@@ -268,7 +319,7 @@ raise_no_space(PyObject *name, uint64_t needed, uint64_t available,
                       (unsigned long long)needed,
                       (unsigned long long)available);
     }
-    return raise_os_error(ENOSPC, message, name);
+    return raise_os_error(number, message, name);
 }
 
 /* Takes the references to the message and to both attributes. */

@@ -31,8 +31,8 @@ PyObject *
 raise_publish_status(struct state *state, enum status status, PyObject *name,
                      const char *path, bool is_file);
 
-/* OSError(ENOSPC) that says how much was needed, how much was free, and what
- * to do. */
+/* OSError that says how much was needed, how much was free, and what to do;
+ * with ENOSPC, or EDQUOT if that is errno. */
 PyObject *
 raise_no_space(PyObject *name, uint64_t needed, uint64_t available,
                bool is_file);

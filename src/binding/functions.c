@@ -138,13 +138,14 @@ run_update(struct state *state, PyObject *object, const struct batch *puts,
         };
         signals_begin(&signals, SIGNALS_PUBLISHING, &update.lock.interrupt);
         enum status status = publish_update(&update, name.path);
+        uint64_t available =
+            status == STATUS_NO_SPACE ? segment_space(name.path) : 0;
         signals_end(&signals);
         if (status == STATUS_OK) {
             result = PyLong_FromUnsignedLongLong(update.generation);
         }
         else if (status == STATUS_NO_SPACE) {
-            raise_no_space(object, update.needed, segment_space(name.path),
-                           false);
+            raise_no_space(object, update.needed, available, false);
         }
         else {
             raise_publish_status(state, status, object, name.path, false);

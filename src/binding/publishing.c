@@ -25,6 +25,9 @@ publishing_run(struct target *target, const struct entry *entries,
     target->needed = plan.header.total_size;
     status = publish_to_segment(&plan, target->path, &target->options);
     target->generation = plan.header.generation;
+    if (status == STATUS_NO_SPACE) {
+        target->available = segment_space(target->path);
+    }
     return status;
 }
 
@@ -37,8 +40,7 @@ publishing_result(struct state *state, const struct target *target,
     }
     if (status == STATUS_NO_SPACE) {
         return raise_no_space(target->object, target->needed,
-                              segment_space(target->path),
-                              target->options.is_durable);
+                              target->available, target->options.is_durable);
     }
     if (status == STATUS_STALE && target->options.has_expected_id) {
         return raise_stale_id(state, target->object,

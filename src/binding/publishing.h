@@ -19,6 +19,7 @@ struct target {
     struct publish_options options;
     enum snapshot_index index;
     uint64_t needed;      // filled: the size of the snapshot
+    uint64_t available;   // filled where that does not fit
     uint64_t generation;  // filled: what is published now
 };
 

@@ -28,6 +28,11 @@
  * exception itself is raised. A warning that a filter turns into an exception
  * goes to sys.unraisablehook.
  *
+ * An attempt that a signal interrupts, which only a file system that hangs
+ * lets it do, has no outcome. refresh() and wait() run the signal's handler and
+ * make another one. A lookup goes on with what it has: the interpreter runs
+ * the handler next, and the next lookup makes the attempt.
+ *
  * Not here: the pointer that is replaced (sharedmap_handle.c); when the path
  * has to be checked (core/segment/follow.c).
  */
@@ -160,7 +165,8 @@ note(SharedMapObject *self, SnapshotObject *seen, enum status status)
 
 /* ---- advancing ---------------------------------------------------------- */
 
-/* Advances from `seen`, if there is something newer. */
+/* Advances from `seen`, if there is something newer. STATUS_INTERRUPTED: a
+ * signal came, whose handler has not run. */
 static enum status
 advance(SharedMapObject *self, SnapshotObject *seen)
 {
@@ -168,11 +174,21 @@ advance(SharedMapObject *self, SnapshotObject *seen)
     enum status status =
         snapshot_open_path(self->base.state, PyBytes_AS_STRING(self->path),
                            self->open_options, seen->decode, seen, &newer);
-    note(self, seen, status);
+    if (status != STATUS_INTERRUPTED) {
+        note(self, seen, status);
+    }
     if (status == STATUS_OK) {
         sharedmap_replace(self, seen, newer);
     }
     return status;
+}
+
+static void
+warn_if_failure(SharedMapObject *self, enum status status)
+{
+    if (status != STATUS_INTERRUPTED && follow_is_failure(status)) {
+        warn_of_failure(self, 1);
+    }
 }
 
 /* Takes a reference to a snapshot that is superseded and gives one to the
@@ -185,9 +201,7 @@ follow(SharedMapObject *self, SnapshotObject *seen)
     }
     enum status status = advance(self, seen);
     if (status != STATUS_OK) {
-        if (follow_is_failure(status)) {
-            warn_of_failure(self, 1);
-        }
+        warn_if_failure(self, status);
         return seen;
     }
     SnapshotObject *newest = sharedmap_peek(self);
@@ -255,8 +269,12 @@ sharedmap_py_refresh(PyObject *object, PyObject *Py_UNUSED(ignored))
     if (seen == NULL) {
         return NULL;
     }
-    enum status status =
-        self->path != NULL ? advance(self, seen) : STATUS_UNCHANGED;
+    enum status status = STATUS_UNCHANGED;
+    if (self->path != NULL) {
+        do {
+            status = advance(self, seen);
+        } while (status == STATUS_INTERRUPTED && PyErr_CheckSignals() == 0);
+    }
     PyObject *result = NULL;
     if (status == STATUS_OK) {
         result = Py_NewRef(Py_True);
@@ -324,7 +342,8 @@ sharedmap_py_deepcopy(PyObject *object, PyObject *memo)
 /* ---- waiting ------------------------------------------------------------ */
 
 /* Whether there is something newer than `seen`. A handle that follows
- * advances at once, and only what it could advance to counts as newer. */
+ * advances at once, and only what it could advance to counts as newer. False
+ * when a signal interrupted it. */
 static bool
 has_newer(SharedMapObject *self, SnapshotObject *seen)
 {
@@ -343,13 +362,11 @@ has_newer(SharedMapObject *self, SnapshotObject *seen)
         Py_END_ALLOW_THREADS
         // That there is another file does not say that it can be opened: the
         // backoff of a refresh() that failed goes on.
-        if (status != STATUS_OK) {
+        if (status != STATUS_OK && status != STATUS_INTERRUPTED) {
             note(self, seen, status);
         }
     }
-    if (follow_is_failure(status)) {
-        warn_of_failure(self, 1);
-    }
+    warn_if_failure(self, status);
     return status == STATUS_OK;
 }
 
@@ -363,6 +380,10 @@ wait_for_newer(SharedMapObject *self, SnapshotObject *seen, int64_t deadline)
         return 1;
     }
     for (;;) {
+        // A signal may have interrupted has_newer().
+        if (PyErr_CheckSignals() < 0) {
+            return -1;
+        }
         int64_t left = deadline - segment_clock();
         if (left <= 0) {
             return 0;

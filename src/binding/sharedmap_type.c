@@ -90,9 +90,12 @@ open_file(PyTypeObject *type, PyObject *path, enum source_kind kind,
         open_options.owner = (uint32_t)owner;
     }
     SnapshotObject *snapshot;
-    enum status status =
-        snapshot_open_path(state, PyBytes_AS_STRING(path), open_options,
-                           options->decode, NULL, &snapshot);
+    enum status status;
+    do {
+        status =
+            snapshot_open_path(state, PyBytes_AS_STRING(path), open_options,
+                               options->decode, NULL, &snapshot);
+    } while (status == STATUS_INTERRUPTED && PyErr_CheckSignals() == 0);
     if (status != STATUS_OK) {
         return raise_open_status(state, status, given, kind == SOURCE_PATH);
     }

@@ -8,6 +8,9 @@
  *                                 +-------- one raises -------> STATUS_INTERRUPTED,
  *                                                               the exception is set
  *
+ * Where a call of the system hangs, the core cannot ask. If a signal ends the
+ * call, it asks at once, before it makes the call again.
+ *
  * In threads that are not the main one there is nothing to run, and the check
  * costs two switches of the GIL.
  *
@@ -106,6 +109,16 @@ is_due(void *context)
     return stops;
 }
 
+/* The call that the signal interrupted may hang again, and then there is no
+ * later question. */
+static bool
+is_due_now(void *context)
+{
+    struct signals *signals = context;
+    signals->next_check = 0;
+    return is_due(signals);
+}
+
 void
 signals_begin(struct signals *signals, enum signals_kind kind,
               struct interrupt *interrupt)
@@ -115,7 +128,7 @@ signals_begin(struct signals *signals, enum signals_kind kind,
         .next_check = segment_clock() + CHECK_INTERVAL,
         .generation = fork_list_generation(),
     };
-    *interrupt = (struct interrupt){is_due, signals};
+    *interrupt = (struct interrupt){is_due, signals, is_due_now};
     signals->thread = PyEval_SaveThread();
 }
 

@@ -48,12 +48,18 @@ snapshot_open_path(struct state *state, const char *path,
     Py_BEGIN_ALLOW_THREADS
     status = segment_open(&segment, path, open_options,
                           known != NULL ? &known->segment : NULL);
-    Py_END_ALLOW_THREADS
     if (status == STATUS_OK) {
         // The segment checked the header in the file. The view checks the
-        // header in the mapping, and only that copy is used.
+        // header in the mapping, and only that copy is used. The file system
+        // may hang when the page is read.
         status = snapshot_open(&view, segment.bytes, segment.size);
     }
+    else if (status == STATUS_UNCHANGED) {
+        // Opening a file can drop its pages from memory. The caller reads this
+        // one next, with the GIL.
+        (void)segment_is_superseded(&known->segment);
+    }
+    Py_END_ALLOW_THREADS
     if (status != STATUS_OK) {
         int saved_errno = errno;
         segment_close(&segment);

@@ -58,20 +58,28 @@ publish_to_segment(struct snapshot_plan *plan, const char *path,
                    const struct publish_options *options)
 {
     struct draft draft;
+    enum status status = STATUS_OK;
     // The name can still be taken later; this only spares a long write.
-    if (!options->force && !options->has_expected && !options->has_expected_id
-        && segment_exists(path))
+    if (!options->force && !options->has_expected && !options->has_expected_id)
     {
-        return STATUS_NAME_TAKEN;
+        status = segment_check_free(path, &options->lock.interrupt);
     }
-    enum status status =
-        draft_create(&draft, path, plan->header.total_size, options);
+    if (status == STATUS_OK) {
+        status = draft_create(&draft, path, plan->header.total_size, options);
+    }
     if (status != STATUS_OK) {
         return status;
     }
     status = write_draft(&draft, plan, &options->lock.interrupt);
     if (options->is_written != NULL) {
         *options->is_written = true;
+    }
+    // Syncing cannot ask, and a disk may hang: if the entries are guarded, that
+    // ends before.
+    if (status == STATUS_OK && options->is_durable
+        && interrupt_is_due_now(&options->lock.interrupt))
+    {
+        status = STATUS_INTERRUPTED;
     }
     if (status == STATUS_OK && options->huge_pages) {
         draft_use_huge_pages(&draft, plan->header.total_size);

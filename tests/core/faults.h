@@ -47,6 +47,8 @@ static struct {
     void (*advised)(void *bytes, int advice);  // called before it is taken
     void (*mapping)(void);  // called before something is mapped
     int stores;             // mappings of files that can be stored into
+    size_t longest;         // bytes that are read or written at once; 0: all
+    bool writes_nothing;    // and has no error
     uintptr_t place;        // of large reservations; 0: where the system wants
     bool is_masked;         // files are of `owner`, and we are `user`
     const char *overflow_uid;  // files that are opened instead of the
@@ -146,20 +148,27 @@ fchmod(int descriptor, mode_t mode)
                              : (int)syscall(SYS_fchmod, descriptor, mode);
 }
 
+static inline size_t
+shortened(size_t size)
+{
+    return faults.longest > 0 && size > faults.longest ? faults.longest : size;
+}
+
 ssize_t
 pwrite(int descriptor, const void *bytes, size_t size, off_t offset)
 {
-    return fault_is_due('w')
-               ? fail_with(faults.error)
-               : syscall(SYS_pwrite64, descriptor, bytes, size, offset);
+    return fault_is_due('w')       ? fail_with(faults.error)
+           : faults.writes_nothing ? 0
+                                   : syscall(SYS_pwrite64, descriptor, bytes,
+                                             shortened(size), offset);
 }
 
 ssize_t
 pread(int descriptor, void *bytes, size_t size, off_t offset)
 {
-    return fault_is_due('r')
-               ? fail_with(faults.error)
-               : syscall(SYS_pread64, descriptor, bytes, size, offset);
+    return fault_is_due('r') ? fail_with(faults.error)
+                             : syscall(SYS_pread64, descriptor, bytes,
+                                       shortened(size), offset);
 }
 
 /* By how many seconds the clock is ahead of the system's. */
@@ -170,7 +179,8 @@ int
 fsync(int descriptor)
 {
     struct stat file;
-    bool is_directory = fstat(descriptor, &file) == 0 && S_ISDIR(file.st_mode);
+    bool is_directory = fstatat(descriptor, "", &file, AT_EMPTY_PATH) == 0
+                        && S_ISDIR(file.st_mode);
     clock_ahead += is_directory ? 0 : faults.sync_time;
     return fault_is_due(is_directory ? 'D' : 'F')
                ? fail_with(faults.error)

@@ -199,7 +199,8 @@ test_merge_ends_at_each_question_of_an_interrupt(void)
     int due;
     for (due = 1; status == STATUS_INTERRUPTED; due++) {
         int questions = due;
-        struct interrupt interrupt = {is_due_at_last, &questions};
+        struct interrupt interrupt = {.is_due = is_due_at_last,
+                                      .context = &questions};
         status = merge_changes(&view, &changes, merged, &count, &is_changed,
                                &interrupt);
     }

@@ -241,7 +241,8 @@ test_interrupted_publication_changes_nothing(void)
     for (due = 1; status == STATUS_INTERRUPTED; due++) {
         int questions = due;
         struct publish_options options = {
-            .lock.interrupt = {is_due_at_last, &questions},
+            .lock.interrupt = {.is_due = is_due_at_last,
+                               .context = &questions},
             .mode = 0600,
             .force = true,
         };

@@ -237,7 +237,8 @@ test_build_ends_at_each_question_of_an_interrupt(void)
         struct rbtree *tree = new_tree();
         uint64_t version = rbtree_version(tree);
         int questions = due;
-        struct interrupt interrupt = {is_due_at_last, &questions};
+        struct interrupt interrupt = {.is_due = is_due_at_last,
+                                      .context = &questions};
         enum status status =
             rbtree_build(tree, entries, BUILD_LIMIT, &interrupt);
         if (due > ASKED) {
@@ -300,7 +301,8 @@ test_put_of_many_ends_at_each_question_of_an_interrupt(void)
     for (int due = 1; due <= 2 * ASKED; due++) {
         struct rbtree *tree = half_of_the_tree();
         int questions = due;
-        struct interrupt interrupt = {is_due_at_last, &questions};
+        struct interrupt interrupt = {.is_due = is_due_at_last,
+                                      .context = &questions};
         CHECK_STATUS(rbtree_put_all(tree, entries, BUILD_LIMIT, &interrupt),
                      STATUS_INTERRUPTED);
         check_rules(tree);
@@ -326,7 +328,8 @@ test_passes_over_a_tree_end_at_each_question_of_an_interrupt(void)
     for (int due = 1; due <= ASKED; due++) {
         size_t distance;
         int questions = due;
-        struct interrupt interrupt = {is_due_at_last, &questions};
+        struct interrupt interrupt = {.is_due = is_due_at_last,
+                                      .context = &questions};
         CHECK_STATUS(rbtree_entries(tree, entries, &interrupt),
                      STATUS_INTERRUPTED);
         questions = due;
@@ -337,7 +340,8 @@ test_passes_over_a_tree_end_at_each_question_of_an_interrupt(void)
     for (int due = 1; due <= BUILD_LIMIT / 2 / 1024; due++) {
         const struct rbtree_node *node;
         int questions = due;
-        struct interrupt interrupt = {is_due_at_last, &questions};
+        struct interrupt interrupt = {.is_due = is_due_at_last,
+                                      .context = &questions};
         CHECK_STATUS(rbtree_at(tree, BUILD_LIMIT / 2, &node, &interrupt),
                      STATUS_INTERRUPTED);
     }

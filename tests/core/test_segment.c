@@ -94,7 +94,7 @@ test_absent_name_is_absent(void)
     CHECK_STATUS(status_of_open(scratch_path("absent")), STATUS_NAME_ABSENT);
     CHECK_STATUS(status_of_open(scratch_path("no/such/folder")),
                  STATUS_NAME_ABSENT);
-    CHECK(!segment_exists(scratch_path("absent")));
+    CHECK_STATUS(segment_check_free(scratch_path("absent"), NULL), STATUS_OK);
 }
 
 static void
@@ -121,27 +121,27 @@ test_open_refuses_what_is_no_regular_file(void)
 
     CHECK_EQUAL(mkfifo(other, 0600), 0);
     CHECK_STATUS(status_of_open(other), STATUS_NOT_REGULAR);
-    CHECK(segment_exists(other));
+    CHECK_STATUS(segment_check_free(other, NULL), STATUS_NAME_TAKEN);
     CHECK_EQUAL(unlink(other), 0);
 
     CHECK_EQUAL(mkdir(other, 0700), 0);
     CHECK_STATUS(status_of_open(other), STATUS_NOT_REGULAR);
-    CHECK(segment_exists(other));
+    CHECK_STATUS(segment_check_free(other, NULL), STATUS_NAME_TAKEN);
     CHECK_EQUAL(rmdir(other), 0);
 
     make_socket(other);
     CHECK_STATUS(status_of_open(other), STATUS_NOT_REGULAR);
-    CHECK(segment_exists(other));
+    CHECK_STATUS(segment_check_free(other, NULL), STATUS_NAME_TAKEN);
     CHECK_EQUAL(unlink(other), 0);
 
     CHECK_EQUAL(symlink(map, other), 0);  // even to a good map
     CHECK_STATUS(status_of_open(other), STATUS_NOT_REGULAR);
-    CHECK(segment_exists(other));
+    CHECK_STATUS(segment_check_free(other, NULL), STATUS_NAME_TAKEN);
     CHECK_EQUAL(unlink(other), 0);
 
     CHECK_EQUAL(symlink("/nowhere", other), 0);
     CHECK_STATUS(status_of_open(other), STATUS_NOT_REGULAR);
-    CHECK(segment_exists(other));
+    CHECK_STATUS(segment_check_free(other, NULL), STATUS_NAME_TAKEN);
     CHECK_EQUAL(unlink(other), 0);
 
     CHECK_STATUS(status_of_open("/dev/null"), STATUS_NOT_REGULAR);

@@ -183,7 +183,7 @@ test_saved_file_leaves_its_neighbours_alone(void)
     CHECK_STATUS(publish_number_on(path, &DURABLE, 2), STATUS_OK);
     CHECK_EQUAL(strcmp(faults.linked, leftover), 0);
     CHECK_EQUAL(stat_of(backup).st_size, 6);
-    CHECK(!segment_exists(leftover));
+    CHECK_STATUS(segment_check_free(leftover, NULL), STATUS_OK);
     check_published(path, 2, 2);
     CHECK_EQUAL(unlink(backup), 0);
     CHECK_EQUAL(unlink(path), 0);
@@ -324,14 +324,232 @@ test_interruption_of_any_call_is_survived(void)
             CHECK_STATUS(status, STATUS_OK);
             break;
         }
-        if (strchr("oawrFD", letter) != NULL) {
-            CHECK_STATUS(status, STATUS_OK);
-            count += 1;
-        }
+        CHECK_STATUS(status, STATUS_OK);
+        count += 1;
     }
-    CHECK_EQUAL(count, 12);
+    CHECK_EQUAL(count, 15);
     CHECK_EQUAL(scratch_file_count(), 1);
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+static bool
+is_never_due(void *context)
+{
+    (void)context;
+    return false;
+}
+
+/* Once a call has failed. */
+static bool
+count_and_stop(void *context)
+{
+    *(int *)context += faults.failed != 0;
+    return faults.failed != 0;
+}
+
+static bool
+stop_at_once(void *context)
+{
+    *(int *)context += 1;
+    return true;
+}
+
+/* A signal that is to end the publication does so in any call, at the first
+ * question; only what has its name already stays published. */
+static void
+test_signal_that_stops_does_so_in_any_call_and_leaves_nothing(void)
+{
+    const char *path = scratch_path("map");
+    int questions = 0;
+    struct publish_options options = DURABLE;
+    options.lock.interrupt = (struct interrupt){
+        .is_due = is_never_due,
+        .context = &questions,
+        .is_due_now = count_and_stop,
+    };
+    for (long left = 0;; left++) {
+        faults_reset();
+        CHECK_STATUS(publish_number_on(path, &FORCED, 1), STATUS_OK);
+        int descriptors = count_descriptors();
+        long outstanding = memory_outstanding();
+        fail_only("oamwrFDLRstuV", left, EINTR);
+        questions = 0;
+        enum status status = publish_number_on(path, &options, 2);
+        int error = errno;
+        char letter = faults.failed;
+        bool is_renamed = strchr(faults.calls, 'R') != NULL;
+        faults_reset();
+        if (letter == 0) {
+            CHECK_STATUS(status, STATUS_OK);
+            CHECK(left > 15);
+            break;
+        }
+        CHECK_EQUAL(questions, 1);
+        CHECK_EQUAL(error, EINTR);
+        CHECK_STATUS(status, is_renamed ? STATUS_SYSTEM : STATUS_INTERRUPTED);
+        CHECK_EQUAL(count_descriptors(), descriptors);
+        CHECK_EQUAL(memory_outstanding(), outstanding);
+        CHECK_EQUAL(scratch_file_count(), 1);
+        struct segment segment = open_segment(path);
+        CHECK_EQUAL(number_in(&segment), is_renamed ? 2 : 1);
+        segment_close(&segment);
+        CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+    }
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+static bool
+fork_and_stop_in_child(void *context)
+{
+    *(pid_t *)context = start_child();
+    return *(pid_t *)context == 0;
+}
+
+/* The child has no part in the publication, and takes nothing from it. */
+static void
+test_child_that_an_interrupted_rename_forks_leaves_the_temporary_name(void)
+{
+    const char *path = scratch_path("map");
+    pid_t child = -1;
+    struct publish_options options = FORCED;
+    options.lock.interrupt = (struct interrupt){
+        .is_due = is_never_due,
+        .context = &child,
+        .is_due_now = fork_and_stop_in_child,
+    };
+    faults_reset();
+    CHECK_STATUS(publish_number_on(path, &FORCED, 1), STATUS_OK);
+    fail_only("R", 0, EINTR);
+    enum status status = publish_number_on(path, &options, 2);
+    if (child == 0) {
+        _exit(status == STATUS_INTERRUPTED ? 0 : 1);
+    }
+    CHECK_EQUAL(end_of_child(child), 0);
+    CHECK_STATUS(status, STATUS_OK);
+    faults_reset();
+    check_published(path, 2, 2);
+    CHECK_EQUAL(scratch_file_count(), 1);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+/* As for a name that is free, and for removing one. */
+static void
+test_signal_that_stops_does_so_where_nothing_is_replaced(void)
+{
+    const char *path = scratch_path("map");
+    int questions = 0;
+    struct publish_options options = UNFORCED;
+    options.lock.interrupt = (struct interrupt){
+        .is_due = count_and_stop,
+        .context = &questions,
+    };
+    fail_only("t", 0, EINTR);
+    CHECK_STATUS(publish_number_on(path, &options, 1), STATUS_INTERRUPTED);
+    CHECK_EQUAL(questions, 1);
+    faults_reset();
+    CHECK_EQUAL(scratch_file_count(), 0);
+    CHECK_STATUS(publish_number_on(path, &UNFORCED, 1), STATUS_OK);
+    fail_only("u", 1, EINTR);
+    CHECK_STATUS(segment_remove(path, &options.lock), STATUS_INTERRUPTED);
+    faults_reset();
+    struct segment segment = open_segment(path);
+    CHECK_EQUAL(number_in(&segment), 1);
+    segment_close(&segment);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+/* What is left over is unlinked whatever signals come, unless it is for ever.
+ */
+static void
+test_leftover_is_unlinked_in_spite_of_signals(void)
+{
+    struct draft draft;
+    char temporary[512];
+    for (int i = 0; i < 2; i++) {
+        faults_reset();
+        faults.tmpfile_error = EOPNOTSUPP;
+        CHECK_STATUS(draft_create(&draft, scratch_path("map"), 64, &UNFORCED),
+                     STATUS_OK);
+        fail_only("u", 0, EINTR);
+        faults.is_endless = i == 1;
+        snprintf(temporary, sizeof(temporary), "%s", draft.temporary);
+        errno = EIO;
+        draft_close(&draft);
+        CHECK_EQUAL(errno, EIO);
+        CHECK_EQUAL(faults.failed, 'u');
+        CHECK_EQUAL(scratch_file_count(), i);
+    }
+    faults_reset();
+    CHECK_EQUAL(unlink(temporary), 0);
+}
+
+/* ---- less than was asked for --------------------------------------------- */
+
+static void
+test_map_is_written_and_read_in_the_pieces_that_the_system_gives(void)
+{
+    const char *path = scratch_path("map");
+    faults_reset();
+    faults.longest = 7;
+    CHECK_STATUS(publish_number_on(path, &DURABLE, 1), STATUS_OK);
+    CHECK_STATUS(publish_number_on(path, &DURABLE, 2), STATUS_OK);
+    check_published(path, 2, 2);
+    faults_reset();
+    check_published(path, 2, 2);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+/* The system says of a signal in the middle of a write how much was written. */
+static void
+test_signal_that_stops_does_so_after_a_part_of_a_write(void)
+{
+    int questions = 0;
+    struct publish_options options = UNFORCED;
+    options.lock.interrupt = (struct interrupt){
+        .is_due = is_never_due,
+        .context = &questions,
+        .is_due_now = stop_at_once,
+    };
+    faults_reset();
+    faults.longest = 7;
+    CHECK_STATUS(publish_number_on(scratch_path("map"), &options, 1),
+                 STATUS_INTERRUPTED);
+    CHECK_EQUAL(questions, 1);
+    CHECK_EQUAL(errno, EINTR);
+    faults_reset();
+    CHECK_EQUAL(scratch_file_count(), 0);
+}
+
+/* The sync cannot ask, so that it is asked before. */
+static void
+test_signal_that_stops_does_so_before_the_disk_is_waited_for(void)
+{
+    int questions = 0;
+    struct publish_options options = DURABLE;
+    options.lock.interrupt = (struct interrupt){
+        .is_due = is_never_due,
+        .context = &questions,
+        .is_due_now = stop_at_once,
+    };
+    faults_reset();
+    CHECK_STATUS(publish_number_on(scratch_path("map"), &options, 1),
+                 STATUS_INTERRUPTED);
+    CHECK_EQUAL(questions, 1);
+    CHECK(strchr(faults.calls, 'F') == NULL);
+    faults_reset();
+    CHECK_EQUAL(scratch_file_count(), 0);
+}
+
+static void
+test_write_that_writes_nothing_is_an_error(void)
+{
+    faults_reset();
+    faults.writes_nothing = true;
+    CHECK_STATUS(publish_number_on(scratch_path("map"), &FORCED, 1),
+                 STATUS_SYSTEM);
+    CHECK_EQUAL(errno, EIO);
+    faults_reset();
+    CHECK_EQUAL(scratch_file_count(), 0);
 }
 
 static void
@@ -446,6 +664,15 @@ static const struct test tests[] = {
     TEST(test_failure_of_any_call_while_saving_is_an_error),
     TEST(test_failure_of_any_call_leaves_a_free_name_free),
     TEST(test_interruption_of_any_call_is_survived),
+    TEST(test_signal_that_stops_does_so_in_any_call_and_leaves_nothing),
+    TEST(test_signal_that_stops_does_so_where_nothing_is_replaced),
+    TEST(
+        test_child_that_an_interrupted_rename_forks_leaves_the_temporary_name),
+    TEST(test_leftover_is_unlinked_in_spite_of_signals),
+    TEST(test_map_is_written_and_read_in_the_pieces_that_the_system_gives),
+    TEST(test_signal_that_stops_does_so_after_a_part_of_a_write),
+    TEST(test_signal_that_stops_does_so_before_the_disk_is_waited_for),
+    TEST(test_write_that_writes_nothing_is_an_error),
 };
 
 int

@@ -55,7 +55,7 @@ test_leftover_is_cleared_and_the_map_stays(void)
         CHECK_STATUS(publish_number(scene.path, false, 0640, 7), STATUS_OK);
         write_file(scene.leftover, "half a map", 10);
         CHECK(clear(scene.leftover));
-        CHECK(!segment_exists(scene.leftover));
+        CHECK_STATUS(segment_check_free(scene.leftover, NULL), STATUS_OK);
         // The lock is given back, and nobody was told of anything.
         check_published(scene.path, 7, 1);
         CHECK_STATUS(publish_number(scene.path, true, 0640, 8), STATUS_OK);
@@ -70,7 +70,7 @@ test_leftover_of_a_name_that_is_free_is_cleared(void)
         struct scene scene = make_scene(marks[i]);
         write_file(scene.leftover, "half a map", 10);
         CHECK(clear(scene.leftover));
-        CHECK(!segment_exists(scene.leftover));
+        CHECK_STATUS(segment_check_free(scene.leftover, NULL), STATUS_OK);
         // The name's next publisher may have been faster.
         CHECK(clear(scene.leftover));
     }
@@ -85,11 +85,12 @@ test_nothing_is_cleared_while_somebody_publishes(void)
         write_file(scene.leftover, "half a map", 10);
         pid_t locker = start_locker(scene.path, O_RDWR, F_WRLCK);
         CHECK(!clear(scene.leftover));
-        CHECK(segment_exists(scene.leftover));
+        CHECK_STATUS(segment_check_free(scene.leftover, NULL),
+                     STATUS_NAME_TAKEN);
         // The lock goes with the process.
         kill_child(locker);
         CHECK(clear(scene.leftover));
-        CHECK(!segment_exists(scene.leftover));
+        CHECK_STATUS(segment_check_free(scene.leftover, NULL), STATUS_OK);
         CHECK_STATUS(segment_remove(scene.path, NULL), STATUS_OK);
     }
 }
@@ -127,7 +128,7 @@ test_what_is_no_leftover_stays(void)
         CHECK_STATUS(segment_clear_leftover(names[i], &is_cleared), STATUS_OK);
         CHECK(!is_cleared);
     }
-    CHECK(segment_exists(backup));
+    CHECK_STATUS(segment_check_free(backup, NULL), STATUS_NAME_TAKEN);
     CHECK_EQUAL(unlink(backup), 0);
 }
 
@@ -201,7 +202,8 @@ test_leftover_of_another_user_is_for_root_to_clear(void)
             _exit(0);
         }
         CHECK_EQUAL(end_of_child(alice), 0);
-        CHECK(segment_exists(scene.leftover));
+        CHECK_STATUS(segment_check_free(scene.leftover, NULL),
+                     STATUS_NAME_TAKEN);
         CHECK_EQUAL(chmod(scene.path, 0666), 0);
     }
     // Root clears it under the lock of a map that it may not replace.
@@ -209,7 +211,7 @@ test_leftover_of_another_user_is_for_root_to_clear(void)
     CHECK_EQUAL(chown(scene.path, ALICE, ALICE), 0);
     CHECK_EQUAL(chown(scene.leftover, ALICE, ALICE), 0);
     CHECK(clear(scene.leftover));
-    CHECK(!segment_exists(scene.leftover));
+    CHECK_STATUS(segment_check_free(scene.leftover, NULL), STATUS_OK);
     CHECK_EQUAL(stat_of(scene.path).st_uid, ALICE);
     CHECK_EQUAL(chown(scene.path, 0, 0), 0);
     check_published(scene.path, 7, 1);
@@ -251,7 +253,7 @@ test_publishers_lose_nothing_to_who_clears(void)
     for (int i = 0; i < PUBLISHERS; i++) {
         CHECK_EQUAL(end_of_child(publishers[i]), 0);
     }
-    CHECK(!segment_exists(scene.leftover));
+    CHECK_STATUS(segment_check_free(scene.leftover, NULL), STATUS_OK);
     CHECK_STATUS(segment_remove(scene.path, NULL), STATUS_OK);
 }
 

@@ -173,7 +173,7 @@ test_file_system_without_inodes_is_no_space_and_the_old_map_stays(void)
                                 is_replaced ? 2 : 1);
             }
             else {
-                CHECK(!segment_exists(path));
+                CHECK_STATUS(segment_check_free(path, NULL), STATUS_OK);
             }
             CHECK(scratch_file_count() <= 1);
             if (status != STATUS_OK) {

@@ -144,7 +144,8 @@ test_interrupted_wait_ends_and_leaves_the_queue(void)
     int asked = 0;
     struct lock_options options = {
         .timeout = INT64_MAX,
-        .interrupt = {is_due_at_the_third_question, &asked},
+        .interrupt = {.is_due = is_due_at_the_third_question,
+                      .context = &asked},
     };
     CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
     struct holder holder, other;
@@ -174,7 +175,7 @@ test_child_that_an_interrupt_forks_ends_the_wait(void)
     pid_t child = -1;
     struct lock_options options = {
         .timeout = INT64_C(20000000),
-        .interrupt = {is_due_in_a_child, &child},
+        .interrupt = {.is_due = is_due_in_a_child, .context = &child},
     };
     CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
     struct holder holder, other;

@@ -34,14 +34,14 @@ test_first_publication_has_generation_one(void)
 {
     const char *path = scratch_path("map");
     for (int force = 0; force < 2; force++) {
-        CHECK(!segment_exists(path));
+        CHECK_STATUS(segment_check_free(path, NULL), STATUS_OK);
         CHECK_STATUS(publish_number(path, force, 0600, 7), STATUS_OK);
-        CHECK(segment_exists(path));
+        CHECK_STATUS(segment_check_free(path, NULL), STATUS_NAME_TAKEN);
         CHECK_EQUAL(scratch_file_count(), 1);
         CHECK_EQUAL(stat_of(path).st_nlink, 1);
         check_published(path, 7, 1);
         CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
-        CHECK(!segment_exists(path));
+        CHECK_STATUS(segment_check_free(path, NULL), STATUS_OK);
         CHECK_EQUAL(scratch_file_count(), 0);
     }
 }

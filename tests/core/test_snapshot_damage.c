@@ -120,7 +120,8 @@ test_verify_ends_at_each_question_of_an_interrupt(void)
     int due;
     for (due = 1; status == STATUS_INTERRUPTED; due++) {
         int questions = due;
-        struct interrupt interrupt = {is_due_at_last, &questions};
+        struct interrupt interrupt = {.is_due = is_due_at_last,
+                                      .context = &questions};
         status = snapshot_verify(&view, &interrupt);
     }
     CHECK_STATUS(status, STATUS_OK);

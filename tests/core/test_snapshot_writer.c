@@ -459,7 +459,8 @@ test_write_ends_at_each_question_of_an_interrupt(void)
     for (due = 1; status == STATUS_INTERRUPTED; due++) {
         struct snapshot_plan plan;
         int headers = 0, questions = due;
-        struct interrupt interrupt = {is_due_at_last, &questions};
+        struct interrupt interrupt = {.is_due = is_due_at_last,
+                                      .context = &questions};
         struct snapshot_sink sink = {count_headers, &headers, &interrupt};
         CHECK_STATUS(snapshot_plan(&plan, entries, COUNT, HASH), STATUS_OK);
         size = plan.header.total_size - SNAPSHOT_HEADER_SIZE;

@@ -432,7 +432,8 @@ test_interrupted_sort_changes_nothing(void)
         CHECK(entries == address);
         CHECK(memcmp(before, entries, sizeof(before)) == 0);
         int questions = due;
-        struct interrupt interrupt = {is_due_at_last, &questions};
+        struct interrupt interrupt = {.is_due = is_due_at_last,
+                                      .context = &questions};
         status = sort_entries(&entries, &count, &interrupt);
     }
     CHECK_STATUS(status, STATUS_OK);

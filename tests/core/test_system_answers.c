@@ -38,6 +38,25 @@ test_name_in_an_absent_directory_of_names_has_a_status_of_its_own(void)
     faults_reset();
 }
 
+/* What is no regular file, and what is not known. */
+static void
+test_absent_device_is_of_a_special_file_or_an_error(void)
+{
+    static const int errors[] = {ENXIO, ENODEV};
+    const char *path = scratch_path("map");
+    CHECK_EQUAL(mkfifo(path, 0600), 0);
+    for (int i = 0; i < 2; i++) {
+        fail_only("o", 0, errors[i]);
+        CHECK_STATUS(status_of_open(path), STATUS_NOT_REGULAR);
+        fail_only("oS", 0, errors[i]);
+        faults.is_endless = true;
+        CHECK_STATUS(status_of_open(path), STATUS_SYSTEM);
+        CHECK_EQUAL(errno, errors[i]);
+    }
+    faults_reset();
+    CHECK_EQUAL(unlink(path), 0);
+}
+
 /* In the directory of the names; elsewhere they are errors as any other. */
 static void
 test_refusal_to_make_a_draft_has_the_status_of_its_error(void)
@@ -235,6 +254,7 @@ test_turn_ends_where_the_holder_of_the_lock_is_not_told(void)
 
 static const struct test tests[] = {
     TEST(test_name_in_an_absent_directory_of_names_has_a_status_of_its_own),
+    TEST(test_absent_device_is_of_a_special_file_or_an_error),
     TEST(test_refusal_to_make_a_draft_has_the_status_of_its_error),
     TEST(test_owner_is_refused_by_no_other_error_than_eperm),
     TEST(test_draft_where_space_is_not_told_is_made),

@@ -122,8 +122,8 @@ test_refusal_to_open_has_the_status_of_its_error(void)
         enum status status;
     } cases[] = {
         {ENOENT, STATUS_NAME_ABSENT}, {ELOOP, STATUS_NOT_REGULAR},
-        {ENXIO, STATUS_NOT_REGULAR},  {ENODEV, STATUS_NOT_REGULAR},
         {EISDIR, STATUS_NOT_REGULAR}, {EMFILE, STATUS_SYSTEM},
+        {ENXIO, STATUS_SYSTEM},       {ENODEV, STATUS_SYSTEM},
         {EACCES, STATUS_SYSTEM},
     };
     const char *path = scratch_path("map");
@@ -140,16 +140,29 @@ test_refusal_to_open_has_the_status_of_its_error(void)
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
+/* Whoever opens has no interrupt: it is told of the signal, and opens again. */
 static void
-test_interruption_of_any_call_while_opening_is_survived(void)
+test_interruption_of_any_call_while_opening_is_told(void)
 {
+    static const char letters[] = "osr";
     const char *path = scratch_path("map");
+    struct segment segment = SEGMENT_EMPTY;
     CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
-    for (long left = 0; left < 2; left++) {
-        fail_only("or", left, EINTR);
-        check_published(path, 1, 1);
-        CHECK(faults.failed != 0);
+    int descriptors = count_descriptors();
+    for (long left = 0; left < 3; left++) {
+        fail_only(letters, left, EINTR);
+        CHECK_STATUS(segment_open(&segment, path, STRICT, NULL),
+                     STATUS_INTERRUPTED);
+        CHECK_EQUAL(faults.failed, letters[left]);
+        CHECK_EQUAL(count_descriptors(), descriptors);
     }
+    faults_reset();
+    check_published(path, 1, 1);
+    segment = open_segment(path);
+    fail_only("t", 0, EINTR);
+    CHECK_STATUS(segment_check_current(&segment, path, STRICT),
+                 STATUS_INTERRUPTED);
+    segment_close(&segment);
     faults_reset();
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
@@ -399,11 +412,11 @@ test_failure_of_any_call_while_clearing_is_an_error(void)
         CHECK_EQUAL(faults.failed, "osktu"[left]);
         faults_reset();
         CHECK(!is_cleared);
-        CHECK(segment_exists(leftover));
+        CHECK_STATUS(segment_check_free(leftover, NULL), STATUS_NAME_TAKEN);
         CHECK_EQUAL(count_descriptors(), descriptors);
     }
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
-    CHECK(!segment_exists(leftover));
+    CHECK_STATUS(segment_check_free(leftover, NULL), STATUS_OK);
 }
 
 /* Of space, of inodes, or of what a user may have of them. */
@@ -647,7 +660,7 @@ static const struct test tests[] = {
     TEST(test_failure_of_any_call_while_opening_is_an_error),
     TEST(test_failure_to_keep_from_children_what_is_closed_is_none),
     TEST(test_refusal_to_open_has_the_status_of_its_error),
-    TEST(test_interruption_of_any_call_while_opening_is_survived),
+    TEST(test_interruption_of_any_call_while_opening_is_told),
     TEST(test_owner_is_believed_who_is_oneself_or_root_or_named),
     TEST(test_large_map_begins_at_a_huge_page_and_takes_no_more_than_itself),
     TEST(test_failure_of_any_call_of_a_publication_is_an_error_or_is_none),

@@ -25,8 +25,8 @@ MUTANTS = {
     "late-mark": [
         (
             "segment/publish.c",
-            "    status = holder_mark_superseded(holder);\n    if (status == STATUS_OK && rename(",
-            "    if (status == STATUS_OK && rename(",
+            "    status = holder_mark_superseded(holder);\n    if (status == STATUS_OK && !rename",
+            "    if (status == STATUS_OK && !rename",
         ),
         (
             "segment/publish.c",
@@ -39,9 +39,8 @@ MUTANTS = {
     "late-mark-of-remove": [
         (
             "segment/publish.c",
-            "    (void)holder_mark_superseded(&holder);  // names are in memory\n"
-            "    if (unlink(path) < 0) {",
-            "    if (unlink(path) < 0) {",
+            "    (void)holder_mark_superseded(&holder);  // names are in memory\n",
+            "",
         ),
         (
             "segment/publish.c",
@@ -69,16 +68,17 @@ MUTANTS = {
     "keeps-leftover": [
         (
             "segment/publish.c",
-            "        unlink(temporary);\n        if (link_draft(draft, temporary)) {",
-            "        if (link_draft(draft, temporary)) {",
+            "        if (!unlink_path(temporary, draft->interrupt) && errno == EINTR) {",
+            "        if (draft == NULL) {",
         )
     ],
     # The old map goes before the new one comes, as it did in version 1.
     "early-unlink": [
         (
             "segment/publish.c",
-            "    if (status == STATUS_OK && rename(temporary, path) < 0) {",
-            "    unlink(path);\n    if (status == STATUS_OK && rename(temporary, path) < 0) {",
+            "    if (status == STATUS_OK && !rename_path(temporary, path, draft->interrupt))\n",
+            "    unlink(path);\n"
+            "    if (status == STATUS_OK && !rename_path(temporary, path, draft->interrupt))\n",
         )
     ],
     # The name is taken before the header is complete.

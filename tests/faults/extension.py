@@ -90,9 +90,9 @@ MUTANTS = {
     "leaks-descriptor": [
         (
             "segment/draft.c",
-            "        status = STATUS_SYSTEM;\n    }\n"
+            "        status = set_mode(draft, options->mode);\n    }\n"
             "    if (status != STATUS_OK) {\n        draft_close(draft);\n    }\n",
-            "        status = STATUS_SYSTEM;\n    }\n",
+            "        status = set_mode(draft, options->mode);\n    }\n",
         )
     ],
     # What is to be updated stays mapped.
@@ -115,8 +115,8 @@ MUTANTS = {
     "keeps-temporary": [
         (
             "segment/publish.c",
-            "    if (status != STATUS_OK) {\n        system_unlink(temporary);",
-            "    if (status != STATUS_OK) {",
+            "            system_unlink(temporary);",
+            "            (void)temporary;",
         )
     ],
     # The exception does not say which map it is about.
@@ -126,6 +126,27 @@ MUTANTS = {
             "PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, name)",
             "PyErr_SetFromErrno(PyExc_OSError)",
         )
+    ],
+    # A call that a signal interrupted is made again, whatever the signal means.
+    "ignores-signals": [
+        (
+            "segment/system.c",
+            "    errno = EINTR;\n    return !stops;",
+            "    errno = EINTR;\n    (void)stops;\n    return true;",
+        )
+    ],
+    # While a file is opened no other thread runs.
+    "hangs-with-the-gil": [
+        (
+            "binding/snapshot_type.c",
+            "    Py_BEGIN_ALLOW_THREADS\n    status = segment_open(",
+            "    status = segment_open(",
+        ),
+        (
+            "binding/snapshot_type.c",
+            "    Py_END_ALLOW_THREADS\n    if (status != STATUS_OK) {",
+            "    if (status != STATUS_OK) {",
+        ),
     ],
     # A handle that could not move on lets go of what it had.
     "loses-old": [
@@ -173,31 +194,31 @@ MUTANTS = {
         (
             "segment/open.c",
             "    enum status status = STATUS_OK;\n    struct stat file;\n"
-            "    if (fstat(opened.descriptor, &file) < 0) {",
+            "    if (!system_stat(opened.descriptor, &file, &AT_ANY_SIGNAL)) {",
             "    struct flock lock = {.l_type = F_RDLCK};\n"
             "    (void)fcntl(opened.descriptor, F_OFD_SETLKW, &lock);\n"
             "    lock.l_type = F_UNLCK;\n"
             "    (void)fcntl(opened.descriptor, F_OFD_SETLK, &lock);\n"
             "    enum status status = STATUS_OK;\n    struct stat file;\n"
-            "    if (fstat(opened.descriptor, &file) < 0) {",
+            "    if (!system_stat(opened.descriptor, &file, &AT_ANY_SIGNAL)) {",
         )
     ],
     # A publisher unlocks the holder before its file has the name.
     "unlocks-early": [
         (
             "segment/publish.c",
-            "    if (status == STATUS_OK && rename(temporary, path) < 0) {",
+            "    if (status == STATUS_OK && !rename_path(temporary, path, draft->interrupt))\n",
             "    struct flock lock = {.l_type = F_UNLCK};\n"
             "    (void)fcntl(holder->file.descriptor, F_OFD_SETLK, &lock);\n"
-            "    if (status == STATUS_OK && rename(temporary, path) < 0) {",
+            "    if (status == STATUS_OK && !rename_path(temporary, path, draft->interrupt))\n",
         )
     ],
     # Forked children keep what is being written.
     "child-keeps-files": [
         (
             "segment/fork.c",
-            "        system_close(file->descriptor);\n    }\n    file->descriptor = -1;\n}\n\nbool",
-            "    }\n    file->descriptor = -1;\n}\n\nbool",
+            "        system_close(file->descriptor);\n    }\n    file->descriptor = -1;\n}\n\nst",
+            "    }\n    file->descriptor = -1;\n}\n\nst",
         )
     ],
     # In a forked child nobody ends what a thread of its parent began.
@@ -284,8 +305,8 @@ MUTANTS = {
     "obeys-umask": [
         (
             "segment/draft.c",
-            "fchmod(draft->file.descriptor, (mode_t)options->mode) < 0",
-            "fchmod(draft->file.descriptor, (mode_t)options->mode & ~(umask(0) | 022)) < 0",
+            "fchmod(draft->file.descriptor, (mode_t)mode)",
+            "fchmod(draft->file.descriptor, (mode_t)mode & ~(umask(0) | 022))",
         )
     ],
 }
@@ -332,9 +353,8 @@ LINEARIZABILITY_MUTANTS = {
     "removes-nothing": [
         (
             "segment/publish.c",
-            "    if (unlink(path) < 0) {\n        status = STATUS_SYSTEM;\n    }",
-            "    if (holder.generation % 16 != 0 && unlink(path) < 0) {\n"
-            "        status = STATUS_SYSTEM;\n    }",
+            "    if (!unlink_path(path, holder.interrupt)) {\n",
+            "    if (holder.generation % 16 != 0 && !unlink_path(path, holder.interrupt)) {\n",
         )
     ],
     # What a merge has no room for is left out.

@@ -218,7 +218,7 @@ bool
 reader_is_current(const struct reader *reader, const char *path)
 {
     return reader->segment.bytes == NULL
-               ? !segment_exists(path)
+               ? segment_check_free(path, NULL) == STATUS_OK
                : segment_check_current(&reader->segment, path, options)
                      == STATUS_UNCHANGED;
 }

@@ -42,18 +42,18 @@ STAT = ("newfstatat", "fstat", "lstat", "stat")
 ERRORS = {
     "open openat": "EACCES EINTR EIO EMFILE ENFILE ENOMEM EPERM",
     "fallocate": "EDQUOT EFBIG EINTR EIO ENOSPC EOPNOTSUPP EPERM",
-    "fchmod": "EIO EPERM EROFS",
+    "fchmod": "EINTR EIO EPERM EROFS",
     "pwrite64": "EDQUOT EFBIG EINTR EIO ENOSPC",
     "pread64": "EINTR EIO",
-    " ".join(STAT): "EACCES EIO ENOMEM",
+    " ".join(STAT): "EACCES EINTR EIO ENOMEM",
     "access faccessat faccessat2": "EACCES ENOENT",
-    "fstatfs statfs": "EIO ENOSYS",
+    "fstatfs statfs": "EINTR EIO ENOSYS",
     "fcntl": "EACCES EAGAIN EINTR ENOLCK",
     "mmap": "EAGAIN EACCES ENFILE ENODEV ENOMEM",
     "madvise": "EAGAIN EINVAL ENOMEM",
-    "linkat link": "EACCES EDQUOT EIO EMLINK ENOMEM ENOSPC EPERM EROFS",
-    "rename": "EACCES EBUSY EDQUOT EIO ENOMEM ENOSPC EPERM EROFS",
-    "unlink": "EACCES EBUSY EIO ENOMEM EPERM EROFS",
+    "linkat link": "EACCES EDQUOT EINTR EIO EMLINK ENOMEM ENOSPC EPERM EROFS",
+    "rename": "EACCES EBUSY EDQUOT EINTR EIO ENOMEM ENOSPC EPERM EROFS",
+    "unlink": "EACCES EBUSY EINTR EIO ENOMEM EPERM EROFS",
     "fsync": "EDQUOT EINTR EIO ENOSPC EROFS",
     "getrandom": "EINTR ENOSYS",
     "futex": "EAGAIN EINTR ENOSYS",
@@ -356,8 +356,6 @@ def is_right(outcome, call, error):
     number = getattr(errno, error)
     if outcome[0] == "MemoryError":
         return number == errno.ENOMEM
-    if error == "EDQUOT" and call.name != "fsync":
-        number = errno.ENOSPC
     if error in ("EAGAIN", "EACCES") and outcome[0] == "TimeoutError":
         return outcome[1] == errno.ETIMEDOUT
     return outcome[0] == type(OSError(number, "")).__name__ and outcome[1] == number

@@ -75,7 +75,7 @@ SYSTEM_ELSEWHERE = {
     "core/base/memory": {"__errno_location", "free", "madvise", "malloc", "posix_memalign"}
 }
 # Only the interpreter's API asks the system for the binding.
-LANGUAGE_OF_BINDING = LANGUAGE | {"__errno_location"}
+LANGUAGE_OF_BINDING = LANGUAGE | {"__errno_location", "strerror"}
 
 # Two files that need each other, because the language does: a view iterates over its mapping, and
 # a mapping makes its views.

@@ -54,9 +54,9 @@ reserve(struct draft *draft, uint64_t size, const struct interrupt *interrupt)
     }
     // What cannot fit is not tried: for a moment it would leave no space for
     // all others.
-    if (size > system_space_left(descriptor)) {
-        errno = ENOSPC;
-        return STATUS_NO_SPACE;
+    enum status space = system_check_space(descriptor, size, interrupt);
+    if (space != STATUS_OK) {
+        return space;
     }
     for (uint64_t at = 0; at < size; at += step) {
         if (interrupt_is_due(interrupt)) {
@@ -67,7 +67,8 @@ reserve(struct draft *draft, uint64_t size, const struct interrupt *interrupt)
         do {
             error = posix_fallocate(descriptor, (off_t)at,
                                     (off_t)(left < step ? left : step));
-        } while (error == EINTR);
+            errno = error;
+        } while (error == EINTR && system_repeats(interrupt));
         if (error == EOPNOTSUPP || error == ENOSYS || error == EINVAL) {
             enum status status =
                 write_zeros(draft, at, left < step ? left : step);
@@ -76,7 +77,6 @@ reserve(struct draft *draft, uint64_t size, const struct interrupt *interrupt)
             }
         }
         else if (error != 0) {
-            errno = error;
             return system_failure();
         }
     }
@@ -114,7 +114,7 @@ open_named_draft(struct draft *draft, const char *path, const char *directory)
     enum status status = system_random_path(path, draft->temporary);
     if (status == STATUS_OK
         && !fork_closed_open(&draft->file, draft->temporary,
-                             O_CREAT | O_EXCL | O_RDWR))
+                             O_CREAT | O_EXCL | O_RDWR, draft->interrupt))
     {
         status = draft_failure(directory);
     }
@@ -136,7 +136,9 @@ open_draft(struct draft *draft, const char *path)
     if (!system_can_link()) {
         return open_named_draft(draft, path, directory);
     }
-    if (fork_closed_open(&draft->file, directory, O_TMPFILE | O_RDWR)) {
+    if (fork_closed_open(&draft->file, directory, O_TMPFILE | O_RDWR,
+                         draft->interrupt))
+    {
         return STATUS_OK;
     }
     if (errno == EOPNOTSUPP || errno == EISDIR) {
@@ -153,11 +155,23 @@ is_temporary(const char *path)
     return size >= mark && strcmp(path + size - mark, SAVED_MARK) == 0;
 }
 
+/* The umask had its say in the mode of open(), not in that of fchmod(). */
+static enum status
+set_mode(const struct draft *draft, unsigned mode)
+{
+    int result;
+    do {
+        result = fchmod(draft->file.descriptor, (mode_t)mode);
+    } while (result < 0 && system_repeats(draft->interrupt));
+    return result == 0 ? STATUS_OK : system_failure();
+}
+
 enum status
 draft_create(struct draft *draft, const char *path, uint64_t size,
              const struct publish_options *options)
 {
     *draft = DRAFT_EMPTY;
+    draft->interrupt = &options->lock.interrupt;
     if (options->is_durable && is_temporary(path)) {
         return STATUS_PATH_RESERVED;
     }
@@ -166,11 +180,8 @@ draft_create(struct draft *draft, const char *path, uint64_t size,
         return status;
     }
     status = reserve(draft, size, &options->lock.interrupt);
-    // The umask had its say in the mode of open(), not in that of fchmod().
-    if (status == STATUS_OK
-        && fchmod(draft->file.descriptor, (mode_t)options->mode) < 0)
-    {
-        status = STATUS_SYSTEM;
+    if (status == STATUS_OK) {
+        status = set_mode(draft, options->mode);
     }
     if (status != STATUS_OK) {
         draft_close(draft);
@@ -182,7 +193,8 @@ enum status
 draft_write(struct draft *draft, uint64_t offset, const void *bytes,
             size_t size)
 {
-    return system_write(draft->file.descriptor, offset, bytes, size);
+    return system_write(draft->file.descriptor, offset, bytes, size,
+                        draft->interrupt);
 }
 
 // Since Linux 6.1; older headers do not know it, older systems refuse it.

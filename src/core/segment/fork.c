@@ -44,15 +44,12 @@ close_in_child(struct fork_listener *listener)
     file->descriptor = -1;
 }
 
-bool
-fork_closed_open(struct fork_closed *file, const char *path, int flags)
+static bool
+open_and_list(struct fork_closed *file, const char *path, int flags)
 {
     struct fork_step step;
-    *file = (struct fork_closed){.listener.in_child = close_in_child};
     fork_step_begin(&step);
-    do {
-        file->descriptor = open(path, flags | O_CLOEXEC, 0600);
-    } while (file->descriptor < 0 && errno == EINTR);
+    file->descriptor = open(path, flags | O_CLOEXEC, 0600);
     fork_list_lock();
     if (file->descriptor >= 0) {
         fork_list_add(&file->listener);
@@ -60,6 +57,20 @@ fork_closed_open(struct fork_closed *file, const char *path, int flags)
     fork_step_end(&step);
     fork_list_unlock();
     return file->descriptor >= 0;
+}
+
+bool
+fork_closed_open(struct fork_closed *file, const char *path, int flags,
+                 const struct interrupt *interrupt)
+{
+    *file = (struct fork_closed){.listener.in_child = close_in_child};
+    // What a signal means is asked between two steps: it may mean to fork.
+    while (!open_and_list(file, path, flags)) {
+        if (!system_repeats(interrupt)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static void

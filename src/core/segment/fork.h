@@ -13,10 +13,12 @@
 
 #include "core/segment/segment.h"
 
-/* Opens a file that a forked child will not have; False
- * with errno. The struct must not move while the file is open. */
+/* Opens a file that a forked child will not have; again after a signal, unless
+ * the interrupt, which may be NULL, is due. False with errno. The struct must
+ * not move while the file is open. */
 bool
-fork_closed_open(struct fork_closed *file, const char *path, int flags);
+fork_closed_open(struct fork_closed *file, const char *path, int flags,
+                 const struct interrupt *interrupt);
 
 /* Maps an open file; a forked child has no copy of the mapping, which would
  * keep the file, and so its lock, as a descriptor does. NULL with errno. */

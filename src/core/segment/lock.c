@@ -112,17 +112,20 @@ holder_close(struct holder *holder)
 }
 
 enum status
-holder_open(struct holder *holder, const char *path, bool *is_ours)
+holder_open(struct holder *holder, const char *path, bool *is_ours,
+            const struct interrupt *interrupt)
 {
     struct stat file;
     *holder = HOLDER_EMPTY;
+    holder->interrupt = interrupt;
     if (!fork_closed_open(&holder->file, path,
-                          O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY))
+                          O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
+                          interrupt))
     {
         return system_name_failure(path);
     }
-    if (fstat(holder->file.descriptor, &file) < 0) {
-        return STATUS_SYSTEM;
+    if (!system_stat(holder->file.descriptor, &file, interrupt)) {
+        return system_failure();
     }
     if (!S_ISREG(file.st_mode)) {
         return STATUS_NOT_REGULAR;
@@ -142,8 +145,9 @@ static enum status
 holder_map_header(struct holder *holder, bool is_durable)
 {
     struct snapshot_header header;
-    enum status status = system_read_header(holder->file.descriptor, &header);
-    if (status == STATUS_SYSTEM) {
+    enum status status = system_read_header(holder->file.descriptor, &header,
+                                            holder->interrupt);
+    if (status == STATUS_SYSTEM || status == STATUS_INTERRUPTED) {
         return status;
     }
     if (status != STATUS_OK
@@ -168,15 +172,16 @@ holder_map_header(struct holder *holder, bool is_durable)
     return STATUS_OK;
 }
 
-/* Whether the path still leads to the file that is open. STATUS_SYSTEM. */
+/* Whether the path still leads to the file that is open. STATUS_SYSTEM,
+ * STATUS_INTERRUPTED. */
 static enum status
 holder_check_named(const struct holder *holder, const char *path,
                    bool *is_named)
 {
     struct stat named;
     *is_named = false;
-    if (lstat(path, &named) < 0) {
-        return errno == ENOENT ? STATUS_OK : STATUS_SYSTEM;
+    if (!system_stat_path(path, &named, holder->interrupt)) {
+        return errno == ENOENT ? STATUS_OK : system_failure();
     }
     *is_named =
         named.st_dev == holder->device && named.st_ino == holder->inode;
@@ -306,7 +311,7 @@ holder_lock_in_turn(struct holder *holder, const char *path, struct turn *turn)
     bool is_ours = false, is_named;
     do {
         is_named = true;
-        status = holder_open(holder, path, &is_ours);
+        status = holder_open(holder, path, &is_ours, turn->interrupt);
         // Not even root: it would hand its data to a user who squats the name.
         if (status == STATUS_OK && !is_ours) {
             status = STATUS_FOREIGN_OWNER;

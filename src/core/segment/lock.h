@@ -47,9 +47,11 @@ uint64_t
 holder_waiting_since(const struct holder *holder);
 
 /* Opens the regular file that has the name, of any owner. Fills whether
- * that is us. The holder has to be closed whatever the answer. */
+ * that is us. The holder has to be closed whatever the answer, and borrows the
+ * interrupt, which may be NULL. */
 enum status
-holder_open(struct holder *holder, const char *path, bool *is_ours);
+holder_open(struct holder *holder, const char *path, bool *is_ours,
+            const struct interrupt *interrupt);
 
 /* One attempt to lock the open file; `is_busy` says that another publisher has
  * the lock, or that the name leads elsewhere by now: try again later. */

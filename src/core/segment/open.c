@@ -50,13 +50,25 @@ check_file(int descriptor, const struct stat *file,
     return STATUS_OK;
 }
 
+/* For those who open: any signal ends it, and the caller knows what the signal
+ * means. */
+static bool
+is_due_always(void *context)
+{
+    (void)context;
+    return true;
+}
+
+static const struct interrupt AT_ANY_SIGNAL = {.is_due = is_due_always};
+
 /* Checks the header of an open file, as far as a header can be checked, and
  * fills the key of its mapping. */
 static enum status
-identify(int descriptor, const struct stat *file, struct mapping_key *key)
+identify(int descriptor, const struct stat *file, struct mapping_key *key,
+         const struct interrupt *interrupt)
 {
     struct snapshot_header header;
-    enum status status = system_read_header(descriptor, &header);
+    enum status status = system_read_header(descriptor, &header, interrupt);
     if (status == STATUS_OK) {
         status = snapshot_header_check(&header, (uint64_t)file->st_size);
     }
@@ -109,14 +121,15 @@ segment_open(struct segment *segment, const char *path,
     struct mapping_key key;
     int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
     if (!fork_closed_open(&opened, path,
-                          options.follows_links ? flags : flags | O_NOFOLLOW))
+                          options.follows_links ? flags : flags | O_NOFOLLOW,
+                          &AT_ANY_SIGNAL))
     {
         return system_name_failure(path);
     }
     enum status status = STATUS_OK;
     struct stat file;
-    if (fstat(opened.descriptor, &file) < 0) {
-        status = STATUS_SYSTEM;
+    if (!system_stat(opened.descriptor, &file, &AT_ANY_SIGNAL)) {
+        status = system_failure();
     }
     else if (known != NULL && is_same_file(known, &file)) {
         status = STATUS_UNCHANGED;
@@ -125,7 +138,7 @@ segment_open(struct segment *segment, const char *path,
         status = check_file(opened.descriptor, &file, options);
     }
     if (status == STATUS_OK) {
-        status = identify(opened.descriptor, &file, &key);
+        status = identify(opened.descriptor, &file, &key, &AT_ANY_SIGNAL);
     }
     if (status == STATUS_OK) {
         status = mapping_acquire(segment, &key, opened.descriptor,
@@ -150,11 +163,14 @@ segment_close(struct segment *segment)
     *segment = SEGMENT_EMPTY;
 }
 
-bool
-segment_exists(const char *path)
+enum status
+segment_check_free(const char *path, const struct interrupt *interrupt)
 {
     struct stat file;
-    return lstat(path, &file) == 0;
+    if (system_stat_path(path, &file, interrupt)) {
+        return STATUS_NAME_TAKEN;
+    }
+    return errno == EINTR ? STATUS_INTERRUPTED : STATUS_OK;
 }
 
 /* Maps the holder for one segment alone. The mapping keeps the lock of the
@@ -181,14 +197,15 @@ holder_map(const struct holder *holder, struct segment *segment)
 {
     struct mapping_key key;
     struct stat file;
-    if (fstat(holder->file.descriptor, &file) < 0) {
-        return STATUS_SYSTEM;
+    if (!system_stat(holder->file.descriptor, &file, holder->interrupt)) {
+        return system_failure();
     }
     if (system_others_may_write(file.st_mode)) {
         return STATUS_OTHERS_MAY_WRITE;
     }
     uint64_t size = (uint64_t)file.st_size;
-    enum status status = identify(holder->file.descriptor, &file, &key);
+    enum status status =
+        identify(holder->file.descriptor, &file, &key, holder->interrupt);
     if (status == STATUS_OK && !mapping_find(segment, &key, size)) {
         status = map_alone(holder, size, segment);
     }

@@ -49,7 +49,7 @@ write_superseded(const struct holder *holder)
     const uint32_t word = 1;
     return system_write(holder->file.descriptor,
                         offsetof(struct snapshot_header, superseded), &word,
-                        sizeof(word));
+                        sizeof(word), holder->interrupt);
 }
 
 static enum status
@@ -85,7 +85,7 @@ stamp(struct draft *draft, uint64_t generation,
     snapshot_header_seal(header);
     enum status status = draft_write(draft, 0, header, sizeof(*header));
     if (status == STATUS_OK && options->is_durable) {
-        status = system_sync(draft->file.descriptor);
+        status = system_sync(draft->file.descriptor, draft->interrupt);
     }
     return status;
 }
@@ -94,9 +94,35 @@ stamp(struct draft *draft, uint64_t generation,
 static bool
 link_draft(const struct draft *draft, const char *path)
 {
-    return draft->temporary != NULL
-               ? link(draft->temporary, path) == 0
-               : system_link(draft->file.descriptor, path);
+    bool is_linked;
+    do {
+        is_linked = draft->temporary != NULL
+                        ? link(draft->temporary, path) == 0
+                        : system_link(draft->file.descriptor, path);
+    } while (!is_linked && system_repeats(draft->interrupt));
+    return is_linked;
+}
+
+/* Both again after a signal; false with errno. */
+static bool
+rename_path(const char *from, const char *to,
+            const struct interrupt *interrupt)
+{
+    int result;
+    do {
+        result = rename(from, to);
+    } while (result < 0 && system_repeats(interrupt));
+    return result == 0;
+}
+
+static bool
+unlink_path(const char *path, const struct interrupt *interrupt)
+{
+    int result;
+    do {
+        result = unlink(path);
+    } while (result < 0 && system_repeats(interrupt));
+    return result == 0;
 }
 
 /* Links the draft to a temporary name beside the name, and fills that path. A
@@ -112,7 +138,9 @@ link_temporary(struct draft *draft, const char *path,
     if (system_temporary_path(path, options->is_durable ? SAVED_MARK : "~",
                               temporary))
     {
-        unlink(temporary);
+        if (!unlink_path(temporary, draft->interrupt) && errno == EINTR) {
+            return STATUS_INTERRUPTED;
+        }
         if (link_draft(draft, temporary)) {
             return STATUS_OK;
         }
@@ -127,9 +155,12 @@ link_temporary(struct draft *draft, const char *path,
     return status;
 }
 
-/* Makes the last link or rename as durable as the file itself. */
+/* Makes the last link or rename as durable as the file itself. The name is
+ * published already: that it is absent would be untrue, and so would be that
+ * the publication was interrupted. So if the interrupt is due, that is an
+ * error like any other. */
 static enum status
-sync_directory(const char *path)
+sync_directory(const char *path, const struct interrupt *interrupt)
 {
     char directory[SEGMENT_DIRECTORY_SIZE];
     int descriptor;
@@ -137,15 +168,15 @@ sync_directory(const char *path)
     if (!system_directory(path, directory)) {
         return STATUS_SYSTEM;
     }
-    // The name is published already: that it is absent would be untrue.
-    if (system_open(directory, O_RDONLY | O_DIRECTORY, &descriptor)
-        != STATUS_OK)
-    {
+    do {
+        descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    } while (descriptor < 0 && system_repeats(interrupt));
+    if (descriptor < 0) {
         return STATUS_SYSTEM;
     }
-    enum status status = system_sync(descriptor);
+    enum status status = system_sync(descriptor, interrupt);
     system_close(descriptor);
-    return status;
+    return status == STATUS_INTERRUPTED ? STATUS_SYSTEM : status;
 }
 
 /* 0 is for what never had a name, even after the last number there is. */
@@ -202,15 +233,20 @@ holder_replace(struct holder *holder, struct draft *draft, const char *path,
         return status;
     }
     status = holder_mark_superseded(holder);
-    if (status == STATUS_OK && rename(temporary, path) < 0) {
+    if (status == STATUS_OK && !rename_path(temporary, path, draft->interrupt))
+    {
         status = system_failure();
     }
     if (status != STATUS_OK) {
-        system_unlink(temporary);
+        // In a child that an interrupt forked it is the parent's.
+        if (draft->file.descriptor >= 0) {
+            system_unlink(temporary);
+        }
         return status;
     }
     holder_wake_readers(holder);
-    return options->is_durable ? sync_directory(path) : STATUS_OK;
+    return options->is_durable ? sync_directory(path, draft->interrupt)
+                               : STATUS_OK;
 }
 
 /* The name was free a moment ago. */
@@ -229,7 +265,8 @@ take_free_name(struct draft *draft, const char *path,
     if (!link_draft(draft, path)) {
         return errno == EEXIST ? STATUS_NAME_TAKEN : system_failure();
     }
-    return options->is_durable ? sync_directory(path) : STATUS_OK;
+    return options->is_durable ? sync_directory(path, draft->interrupt)
+                               : STATUS_OK;
 }
 
 enum status
@@ -240,7 +277,9 @@ draft_publish(struct draft *draft, const char *path,
     // The long wait for the disk comes before the lock; under it only the
     // header is new.
     enum status synced =
-        options->is_durable ? system_sync(draft->file.descriptor) : STATUS_OK;
+        options->is_durable
+            ? system_sync(draft->file.descriptor, draft->interrupt)
+            : STATUS_OK;
     if (synced != STATUS_OK) {
         return synced;
     }
@@ -286,8 +325,8 @@ segment_remove(const char *path, const struct lock_options *options)
         unlink(temporary);
     }
     (void)holder_mark_superseded(&holder);  // names are in memory
-    if (unlink(path) < 0) {
-        status = STATUS_SYSTEM;
+    if (!unlink_path(path, holder.interrupt)) {
+        status = system_failure();
     }
     else {
         holder_wake_readers(&holder);
@@ -335,14 +374,14 @@ segment_clear_leftover(const char *file_name, bool *is_cleared)
         return STATUS_OK;
     }
     // A holder that is not ours is locked, but neither written nor replaced.
-    enum status status = holder_open(&holder, path, &is_ours);
+    enum status status = holder_open(&holder, path, &is_ours, NULL);
     if (status == STATUS_OK) {
         status = holder_try_lock(&holder, path, &is_busy);
     }
     // Without a holder no publisher has a temporary name.
     if (status == STATUS_OK || status == STATUS_NAME_ABSENT) {
         // The name's next publisher may have been faster.
-        *is_cleared = unlink(temporary) == 0 || errno == ENOENT;
+        *is_cleared = unlink_path(temporary, NULL) || errno == ENOENT;
         status = *is_cleared ? STATUS_OK : STATUS_SYSTEM;
     }
     holder_close(&holder);

@@ -86,9 +86,11 @@ struct open_options {
  * share one mapping, and none has a descriptor. STATUS_NAME_ABSENT,
  * STATUS_NOT_REGULAR, STATUS_FOREIGN_OWNER, STATUS_UNMAPPED_OWNER,
  * STATUS_OTHERS_MAY_WRITE, STATUS_NO_MEMORY, STATUS_SYSTEM, and what
- * snapshot_header_check() says of its first bytes. With a segment that is `known`, STATUS_UNCHANGED if the
- * path still leads to it. O(1) in the size. A child that is forked does not
- * have it, until segment_keep(). */
+ * snapshot_header_check() says of its first bytes. With a segment that is
+ * `known`, STATUS_UNCHANGED if the path still leads to it. STATUS_INTERRUPTED
+ * when a signal interrupted a call of the system: open it again, unless the
+ * signal says otherwise. O(1) in the size. A child that is forked does not have
+ * it, until segment_keep(). */
 enum status
 segment_open(struct segment *segment, const char *path,
              struct open_options options, const struct segment *known);
@@ -110,7 +112,8 @@ bool
 segment_is_superseded(const struct segment *segment);
 
 /* What the path leads to, compared with a segment: STATUS_OK if it is another
- * file, STATUS_UNCHANGED, STATUS_NAME_ABSENT, STATUS_SYSTEM. */
+ * file, STATUS_UNCHANGED, STATUS_NAME_ABSENT, STATUS_SYSTEM; and like
+ * segment_open() STATUS_INTERRUPTED. */
 enum status
 segment_check_current(const struct segment *segment, const char *path,
                       struct open_options options);
@@ -169,6 +172,7 @@ struct fork_closed {
 struct draft {
     struct fork_closed file;
     char *temporary;  // owned; the path it has meanwhile, NULL without one
+    const struct interrupt *interrupt;  // borrowed
 };
 
 #define DRAFT_EMPTY ((struct draft){.file.descriptor = -1})
@@ -196,14 +200,15 @@ struct publish_options {
 /* Makes an unnamed file of `size` bytes, all of them allocated, in the
  * directory of `path`. Where the file system has no unnamed files it has a
  * temporary name, which only a kill leaves behind. STATUS_NO_SPACE,
- * STATUS_NO_MEMORY, STATUS_SYSTEM; STATUS_PATH_RESERVED where a draft that is
- * to be durable would be taken for another's leftover. The draft must not move
- * while it is open. */
+ * STATUS_NO_MEMORY, STATUS_INTERRUPTED, STATUS_SYSTEM; STATUS_PATH_RESERVED
+ * where a draft that is to be durable would be taken for another's leftover.
+ * The draft must not move while it is open, and borrows the interrupt of the
+ * options. */
 enum status
 draft_create(struct draft *draft, const char *path, uint64_t size,
              const struct publish_options *options);
 
-/* STATUS_NO_SPACE, STATUS_SYSTEM. */
+/* STATUS_NO_SPACE, STATUS_INTERRUPTED, STATUS_SYSTEM. */
 enum status
 draft_write(struct draft *draft, uint64_t offset, const void *bytes,
             size_t size);
@@ -223,7 +228,7 @@ draft_use_huge_pages(struct draft *draft, uint64_t size);
  * STATUS_LOCK_TIMEOUT, STATUS_INTERRUPTED, STATUS_NO_SPACE, STATUS_SYSTEM;
  * STATUS_STALE with the generation that was found in the header. Only when a
  * durable draft has its name and the directory cannot be synced, it is a
- * failure and published. */
+ * failure and published: STATUS_SYSTEM, also when a signal was the reason. */
 enum status
 draft_publish(struct draft *draft, const char *path,
               const struct publish_options *options,
@@ -233,9 +238,10 @@ draft_publish(struct draft *draft, const char *path,
 void
 draft_close(struct draft *draft);
 
-/* Whether anything at all has the name, believed or not. */
-bool
-segment_exists(const char *path);
+/* STATUS_NAME_TAKEN if anything at all has the name, believed or not; STATUS_OK
+ * if nothing has it or the system does not say; STATUS_INTERRUPTED. */
+enum status
+segment_check_free(const char *path, const struct interrupt *interrupt);
 
 /* Frees the name. Readers keep what they have and learn that it is
  * superseded. STATUS_NAME_ABSENT and the failures of draft_publish(). */
@@ -264,6 +270,7 @@ struct holder {
     unsigned char unique_id[16];
     void *header;       // owned mapping; NULL if it has no readers
     bool is_read_only;  // the mapping: what is stored there is written
+    const struct interrupt *interrupt;  // borrowed, of the lock's options
 };
 
 #define HOLDER_EMPTY ((struct holder){.file.descriptor = -1})
@@ -307,7 +314,8 @@ struct segment_access {
 void
 segment_inspect_access(const char *path, struct segment_access *access);
 
-/* Bytes that the path's file system has left; 0 when it does not say. */
+/* Bytes that the path's file system has left; 0 when it does not say. Leaves
+ * errno alone. */
 uint64_t
 segment_space(const char *path);
 

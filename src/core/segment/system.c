@@ -36,11 +36,30 @@ enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1 };
 
 /* ---- what errno says ---------------------------------------------------- */
 
+bool
+system_repeats(const struct interrupt *interrupt)
+{
+    if (errno != EINTR) {
+        return false;
+    }
+    // What a signal means is found by calling the system.
+    bool stops = interrupt_is_due_now(interrupt);
+    errno = EINTR;
+    return !stops;
+}
+
 enum status
 system_failure(void)
 {
-    return errno == ENOSPC || errno == EDQUOT ? STATUS_NO_SPACE
-                                              : STATUS_SYSTEM;
+    switch (errno) {
+    case ENOSPC:
+    case EDQUOT:
+        return STATUS_NO_SPACE;
+    case EINTR:
+        return STATUS_INTERRUPTED;
+    default:
+        return STATUS_SYSTEM;
+    }
 }
 
 enum status
@@ -49,14 +68,27 @@ system_open_failure(void)
     switch (errno) {
     case ENOENT:
         return STATUS_NAME_ABSENT;
-    case ELOOP:  // a symbolic link
-    case ENXIO:  // a socket
-    case ENODEV:
+    case ELOOP:   // a symbolic link
     case EISDIR:  // a directory, opened to write
         return STATUS_NOT_REGULAR;
+    case EINTR:
+        return STATUS_INTERRUPTED;
     default:
         return STATUS_SYSTEM;
     }
+}
+
+/* Sockets cannot be opened, devices may be absent; but a file system that has
+ * lost its own device says the same of every file. */
+static bool
+is_special_file(const char *path)
+{
+    struct stat file;
+    int error = errno;
+    bool is_special = (error == ENXIO || error == ENODEV)
+                      && stat(path, &file) == 0 && !S_ISREG(file.st_mode);
+    errno = error;
+    return is_special;
 }
 
 enum status
@@ -73,7 +105,7 @@ system_name_failure(const char *path)
         return STATUS_SHM_ABSENT;
     }
     errno = error;
-    return system_open_failure();
+    return is_special_file(path) ? STATUS_NOT_REGULAR : system_open_failure();
 }
 
 enum status
@@ -85,13 +117,26 @@ system_names_failure(void)
 
 /* ---- descriptors -------------------------------------------------------- */
 
-enum status
-system_open(const char *path, int flags, int *descriptor)
+bool
+system_stat(int descriptor, struct stat *file,
+            const struct interrupt *interrupt)
 {
+    int result;
     do {
-        *descriptor = open(path, flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-    } while (*descriptor < 0 && errno == EINTR);
-    return *descriptor >= 0 ? STATUS_OK : system_open_failure();
+        result = fstat(descriptor, file);
+    } while (result < 0 && system_repeats(interrupt));
+    return result == 0;
+}
+
+bool
+system_stat_path(const char *path, struct stat *file,
+                 const struct interrupt *interrupt)
+{
+    int result;
+    do {
+        result = lstat(path, file);
+    } while (result < 0 && system_repeats(interrupt));
+    return result == 0;
 }
 
 void
@@ -104,47 +149,63 @@ system_close(int descriptor)
 }
 
 enum status
-system_read_header(int descriptor, struct snapshot_header *header)
+system_read_header(int descriptor, struct snapshot_header *header,
+                   const struct interrupt *interrupt)
 {
+    // Some file systems answer with less than there is.
+    size_t done = 0;
     ssize_t size;
     do {
-        size = pread(descriptor, header, sizeof(*header), 0);
-    } while (size < 0 && errno == EINTR);
+        size = pread(descriptor, (unsigned char *)header + done,
+                     sizeof(*header) - done, (off_t)done);
+        done += size > 0 ? (size_t)size : 0;
+    } while (size > 0 ? done < sizeof(*header)
+                      : size < 0 && system_repeats(interrupt));
     if (size < 0) {
-        return STATUS_SYSTEM;
+        return errno == EINTR ? STATUS_INTERRUPTED : STATUS_SYSTEM;
     }
-    return size == sizeof(*header)
-               ? STATUS_OK
-               : snapshot_header_check_short(header, (size_t)size);
+    return done == sizeof(*header) ? STATUS_OK
+                                   : snapshot_header_check_short(header, done);
 }
 
 enum status
-system_write(int descriptor, uint64_t offset, const void *bytes, size_t size)
+system_write(int descriptor, uint64_t offset, const void *bytes, size_t size,
+             const struct interrupt *interrupt)
 {
     const unsigned char *from = bytes;
     while (size > 0) {
         ssize_t written = pwrite(descriptor, from, size, (off_t)offset);
         if (written < 0) {
-            if (errno == EINTR) {
+            if (system_repeats(interrupt)) {
                 continue;
             }
             return system_failure();
         }
+        if (written == 0) {
+            // It would be for ever; no error says why.
+            errno = EIO;
+            return STATUS_SYSTEM;
+        }
         from += written;
         offset += (uint64_t)written;
         size -= (size_t)written;
+        // A signal that comes in the middle is told by less, not by EINTR.
+        if (size > 0 && interrupt_is_due_now(interrupt)) {
+            errno = EINTR;
+            return STATUS_INTERRUPTED;
+        }
     }
     return STATUS_OK;
 }
 
 enum status
-system_sync(int descriptor)
+system_sync(int descriptor, const struct interrupt *interrupt)
 {
     int result;
     do {
         result = fsync(descriptor);
-    } while (result < 0 && errno == EINTR);
-    return result == 0 ? STATUS_OK : STATUS_SYSTEM;
+    } while (result < 0 && system_repeats(interrupt));
+    return result == 0 ? STATUS_OK : system_failure();
 }
 
 bool
@@ -163,9 +224,9 @@ system_is_ours(int descriptor, uint32_t owner)
 static bool
 read_text(const char *path, char *text, size_t room)
 {
-    int descriptor;
     ssize_t size;
-    if (system_open(path, O_RDONLY, &descriptor) != STATUS_OK) {
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) {
         return false;
     }
     do {
@@ -303,11 +364,16 @@ system_random_path(const char *path, char temporary[TEMPORARY_PATH_SIZE])
     return status;
 }
 
+/* Some file systems answer EINTR for ever. */
+enum { UNLINK_ATTEMPTS = 16 };
+
 void
 system_unlink(const char *path)
 {
     int saved_errno = errno;
-    unlink(path);
+    int attempts_left = UNLINK_ATTEMPTS;
+    while (unlink(path) < 0 && errno == EINTR && --attempts_left > 0) {
+    }
     errno = saved_errno;
 }
 
@@ -327,16 +393,26 @@ system_link(int descriptor, const char *path)
     return linkat(AT_FDCWD, from, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0;
 }
 
-uint64_t
-system_space_left(int descriptor)
+enum status
+system_check_space(int descriptor, uint64_t size,
+                   const struct interrupt *interrupt)
 {
     struct statvfs space;
-    if (fstatvfs(descriptor, &space) < 0 || space.f_blocks == 0) {
-        return UINT64_MAX;  // a tmpfs without a limit has no blocks
+    int result;
+    do {
+        result = fstatvfs(descriptor, &space);
+    } while (result < 0 && system_repeats(interrupt));
+    if (result < 0) {
+        return errno == EINTR ? STATUS_INTERRUPTED : STATUS_OK;
     }
     // Some file systems keep a reserve for root.
-    return (uint64_t)(geteuid() == 0 ? space.f_bfree : space.f_bavail)
-           * space.f_frsize;
+    uint64_t blocks = geteuid() == 0 ? space.f_bfree : space.f_bavail;
+    // A tmpfs without a limit has no blocks.
+    if (space.f_blocks == 0 || size <= blocks * space.f_frsize) {
+        return STATUS_OK;
+    }
+    errno = ENOSPC;
+    return STATUS_NO_SPACE;
 }
 
 uint64_t
@@ -344,10 +420,11 @@ segment_space(const char *path)
 {
     char directory[SEGMENT_DIRECTORY_SIZE];
     struct statvfs space;
-    if (!system_directory(path, directory) || statvfs(directory, &space) < 0) {
-        return 0;
-    }
-    return (uint64_t)space.f_bavail * space.f_frsize;
+    int saved_errno = errno;
+    bool is_told =
+        system_directory(path, directory) && statvfs(directory, &space) == 0;
+    errno = saved_errno;
+    return is_told ? (uint64_t)space.f_bavail * space.f_frsize : 0;
 }
 
 void

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "core/base/interrupt.h"
 #include "core/base/status.h"
 #include "core/segment/segment.h"
 #include "core/snapshot/format.h"
@@ -26,17 +27,24 @@ enum {
 bool
 system_others_may_write(unsigned mode);
 
-/* STATUS_NO_SPACE or STATUS_SYSTEM, as errno says. */
+/* Whether a call that failed is to be made again: a signal interrupted it, and
+ * the interrupt is not due. Keeps errno. The interrupt may be NULL. */
+bool
+system_repeats(const struct interrupt *interrupt);
+
+/* STATUS_NO_SPACE, STATUS_SYSTEM, or STATUS_INTERRUPTED where system_repeats()
+ * did not want the call again, as errno says. */
 enum status
 system_failure(void);
 
 /* What became of an open() that failed, as errno says: STATUS_NAME_ABSENT,
- * STATUS_NOT_REGULAR, STATUS_SYSTEM. */
+ * STATUS_NOT_REGULAR, STATUS_INTERRUPTED, STATUS_SYSTEM. */
 enum status
 system_open_failure(void);
 
-/* The same for a path that may be a name's: STATUS_SHM_ABSENT where there is
- * no directory of names at all. */
+/* The same for a path that is known: it may be a name's, STATUS_SHM_ABSENT
+ * where there is no directory of names at all; or of a socket or a device,
+ * STATUS_NOT_REGULAR. Keeps errno. */
 enum status
 system_name_failure(const char *path);
 
@@ -59,11 +67,16 @@ system_is_any_user(uint32_t owner);
 enum status
 system_names_failure(void);
 
-/* Fills the descriptor, which the caller owns; neither creates nor blocks, and
- * follows no symbolic link unless the flags lack O_NOFOLLOW.
- * STATUS_NAME_ABSENT, STATUS_NOT_REGULAR, STATUS_SYSTEM. */
-enum status
-system_open(const char *path, int flags, int *descriptor);
+struct stat;
+
+/* fstat() and lstat(), with errno and again after a signal. */
+bool
+system_stat(int descriptor, struct stat *file,
+            const struct interrupt *interrupt);
+
+bool
+system_stat_path(const char *path, struct stat *file,
+                 const struct interrupt *interrupt);
 
 /* Maps a file to read, aligned for huge pages if it is large enough for one.
  * MAP_FAILED with errno. */
@@ -76,20 +89,24 @@ system_map(int descriptor, uint64_t size);
 void *
 system_dont_fork(void *bytes, size_t size);
 
-/* Bytes that the file's file system has left for us; UINT64_MAX when it does
- * not say. */
-uint64_t
-system_space_left(int descriptor);
-
-/* Writes all of the bytes at the offset. STATUS_NO_SPACE, STATUS_SYSTEM. */
+/* Whether the file's file system has so many bytes left for us, as far as it
+ * says. STATUS_NO_SPACE with errno, STATUS_INTERRUPTED. */
 enum status
-system_write(int descriptor, uint64_t offset, const void *bytes, size_t size);
+system_check_space(int descriptor, uint64_t size,
+                   const struct interrupt *interrupt);
+
+/* Writes all of the bytes at the offset. STATUS_NO_SPACE, STATUS_SYSTEM,
+ * STATUS_INTERRUPTED. */
+enum status
+system_write(int descriptor, uint64_t offset, const void *bytes, size_t size,
+             const struct interrupt *interrupt);
 
 /* Leaves errno alone. */
 void
 system_close(int descriptor);
 
-/* Leaves errno alone. */
+/* Unlinks what is not wanted any more, if it is there, in spite of signals.
+ * Leaves errno alone. */
 void
 system_unlink(const char *path);
 
@@ -113,9 +130,10 @@ system_random_path(const char *path, char temporary[TEMPORARY_PATH_SIZE]);
 bool
 system_link(int descriptor, const char *path);
 
-/* Puts what was written on the disk. STATUS_SYSTEM. */
+/* Puts what was written on the disk. STATUS_NO_SPACE, STATUS_SYSTEM,
+ * STATUS_INTERRUPTED. */
 enum status
-system_sync(int descriptor);
+system_sync(int descriptor, const struct interrupt *interrupt);
 
 /* The time of day, in nanoseconds since 1970 UTC. */
 uint64_t
@@ -132,10 +150,11 @@ system_sleep_on(const _Atomic uint32_t *word, uint32_t expected,
 void
 system_wake(_Atomic uint32_t *word);
 
-/* Fills the header, unchecked. STATUS_SYSTEM, and for a file that is shorter
- * what snapshot_header_check_short() says of it. */
+/* Fills the header, unchecked. STATUS_SYSTEM, STATUS_INTERRUPTED, and for a
+ * file that is shorter what snapshot_header_check_short() says of it. */
 enum status
-system_read_header(int descriptor, struct snapshot_header *header);
+system_read_header(int descriptor, struct snapshot_header *header,
+                   const struct interrupt *interrupt);
 
 /* Fills the directory part of a path; false with errno when that path is
  * longer than any path can be. */

@@ -69,7 +69,7 @@ def _os_message(error: OSError) -> str:
     reason = error.strerror or str(error)
     if error.errno == errno.EEXIST:
         reason = reason.replace("force=True", "--force")
-    if error.errno == errno.ENOSPC:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         reason = reason.replace("save(path) to a disk", "load or save it to a file")
     if error.filename is None:
         return reason
