@@ -6,6 +6,7 @@ header.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -67,6 +68,14 @@ def parse(data: bytes | memoryview) -> Header:
     return Header._make(_FIELDS.unpack_from(data))
 
 
+def _pread(file: int, size: int) -> bytes:
+    """The first bytes of a file, fewer only at its end: some file systems give less at once."""
+    data = b""
+    while len(data) < size and (more := os.pread(file, size - len(data), len(data))):
+        data += more
+    return data
+
+
 def read(path: bytes, *, is_ours: bool = False) -> Header | None:
     """The header of a file; None if the file does not begin like a snapshot.
 
@@ -84,9 +93,15 @@ def read(path: bytes, *, is_ours: bool = False) -> Header | None:
         # A FIFO would keep its reader waiting.
         if not stat.S_ISREG(status.st_mode) or (is_ours and status.st_uid != os.geteuid()):
             return None
-        data = os.pread(file, HEADER_SIZE, 0)
+        data = _pread(file, HEADER_SIZE)
+    except OSError as error:
+        # What is asked of a descriptor does not tell the path.
+        error.filename = os.fsdecode(path)
+        raise
     finally:
-        os.close(file)
+        # Some file systems have an error for that, too; nothing was written.
+        with contextlib.suppress(OSError):
+            os.close(file)
     return parse(data) if len(data) == HEADER_SIZE and data.startswith(_MAGIC) else None
 
 

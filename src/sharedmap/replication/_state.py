@@ -19,6 +19,7 @@ import errno
 import fcntl
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +49,23 @@ def as_path(directory: AnyPath | None) -> Path | None:
     return None if directory is None else Path(directory)
 
 
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Gives errors of descriptors the path that they lead to."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
+        raise
+
+
+def _write(descriptor: int, data: bytes, offset: int) -> None:
+    done = 0
+    while done < len(data):
+        done += os.pwrite(descriptor, memoryview(data)[done:], offset + done)
+
+
 class State:
     def __init__(self, directory: Path, local: str, mode: int) -> None:
         self.local = local
@@ -64,12 +82,19 @@ class State:
                 "another agent uses this directory",
                 os.fspath(self.path),
             ) from None
+        except BaseException:
+            os.close(self.lock)
+            raise
         self.published: tuple[int, tuple[int, int] | None] = (0, None)
-        self.versions = self._read_versions("manifest")
-        # An agent was killed between publishing and recording: that it goes on from there.
-        for candidate in self._read_versions("candidate"):
-            if self.is_published(candidate) and candidate.version > self.newest_version:
-                self.record(candidate)
+        try:
+            self.versions = self._read_versions("manifest")
+            # An agent was killed between publishing and recording: that it goes on from there.
+            for candidate in self._read_versions("candidate"):
+                if self.is_published(candidate) and candidate.version > self.newest_version:
+                    self.record(candidate)
+        except BaseException:
+            os.close(self.lock)
+            raise
 
     def close(self) -> None:
         os.close(self.lock)
@@ -119,13 +144,15 @@ class State:
         is_resumed = path.exists()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.ftruncate(descriptor, manifest.size)
-            os.posix_fallocate(descriptor, 0, manifest.size)
-            os.pwrite(descriptor, manifest.header, 0)
-        except OSError as error:
+            with _named(path):
+                os.ftruncate(descriptor, manifest.size)
+                os.posix_fallocate(descriptor, 0, manifest.size)
+                _write(descriptor, manifest.header, 0)
+        except BaseException:
             os.close(descriptor)
-            path.unlink()
-            error.filename = os.fspath(path)
+            # The first error is the one to tell.
+            with contextlib.suppress(OSError):
+                path.unlink()
             raise
         return Incoming(self, manifest, descriptor, is_resumed)
 
@@ -133,7 +160,7 @@ class State:
         """Checks size and sha256, and that it is a valid snapshot."""
         path = self.file_of(manifest, kind)
         digest = hashlib.sha256()
-        with path.open("rb") as file:
+        with _named(path), path.open("rb") as file:
             if os.fstat(file.fileno()).st_size != manifest.size:
                 raise ReplicationError(f"{path}: the size does not match the manifest")
             while block := file.read(_BLOCK_SIZE):
@@ -150,7 +177,7 @@ class State:
         """Keeps the fetched and verified version, durably, as one that may become the newest."""
         os.rename(self.file_of(manifest, "partial"), self.file_of(manifest, "snapshot"))
         beside = self.path / "manifest.new"
-        with beside.open("wb") as file:
+        with _named(beside), beside.open("wb") as file:
             file.write(manifest.to_bytes())
             file.flush()
             os.fsync(file.fileno())
@@ -167,7 +194,8 @@ class State:
     def _sync(self) -> None:
         directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(directory)
+            with _named(self.path):
+                os.fsync(directory)
         finally:
             os.close(directory)
 
@@ -222,6 +250,7 @@ class Incoming:
 
     def __init__(self, state: State, manifest: Manifest, descriptor: int, is_resumed: bool) -> None:
         self.descriptor = descriptor
+        self.path = state.file_of(manifest, "partial")
         self.is_resumed = is_resumed
         self.files: list[int] = []
         self.known: dict[str, tuple[int, int]] = {}
@@ -237,25 +266,30 @@ class Incoming:
     def take(self, chunk: Chunk, offset: int) -> bool:
         """Takes the chunk from this machine's disk, if it is there."""
         if self.is_resumed:
-            data = os.pread(self.descriptor, chunk.size, offset)
+            with _named(self.path):
+                data = os.pread(self.descriptor, chunk.size, offset)
             if hashlib.sha256(data).hexdigest() == chunk.sha256:
                 return True
         if chunk.sha256 in self.known:
             file, known_offset = self.known[chunk.sha256]
-            return self.put(chunk, offset, os.pread(file, chunk.size, known_offset))
+            try:
+                data = os.pread(file, chunk.size, known_offset)
+            except OSError:
+                return False  # the server has it, too
+            return self.put(chunk, offset, data)
         return False
 
     def put(self, chunk: Chunk, offset: int, data: bytes) -> bool:
         """Writes the chunk if its size and sha256 match."""
         if len(data) != chunk.size or hashlib.sha256(data).hexdigest() != chunk.sha256:
             return False
-        done = 0
-        while done < len(data):
-            done += os.pwrite(self.descriptor, memoryview(data)[done:], offset + done)
+        with _named(self.path):
+            _write(self.descriptor, data, offset)
         return True
 
     def sync(self) -> None:
-        os.fsync(self.descriptor)
+        with _named(self.path):
+            os.fsync(self.descriptor)
 
     def close(self) -> None:
         for file in (self.descriptor, *self.files):
