@@ -79,6 +79,7 @@ faults: $(VENV)/.test  ## kill at every instruction and 10,000 times at random; 
 	$(BIN)/python tests/faults/hammer.py --kills 10000
 	$(BIN)/python tests/faults/republish.py --publications 100000 --entries 10000 --readers 8
 	$(BIN)/python tests/faults/stalls.py
+	$(BIN)/python tests/faults/failing_files.py
 
 # Warnings are errors, in the processes that tests start, too; what is freed or overrun is noticed.
 STRICT ?= $(CONCENTRATED)

@@ -22,6 +22,7 @@ sys.path.insert(0, os.fspath(FAULTS))
 sys.path.insert(0, os.fspath(TESTS / "threads"))
 import allocations
 import extension
+import file_system
 import mutants
 import sanitized
 
@@ -119,6 +120,34 @@ def test_stalled_processes_hold_up_nobody(strace):
 )
 def test_mutant_is_found_by_stalls(strace, mutant, name, only, finding):
     code, told = run("stalls.py", "--only", only, "--stop-early", folder=mutant(name))
+    assert code == 1, told
+    assert finding in told
+
+
+# ---- files -------------------------------------------------------------------------------------
+
+
+def test_failing_and_hanging_file_system_harms_nobody():
+    """`make faults` takes each case."""
+    file_system.need()
+    code, told = run("failing_files.py", "--stride", 37)
+    assert code == 0, told
+    assert " 0 failures" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "only", "operation", "finding"),
+    [
+        ("ignores-signals", "save", "FSYNC", "Ctrl-C did not come through"),
+        ("hangs-with-the-gil", "open", "OPEN", "no other thread runs"),
+        ("keeps-temporary", "save", "RENAME", "files: "),
+        ("believes-pwrite", "save", "WRITE", "checksum does not match"),
+    ],
+)
+def test_mutant_is_found_by_a_failing_file_system(mutant, name, only, operation, finding):
+    file_system.need()
+    arguments = ["--only", only, "--operation", operation, "--stop-early"]
+    code, told = run("failing_files.py", *arguments, folder=mutant(name))
     assert code == 1, told
     assert finding in told
 
