@@ -120,6 +120,20 @@ test_draft_where_space_is_not_told_is_made(void)
     }
 }
 
+/* Not for a moment: it would leave no space for all others. */
+static void
+test_draft_that_cannot_fit_reserves_nothing(void)
+{
+    struct draft draft;
+    faults_reset();
+    CHECK_STATUS(draft_create(&draft, scratch_path("map"), UINT64_C(1) << 60,
+                              &UNFORCED),
+                 STATUS_NO_SPACE);
+    CHECK_EQUAL(errno, ENOSPC);
+    CHECK(strchr(faults.calls, 'a') == NULL);
+    faults_reset();
+}
+
 /* Opens the map of another user whose number is said to be 65534, with these
  * texts of the system; one of these calls fails, if `left` is not negative. */
 static enum status
@@ -258,6 +272,7 @@ static const struct test tests[] = {
     TEST(test_refusal_to_make_a_draft_has_the_status_of_its_error),
     TEST(test_owner_is_refused_by_no_other_error_than_eperm),
     TEST(test_draft_where_space_is_not_told_is_made),
+    TEST(test_draft_that_cannot_fit_reserves_nothing),
     TEST(test_owner_who_may_be_any_unmapped_user_is_not_believed),
     TEST(test_access_tells_owners_modes_and_who_we_are),
     TEST(test_draft_that_is_neither_reserved_nor_filled_is_an_error),
