@@ -25,6 +25,7 @@
 #include "binding/arguments.h"
 #include "binding/errors.h"
 #include "binding/sharedmap_follow.h"
+#include "binding/signals.h"
 #include "binding/text.h"
 #include "binding/value.h"
 
@@ -440,7 +441,7 @@ lookup_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
                       left - size < GROUP ? left - size : GROUP);
         result = run_group(&batch, items + first, size,
                            PySequence_Fast_ITEMS(results) + first);
-        result = result == 0 ? PyErr_CheckSignals() : result;
+        result = result == 0 ? signals_check() : result;
     }
     if (result < 0) {
         Py_DECREF(results);

@@ -164,3 +164,17 @@ signals_retry(const struct signals *signals)
     PyErr_SetInterruptEx(SIGINT);
     return PyErr_CheckSignals() == 0;
 }
+
+int
+signals_check(void)
+{
+#ifdef Py_GIL_DISABLED
+    // PyErr_CheckSignals() collects garbage, too, if that is due. There it is
+    // all of the heap each time: listing a million pairs takes minutes.
+    if (!PyOS_InterruptOccurred()) {
+        return 0;
+    }
+    PyErr_SetInterruptEx(SIGINT);
+#endif
+    return PyErr_CheckSignals();
+}

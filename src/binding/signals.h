@@ -77,6 +77,11 @@ signals_end(struct signals *signals);
 bool
 signals_retry(const struct signals *signals);
 
+/* With the GIL: runs the handlers that are due, which may run any Python code.
+ * -1 with the exception of one. Without a GIL of SIGINT only. */
+int
+signals_check(void);
+
 /* Counts the steps of a loop, or of an object that several threads may use at
  * the same time: a step that is lost that way does no harm. Empty when all
  * zero. */
@@ -86,15 +91,14 @@ struct signals_steps {
 
 enum { SIGNALS_STEPS = 64 };
 
-/* Runs the handlers, each SIGNALS_STEPS steps, which may run any Python code.
- * -1 with the exception of one. */
+/* signals_check() each SIGNALS_STEPS steps. */
 static inline int
 signals_step(struct signals_steps *steps)
 {
     uint32_t count =
         atomic_load_explicit(&steps->count, memory_order_relaxed) + 1;
     atomic_store_explicit(&steps->count, count, memory_order_relaxed);
-    return count % SIGNALS_STEPS == 0 ? PyErr_CheckSignals() : 0;
+    return count % SIGNALS_STEPS == 0 ? signals_check() : 0;
 }
 
 #endif
