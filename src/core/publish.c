@@ -158,6 +158,7 @@ update_segment(struct holder *holder, const struct segment *segment,
     // publishing again repairs it.
     if (status == STATUS_OK && !is_changed && !segment_is_superseded(segment))
     {
+        holder_clear_leftover(path);
         update->generation = view.header.generation;
     }
     else if (status == STATUS_OK) {

@@ -45,12 +45,13 @@ static struct {
     long hurry;         // seconds by which the clock goes faster with a look
     long sync_time;     // seconds that the disk takes for a file
     void (*advised)(void *bytes, int advice);  // called before it is taken
-    void (*mapping)(void);  // called before something is mapped
-    int stores;             // mappings of files that can be stored into
-    size_t longest;         // bytes that are read or written at once; 0: all
-    bool writes_nothing;    // and has no error
-    uintptr_t place;        // of large reservations; 0: where the system wants
-    bool is_masked;         // files are of `owner`, and we are `user`
+    void (*mapping)(void);   // called before something is mapped
+    void (*renaming)(void);  // and before something is renamed
+    int stores;              // mappings of files that can be stored into
+    size_t longest;          // bytes that are read or written at once; 0: all
+    bool writes_nothing;     // and has no error
+    uintptr_t place;  // of large reservations; 0: where the system wants
+    bool is_masked;   // files are of `owner`, and we are `user`
     const char *overflow_uid;  // files that are opened instead of the
     const char *uid_map;       // system's
     uid_t owner;
@@ -210,6 +211,9 @@ link(const char *from, const char *to)
 int
 rename(const char *from, const char *to)
 {
+    if (faults.renaming != NULL) {
+        faults.renaming();
+    }
     return fault_is_due('R') ? fail_with(faults.error)
                              : renameat(AT_FDCWD, from, AT_FDCWD, to);
 }

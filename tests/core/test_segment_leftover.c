@@ -95,6 +95,52 @@ test_nothing_is_cleared_while_somebody_publishes(void)
     }
 }
 
+/* A publisher locks what it uses: a draft that is being filled is under no lock
+ * of the name, and the name may have been free a moment ago. */
+static void
+test_file_that_a_publisher_is_using_is_not_cleared(void)
+{
+    for (int i = 0; i < 4; i++) {
+        struct scene scene = make_scene(marks[i % 2]);
+        if (i >= 2) {
+            CHECK_STATUS(publish_number(scene.path, false, 0600, 1),
+                         STATUS_OK);
+        }
+        write_file(scene.leftover, "half a map", 10);
+        pid_t locker = start_locker(scene.leftover, O_RDWR, F_WRLCK);
+        CHECK(!clear(scene.leftover));
+        CHECK_STATUS(segment_check_free(scene.leftover, NULL),
+                     STATUS_NAME_TAKEN);
+        kill_child(locker);
+        CHECK(clear(scene.leftover));
+        CHECK_STATUS(segment_check_free(scene.leftover, NULL), STATUS_OK);
+        if (i >= 2) {
+            CHECK_STATUS(segment_remove(scene.path, NULL), STATUS_OK);
+        }
+    }
+}
+
+/* Where it is cleared at this moment, or another user has it. */
+static void
+test_temporary_name_that_is_locked_is_avoided(void)
+{
+    struct scene scene = make_scene("~");
+    CHECK_STATUS(publish_number(scene.path, false, 0600, 1), STATUS_OK);
+    write_file(scene.leftover, "half a map", 10);
+    pid_t locker = start_locker(scene.leftover, O_RDWR, F_WRLCK);
+    CHECK_STATUS(publish_number(scene.path, true, 0600, 2), STATUS_OK);
+    check_published(scene.path, 2, 2);
+    CHECK_STATUS(segment_check_free(scene.leftover, NULL), STATUS_NAME_TAKEN);
+    kill_child(locker);
+    CHECK_STATUS(publish_number(scene.path, true, 0600, 3), STATUS_OK);
+    CHECK_STATUS(segment_check_free(scene.leftover, NULL), STATUS_OK);
+    // A link has no lock; under that of the name it is cleared.
+    CHECK_EQUAL(symlink("/dev/null", scene.leftover), 0);
+    CHECK_STATUS(publish_number(scene.path, true, 0600, 4), STATUS_OK);
+    CHECK_STATUS(segment_check_free(scene.leftover, NULL), STATUS_OK);
+    CHECK_STATUS(segment_remove(scene.path, NULL), STATUS_OK);
+}
+
 static void
 test_what_is_no_leftover_stays(void)
 {
@@ -163,8 +209,12 @@ test_what_cannot_be_cleared_is_an_error(void)
     enum status status = segment_clear_leftover(file_name, &is_cleared);
     int error = errno;
     CHECK_EQUAL(rmdir(scene.leftover), 0);
-    CHECK_STATUS(status, STATUS_SYSTEM);
+    CHECK_STATUS(status, STATUS_NOT_REGULAR);
     CHECK_EQUAL(error, EISDIR);
+    CHECK_EQUAL(mkfifo(scene.leftover, 0600), 0);
+    status = segment_clear_leftover(file_name, &is_cleared);
+    CHECK_EQUAL(unlink(scene.leftover), 0);
+    CHECK_STATUS(status, STATUS_NOT_REGULAR);
     CHECK(!is_cleared);
 
     // A link under the name is somebody's trick.
@@ -261,6 +311,8 @@ static const struct test tests[] = {
     TEST(test_leftover_is_cleared_and_the_map_stays),
     TEST(test_leftover_of_a_name_that_is_free_is_cleared),
     TEST(test_nothing_is_cleared_while_somebody_publishes),
+    TEST(test_file_that_a_publisher_is_using_is_not_cleared),
+    TEST(test_temporary_name_that_is_locked_is_avoided),
     TEST(test_what_is_no_leftover_stays),
     TEST(test_file_name_that_is_too_long_is_no_leftover),
     TEST(test_what_cannot_be_cleared_is_an_error),

@@ -52,8 +52,8 @@ MUTANTS = {
     "no-lock": [
         (
             "segment/lock.c",
-            "if (fcntl(holder->file.descriptor, F_OFD_SETLK, &lock) < 0) {\n        *is_busy",
-            "if (lock.l_type != F_WRLCK) {\n        *is_busy",
+            "    enum status status = system_lock(holder->file.descriptor, is_busy);",
+            "    enum status status = STATUS_OK;\n    *is_busy = false;",
         )
     ],
     # Who got the lock does not look whether the name still leads to what is locked.
@@ -68,8 +68,8 @@ MUTANTS = {
     "keeps-leftover": [
         (
             "segment/publish.c",
-            "        if (!unlink_path(temporary, draft->interrupt) && errno == EINTR) {",
-            "        if (draft == NULL) {",
+            "        status = leftover_clear_locked(temporary, draft->interrupt, &is_own);",
+            "        status = STATUS_OK;\n        is_own = false;",
         )
     ],
     # The old map goes before the new one comes, as it did in version 1.

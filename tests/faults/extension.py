@@ -342,7 +342,7 @@ LINEARIZABILITY_MUTANTS = {
     # Somebody else's lock is no reason to wait after a moment.
     "impatient": [
         (
-            "segment/lock.c",
+            "segment/system.c",
             "        *is_busy = errno == EAGAIN || errno == EACCES || errno == EINTR;\n"
             "        return STATUS_SYSTEM;",
             "        static int attempts;\n        *is_busy = ++attempts % 16 != 0;\n"

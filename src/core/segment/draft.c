@@ -19,6 +19,7 @@
 
 #include "core/base/memory.h"
 #include "core/segment/fork.h"
+#include "core/segment/leftover.h"
 #include "core/segment/segment.h"
 #include "core/segment/system.h"
 
@@ -103,6 +104,58 @@ draft_failure(const char *directory)
     }
 }
 
+bool
+draft_lock(struct draft *draft)
+{
+    bool is_busy = false;
+    if (!draft->is_locked) {
+        draft->is_locked =
+            system_lock(draft->file.descriptor, &is_busy) == STATUS_OK;
+    }
+    return !is_busy;
+}
+
+void
+draft_unlock(struct draft *draft)
+{
+    if (draft->is_locked) {
+        system_unlock(draft->file.descriptor);
+        draft->is_locked = false;
+    }
+}
+
+/* Makes a file under a temporary name and locks it. `is_lost` says that
+ * another process took it for a leftover before it was locked. */
+static enum status
+open_locked(struct draft *draft, const char *path, const char *directory,
+            bool *is_lost)
+{
+    struct stat file;
+    *is_lost = false;
+    enum status status = system_random_path(path, draft->temporary);
+    if (status == STATUS_OK
+        && !fork_closed_open(&draft->file, draft->temporary,
+                             O_CREAT | O_EXCL | O_RDWR, draft->interrupt))
+    {
+        status = draft_failure(directory);
+    }
+    if (status == STATUS_OK) {
+        *is_lost = !draft_lock(draft);
+    }
+    // Rarely tested: it was cleared at this very moment.
+    if (status == STATUS_OK && !*is_lost
+        && system_stat(draft->file.descriptor, &file, NULL)
+        && file.st_nlink == 0)
+    {
+        *is_lost = true;
+    }
+    if (*is_lost) {
+        draft_unlock(draft);
+        fork_closed_close_last(&draft->file);
+    }
+    return status;
+}
+
 /* For file systems without unnamed files, and where /proc is not mounted. */
 static enum status
 open_named_draft(struct draft *draft, const char *path, const char *directory)
@@ -111,12 +164,11 @@ open_named_draft(struct draft *draft, const char *path, const char *directory)
     if (draft->temporary == NULL) {
         return STATUS_NO_MEMORY;
     }
-    enum status status = system_random_path(path, draft->temporary);
-    if (status == STATUS_OK
-        && !fork_closed_open(&draft->file, draft->temporary,
-                             O_CREAT | O_EXCL | O_RDWR, draft->interrupt))
-    {
-        status = draft_failure(directory);
+    // Drafts of killed publishers are nowhere else cleared.
+    enum status status = leftover_clear_digits(path, draft->interrupt);
+    bool is_lost = status == STATUS_OK;
+    while (is_lost) {
+        status = open_locked(draft, path, directory, &is_lost);
     }
     if (status != STATUS_OK) {
         memory_release(draft->temporary);
@@ -218,6 +270,11 @@ draft_close(struct draft *draft)
 {
     // In a forked child the file is closed, and its name is the parent's.
     bool is_ours = draft->file.descriptor >= 0;
+    if (is_ours) {
+        // A copy of the descriptor, on its way through a child's exec(),
+        // would keep the lock.
+        draft_unlock(draft);
+    }
     fork_closed_close_last(&draft->file);
     if (draft->temporary != NULL) {
         if (is_ours) {

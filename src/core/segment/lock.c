@@ -103,10 +103,7 @@ holder_close(struct holder *holder)
     if (holder->file.descriptor >= 0) {
         // A copy of the descriptor, on its way through a child's exec(), would
         // keep the lock a little longer.
-        struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
-        int saved_errno = errno;
-        (void)fcntl(holder->file.descriptor, F_OFD_SETLK, &lock);
-        errno = saved_errno;
+        system_unlock(holder->file.descriptor);
         fork_closed_close_last(&holder->file);
     }
 }
@@ -191,14 +188,11 @@ holder_check_named(const struct holder *holder, const char *path,
 enum status
 holder_try_lock(const struct holder *holder, const char *path, bool *is_busy)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    *is_busy = false;
-    if (fcntl(holder->file.descriptor, F_OFD_SETLK, &lock) < 0) {
-        *is_busy = errno == EAGAIN || errno == EACCES || errno == EINTR;
-        return STATUS_SYSTEM;
+    bool is_named = false;
+    enum status status = system_lock(holder->file.descriptor, is_busy);
+    if (status == STATUS_OK) {
+        status = holder_check_named(holder, path, &is_named);
     }
-    bool is_named;
-    enum status status = holder_check_named(holder, path, &is_named);
     if (status == STATUS_OK && !is_named) {
         *is_busy = true;
         status = STATUS_SYSTEM;

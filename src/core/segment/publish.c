@@ -13,7 +13,8 @@
  * were killed in between: hence first the store, then the rename.
  *
  * Not here: the draft until it is finished (draft.c); the lock of the name
- * (lock.c); what is in the file (core/publish.c).
+ * (lock.c); clearing what others left (leftover.c); what is in the file
+ * (core/publish.c).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -25,6 +26,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/segment/leftover.h"
 #include "core/segment/lock.h"
 #include "core/segment/segment.h"
 #include "core/segment/system.h"
@@ -125,30 +127,38 @@ unlink_path(const char *path, const struct interrupt *interrupt)
     return result == 0;
 }
 
-/* Links the draft to a temporary name beside the name, and fills that path. A
- * leftover of a killed publisher is cleared: we hold the lock, so it is not in
- * use. If it cannot be cleared it is not ours; then random digits follow the
- * tilde. So they do where a name is too long to have a temporary one of its
- * own: another name's publisher may be using that. */
+/* Links the draft to a temporary name beside the name, and fills that path. It
+ * is locked before, so it is not taken for a leftover. A leftover of a killed
+ * publisher is cleared. If that is not possible, the file is another user's,
+ * or is being cleared at this moment; then random digits follow the tilde. So
+ * they do where a name is too long to have a temporary one of its own: another
+ * name's publisher may be using that. */
 static enum status
 link_temporary(struct draft *draft, const char *path,
                const struct publish_options *options,
                char temporary[TEMPORARY_PATH_SIZE])
 {
-    if (system_temporary_path(path, options->is_durable ? SAVED_MARK : "~",
-                              temporary))
-    {
-        if (!unlink_path(temporary, draft->interrupt) && errno == EINTR) {
-            return STATUS_INTERRUPTED;
-        }
+    enum status status;
+    bool is_own = system_temporary_path(
+        path, options->is_durable ? SAVED_MARK : "~", temporary);
+    draft_lock(draft);
+    // Rarely tested: another user takes the name as soon as it is cleared.
+    for (int attempt = 0; is_own && attempt < 2; attempt++) {
         if (link_draft(draft, temporary)) {
             return STATUS_OK;
         }
         if (errno != EEXIST) {
             return system_failure();
         }
+        status = leftover_clear_locked(temporary, draft->interrupt, &is_own);
+        if (status == STATUS_INTERRUPTED) {
+            return status;
+        }
     }
-    enum status status = system_random_path(path, temporary);
+    status = leftover_clear_digits(path, draft->interrupt);
+    if (status == STATUS_OK) {
+        status = system_random_path(path, temporary);
+    }
     if (status == STATUS_OK && !link_draft(draft, temporary)) {
         status = system_failure();
     }
@@ -244,9 +254,22 @@ holder_replace(struct holder *holder, struct draft *draft, const char *path,
         }
         return status;
     }
+    // The draft is the holder now, and others wait for its lock.
+    draft_unlock(draft);
     holder_wake_readers(holder);
     return options->is_durable ? sync_directory(path, draft->interrupt)
                                : STATUS_OK;
+}
+
+void
+holder_clear_leftover(const char *path)
+{
+    char temporary[TEMPORARY_PATH_SIZE];
+    bool is_cleared;
+    if (system_temporary_path(path, "~", temporary)) {
+        // Names are in memory, where no signal interrupts a call.
+        (void)leftover_clear_locked(temporary, NULL, &is_cleared);
+    }
 }
 
 /* The name was free a moment ago. */
@@ -316,14 +339,11 @@ enum status
 segment_remove(const char *path, const struct lock_options *options)
 {
     struct holder holder;
-    char temporary[TEMPORARY_PATH_SIZE];
     enum status status = holder_lock(&holder, path, options);
     if (status != STATUS_OK) {
         return status;
     }
-    if (system_temporary_path(path, "~", temporary)) {
-        unlink(temporary);
-    }
+    holder_clear_leftover(path);
     (void)holder_mark_superseded(&holder);  // names are in memory
     if (!unlink_path(path, holder.interrupt)) {
         status = system_failure();
@@ -333,57 +353,4 @@ segment_remove(const char *path, const struct lock_options *options)
     }
     holder_close(&holder);
     return status;
-}
-
-/* Fills the path of the map whose temporary file that is, and the temporary
- * file's own; false for every other file. */
-static bool
-paths_of_leftover(const char *file_name, char path[SEGMENT_PATH_SIZE],
-                  char temporary[TEMPORARY_PATH_SIZE])
-{
-    unsigned char name[256];
-    char owner[256];
-    size_t size;
-    const char *mark = strrchr(file_name, '~');
-    if (mark == NULL || (size_t)(mark - file_name) >= sizeof(owner)) {
-        return false;
-    }
-    size_t digits = strspn(mark + 1, "0123456789abcdef");
-    if (mark[1 + digits] != '\0' || (digits != 0 && digits != 16)) {
-        return false;
-    }
-    memcpy(owner, file_name, (size_t)(mark - file_name));
-    owner[mark - file_name] = '\0';
-    if (!segment_decode_name(owner, name, &size)) {
-        return false;
-    }
-    // What was decoded can be encoded, and every name has room for a mark.
-    (void)segment_path((struct slice){name, size}, path);
-    (void)system_temporary_path(path, mark, temporary);
-    return true;
-}
-
-enum status
-segment_clear_leftover(const char *file_name, bool *is_cleared)
-{
-    char path[SEGMENT_PATH_SIZE], temporary[TEMPORARY_PATH_SIZE];
-    struct holder holder;
-    bool is_ours = false, is_busy = false;
-    *is_cleared = false;
-    if (!paths_of_leftover(file_name, path, temporary)) {
-        return STATUS_OK;
-    }
-    // A holder that is not ours is locked, but neither written nor replaced.
-    enum status status = holder_open(&holder, path, &is_ours, NULL);
-    if (status == STATUS_OK) {
-        status = holder_try_lock(&holder, path, &is_busy);
-    }
-    // Without a holder no publisher has a temporary name.
-    if (status == STATUS_OK || status == STATUS_NAME_ABSENT) {
-        // The name's next publisher may have been faster.
-        *is_cleared = unlink_path(temporary, NULL) || errno == ENOENT;
-        status = *is_cleared ? STATUS_OK : STATUS_SYSTEM;
-    }
-    holder_close(&holder);
-    return is_busy ? STATUS_OK : status;
 }

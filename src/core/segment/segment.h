@@ -173,6 +173,7 @@ struct draft {
     struct fork_closed file;
     char *temporary;  // owned; the path it has meanwhile, NULL without one
     const struct interrupt *interrupt;  // borrowed
+    bool is_locked;                     // no leftover, whatever its name
 };
 
 #define DRAFT_EMPTY ((struct draft){.file.descriptor = -1})
@@ -234,6 +235,16 @@ draft_publish(struct draft *draft, const char *path,
               const struct publish_options *options,
               struct snapshot_header *header);
 
+/* Locks it, so that it is not cleared when it has a temporary name; false if
+ * another process is about to clear it. Where the file system has no locks,
+ * nothing is ever cleared. Accepts a draft that is locked. */
+bool
+draft_lock(struct draft *draft);
+
+/* Accepts one that is not locked. */
+void
+draft_unlock(struct draft *draft);
+
 /* Whether it was published or not. */
 void
 draft_close(struct draft *draft);
@@ -249,11 +260,10 @@ enum status
 segment_remove(const char *path, const struct lock_options *options);
 
 /* Removes a temporary file of a map that a killed publisher left in the
- * directory of names, as the next publisher of the map does: under the lock of
- * the name, for which it does not wait. `is_cleared` is false while another
- * process publishes under the name, since the file may be in use then, and for
- * every file that is not a temporary one of a map. STATUS_NOT_REGULAR,
- * STATUS_SYSTEM. */
+ * directory of names, under the lock of the file and that of the name, for
+ * which it does not wait. `is_cleared` is false while the file is in use or
+ * another process publishes under the name, and for every file that is not a
+ * temporary one of a map. STATUS_NOT_REGULAR, STATUS_SYSTEM. */
 enum status
 segment_clear_leftover(const char *file_name, bool *is_cleared);
 
@@ -292,6 +302,11 @@ enum status
 holder_replace(struct holder *holder, struct draft *draft, const char *path,
                const struct publish_options *options,
                struct snapshot_header *header);
+
+/* Clears what a killed publisher left under the temporary name of a map whose
+ * holder is locked, as holder_replace() does. */
+void
+holder_clear_leftover(const char *path);
 
 /* Gives the lock back. */
 void

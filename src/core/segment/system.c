@@ -208,6 +208,27 @@ system_sync(int descriptor, const struct interrupt *interrupt)
     return result == 0 ? STATUS_OK : system_failure();
 }
 
+enum status
+system_lock(int descriptor, bool *is_busy)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    *is_busy = false;
+    if (fcntl(descriptor, F_OFD_SETLK, &lock) < 0) {
+        *is_busy = errno == EAGAIN || errno == EACCES || errno == EINTR;
+        return STATUS_SYSTEM;
+    }
+    return STATUS_OK;
+}
+
+void
+system_unlock(int descriptor)
+{
+    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+    int saved_errno = errno;
+    (void)fcntl(descriptor, F_OFD_SETLK, &lock);
+    errno = saved_errno;
+}
+
 bool
 system_is_ours(int descriptor, uint32_t owner)
 {

@@ -105,6 +105,15 @@ system_write(int descriptor, uint64_t offset, const void *bytes, size_t size,
 void
 system_close(int descriptor);
 
+/* One attempt to lock the open file for writing, without waiting; `is_busy`
+ * says that another process or thread has a lock. STATUS_SYSTEM. */
+enum status
+system_lock(int descriptor, bool *is_busy);
+
+/* Leaves errno alone. */
+void
+system_unlock(int descriptor);
+
 /* Unlinks what is not wanted any more, if it is there, in spite of signals.
  * Leaves errno alone. */
 void
