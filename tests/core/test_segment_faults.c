@@ -91,130 +91,6 @@ test_file_system_without_links_is_an_error_and_leaves_nothing(void)
     CHECK_EQUAL(scratch_file_count(), 0);
 }
 
-/* A draft with a name in a child that ends by being killed. */
-static pid_t
-start_filling(const char *path, size_t written)
-{
-    struct draft draft;
-    struct image image = image_of_entries(NULL, 0, TREE);
-    int ready[2];
-    char byte;
-    CHECK_EQUAL(pipe(ready), 0);
-    pid_t child = start_child();
-    if (child == 0) {
-        faults_reset();
-        faults.tmpfile_error = EOPNOTSUPP;
-        CHECK_STATUS(draft_create(&draft, path, image.size, &UNFORCED),
-                     STATUS_OK);
-        CHECK_STATUS(draft_write(&draft, 0, image.bytes, written), STATUS_OK);
-        CHECK_EQUAL(write(ready[1], "", 1), 1);
-        for (;;) {
-            pause();
-        }
-    }
-    CHECK_EQUAL(read(ready[0], &byte, 1), 1);
-    close(ready[0]);
-    close(ready[1]);
-    image_destroy(&image);
-    return child;
-}
-
-static void
-test_draft_of_a_killed_publisher_is_cleared_by_the_next(void)
-{
-    const char *path = scratch_path("map");
-    const struct publish_options *const options[] = {&UNFORCED, &DURABLE};
-    for (size_t i = 0; i < 4; i++) {
-        // Before the header was written, and after.
-        pid_t publisher = start_filling(path, i % 2 * 512);
-        faults_reset();
-        faults.tmpfile_error = EOPNOTSUPP;
-        // The file stays as long as it is in use.
-        CHECK_STATUS(publish_number_on(path, options[i / 2], 1), STATUS_OK);
-        CHECK_EQUAL(scratch_file_count(), 2);
-        CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
-        CHECK_EQUAL(scratch_file_count(), 1);
-        kill_child(publisher);
-        CHECK_STATUS(publish_number_on(path, options[i / 2], 2), STATUS_OK);
-        CHECK_EQUAL(scratch_file_count(), 1);
-        CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
-    }
-}
-
-/* Of other paths, without 16 digits, or not begun by a publisher. */
-static void
-test_only_drafts_of_the_path_are_cleared(void)
-{
-    static const char *const names[] = {
-        "other~0123456789abcdef", "map~0123456789abcde",
-        "map~0123456789abcdefg",  "map~0123456789abcdef",
-        "map0123456789abcdef",    "map~0123456789abcde0",
-    };
-    char path[512];
-    snprintf(path, sizeof(path), "%s", scratch_path("map"));
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        const char *file = scratch_path(names[i]);
-        write_file(file, i < 5 ? "notes" : "\x89SMAP", i < 5 ? 5 : 0);
-    }
-    char notes[600] = "notes that are longer than a header";
-    write_file(scratch_path("map~0123456789abcdef"), notes, sizeof(notes));
-    CHECK_EQUAL(mkdir(scratch_path("map~00000000000000ff"), 0700), 0);
-    faults_reset();
-    faults.tmpfile_error = EOPNOTSUPP;
-    CHECK_STATUS(publish_number_on(path, &UNFORCED, 1), STATUS_OK);
-    // The last one is empty, as a draft is at first.
-    CHECK_EQUAL(scratch_file_count(), 1 + 5 + 1);
-    // Where the directory cannot be read, nothing is cleared.
-    fail_only("O", 0, EACCES);
-    faults.tmpfile_error = EOPNOTSUPP;
-    CHECK_STATUS(publish_number_on(path, &FORCED, 2), STATUS_OK);
-    CHECK_EQUAL(faults.failed, 'O');
-    faults_reset();
-    for (size_t i = 0; i < 5; i++) {
-        CHECK_EQUAL(unlink(scratch_path(names[i])), 0);
-    }
-    CHECK_EQUAL(rmdir(scratch_path("map~00000000000000ff")), 0);
-    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
-}
-
-static void
-test_drafts_of_a_path_without_a_directory_are_cleared(void)
-{
-    CHECK_EQUAL(chdir(scratch.path), 0);
-    write_file("map~0123456789abcdef", "", 0);
-    faults_reset();
-    faults.tmpfile_error = EOPNOTSUPP;
-    CHECK_STATUS(publish_number_on("map", &DURABLE, 1), STATUS_OK);
-    faults_reset();
-    CHECK_EQUAL(scratch_file_count(), 1);
-    CHECK_EQUAL(unlink("map"), 0);
-    CHECK_EQUAL(chdir("/"), 0);
-}
-
-/* Another publisher took it for a leftover before it was locked. */
-static void
-test_draft_that_is_lost_before_it_is_locked_is_made_again(void)
-{
-    const char *path = scratch_path("map");
-    fail_only("k", 0, EAGAIN);
-    faults.tmpfile_error = EOPNOTSUPP;
-    CHECK_STATUS(publish_number_on(path, &UNFORCED, 1), STATUS_OK);
-    CHECK_EQUAL(faults.failed, 'k');
-    // What that one was about to remove.
-    CHECK_EQUAL(scratch_file_count(), 2);
-    faults_reset();
-    faults.tmpfile_error = EOPNOTSUPP;
-    CHECK_STATUS(publish_number_on(path, &FORCED, 2), STATUS_OK);
-    CHECK_EQUAL(scratch_file_count(), 1);
-    // Without locks nothing is cleared, and no draft is lost.
-    fail_only("k", 0, ENOLCK);
-    faults.tmpfile_error = EOPNOTSUPP;
-    CHECK_STATUS(publish_number_on(path, &FORCED, 3), STATUS_OK);
-    CHECK_EQUAL(faults.failed, 'k');
-    faults_reset();
-    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
-}
-
 /* The child of a fork has nothing of its parent's draft, so closing it there
  * must not take it away from the parent. */
 static void
@@ -242,44 +118,6 @@ test_named_draft_survives_being_closed_by_a_forked_child(void)
 }
 
 /* ---- what reaches the disk when ----------------------------------------- */
-
-static struct {
-    char path[SEGMENT_PATH_SIZE];
-    bool is_cleared;
-} doctor;
-
-/* Clears as if the name had been free a moment ago. */
-static void
-clear_what_is_in_use(void)
-{
-    char leftover[SEGMENT_PATH_SIZE + 1];
-    snprintf(leftover, sizeof(leftover), "%s~", strrchr(doctor.path, '/') + 1);
-    fail_only("o", 0, ENOENT);
-    CHECK_STATUS(segment_clear_leftover(leftover, &doctor.is_cleared),
-                 STATUS_OK);
-    CHECK_EQUAL(faults.failed, 'o');
-    faults_reset();
-}
-
-/* Two publications come between finding that the name is free and clearing: the
- * second one is about to rename what is to be cleared. */
-static void
-test_publisher_keeps_what_was_taken_for_a_leftover(void)
-{
-    struct slice name = {(const unsigned char *)scratch.path + 9,
-                         strlen(scratch.path) - 9};
-    CHECK_STATUS(segment_path(name, doctor.path), STATUS_OK);
-    doctor.is_cleared = true;
-    faults_reset();
-    CHECK_STATUS(publish_number_on(doctor.path, &UNFORCED, 1), STATUS_OK);
-    faults.renaming = clear_what_is_in_use;
-    enum status status = publish_number_on(doctor.path, &FORCED, 2);
-    faults_reset();
-    check_published(doctor.path, 2, 2);
-    CHECK_STATUS(segment_remove(doctor.path, NULL), STATUS_OK);
-    CHECK_STATUS(status, STATUS_OK);
-    CHECK(!doctor.is_cleared);
-}
 
 /* Only what matters for the order: F file and D directory to the disk, L link,
  * R rename. */
@@ -560,53 +398,6 @@ test_signal_that_stops_does_so_in_any_call_and_leaves_nothing(void)
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
-/* Nor does it wait until what killed publishers left is cleared. */
-static void
-test_signal_that_stops_does_so_in_any_call_that_clears(void)
-{
-    char path[512], leftover[600], draft[600];
-    int questions = 0;
-    struct publish_options options = FORCED;
-    options.lock.interrupt = (struct interrupt){
-        .is_due = is_never_due,
-        .context = &questions,
-        .is_due_now = count_and_stop,
-    };
-    snprintf(path, sizeof(path), "%s", scratch_path("map"));
-    snprintf(leftover, sizeof(leftover), "%s~", path);
-    snprintf(draft, sizeof(draft), "%s~0123456789abcdef", path);
-    for (int is_due = 1; is_due >= 0; is_due--) {
-        options.lock.interrupt.is_due_now =
-            is_due ? count_and_stop : is_never_due;
-        for (long left = 0;; left++) {
-            faults_reset();
-            CHECK_STATUS(publish_number_on(path, &FORCED, 1), STATUS_OK);
-            write_file(leftover, "left", 4);
-            write_file(draft, "", 0);
-            fail_only("Oostru", left, EINTR);
-            faults.tmpfile_error = EOPNOTSUPP;
-            enum status status = publish_number_on(path, &options, 2);
-            bool has_failed = faults.failed != 0;
-            faults_reset();
-            bool is_interrupted = is_due && has_failed;
-            // The temporary name of the draft itself goes in spite of signals.
-            CHECK(status == STATUS_OK
-                  || (is_interrupted && status == STATUS_INTERRUPTED));
-            struct segment segment = open_segment(path);
-            CHECK_EQUAL(number_in(&segment), status == STATUS_OK ? 2 : 1);
-            segment_close(&segment);
-            (void)unlink(leftover);
-            (void)unlink(draft);
-            CHECK_EQUAL(scratch_file_count(), 1);
-            CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
-            if (!has_failed) {
-                CHECK(left > 12);
-                break;
-            }
-        }
-    }
-}
-
 static bool
 fork_and_stop_in_child(void *context)
 {
@@ -863,12 +654,6 @@ static const struct test tests[] = {
     TEST(test_publishing_needs_no_nameless_files),
     TEST(test_named_draft_without_memory_leaves_nothing),
     TEST(test_file_system_without_links_is_an_error_and_leaves_nothing),
-    TEST(test_signal_that_stops_does_so_in_any_call_that_clears),
-    TEST(test_draft_of_a_killed_publisher_is_cleared_by_the_next),
-    TEST(test_only_drafts_of_the_path_are_cleared),
-    TEST(test_drafts_of_a_path_without_a_directory_are_cleared),
-    TEST(test_draft_that_is_lost_before_it_is_locked_is_made_again),
-    TEST(test_publisher_keeps_what_was_taken_for_a_leftover),
     TEST(test_named_draft_survives_being_closed_by_a_forked_child),
     TEST(test_map_in_memory_is_never_flushed),
     TEST(test_saved_file_is_on_the_disk_before_it_has_its_name),

@@ -392,46 +392,6 @@ test_removal_succeeds_though_a_leftover_cannot_be_cleared(void)
     CHECK_EQUAL(unlink(leftover), 0);
 }
 
-/* Looking at the map, locking it, looking at the name; the same with the
- * leftover; clearing. */
-static void
-test_failure_of_any_call_while_clearing_is_an_error(void)
-{
-    char path[SEGMENT_PATH_SIZE], leftover[SEGMENT_PATH_SIZE + 1];
-    struct slice name = {(const unsigned char *)scratch.path + 9,
-                         strlen(scratch.path) - 9};
-    CHECK_STATUS(segment_path(name, path), STATUS_OK);
-    snprintf(leftover, sizeof(leftover), "%s~", path);
-    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
-    write_file(leftover, "left", 4);
-    for (long left = 0; left < 9; left++) {
-        bool is_cleared = true;
-        int descriptors = count_descriptors();
-        fail_only("osktu", left, EIO);
-        CHECK_STATUS(
-            segment_clear_leftover(strrchr(leftover, '/') + 1, &is_cleared),
-            STATUS_SYSTEM);
-        CHECK_EQUAL(errno, EIO);
-        CHECK_EQUAL(faults.failed, "osktosktu"[left]);
-        faults_reset();
-        CHECK(!is_cleared);
-        CHECK_STATUS(segment_check_free(leftover, NULL), STATUS_NAME_TAKEN);
-        CHECK_EQUAL(count_descriptors(), descriptors);
-    }
-    // Meanwhile the name of the leftover has come to lead elsewhere.
-    bool is_cleared = true;
-    fail_only("t", 1, 0);
-    CHECK_STATUS(
-        segment_clear_leftover(strrchr(leftover, '/') + 1, &is_cleared),
-        STATUS_OK);
-    CHECK_EQUAL(faults.failed, 't');
-    faults_reset();
-    CHECK(!is_cleared);
-    CHECK_STATUS(segment_check_free(leftover, NULL), STATUS_NAME_TAKEN);
-    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
-    CHECK_STATUS(segment_check_free(leftover, NULL), STATUS_OK);
-}
-
 /* Of space, of inodes, or of what a user may have of them. */
 static void
 test_want_of_space_has_a_status_of_its_own(void)
@@ -681,7 +641,6 @@ static const struct test tests[] = {
     TEST(test_failure_of_any_call_of_a_removal_is_an_error_or_is_none),
     TEST(test_holder_is_not_mapped_if_children_would_have_it_too),
     TEST(test_removal_succeeds_though_a_leftover_cannot_be_cleared),
-    TEST(test_failure_of_any_call_while_clearing_is_an_error),
     TEST(test_want_of_space_has_a_status_of_its_own),
     TEST(test_space_of_what_does_not_tell_is_none),
     TEST(test_lock_that_is_held_or_interrupted_is_tried_again),

@@ -181,7 +181,7 @@ def test_other_threads_run_while_a_full_file_system_is_asked_what_is_left(files,
 
 def test_other_threads_run_while_the_reason_of_a_refusal_is_looked_up(files, path, user):
     files.fail("LINK", errno.EPERM)
-    files.hang("LOOKUP", path="a.map", after=4)
+    files.hang("LOOKUP", path="a.map", after=3)
     begin(user, files, "begin(lambda: sharedmap.rbtree(a=2).save(path, force=True))")
     user.send("eval", "sum(range(10))", {})
     assert answer_soon(user, files) == 45
