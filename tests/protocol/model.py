@@ -41,6 +41,15 @@ MUTANTS = {
                        " :: temporary")]),
     "no-repair": ("updater and remover", [(" && !is_marked(h) -> goto", " -> goto")]),
     "same-generation": ("publisher and updater", [("generation = g + 1;", "generation = g;")]),
+    # The mark comes after the rename.
+    "late-mark": ("publisher and updater", [
+        (MARK + "    atomic {\n        MAY_DIE;\n        if\n        :: temporary",
+         "    atomic {\n        MAY_DIE;\n        if\n        :: temporary"),
+        ("        fi\n    }\n}\n\nproctype publisher",
+         "        fi\n    };\n" + MARK[:-2] + "\n}\n\nproctype publisher")]),
+    # A follower does not look again, whatever is marked.
+    "deaf-follower": ("publisher and updater", [
+        ("(followed == 0 || is_marked(followed)) ->", "followed == 0 ->")]),
     "waits-for-the-dead": ("publisher, updater and remover", [(" || true) ->", ") ->")]),
 }  # fmt: skip
 

@@ -321,5 +321,7 @@ init {
         }
         assert(followed == 0 || name == 0 || followed == name || is_marked(followed))
     };
+    timeout;   /* the follower has nothing left to do */
+    assert(name == 0 || followed == name);
     is_over = true
 }
