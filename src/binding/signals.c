@@ -144,7 +144,7 @@ void
 signals_watch(struct signals *signals, struct interrupt *interrupt)
 {
     *signals = (struct signals){.kind = SIGNALS_GUARDED};
-    *interrupt = (struct interrupt){is_pending, signals};
+    *interrupt = (struct interrupt){.is_due = is_pending, .context = signals};
 }
 
 void

@@ -314,9 +314,7 @@ test_interruption_of_any_call_is_survived(void)
     CHECK_STATUS(publish_number_on(path, &UNFORCED, 1), STATUS_OK);
     long count = 0;
     for (long left = 0;; left++) {
-        faults_reset();
-        faults.left = left;
-        faults.error = EINTR;
+        fail_only("oamwrFDLRstuV", left, EINTR);
         enum status status = publish_number_on(path, &DURABLE, 2);
         char letter = faults.failed;
         faults_reset();
@@ -327,7 +325,7 @@ test_interruption_of_any_call_is_survived(void)
         CHECK_STATUS(status, STATUS_OK);
         count += 1;
     }
-    CHECK_EQUAL(count, 15);
+    CHECK(count > 15);
     CHECK_EQUAL(scratch_file_count(), 1);
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
@@ -481,6 +479,13 @@ test_leftover_is_unlinked_in_spite_of_signals(void)
     }
     faults_reset();
     CHECK_EQUAL(unlink(temporary), 0);
+    // Nor is it tried again when it is gone.
+    faults.tmpfile_error = EOPNOTSUPP;
+    CHECK_STATUS(draft_create(&draft, scratch_path("map"), 64, &UNFORCED),
+                 STATUS_OK);
+    CHECK_EQUAL(unlink(draft.temporary), 0);
+    draft_close(&draft);
+    faults_reset();
 }
 
 /* ---- less than was asked for --------------------------------------------- */
