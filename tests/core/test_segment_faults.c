@@ -453,7 +453,11 @@ test_signal_that_stops_does_so_where_nothing_is_replaced(void)
     struct segment segment = open_segment(path);
     CHECK_EQUAL(number_in(&segment), 1);
     segment_close(&segment);
+    // Who gives no interrupt is not stopped.
+    fail_only("ou", 0, EINTR);
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+    CHECK_EQUAL(faults.failed, 'o');
+    faults_reset();
 }
 
 /* What is left over is unlinked whatever signals come, unless it is for ever.

@@ -35,9 +35,10 @@ interrupt_is_due(const struct interrupt *interrupt)
 static inline bool
 interrupt_is_due_now(const struct interrupt *interrupt)
 {
-    return interrupt != NULL && interrupt->is_due_now != NULL
-               ? interrupt->is_due_now(interrupt->context)
-               : interrupt_is_due(interrupt);
+    if (interrupt == NULL || interrupt->is_due_now == NULL) {
+        return interrupt_is_due(interrupt);
+    }
+    return interrupt->is_due_now(interrupt->context);
 }
 
 #endif
