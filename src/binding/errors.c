@@ -169,6 +169,8 @@ raise_status(struct state *state, enum status status, PyObject *name)
     case STATUS_BAD_ORDER:
     case STATUS_BAD_HASH_INDEX:
     case STATUS_BAD_CHECKSUM:
+    case STATUS_BAD_DELTA:
+    case STATUS_BAD_RANK:
         return raise_with_name(state->snapshot_error, message, name);
     }
     PyErr_Format(PyExc_SystemError, "unknown status %d", (int)status);

@@ -6,7 +6,7 @@
 #define SHAREDMAP_TESTS_CORE_VIEWS_H
 
 #include "core/check.h"
-#include "core/snapshot/snapshot.h"
+#include "core/snapshot/version.h"
 #include "core/snapshots.h"
 
 static inline struct snapshot
@@ -15,6 +15,16 @@ open_image(const struct image *image)
     struct snapshot view;
     CHECK_STATUS(snapshot_open(&view, image->bytes, image->size), STATUS_OK);
     return view;
+}
+
+/* The image as the only layer of a version. */
+static inline struct version
+version_of_image(const struct image *image)
+{
+    struct version version;
+    CHECK_STATUS(version_open(&version, image->bytes, image->size, 0),
+                 STATUS_OK);
+    return version;
 }
 
 static inline void

@@ -97,6 +97,10 @@ status_message(enum status status)
         return "the hash index does not find every key";
     case STATUS_BAD_CHECKSUM:
         return "the content checksum does not match";
+    case STATUS_BAD_DELTA:
+        return "the newest delta is damaged, or the head leads elsewhere";
+    case STATUS_BAD_RANK:
+        return "a rank in a delta does not match what lies beneath";
     }
     return "unknown status";
 }

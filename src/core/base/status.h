@@ -55,6 +55,8 @@ enum status {
     STATUS_BAD_ORDER,
     STATUS_BAD_HASH_INDEX,
     STATUS_BAD_CHECKSUM,
+    STATUS_BAD_DELTA,  // the header of a delta, or the head that led to it
+    STATUS_BAD_RANK,
 };
 
 /* The message for a status code, without a full stop; never NULL. */

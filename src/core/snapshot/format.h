@@ -8,9 +8,15 @@
  *              sorted index: entry i -> its record, in key order
  *              hash index: key -> its record (optional)
  *
+ * Behind a base there may be deltas:
+ *
+ *     | header ... | delta | delta | delta |      |
+ *     0        total_size          file's end   limit
+ *
  * Every region begins at a multiple of 64. All numbers are little-endian, all
- * offsets count from the start of the snapshot. After publication only
- * two words are written, header.superseded and header.waiting_since.
+ * offsets count from the start of the snapshot. After publication only two
+ * words are written, header.superseded and header.waiting_since; and what is behind
+ * the newest delta.
  *
  * No functions here: header.h seals and checks a header, writer.h writes
  * snapshots, snapshot.h reads them.
@@ -69,10 +75,11 @@ struct snapshot_header {
     unsigned char unique_id[16];
     uint64_t header_checksum;
     uint64_t published_at;  // nanoseconds since 1970 UTC; 0 never published
-    uint64_t reserved_2[3];
+    uint64_t limit;         // deltas end here at the latest; 0: there are none
+    uint64_t reserved_2[2];
 
     // Line 3: alone with the words that change.
-    uint32_t superseded;
+    uint32_t superseded;  // HEAD_SUPERSEDED, and where the newest delta begins
     uint32_t reserved_3;
     uint64_t waiting_since;  // when the first waiting publisher came, or 0
     uint32_t reserved_4[12];
@@ -93,10 +100,67 @@ _Static_assert(offsetof(struct snapshot_header, generation) == 128, "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, unique_id) == 136, "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, published_at) == 160,
                "FORMAT");
+_Static_assert(offsetof(struct snapshot_header, limit) == 168, "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, superseded) == 192, "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, waiting_since) == 200,
                "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, label) == 256, "FORMAT");
+
+/* What changed since the base was published: entries that were put and
+ * tombstones for those that were removed, in key order.
+ *
+ *     0        header, 128 bytes
+ *     128      records, the log of what its publisher changed: those that no
+ *              earlier delta has
+ *              sorted index: entry j -> its record
+ *              ranks: below[j] and rank[j], for j = 0 to entry_count
+ *              hash index (if the base has one), up to `size`
+ *
+ * Every part begins at a multiple of 64. Seed and reference size, which is that
+ * of a rank, too, are the base's. But a reference counts from the room's
+ * beginning, which is the end of the base: so it can lead to a record of an
+ * earlier delta. With L for what lies beneath,
+ *
+ *     below[j]  entries of L whose key is lower     below[entry_count] = n(L)
+ *     rank[j]   the same, of the version            rank[entry_count] = length
+ *
+ * rank - below falls by one behind a tombstone, rises by one behind a key that
+ * L does not have, and stays behind one that it has. */
+#define DELTA_MAGIC {0x89, 'S', 'M', 'D', 'E', '\r', '\n', 0x1A}
+
+struct delta_header {
+    // Line 0: what this is.
+    unsigned char magic[8];
+    uint64_t size;  // of all parts; the next delta begins behind them
+    uint64_t entry_count;
+    uint64_t length;        // of the version: how many entries it has
+    uint64_t records_size;  // of its own records
+    uint64_t since_fold;    // bytes of the young deltas since the last fold
+    uint32_t beneath;       // the old delta that it lies over, as in a head
+    uint32_t reserved_0;
+    uint64_t content_checksum;  // of all bytes behind this header
+
+    // Line 1: which publication this is.
+    uint64_t generation;
+    unsigned char unique_id[16];
+    uint64_t header_checksum;
+    uint64_t published_at;
+    uint64_t reserved_1[3];
+};
+
+#define DELTA_HEADER_SIZE 128
+
+_Static_assert(sizeof(struct delta_header) == DELTA_HEADER_SIZE,
+               "the header of a delta is two cache lines");
+_Static_assert(offsetof(struct delta_header, beneath) == 48, "FORMAT");
+_Static_assert(offsetof(struct delta_header, generation) == 64, "FORMAT");
+_Static_assert(offsetof(struct delta_header, published_at) == 96, "FORMAT");
+
+/* The head of a file says what is published: bit 0 that it may be another
+ * file, the others where the newest delta begins, in units of 64 bytes from the
+ * room's beginning, plus 1; 0 is none. */
+#define HEAD_SUPERSEDED UINT32_C(1)
+#define HEAD_SHIFT      1
 
 /* A record:
  *
@@ -122,6 +186,9 @@ enum {
     RECORD_KEY_SIZE_ESCAPE = (1 << RECORD_KEY_SIZE_BITS) - 4,
 
     RECORD_HEAD_SIZE = 2,
+
+    // The type of a record without a value that says: this key is removed.
+    RECORD_TOMBSTONE = 7,
 };
 
 _Static_assert(RECORD_TYPE_BITS + RECORD_VALUE_SIZE_BITS + RECORD_KEY_SIZE_BITS

@@ -69,6 +69,14 @@ snapshot_header_check_short(const void *bytes, size_t size)
                                              : STATUS_NOT_A_SNAPSHOT;
 }
 
+/* A file may have grown by deltas, up to the limit. */
+static bool
+size_fits(const struct snapshot_header *header, uint64_t size)
+{
+    return header->total_size == size
+           || (header->total_size < size && size <= header->limit);
+}
+
 enum status
 snapshot_header_check(const struct snapshot_header *header, uint64_t size)
 {
@@ -78,7 +86,7 @@ snapshot_header_check(const struct snapshot_header *header, uint64_t size)
     if (header->version != SNAPSHOT_VERSION) {
         return STATUS_OTHER_VERSION;
     }
-    if (header->total_size != size) {
+    if (!size_fits(header, size)) {
         return STATUS_TRUNCATED;
     }
     if (header->header_checksum != checksum(header)) {
@@ -91,6 +99,7 @@ snapshot_header_check(const struct snapshot_header *header, uint64_t size)
     }
     if (header->header_size != SNAPSHOT_HEADER_SIZE
         || header->total_size % SNAPSHOT_ALIGNMENT != 0
+        || header->limit % SNAPSHOT_ALIGNMENT != 0
         || (header->reference_size != 4 && header->reference_size != 8)
         || header->reference_shift > 6
         || header->label_size > SNAPSHOT_LABEL_SIZE)
@@ -99,9 +108,10 @@ snapshot_header_check(const struct snapshot_header *header, uint64_t size)
     }
     uint64_t sorted_size;
     bool has_hash_index = (header->flags & SNAPSHOT_FLAG_HASH_INDEX) != 0;
-    if (!region_fits(&header->sorted_index, size)
-        || !region_fits(&header->records, size)
-        || !(has_hash_index ? hash_index_fits(&header->hash_index, size)
+    if (!region_fits(&header->sorted_index, header->total_size)
+        || !region_fits(&header->records, header->total_size)
+        || !(has_hash_index ? hash_index_fits(&header->hash_index,
+                                              header->total_size)
                             : region_is_absent(&header->hash_index))
         || __builtin_mul_overflow(header->entry_count, header->reference_size,
                                   &sorted_size)

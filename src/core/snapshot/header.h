@@ -15,8 +15,8 @@ void
 snapshot_header_seal(struct snapshot_header *header);
 
 /* Checks that the header is intact, of this version and kind, and that each
- * region lies inside `size` bytes, the size of the file or the buffer. Before
- * this, no byte of the snapshot is trusted. */
+ * region lies inside `size` bytes, the size of the file or the buffer, which
+ * may have deltas behind the base. Before this, no byte is trusted. */
 enum status
 snapshot_header_check(const struct snapshot_header *header, uint64_t size);
 

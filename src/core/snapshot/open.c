@@ -41,6 +41,7 @@ snapshot_open(struct snapshot *view, const void *bytes, size_t size)
         .entry_count = header.entry_count,
         .reference_size = header.reference_size,
         .reference_shift = header.reference_shift,
+        .type_count = VALUE_TYPE_COUNT,
         .header = header,
     };
     return STATUS_OK;

@@ -94,7 +94,7 @@ record_read(const struct snapshot *view, uint64_t offset, struct entry *entry)
     uint64_t key_size, value_size;
     struct slice padding;
 
-    if (type >= VALUE_TYPE_COUNT) {
+    if (type >= view->type_count) {
         return STATUS_BAD_VALUE;
     }
     entry->value.type = (enum value_type)type;
@@ -131,6 +131,15 @@ record_read(const struct snapshot *view, uint64_t offset, struct entry *entry)
     return STATUS_OK;
 }
 
+/* Where the record of an entry that was read ends: where the next one begins.
+ */
+static inline uint64_t
+record_end(const struct snapshot *view, const struct entry *entry)
+{
+    return (uint64_t)(entry->value.bytes.bytes + entry->value.bytes.size
+                      - view->records);
+}
+
 /* Fills the record offset of a reference. STATUS_BAD_REFERENCE when it is
  * outside the records. */
 static inline enum status
@@ -144,19 +153,24 @@ record_offset(const struct snapshot *view, uint64_t reference,
     return STATUS_OK;
 }
 
-/* Fills the entry at `index`, which is below entry_count. */
+/* Fills the record offset of the entry at `index`, which is below entry_count.
+ */
 static inline enum status
-record_at(const struct snapshot *view, uint64_t index, struct entry *entry)
+record_offset_at(const struct snapshot *view, uint64_t index, uint64_t *offset)
 {
     uint64_t reference = view->reference_size == 4
                              ? load_u32(view->sorted_index + index * 4)
                              : load_u64(view->sorted_index + index * 8);
+    return record_offset(view, reference, offset);
+}
+
+/* Fills that entry. */
+static inline enum status
+record_at(const struct snapshot *view, uint64_t index, struct entry *entry)
+{
     uint64_t offset;
-    enum status status = record_offset(view, reference, &offset);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    return record_read(view, offset, entry);
+    enum status status = record_offset_at(view, index, &offset);
+    return status == STATUS_OK ? record_read(view, offset, entry) : status;
 }
 
 #endif

@@ -34,6 +34,7 @@ struct snapshot {
     uint64_t entry_count;
     uint8_t reference_size;
     uint8_t reference_shift;
+    uint8_t type_count;  // of records that are valid here
     struct snapshot_header header;  // as it was when the view was made
 };
 
@@ -140,6 +141,19 @@ snapshot_verify_checksum(const struct snapshot *view,
  * type. O(size of the entry). */
 enum status
 snapshot_check_entry(const struct entry *entry);
+
+/* The part of it that checks one entry's way through the hash index, if there
+ * is one: from the key to the same record. */
+enum status
+snapshot_verify_indexed(const struct snapshot *view,
+                        const struct entry *entry);
+
+/* And that the hash index leads to nothing else: it has as many slots in use
+ * as there are entries. O(slots). STATUS_INTERRUPTED; `interrupt` may be NULL.
+ */
+enum status
+snapshot_verify_slot_count(const struct snapshot *view,
+                           const struct interrupt *interrupt);
 
 /* The deep check: the checksum of the contents, padding included, then every
  * reference, record and value, the order of the keys, and both indices.

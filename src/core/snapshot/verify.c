@@ -65,10 +65,8 @@ has_fingerprint(const struct snapshot *view,
            == hash_index_fingerprint(probe->hash);
 }
 
-/* Whether the hash index, if there is one, leads from the key to the same
- * record. */
-static enum status
-verify_hash_index(const struct snapshot *view, const struct entry *entry)
+enum status
+snapshot_verify_indexed(const struct snapshot *view, const struct entry *entry)
 {
     struct snapshot_probe probe = {.key = entry->key};
     struct entry found;
@@ -86,11 +84,9 @@ verify_hash_index(const struct snapshot *view, const struct entry *entry)
                : STATUS_BAD_HASH_INDEX;
 }
 
-/* Whether the hash index leads to nothing else: it has as many slots in use as
- * there are entries. */
-static enum status
-verify_slot_count(const struct snapshot *view,
-                  const struct interrupt *interrupt)
+enum status
+snapshot_verify_slot_count(const struct snapshot *view,
+                           const struct interrupt *interrupt)
 {
     size_t slots = view->reference_size == 8 ? WIDE_SLOTS : NARROW_SLOTS;
     uint64_t used = 0;
@@ -146,7 +142,7 @@ verify_entries(const struct snapshot *view, const struct interrupt *interrupt)
         if (index > 0 && slice_compare(previous.key, entry.key) >= 0) {
             return STATUS_BAD_ORDER;
         }
-        status = verify_hash_index(view, &entry);
+        status = snapshot_verify_indexed(view, &entry);
         if (status != STATUS_OK) {
             return status;
         }
@@ -182,5 +178,6 @@ snapshot_verify(const struct snapshot *view, const struct interrupt *interrupt)
     if (status == STATUS_OK) {
         status = verify_entries(view, interrupt);
     }
-    return status == STATUS_OK ? verify_slot_count(view, interrupt) : status;
+    return status == STATUS_OK ? snapshot_verify_slot_count(view, interrupt)
+                               : status;
 }

@@ -23,72 +23,16 @@
 #include "core/base/memory.h"
 #include "core/snapshot/hash_index.h"
 #include "core/snapshot/header.h"
-
-/* ---- records ------------------------------------------------------------ */
-
-/* The layout of a record. */
-struct record_shape {
-    unsigned char
-        head[RECORD_HEAD_SIZE + 8 + 8];  // with the sizes that follow
-    unsigned head_size;
-    unsigned padding;  // before the value
-    uint64_t size;
-};
-
-/* Appends a size that does not fit its field to the head. Returns the code for
- * the field. */
-static unsigned
-encode_size(struct record_shape *shape, uint64_t size, unsigned escape)
-{
-    if (size < escape) {
-        return (unsigned)size;
-    }
-    unsigned power = size <= UINT8_MAX    ? 0
-                     : size <= UINT16_MAX ? 1
-                     : size <= UINT32_MAX ? 2
-                                          : 3;
-    memcpy(shape->head + shape->head_size, &size, (size_t)1 << power);
-    shape->head_size += 1U << power;
-    return escape + power;
-}
-
-/* The layout of the record of `entry` at `offset` of the records. */
-static void
-shape_record(struct record_shape *shape, const struct entry *entry,
-             uint64_t offset)
-{
-    shape->head_size = RECORD_HEAD_SIZE;
-    unsigned key_code =
-        encode_size(shape, entry->key.size, RECORD_KEY_SIZE_ESCAPE);
-    unsigned value_code =
-        encode_size(shape, entry->value.bytes.size, RECORD_VALUE_SIZE_ESCAPE);
-    uint16_t head = (uint16_t)(key_code << RECORD_KEY_SIZE_SHIFT
-                               | value_code << RECORD_VALUE_SIZE_SHIFT
-                               | (unsigned)entry->value.type);
-    memcpy(shape->head, &head, sizeof(head));
-
-    uint64_t value_offset = shape->head_size + entry->key.size;
-    shape->padding =
-        value_type_is_aligned(entry->value.type)
-            ? (unsigned)(-(offset + value_offset) % SNAPSHOT_VALUE_ALIGNMENT)
-            : 0;
-    shape->size = value_offset + shape->padding + entry->value.bytes.size;
-}
+#include "core/snapshot/record_shape.h"
 
 /* ---- the plan ----------------------------------------------------------- */
-
-static uint64_t
-align(uint64_t offset)
-{
-    return (offset + SNAPSHOT_ALIGNMENT - 1) & ~(SNAPSHOT_ALIGNMENT - 1);
-}
 
 /* Lays out a region behind the last one. */
 static struct snapshot_region
 append_region(uint64_t *end, uint64_t size)
 {
     struct snapshot_region region = {*end, size};
-    *end = align(*end + size);
+    *end = snapshot_align(*end + size);
     return region;
 }
 
@@ -101,7 +45,7 @@ measure_records(const struct entry *entries, size_t entry_count,
     *size = 0;
     for (size_t i = 0; i < entry_count; i++) {
         struct record_shape shape;
-        shape_record(&shape, &entries[i], *size);
+        record_shape_fill(&shape, &entries[i], *size);
         *size += shape.size;
         if (*size > UINT64_C(1) << 62) {
             return false;
@@ -218,7 +162,7 @@ static void
 output_align(struct output *output)
 {
     uint64_t position = output_position(output);
-    output_append_zeros(output, align(position) - position);
+    output_append_zeros(output, snapshot_align(position) - position);
 }
 
 /* ---- regions ------------------------------------------------------------ */
@@ -273,11 +217,7 @@ append_record(struct output *output, const struct record_shape *shape,
         output_append(output, entry->value.bytes);
         return;
     }
-    unsigned char *to = output->buffer + output->used;
-    memcpy(to, shape->head, shape->head_size);
-    to = slice_copy(to + shape->head_size, entry->key);
-    memset(to, 0, shape->padding);
-    slice_copy(to + shape->padding, entry->value.bytes);
+    record_write(output->buffer + output->used, shape, entry);
     output->used += shape->size;
 }
 
@@ -296,7 +236,7 @@ write_records(struct output *output, const struct snapshot_plan *plan,
         }
         struct record_shape shape;
         uint64_t position = output_position(output);
-        shape_record(&shape, entry, position);
+        record_shape_fill(&shape, entry, position);
         indices->references[i] = position - start;
         if (indices->hashes != NULL) {
             indices->hashes[i] = hash_bytes(entry->key.bytes, entry->key.size,

@@ -1,0 +1,249 @@
+/* core/snapshot/version.c
+ *
+ * Reading a base through its deltas, from the newest down.
+ *
+ *     find    the first layer that has the key decides; a tombstone says no
+ *     seek    each layer adds what it shifts the ranks of those beneath by
+ *     at      the other way round: each layer has the entry with that rank,
+ *             or takes its shift off
+ *
+ *     rank in the version    0  1  2  3  4  5
+ *     delta, shift              b' -c +d                  b replaced, c
+ *                               0  -1  0                  removed, d added
+ *     rank beneath           0  1  2  .  3  4  5
+ *
+ * The ranks in a delta are not trusted: whatever they say, a search ends, and
+ * what it comes to is compared with the number of entries.
+ *
+ * Not here: the deep check (version_verify.c); one layer (find.c, search.c).
+ */
+#include "core/snapshot/version.h"
+
+#include <string.h>
+
+#include "core/snapshot/hash_index.h"
+#include "core/snapshot/record.h"
+
+/* ---- opening ------------------------------------------------------------ */
+
+static enum status
+open_deltas(struct version *version, uint64_t room_size)
+{
+    struct delta *deltas = version->deltas;
+    enum status status =
+        delta_open(&deltas[0], &version->base, version->head, room_size);
+    if (status != STATUS_OK || deltas[0].header.beneath == 0) {
+        version->delta_count = 1;
+        return status;
+    }
+    deltas[1] = deltas[0];
+    version->delta_count = 2;
+    status = delta_open(&deltas[0], &version->base, deltas[1].header.beneath,
+                        room_size);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    return deltas[0].header.beneath == 0 && deltas[0].end <= deltas[1].begin
+               ? STATUS_OK
+               : STATUS_BAD_DELTA;
+}
+
+/* Fills the version over a base that is open. */
+static enum status
+open_over(struct version *version, const struct snapshot *base, size_t size,
+          uint32_t head)
+{
+    const struct snapshot_header *header = &base->header;
+    version->base = *base;
+    version->head = head & ~HEAD_SUPERSEDED;
+    version->delta_count = 0;
+    version->entry_count = base->entry_count;
+    version->records_size = base->records_size;
+    version->generation = header->generation;
+    memcpy(version->unique_id, header->unique_id, sizeof(version->unique_id));
+    version->published_at = header->published_at;
+    if (version->head == 0) {
+        return STATUS_OK;
+    }
+    enum status status = open_deltas(version, size - header->total_size);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    const struct delta *top = version_top(version);
+    version->entry_count = top->header.length;
+    version->records_size += top->view.records_size;
+    version->generation = top->header.generation;
+    memcpy(version->unique_id, top->header.unique_id,
+           sizeof(version->unique_id));
+    version->published_at = top->header.published_at;
+    // What at() and seek() compare with: no more than there can be.
+    return top->header.length
+                   <= base->entry_count + version->deltas[0].view.entry_count
+                          + (version->delta_count > 1
+                                 ? version->deltas[1].view.entry_count
+                                 : 0)
+               ? STATUS_OK
+               : STATUS_BAD_DELTA;
+}
+
+enum status
+version_open(struct version *version, const void *bytes, size_t size,
+             uint32_t head)
+{
+    struct snapshot base;
+    enum status status = snapshot_open(&base, bytes, size);
+    return status == STATUS_OK ? open_over(version, &base, size, head)
+                               : status;
+}
+
+enum status
+version_open_newest(struct version *version, const void *bytes, size_t size)
+{
+    struct snapshot base;
+    enum status status = snapshot_open(&base, bytes, size);
+    return status == STATUS_OK
+               ? open_over(version, &base, size, base.header.superseded)
+               : status;
+}
+
+/* ---- by index ----------------------------------------------------------- */
+
+/* How many entries of the delta have a rank that is not above `rank`; `hint`
+ * is tried first, and the next one. */
+static uint64_t
+count_passed(const struct delta *delta, uint64_t rank, uint64_t hint)
+{
+    const uint64_t count = delta->view.entry_count;
+    for (uint64_t near = hint; near <= count && near - hint < 2; near++) {
+        if ((near == 0 || delta_rank(delta, near - 1) <= rank)
+            && (near == count || delta_rank(delta, near) > rank))
+        {
+            return near;
+        }
+    }
+    uint64_t low = 0, high = count;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (delta_rank(delta, middle) <= rank) {
+            low = middle + 1;
+        }
+        else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static uint64_t
+count_beneath(const struct version *version, unsigned delta)
+{
+    return delta > 0 ? version->deltas[delta - 1].header.length
+                     : version->base.entry_count;
+}
+
+enum status
+version_at(const struct version *version, struct version_cursor *cursor,
+           uint64_t index, struct entry *entry)
+{
+    for (unsigned i = version->delta_count; i-- > 0;) {
+        const struct delta *delta = &version->deltas[i];
+        uint64_t passed = count_passed(delta, index, cursor->passed[i]);
+        cursor->passed[i] = passed;
+        if (passed > 0 && delta_rank(delta, passed - 1) == index
+            && delta_step(delta, passed - 1) >= 0)
+        {
+            enum status status = record_at(&delta->view, passed - 1, entry);
+            return status == STATUS_OK && entry_is_tombstone(entry)
+                       ? STATUS_BAD_RANK
+                       : status;
+        }
+        index -= delta_shift(delta, passed);
+        if (index >= count_beneath(version, i)) {
+            return STATUS_BAD_RANK;
+        }
+    }
+    return record_at(&version->base, index, entry);
+}
+
+/* ---- by key ------------------------------------------------------------- */
+
+enum status
+version_locate(const struct version *version, unsigned delta_count,
+               struct slice key, struct version_place *place)
+{
+    const uint64_t most = count_beneath(version, delta_count);
+    uint64_t shift = 0;
+    for (unsigned i = delta_count;; i--) {
+        const struct snapshot *layer =
+            i > 0 ? &version->deltas[i - 1].view : &version->base;
+        uint64_t index;
+        enum status status = snapshot_seek(layer, key, &index);
+        place->is_found = false;
+        if (status == STATUS_OK && index < layer->entry_count) {
+            status = record_at(layer, index, &place->entry);
+            place->is_found = status == STATUS_OK
+                              && slice_equals(place->entry.key, key);
+        }
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (i > 0 && !place->is_found) {
+            shift += delta_shift(&version->deltas[i - 1], index);
+            continue;
+        }
+        place->below =
+            shift + (i > 0 ? delta_rank(&version->deltas[i - 1], index) : index);
+        place->is_found = place->is_found && !entry_is_tombstone(&place->entry);
+        return place->below <= most ? STATUS_OK : STATUS_BAD_RANK;
+    }
+}
+
+enum status
+version_seek(const struct version *version, struct slice key, uint64_t *index)
+{
+    if (version->delta_count == 0) {
+        return snapshot_seek(&version->base, key, index);
+    }
+    struct version_place place;
+    enum status status =
+        version_locate(version, version->delta_count, key, &place);
+    if (status == STATUS_OK) {
+        *index = place.below;
+    }
+    return status;
+}
+
+void
+version_prefetch_deltas(const struct version *version,
+                        const struct snapshot_probe *probe)
+{
+    for (unsigned i = 0; i < version->delta_count; i++) {
+        const struct snapshot *view = &version->deltas[i].view;
+        if (view->buckets != NULL) {
+            __builtin_prefetch(
+                view->buckets
+                + hash_index_home(probe->hash, view->bucket_count)
+                      * BUCKET_SIZE);
+        }
+    }
+}
+
+enum status
+version_find_beneath(const struct version *version,
+                     struct snapshot_probe *probe, struct entry *entry,
+                     bool *is_found)
+{
+    for (unsigned i = version->delta_count; i-- > 0;) {
+        enum status status = snapshot_probe_find(&version->deltas[i].view,
+                                                 probe, entry, is_found);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (*is_found) {
+            probe->slot = VERSION_NO_SLOT;
+            *is_found = !entry_is_tombstone(entry);
+            return STATUS_OK;
+        }
+    }
+    return snapshot_probe_find(&version->base, probe, entry, is_found);
+}
