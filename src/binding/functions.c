@@ -24,6 +24,7 @@
 #include "binding/text.h"
 #include "binding/value.h"
 #include "core/segment/segment.h"
+#include "core/update.h"
 
 /* Fills an empty batch with the entries of any mapping, in order. */
 static int

@@ -13,7 +13,6 @@
 #include "core/base/slice.h"
 #include "core/base/status.h"
 #include "core/segment/segment.h"
-#include "core/snapshot/merge.h"
 #include "core/snapshot/writer.h"
 
 /* Fills a plan with a unique id of its own; plan->header.total_size is the
@@ -22,6 +21,17 @@
 enum status
 publish_plan(struct snapshot_plan *plan, const struct entry *entries,
              size_t entry_count, const struct snapshot_options *options);
+
+/* Leaves room for deltas behind the snapshot, half of its size, where it pays:
+ * before the header is written. */
+void
+publish_leave_room(struct snapshot_plan *plan);
+
+/* Writes all of a plan to a draft that was made for it. STATUS_NO_MEMORY,
+ * STATUS_INTERRUPTED, and the failures of draft_write(). */
+enum status
+publish_write_draft(struct draft *draft, struct snapshot_plan *plan,
+                    const struct interrupt *interrupt);
 
 /* Fills `bytes`, which has room for the plan's total_size. STATUS_NO_MEMORY,
  * STATUS_INTERRUPTED; `interrupt` may be NULL. */
@@ -36,24 +46,5 @@ publish_to_memory(struct snapshot_plan *plan, void *bytes,
 enum status
 publish_to_segment(struct snapshot_plan *plan, const char *path,
                    const struct publish_options *options);
-
-/* What to publish instead of what is published now. */
-struct publish_update {
-    struct slice label;      // borrowed
-    struct changes changes;  // borrowed
-    struct lock_options lock;
-    uint64_t needed;      // filled: the size of the new snapshot, also
-                          // when there is no space for it
-    uint64_t generation;  // filled: what is published now
-};
-
-/* Publishes the present snapshot with the changes made to it, under the lock:
- * what others publish meanwhile comes before or after, and is not lost. Mode
- * and index stay what they are. STATUS_NAME_ABSENT, the failures of
- * publish_plan() and publish_to_segment(), and what is wrong with the present
- * snapshot. Changes that change nothing are not published. O(n), without a
- * tree. */
-enum status
-publish_update(struct publish_update *update, const char *path);
 
 #endif

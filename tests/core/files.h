@@ -202,7 +202,7 @@ check_published(const char *path, int number, uint64_t generation)
     struct segment segment = open_segment(path);
     CHECK_EQUAL(number_in(&segment), number);
     CHECK_EQUAL(header_in(&segment)->generation, generation);
-    CHECK_EQUAL(header_in(&segment)->superseded, 0);
+    CHECK_EQUAL(header_in(&segment)->head, 0);
     segment_close(&segment);
 }
 

@@ -137,7 +137,7 @@ static struct segment
 acquire(const struct page_file *file, uint64_t size)
 {
     struct segment segment = SEGMENT_EMPTY;
-    CHECK_STATUS(mapping_acquire(&segment, &file->key, file->descriptor, size),
+    CHECK_STATUS(mapping_acquire(&segment, &file->key, 0, file->descriptor, size),
                  STATUS_OK);
     CHECK_EQUAL(segment.size, size);
     return segment;
@@ -341,7 +341,7 @@ test_holder_is_read_in_the_mapping_that_is_open(void)
     CHECK_STATUS(publish_number(path, false, 0600, 7), STATUS_OK);
     struct segment segment = open_segment(path);
     CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
-    CHECK_STATUS(holder_map(&holder, &seen), STATUS_OK);
+    CHECK_STATUS(holder_map(&holder, path, &seen), STATUS_OK);
     CHECK(seen.bytes == segment.bytes);
     segment_close(&segment);
     CHECK_EQUAL(number_in(&seen), 7);
@@ -360,7 +360,7 @@ test_mapping_of_a_holder_is_not_shared(void)
     struct segment seen = SEGMENT_EMPTY;
     CHECK_STATUS(publish_number(path, false, 0600, 7), STATUS_OK);
     CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
-    CHECK_STATUS(holder_map(&holder, &seen), STATUS_OK);
+    CHECK_STATUS(holder_map(&holder, path, &seen), STATUS_OK);
     struct segment segment = open_segment(path);
     CHECK(seen.bytes != segment.bytes);
     pid_t child = start_child();
@@ -395,7 +395,51 @@ test_opening_without_memory_maps_nothing(void)
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
+/* A handle is on an old file, and its process updates the newer one. */
+static void
+test_updated_file_stays_mapped_while_an_older_one_is_open(void)
+{
+    const char *path = scratch_path("map");
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    struct segment old = open_segment(path), seen = SEGMENT_EMPTY;
+    CHECK_STATUS(segment_keep(&old), STATUS_OK);
+    CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
+    const void *first = NULL;
+    for (int i = 0; i < 3; i++) {
+        struct holder holder;
+        CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
+        CHECK_STATUS(holder_map(&holder, path, &seen), STATUS_OK);
+        CHECK(seen.mapping != NULL);
+        first = first == NULL ? seen.bytes : first;
+        CHECK(seen.bytes == first);
+        holder_unmap(&seen, path);
+        holder_close(&holder);
+    }
+    CHECK(is_mapped(first));
+    segment_close(&old);
+    CHECK(!is_mapped(first));
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+static void
+test_updated_file_is_unmapped_where_no_older_one_is_open(void)
+{
+    const char *path = scratch_path("map");
+    struct segment seen = SEGMENT_EMPTY;
+    struct holder holder;
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
+    CHECK_STATUS(holder_map(&holder, path, &seen), STATUS_OK);
+    const void *bytes = seen.bytes;
+    holder_unmap(&seen, path);
+    holder_close(&holder);
+    CHECK(!is_mapped(bytes));
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
 static const struct test tests[] = {
+    TEST(test_updated_file_stays_mapped_while_an_older_one_is_open),
+    TEST(test_updated_file_is_unmapped_where_no_older_one_is_open),
     TEST(test_segments_of_one_file_share_one_mapping),
     TEST(test_versions_of_a_map_have_a_mapping_each),
     TEST(test_last_segment_that_is_closed_unmaps_in_any_order),

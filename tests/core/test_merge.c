@@ -66,7 +66,7 @@ check_merge(uint64_t present, uint64_t puts, uint64_t removals, int flavour)
     arrange(&scene, present, puts, removals);
     struct image image = image_of_entries(scene.present, scene.present_count,
                                           &flavours[flavour]);
-    struct snapshot view = open_image(&image);
+    struct version view = version_of_image(&image);
     // Exactly as much room as is promised to be enough.
     size_t room = scene.present_count + scene.changes.put_count, count = 99;
     struct entry *merged = malloc(room * sizeof(*merged) + 1);
@@ -130,7 +130,7 @@ test_no_changes_give_the_same_entries(void)
     struct entry entries[SAMPLE_COUNT], merged[SAMPLE_COUNT];
     fill_samples(entries);
     struct image image = image_of_entries(entries, SAMPLE_COUNT, HASH);
-    struct snapshot view = open_image(&image);
+    struct version view = version_of_image(&image);
     struct changes changes = {.puts = NULL};
     size_t count = 0;
     bool is_changed = true;
@@ -141,7 +141,7 @@ test_no_changes_give_the_same_entries(void)
     CHECK_EQUAL(count, SAMPLE_COUNT);
     for (size_t i = 0; i < SAMPLE_COUNT; i++) {
         check_entry(&merged[i], &entries[i]);
-        CHECK(is_inside(&view, merged[i].key));  // borrowed, not copied
+        CHECK(is_inside(&view.base, merged[i].key));  // borrowed, not copied
     }
     image_destroy(&image);
 }
@@ -153,7 +153,7 @@ test_put_of_what_is_there_changes_nothing(void)
     struct entry entries[SAMPLE_COUNT], merged[2 * SAMPLE_COUNT];
     fill_samples(entries);
     struct image image = image_of_entries(entries, SAMPLE_COUNT, HASH);
-    struct snapshot view = open_image(&image);
+    struct version view = version_of_image(&image);
     for (size_t i = 0; i < SAMPLE_COUNT; i++) {
         struct entry puts[SAMPLE_COUNT];
         memcpy(puts, entries, sizeof(puts));
@@ -191,7 +191,7 @@ test_merge_ends_at_each_question_of_an_interrupt(void)
         entries[i].key = (struct slice){(unsigned char *)keys[i], 7};
     }
     struct image image = image_of_entries(entries, COUNT, HASH);
-    struct snapshot view = open_image(&image);
+    struct version view = version_of_image(&image);
     struct changes changes = {.puts = NULL};
     size_t count;
     bool is_changed;
@@ -221,7 +221,7 @@ test_damaged_snapshot_is_not_merged(void)
         memset(image.bytes + image_header(&image)->sorted_index.offset
                    + 4 * damaged,
                0xFF, 4);
-        struct snapshot view = open_image(&image);
+        struct version view = version_of_image(&image);
         size_t count = 0;
         bool is_changed;
         CHECK_STATUS(

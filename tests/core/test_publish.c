@@ -210,7 +210,7 @@ test_without_memory_the_old_map_stays(void)
             }
             CHECK_STATUS(status, STATUS_NO_MEMORY);
             if (forever == 0) {
-                CHECK_EQUAL(header_in(&old)->superseded, 0);
+                CHECK_EQUAL(header_in(&old)->head, 0);
                 check_published(path, 1, 1);
             }
         }

@@ -10,6 +10,7 @@
 #include "core/check.h"
 #include "core/files.h"
 #include "core/publish.h"
+#include "core/update.h"
 
 static struct publish_update
 update_of(const struct entry *puts, size_t put_count,
@@ -133,7 +134,7 @@ test_update_that_changes_nothing_repairs_a_mark(void)
     publish_samples(path, HASH, 0600);
     struct holder holder;
     CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
-    ((struct snapshot_header *)holder.header)->superseded = 1;
+    ((struct snapshot_header *)holder.header)->head = 1;
     holder_close(&holder);
     struct publish_update update = update_of(NULL, 0, NULL, 0);
     CHECK_STATUS(publish_update(&update, path), STATUS_OK);

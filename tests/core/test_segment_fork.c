@@ -314,7 +314,7 @@ test_open_segment_survives_a_fork(void)
     }
     CHECK_EQUAL(end_of_child(child), 0);
     CHECK_EQUAL(number_in(&segment), 7);
-    CHECK_EQUAL(header_in(&segment)->superseded, 1);
+    CHECK_EQUAL(header_in(&segment)->head, 1);
     segment_close(&segment);
 }
 

@@ -64,7 +64,7 @@ test_holder_that_is_no_snapshot_has_nothing_to_say(void)
     CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
     CHECK_EQUAL(holder.generation, 0);
     CHECK(holder.header == NULL);
-    CHECK_STATUS(holder_map(&holder, &segment), STATUS_NOT_A_SNAPSHOT);
+    CHECK_STATUS(holder_map(&holder, path, &segment), STATUS_NOT_A_SNAPSHOT);
     CHECK(segment.bytes == NULL);
     holder_close(&holder);
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
@@ -81,7 +81,7 @@ test_holder_that_others_may_write_is_replaced_unread(void)
     CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
     CHECK_EQUAL(holder.generation, 1);
     CHECK(holder.header == NULL);
-    CHECK_STATUS(holder_map(&holder, &segment), STATUS_OTHERS_MAY_WRITE);
+    CHECK_STATUS(holder_map(&holder, path, &segment), STATUS_OTHERS_MAY_WRITE);
     CHECK(segment.bytes == NULL);
     holder_close(&holder);
     CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
@@ -119,7 +119,7 @@ test_holder_is_mapped_and_replaced(void)
     struct snapshot_header header = *image_header(&image);
     CHECK_STATUS(publish_number(path, false, 0600, 7), STATUS_OK);
     CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
-    CHECK_STATUS(holder_map(&holder, &segment), STATUS_OK);
+    CHECK_STATUS(holder_map(&holder, path, &segment), STATUS_OK);
     CHECK_EQUAL(number_in(&segment), 7);
 
     CHECK_STATUS(draft_create(&draft, path, image.size, &FORCED), STATUS_OK);

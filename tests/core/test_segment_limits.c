@@ -136,7 +136,7 @@ test_full_file_system_is_no_space_and_the_old_map_stays(void)
         CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_NO_SPACE);
         draft_close(&draft);
         CHECK_EQUAL(number_in(&old), 1);
-        CHECK_EQUAL(header_in(&old)->superseded, 0);
+        CHECK_EQUAL(header_in(&old)->head, 0);
         check_published(path, 1, 1);
         CHECK_EQUAL(scratch_file_count(), 1);
         _exit(0);
@@ -168,7 +168,7 @@ test_file_system_without_inodes_is_no_space_and_the_old_map_stays(void)
                 struct segment old = open_segment(path);
                 status = publish_number(path, true, 0600, 2);
                 bool is_replaced = status == STATUS_OK;
-                CHECK_EQUAL(header_in(&old)->superseded, is_replaced);
+                CHECK_EQUAL(header_in(&old)->head, is_replaced);
                 check_published(path, is_replaced ? 2 : 1,
                                 is_replaced ? 2 : 1);
             }

@@ -8,6 +8,7 @@
 #endif
 #include "core/check.h"
 #include "core/files.h"
+#include "core/update.h"
 #include "core/segment/segment.h"
 
 enum { ALICE = 41001, BOB = 41002 };

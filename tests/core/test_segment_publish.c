@@ -77,12 +77,12 @@ test_force_replaces_and_counts_generations(void)
         CHECK_EQUAL(stat_of(path).st_nlink, 1);
         if (old.bytes != NULL) {
             // It knows, and answers as it always did.
-            CHECK_EQUAL(header_in(&old)->superseded, 1);
+            CHECK_EQUAL(header_in(&old)->head, 1);
             CHECK_EQUAL(number_in(&old), number - 1);
             segment_close(&old);
         }
         old = open_segment(path);
-        CHECK_EQUAL(header_in(&old)->superseded, 0);
+        CHECK_EQUAL(header_in(&old)->head, 0);
     }
     segment_close(&old);
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
@@ -142,7 +142,7 @@ test_remove_tells_open_readers(void)
     CHECK_STATUS(publish_number(path, false, 0600, 7), STATUS_OK);
     struct segment segment = open_segment(path);
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
-    CHECK_EQUAL(header_in(&segment)->superseded, 1);
+    CHECK_EQUAL(header_in(&segment)->head, 1);
     CHECK_EQUAL(number_in(&segment), 7);
     CHECK_EQUAL(scratch_file_count(), 0);
     segment_close(&segment);

@@ -48,7 +48,7 @@ test_held_lock_ends_in_a_timeout_after_five_seconds(void)
     CHECK_EQUAL(end_of_child(remover), 0);
     CHECK_EQUAL(end_of_child(publisher), 0);
 
-    CHECK_EQUAL(header_in(&old)->superseded, 0);
+    CHECK_EQUAL(header_in(&old)->head, 0);
     segment_close(&old);
     check_published(path, 1, 1);
     check_published(other, 1, 1);
@@ -103,7 +103,7 @@ test_publisher_notices_that_the_name_moved_on(void)
     CHECK_EQUAL(end_of_child(publisher), 0);
     // It replaced what it found, and did not touch what was gone.
     check_published(path, 6, 2);
-    CHECK_EQUAL(header_in(&first)->superseded, 0);
+    CHECK_EQUAL(header_in(&first)->head, 0);
     segment_close(&first);
     kill_child(locker);
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);

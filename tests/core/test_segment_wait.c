@@ -278,7 +278,7 @@ test_mark_without_a_newer_map_is_only_a_hint(void)
     int descriptor = open(path, O_RDWR);
     uint32_t mark = 1;
     CHECK_EQUAL(pwrite(descriptor, &mark, sizeof(mark),
-                       offsetof(struct snapshot_header, superseded)),
+                       offsetof(struct snapshot_header, head)),
                 sizeof(mark));
     close(descriptor);
     CHECK(segment_is_superseded(&segment));

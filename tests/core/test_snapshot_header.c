@@ -354,7 +354,7 @@ test_seal_is_the_hash_of_the_header_with_three_fields_zero(void)
 {
     struct snapshot_header header = sound_header();
     unsigned char bytes[512];
-    header.superseded = 1;
+    header.head = 1;
     memcpy(bytes, &header, 512);
     memset(bytes + 136, 0, 16);
     memset(bytes + 152, 0, 8);

@@ -57,7 +57,7 @@ check_layout(const struct image *image, size_t entry_count,
     CHECK_EQUAL(header->hash_index.size, has_hash_index ? buckets * 64 : 0);
     CHECK_EQUAL(image->size, has_hash_index ? end + buckets * 64 : end);
     CHECK_EQUAL(header->generation, 0);
-    CHECK_EQUAL(header->superseded, 0);
+    CHECK_EQUAL(header->head, 0);
     CHECK_STATUS(snapshot_header_check(header, image->size), STATUS_OK);
 }
 

@@ -15,6 +15,7 @@
 
 #include "core/check.h"
 #include "core/files.h"
+#include "core/update.h"
 #include "core/segment/segment.h"
 
 enum { PAGE = 4096, LARGE = 3 << 20 };
@@ -369,7 +370,7 @@ test_holder_is_not_mapped_if_children_would_have_it_too(void)
     CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
     long pages = mapped_pages;
     fail_only("d", 0, EINVAL);
-    CHECK_STATUS(holder_map(&holder, &segment), STATUS_SYSTEM);
+    CHECK_STATUS(holder_map(&holder, path, &segment), STATUS_SYSTEM);
     faults_reset();
     CHECK(segment.bytes == NULL);
     CHECK_EQUAL(mapped_pages, pages);

@@ -110,8 +110,8 @@ MUTANTS = {
     "update-lets-go": [
         (
             "publish.c",
-            "    status = holder_map(&holder, &segment);\n    if (status == STATUS_OK) {",
-            "    status = holder_map(&holder, &segment);\n    if (status == STATUS_OK) {\n"
+            "    status = holder_map(&holder, path, &segment);\n    if (status == STATUS_OK) {",
+            "    status = holder_map(&holder, path, &segment);\n    if (status == STATUS_OK) {\n"
             "        holder_close(&holder);\n"
             "        status = holder_lock(&holder, path, &update->lock);\n    }\n"
             "    if (status == STATUS_OK) {",

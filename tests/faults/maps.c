@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/publish.h"
+#include "core/update.h"
 #include "core/snapshot/snapshot.h"
 
 static const char keys[] = "abcdef";
@@ -141,7 +142,7 @@ mark_superseded(const char *path)
         return false;
     }
     ssize_t size = pwrite(descriptor, &one, sizeof(one),
-                          offsetof(struct snapshot_header, superseded));
+                          offsetof(struct snapshot_header, head));
     close(descriptor);
     return size == sizeof(one);
 }

@@ -30,10 +30,11 @@ SEEN_BY_BINDING = {
     "core/base/status",
     "core/base/utf8",
     "core/publish",
+    "core/update",
     "core/segment/follow",
     "core/segment/fork_list",
     "core/segment/segment",
-    "core/snapshot/snapshot",
+    "core/snapshot/version",
     "core/tree/rbtree",
 }
 

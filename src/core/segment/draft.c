@@ -110,7 +110,7 @@ draft_lock(struct draft *draft)
     bool is_busy = false;
     if (!draft->is_locked) {
         draft->is_locked =
-            system_lock(draft->file.descriptor, &is_busy) == STATUS_OK;
+            system_lock(draft->file.descriptor, LOCK_PUBLISH, &is_busy) == STATUS_OK;
     }
     return !is_busy;
 }
@@ -247,6 +247,32 @@ draft_write(struct draft *draft, uint64_t offset, const void *bytes,
 {
     return system_write(draft->file.descriptor, offset, bytes, size,
                         draft->interrupt);
+}
+
+enum status
+draft_append(struct draft *draft, uint64_t offset, const void *bytes,
+             size_t size)
+{
+    enum status status =
+        system_allocate(draft->file.descriptor, offset, size,
+                        draft->interrupt);
+    return status == STATUS_OK ? draft_write(draft, offset, bytes, size)
+                               : status;
+}
+
+enum status
+draft_map(const struct draft *draft, uint64_t size, struct segment *segment)
+{
+    void *bytes = fork_closed_map_whole(&draft->file, size);
+    if (bytes == NULL) {
+        return STATUS_SYSTEM;
+    }
+    *segment = (struct segment){
+        .bytes = bytes,
+        .size = size,
+        .generation = fork_list_generation(),
+    };
+    return STATUS_OK;
 }
 
 // Since Linux 6.1; older headers do not know it, older systems refuse it.

@@ -43,7 +43,7 @@ claim(int descriptor, const char *temporary, const struct interrupt *interrupt,
     if (!S_ISREG(opened.st_mode)) {
         return STATUS_NOT_REGULAR;
     }
-    enum status status = system_lock(descriptor, is_busy);
+    enum status status = system_lock(descriptor, LOCK_PUBLISH, is_busy);
     if (status != STATUS_OK) {
         return status;
     }
@@ -224,7 +224,7 @@ segment_clear_leftover(const char *file_name, bool *is_cleared)
     // not ours is locked, but neither written nor replaced.
     enum status status = holder_open(&holder, path, &is_ours, NULL);
     if (status == STATUS_OK) {
-        status = holder_try_lock(&holder, path, &is_busy);
+        status = holder_try_lock(&holder, path, LOCK_PUBLISH, &is_busy);
     }
     if (status == STATUS_OK || status == STATUS_NAME_ABSENT) {
         status = leftover_clear(temporary, NULL, is_cleared);

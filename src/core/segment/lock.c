@@ -43,6 +43,7 @@
 
 #include "core/segment/fork.h"
 #include "core/segment/system.h"
+#include "core/snapshot/delta.h"
 #include "core/snapshot/header.h"
 
 // Nanoseconds.
@@ -135,10 +136,7 @@ holder_open(struct holder *holder, const char *path, bool *is_ours,
     return STATUS_OK;
 }
 
-/* Reads what the holder says of itself and maps its header: to write, unless
- * the file is on a disk. A file of ours that is not a snapshot has nothing to
- * say and may be replaced. */
-static enum status
+enum status
 holder_map_header(struct holder *holder, bool is_durable)
 {
     struct snapshot_header header;
@@ -154,6 +152,7 @@ holder_map_header(struct holder *holder, bool is_durable)
     }
     holder->generation = header.generation;
     memcpy(holder->unique_id, header.unique_id, sizeof(holder->unique_id));
+    holder->total_size = header.total_size;
     // No reader opens a file that others may write, so none is to be told.
     if (system_others_may_write(holder->mode)) {
         return STATUS_OK;
@@ -167,6 +166,42 @@ holder_map_header(struct holder *holder, bool is_durable)
     holder->header = bytes;
     holder->is_read_only = is_durable;
     return STATUS_OK;
+}
+
+/* Fills which version is the newest, from the delta that has it: others may
+ * have published since the file was opened. A delta that cannot be read still
+ * counts, so that no generation is given twice. */
+static enum status
+holder_read_version(struct holder *holder)
+{
+    struct delta_header delta;
+    if (holder->header == NULL) {
+        return STATUS_OK;
+    }
+    holder->head = atomic_load(holder_head_word(holder)) & ~HEAD_SUPERSEDED;
+    if (holder->head == 0) {
+        return STATUS_OK;
+    }
+    enum status status =
+        system_read(holder->file.descriptor,
+                    holder->total_size + delta_begin(holder->head), &delta,
+                    sizeof(delta), holder->interrupt);
+    if (status == STATUS_OK && delta_header_is_intact(&delta)) {
+        holder->generation = delta.generation;
+        memcpy(holder->unique_id, delta.unique_id, sizeof(delta.unique_id));
+    }
+    else {
+        holder->generation += holder->head >> HEAD_SHIFT;
+    }
+    return status == STATUS_TRUNCATED ? STATUS_OK : status;
+}
+
+void
+holder_wake_readers(const struct holder *holder)
+{
+    if (holder->header != NULL) {
+        system_wake(holder_head_word(holder));
+    }
 }
 
 /* Whether the path still leads to the file that is open. STATUS_SYSTEM,
@@ -186,10 +221,11 @@ holder_check_named(const struct holder *holder, const char *path,
 }
 
 enum status
-holder_try_lock(const struct holder *holder, const char *path, bool *is_busy)
+holder_try_lock(const struct holder *holder, const char *path,
+                enum lock_byte byte, bool *is_busy)
 {
     bool is_named = false;
-    enum status status = system_lock(holder->file.descriptor, is_busy);
+    enum status status = system_lock(holder->file.descriptor, byte, is_busy);
     if (status == STATUS_OK) {
         status = holder_check_named(holder, path, &is_named);
     }
@@ -226,7 +262,7 @@ holder_waiting_since(const struct holder *holder)
 static bool
 holder_is_locked(const struct holder *holder)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct flock lock = system_lock_of(LOCK_PUBLISH);
     return fcntl(holder->file.descriptor, F_OFD_GETLK, &lock) == 0
            && lock.l_type != F_UNLCK;
 }
@@ -284,7 +320,7 @@ wait_for_lock(const struct holder *holder, const char *path, struct turn *turn,
     *is_named = true;
     while (status == STATUS_OK && *is_named) {
         if (is_our_turn(holder, turn)) {
-            status = holder_try_lock(holder, path, &is_busy);
+            status = holder_try_lock(holder, path, LOCK_PUBLISH, &is_busy);
         }
         if (!is_busy) {
             break;
@@ -315,6 +351,9 @@ holder_lock_in_turn(struct holder *holder, const char *path, struct turn *turn)
         }
         if (status == STATUS_OK) {
             status = wait_for_lock(holder, path, turn, &is_named);
+        }
+        if (status == STATUS_OK && is_named) {
+            status = holder_read_version(holder);
         }
         if (status != STATUS_OK || !is_named) {
             holder_close(holder);

@@ -6,13 +6,16 @@
 #ifndef SHAREDMAP_CORE_SEGMENT_LOCK_H
 #define SHAREDMAP_CORE_SEGMENT_LOCK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/base/interrupt.h"
 #include "core/base/status.h"
 #include "core/segment/backoff.h"
 #include "core/segment/segment.h"
+#include "core/segment/system.h"
 
 /* A publisher's wait for the lock, from its first attempt to its last. */
 struct turn {
@@ -42,6 +45,26 @@ enum status
 holder_lock_in_turn(struct holder *holder, const char *path,
                     struct turn *turn);
 
+/* The head of the holder, whose header is mapped. */
+static inline _Atomic uint32_t *
+holder_head_word(const struct holder *holder)
+{
+    return (void *)((char *)holder->header
+                    + offsetof(struct snapshot_header, head));
+}
+
+/* Wakes all that sleep on the head, if the header is mapped. */
+void
+holder_wake_readers(const struct holder *holder);
+
+/* The number of the version after that one. 0 is for what never had a name,
+ * even after the last number there is. */
+static inline uint64_t
+generation_after(uint64_t generation)
+{
+    return generation == UINT64_MAX ? 1 : generation + 1;
+}
+
 /* When the first of those that wait for the lock came; 0 when none waits. */
 uint64_t
 holder_waiting_since(const struct holder *holder);
@@ -53,9 +76,16 @@ enum status
 holder_open(struct holder *holder, const char *path, bool *is_ours,
             const struct interrupt *interrupt);
 
+/* Reads what the holder says of itself and maps its header: to write, unless
+ * the file is on a disk. A file of ours that is not a snapshot has nothing to
+ * say and may be replaced. STATUS_SYSTEM. */
+enum status
+holder_map_header(struct holder *holder, bool is_durable);
+
 /* One attempt to lock the open file; `is_busy` says that another publisher has
  * the lock, or that the name leads elsewhere by now: try again later. */
 enum status
-holder_try_lock(const struct holder *holder, const char *path, bool *is_busy);
+holder_try_lock(const struct holder *holder, const char *path,
+                enum lock_byte byte, bool *is_busy);
 
 #endif

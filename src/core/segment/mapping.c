@@ -36,12 +36,14 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "core/base/hash.h"
 #include "core/base/memory.h"
 #include "core/segment/fork_list.h"
 #include "core/segment/system.h"
 
 struct mapping {
     struct mapping *next;  // in the bucket
+    uint64_t path;         // by which it was opened first
     struct mapping_key key;
     void *bytes;  // owned
     size_t size;
@@ -56,6 +58,12 @@ static struct mapping *buckets[BUCKET_COUNT];  // guarded by the fork list
 
 static void
 drop_in_child(struct fork_listener *listener);
+
+/* A publisher that has an older file open, whose handle will move on at its next
+ * use, keeps what it updates mapped: else each update would map it anew, and
+ * read it through page faults. One for the process; guarded likewise. */
+static struct segment retained = {.bytes = NULL};
+static uint64_t retained_path;
 
 static struct fork_listener listener = {.in_child = drop_in_child};
 static bool is_listed;  // the listener; guarded likewise
@@ -134,7 +142,26 @@ drop_in_child(struct fork_listener *dropped)
             }
         }
     }
+    retained = SEGMENT_EMPTY;
     fork_list_add(dropped);
+}
+
+/* Whether a file other than `except`, opened by the path, has a handle. */
+static bool
+is_open_besides(uint64_t path, const struct mapping *except)
+{
+    for (size_t i = 0; i < BUCKET_COUNT; i++) {
+        const struct mapping *mapping = buckets[i];
+        while (mapping != NULL) {
+            if (mapping->path == path && mapping != except
+                && mapping->kept_count > 0)
+            {
+                return true;
+            }
+            mapping = mapping->next;
+        }
+    }
+    return false;
 }
 
 /* ---- references --------------------------------------------------------- */
@@ -200,7 +227,7 @@ map_and_list(struct segment *segment, struct mapping **made, int descriptor,
 
 enum status
 mapping_acquire(struct segment *segment, const struct mapping_key *key,
-                int descriptor, uint64_t size)
+                uint64_t path, int descriptor, uint64_t size)
 {
     if (mapping_find(segment, key, size)) {
         return STATUS_OK;
@@ -209,7 +236,7 @@ mapping_acquire(struct segment *segment, const struct mapping_key *key,
     if (made == NULL) {
         return STATUS_NO_MEMORY;
     }
-    *made = (struct mapping){.key = *key};
+    *made = (struct mapping){.key = *key, .path = path};
     bool is_mapped = map_and_list(segment, &made, descriptor, size);
     int saved_errno = errno;
     memory_release(made);
@@ -222,6 +249,18 @@ static bool
 is_stale(const struct segment *segment)
 {
     return !segment->is_kept && segment->generation != fork_list_generation();
+}
+
+bool
+mapping_share(struct segment *segment, const struct segment *known)
+{
+    if (known->mapping == NULL || is_stale(known)) {
+        return false;
+    }
+    fork_list_lock();
+    refer(segment, known->mapping, known->size);
+    fork_list_unlock();
+    return true;
 }
 
 bool
@@ -240,6 +279,39 @@ mapping_keep(struct segment *segment)
     return true;
 }
 
+uint64_t
+mapping_path(const char *path)
+{
+    return hash_bytes(path, strlen(path), 0);
+}
+
+bool
+mapping_is_open(uint64_t path)
+{
+    fork_list_lock();
+    bool is_open = is_open_besides(path, NULL);
+    fork_list_unlock();
+    return is_open;
+}
+
+void
+mapping_retain(struct segment *segment, uint64_t path)
+{
+    fork_list_lock();
+    struct segment before = *segment;
+    // In a child that was forked meanwhile there is nothing to retain.
+    if (!is_stale(segment) && retained.mapping != segment->mapping
+        && is_open_besides(path, segment->mapping))
+    {
+        before = retained;
+        retained = *segment;
+        retained_path = path;
+    }
+    fork_list_unlock();
+    *segment = SEGMENT_EMPTY;
+    segment_close(&before);
+}
+
 void
 mapping_release(struct segment *segment)
 {
@@ -255,6 +327,14 @@ mapping_release(struct segment *segment)
     if (is_last) {
         take_off(mapping);
     }
+    struct segment successor = SEGMENT_EMPTY;
+    if (segment->is_kept && mapping->kept_count == 0
+        && retained.bytes != NULL && retained_path == mapping->path
+        && !is_open_besides(mapping->path, retained.mapping))
+    {
+        successor = retained;
+        retained = SEGMENT_EMPTY;
+    }
     fork_list_unlock();
     int saved_errno = errno;
     if (is_last) {
@@ -268,5 +348,6 @@ mapping_release(struct segment *segment)
         munmap(mapping->bytes, mapping->size);
         memory_release(mapping);
     }
+    segment_close(&successor);
     errno = saved_errno;
 }

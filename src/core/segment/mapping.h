@@ -24,6 +24,11 @@ struct mapping_key {
     unsigned char unique_id[16];
 };
 
+/* A number for the path that a file was opened by: the same for the same path,
+ * and hardly ever the same for two. */
+uint64_t
+mapping_path(const char *path);
+
 /* Fills the segment with so many bytes of the file, in a mapping that exists;
  * false if there is none, or a shorter one. No call of the system. */
 bool
@@ -34,7 +39,21 @@ mapping_find(struct segment *segment, const struct mapping_key *key,
  * has by now. STATUS_NO_MEMORY, STATUS_SYSTEM. */
 enum status
 mapping_acquire(struct segment *segment, const struct mapping_key *key,
-                int descriptor, uint64_t size);
+                uint64_t path, int descriptor, uint64_t size);
+
+/* Whether a file that was opened by this path is open. */
+bool
+mapping_is_open(uint64_t path);
+
+/* Takes over the reference, and gives it back when no older file that was
+ * opened by this path is open any more, or when it is called again. */
+void
+mapping_retain(struct segment *segment, uint64_t path);
+
+/* Fills the segment with one more reference to the same mapping. False in a
+ * child that was forked before `known` was kept. No call of the system. */
+bool
+mapping_share(struct segment *segment, const struct segment *known);
 
 /* From now on a forked child has the reference, too. False in a child that was
  * forked before. */

@@ -61,11 +61,12 @@ is_due_always(void *context)
 
 static const struct interrupt AT_ANY_SIGNAL = {.is_due = is_due_always};
 
-/* Checks the header of an open file, as far as a header can be checked, and
- * fills the key of its mapping. */
+/* Checks the header of an open file, as far as a header can be checked. Fills
+ * the key of its mapping, and how large that is: deltas may follow, up to the
+ * limit. */
 static enum status
 identify(int descriptor, const struct stat *file, struct mapping_key *key,
-         const struct interrupt *interrupt)
+         uint64_t *size, const struct interrupt *interrupt)
 {
     struct snapshot_header header;
     enum status status = system_read_header(descriptor, &header, interrupt);
@@ -78,6 +79,8 @@ identify(int descriptor, const struct stat *file, struct mapping_key *key,
             .inode = file->st_ino,
         };
         memcpy(key->unique_id, header.unique_id, sizeof(key->unique_id));
+        *size = header.limit > header.total_size ? header.limit
+                                                 : header.total_size;
     }
     return status;
 }
@@ -90,6 +93,52 @@ segment_keep(struct segment *segment)
     }
     errno = ESTALE;
     return STATUS_SYSTEM;
+}
+
+/* Fills which version the newest is, and checks that the file has all of it: a
+ * copy may have been cut. The head comes first, as the file may be growing. */
+static enum status
+take_head(struct segment *segment, int descriptor,
+          const struct interrupt *interrupt)
+{
+    struct version version;
+    struct stat file;
+    segment->head = segment_load_head(segment);
+    if (segment->head == 0) {
+        return STATUS_OK;
+    }
+    if (!system_stat(descriptor, &file, interrupt)) {
+        return system_failure();
+    }
+    size_t size = (uint64_t)file.st_size < segment->size
+                      ? (size_t)file.st_size
+                      : segment->size;
+    return version_open(&version, segment->bytes, size, segment->head);
+}
+
+/* The version with that head of the file that `known` is a version of. */
+static enum status
+open_version(struct segment *segment, const struct segment *known,
+             uint32_t head)
+{
+    if (head == known->head) {
+        return STATUS_UNCHANGED;
+    }
+    if (!mapping_share(segment, known)) {
+        errno = ESTALE;
+        return STATUS_SYSTEM;
+    }
+    segment->head = head;
+    return STATUS_OK;
+}
+
+enum status
+segment_advance(struct segment *segment, const struct segment *known)
+{
+    // Marked, the name leads to what is newer still, or soon will.
+    return segment_is_marked(known)
+               ? STATUS_UNCHANGED
+               : open_version(segment, known, segment_load_head(known));
 }
 
 static bool
@@ -109,7 +158,10 @@ segment_check_current(const struct segment *segment, const char *path,
     if (result < 0) {
         return system_open_failure();
     }
-    return is_same_file(segment, &file) ? STATUS_UNCHANGED : STATUS_OK;
+    return is_same_file(segment, &file)
+                   && segment_load_head(segment) == segment->head
+               ? STATUS_UNCHANGED
+               : STATUS_OK;
 }
 
 enum status
@@ -119,6 +171,7 @@ segment_open(struct segment *segment, const char *path,
     // A descriptor that a child is forked with would keep the file for ever.
     struct fork_closed opened;
     struct mapping_key key;
+    uint64_t size;
     int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
     if (!fork_closed_open(&opened, path,
                           options.follows_links ? flags : flags | O_NOFOLLOW,
@@ -132,17 +185,28 @@ segment_open(struct segment *segment, const char *path,
         status = system_failure();
     }
     else if (known != NULL && is_same_file(known, &file)) {
-        status = STATUS_UNCHANGED;
+        status = open_version(segment, known, segment_load_head(known));
+        fork_closed_close(&opened);
+        return status;
     }
     else {
         status = check_file(opened.descriptor, &file, options);
     }
     if (status == STATUS_OK) {
-        status = identify(opened.descriptor, &file, &key, &AT_ANY_SIGNAL);
+        status = identify(opened.descriptor, &file, &key, &size,
+                          &AT_ANY_SIGNAL);
     }
     if (status == STATUS_OK) {
-        status = mapping_acquire(segment, &key, opened.descriptor,
-                                 (uint64_t)file.st_size);
+        status = mapping_acquire(segment, &key, mapping_path(path),
+                                 opened.descriptor, size);
+        if (status == STATUS_OK) {
+            status = take_head(segment, opened.descriptor, &AT_ANY_SIGNAL);
+            if (status != STATUS_OK) {
+                int saved_errno = errno;
+                segment_close(segment);
+                errno = saved_errno;
+            }
+        }
     }
     fork_closed_close(&opened);
     return status;
@@ -192,8 +256,35 @@ map_alone(const struct holder *holder, uint64_t size, struct segment *segment)
     return STATUS_OK;
 }
 
+/* Maps the holder for this and later segments, by a file of its own. False
+ * where that is not the holder's file, or fails. */
+static bool
+map_shared(const struct holder *holder, const char *path,
+           struct segment *segment)
+{
+    struct open_options options = {.follows_links = false};
+    if (segment_open(segment, path, options, NULL) != STATUS_OK) {
+        return false;
+    }
+    if (segment->device == holder->device && segment->inode == holder->inode) {
+        return true;
+    }
+    segment_close(segment);
+    return false;
+}
+
+void
+holder_unmap(struct segment *segment, const char *path)
+{
+    if (segment->mapping != NULL) {
+        mapping_retain(segment, mapping_path(path));
+    }
+    segment_close(segment);
+}
+
 enum status
-holder_map(const struct holder *holder, struct segment *segment)
+holder_map(const struct holder *holder, const char *path,
+           struct segment *segment)
 {
     struct mapping_key key;
     struct stat file;
@@ -203,11 +294,17 @@ holder_map(const struct holder *holder, struct segment *segment)
     if (system_others_may_write(file.st_mode)) {
         return STATUS_OTHERS_MAY_WRITE;
     }
-    uint64_t size = (uint64_t)file.st_size;
-    enum status status =
-        identify(holder->file.descriptor, &file, &key, holder->interrupt);
-    if (status == STATUS_OK && !mapping_find(segment, &key, size)) {
+    uint64_t size;
+    enum status status = identify(holder->file.descriptor, &file, &key, &size,
+                                  holder->interrupt);
+    if (status == STATUS_OK && !mapping_find(segment, &key, size)
+        && !(mapping_is_open(mapping_path(path))
+             && map_shared(holder, path, segment)))
+    {
         status = map_alone(holder, size, segment);
+    }
+    if (status == STATUS_OK) {
+        status = take_head(segment, holder->file.descriptor, holder->interrupt);
     }
     return status;
 }

@@ -5,9 +5,9 @@
  *     draft (no name) --------------------- link ---> name      name was free
  *
  *     draft (no name) --- link ---> name~ - rename -> name      name was held
- *                                  holder: superseded = 1, just before
+ *                                  holder: head |= 1, just before
  *
- * What the name points to is the truth; `superseded` is only a hint to check
+ * What the name points to is the truth; the mark is only a hint to check
  * the name again. A hint that comes early costs its reader one check. One
  * that came late would leave a reader on the old snapshot for ever, if we
  * were killed in between: hence first the store, then the rename.
@@ -34,46 +34,28 @@
 
 /* ---- telling readers ---------------------------------------------------- */
 
-static _Atomic uint32_t *
-superseded_word(const struct holder *holder)
-{
-    return holder->header == NULL
-               ? NULL
-               : (void *)((char *)holder->header
-                          + offsetof(struct snapshot_header, superseded));
-}
-
 /* On a disk the word is written: there a store may need a block that the disk
  * does not have, which is an error for write() and a SIGBUS for a store. */
 static enum status
 write_superseded(const struct holder *holder)
 {
-    const uint32_t word = 1;
+    const uint32_t word =
+        atomic_load(holder_head_word(holder)) | HEAD_SUPERSEDED;
     return system_write(holder->file.descriptor,
-                        offsetof(struct snapshot_header, superseded), &word,
+                        offsetof(struct snapshot_header, head), &word,
                         sizeof(word), holder->interrupt);
 }
 
 static enum status
 holder_mark_superseded(const struct holder *holder)
 {
-    _Atomic uint32_t *word = superseded_word(holder);
-    if (word != NULL && holder->is_read_only) {
+    if (holder->header != NULL && holder->is_read_only) {
         return write_superseded(holder);
     }
-    if (word != NULL) {
-        atomic_store_explicit(word, 1, memory_order_release);
+    if (holder->header != NULL) {
+        atomic_fetch_or(holder_head_word(holder), HEAD_SUPERSEDED);
     }
     return STATUS_OK;
-}
-
-static void
-holder_wake_readers(const struct holder *holder)
-{
-    _Atomic uint32_t *word = superseded_word(holder);
-    if (word != NULL) {
-        system_wake(word);
-    }
 }
 
 /* ---- steps of publishing ------------------------------------------------ */
@@ -189,13 +171,6 @@ sync_directory(const char *path, const struct interrupt *interrupt)
     return status == STATUS_INTERRUPTED ? STATUS_SYSTEM : status;
 }
 
-/* 0 is for what never had a name, even after the last number there is. */
-static uint64_t
-generation_after(uint64_t generation)
-{
-    return generation == UINT64_MAX ? 1 : generation + 1;
-}
-
 /* STATUS_STALE, with what was found in the header, unless it is expected. */
 static enum status
 check_expected(uint64_t generation, const unsigned char *unique_id,
@@ -215,30 +190,13 @@ check_expected(uint64_t generation, const unsigned char *unique_id,
     return STATUS_STALE;
 }
 
-enum status
-holder_replace(struct holder *holder, struct draft *draft, const char *path,
-               const struct publish_options *options,
-               struct snapshot_header *header)
+/* Gives the name of the holder to a finished draft, by a temporary name. */
+static enum status
+take_name(struct holder *holder, struct draft *draft, const char *path,
+          const struct publish_options *options)
 {
     char temporary[TEMPORARY_PATH_SIZE];
-    enum status status =
-        check_expected(holder->generation, holder->unique_id, options, header);
-    if (status == STATUS_OK && options->has_expected && options->expected == 0)
-    {
-        // The name was expected to be free, and is not, if by no snapshot.
-        return STATUS_NAME_TAKEN;
-    }
-    if (status != STATUS_OK) {
-        return status;
-    }
-    // Publishers that wait do so for the name, not for this file.
-    header->waiting_since = holder_waiting_since(holder);
-    status =
-        stamp(draft, generation_after(holder->generation), options, header);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    status = link_temporary(draft, path, options, temporary);
+    enum status status = link_temporary(draft, path, options, temporary);
     if (status != STATUS_OK) {
         return status;
     }
@@ -270,6 +228,52 @@ holder_clear_leftover(const char *path)
         // Names are in memory, where no signal interrupts a call.
         (void)leftover_clear_locked(temporary, NULL, &is_cleared);
     }
+}
+
+enum status
+holder_replace(struct holder *holder, struct draft *draft, const char *path,
+               const struct publish_options *options,
+               struct snapshot_header *header)
+{
+    enum status status =
+        check_expected(holder->generation, holder->unique_id, options, header);
+    if (status == STATUS_OK && options->has_expected && options->expected == 0)
+    {
+        // The name was expected to be free, and is not, if by no snapshot.
+        return STATUS_NAME_TAKEN;
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    // Publishers that wait do so for the name, not for this file.
+    header->waiting_since = holder_waiting_since(holder);
+    status =
+        stamp(draft, generation_after(holder->generation), options, header);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    return take_name(holder, draft, path, options);
+}
+
+enum status
+holder_compact(struct holder *holder, struct draft *draft, const char *path,
+               struct snapshot_header *header,
+               const struct version_update *newer)
+{
+    struct publish_options options = {.mode = holder->mode};
+    enum status status = STATUS_OK;
+    header->waiting_since = holder_waiting_since(holder);
+    if (newer->step == STEP_APPEND) {
+        status = draft_append(draft, header->total_size + newer->begin,
+                              newer->bytes, newer->size);
+        header->head = newer->head;
+    }
+    if (status == STATUS_OK) {
+        snapshot_header_seal(header);
+        status = draft_write(draft, 0, header, sizeof(*header));
+    }
+    return status == STATUS_OK ? take_name(holder, draft, path, &options)
+                               : status;
 }
 
 /* The name was free a moment ago. */

@@ -26,6 +26,7 @@
 #include "core/base/status.h"
 #include "core/segment/fork_list.h"
 #include "core/snapshot/format.h"
+#include "core/snapshot/version_update.h"
 
 /* ---- names -------------------------------------------------------------- */
 
@@ -71,6 +72,7 @@ struct segment {
     uint64_t inode;
     struct mapping *mapping;  // a counted reference; NULL: it is not shared
     uint64_t generation;      // of forks: in which process it was opened
+    uint32_t head;            // which version of the file this is
     bool is_kept;             // a forked child has it, too
 };
 
@@ -82,15 +84,15 @@ struct open_options {
     uint32_t owner;
 };
 
-/* Opens and maps what the path names; all segments of one file in the process
+/* Opens and maps what the path names, as far as deltas can go; all segments of one file in the process
  * share one mapping, and none has a descriptor. STATUS_NAME_ABSENT,
  * STATUS_NOT_REGULAR, STATUS_FOREIGN_OWNER, STATUS_UNMAPPED_OWNER,
  * STATUS_OTHERS_MAY_WRITE, STATUS_NO_MEMORY, STATUS_SYSTEM, and what
  * snapshot_header_check() says of its first bytes. With a segment that is
- * `known`, STATUS_UNCHANGED if the path still leads to it. STATUS_INTERRUPTED
- * when a signal interrupted a call of the system: open it again, unless the
- * signal says otherwise. O(1) in the size. A child that is forked does not have
- * it, until segment_keep(). */
+ * `known`, STATUS_UNCHANGED if the path still leads to it, and to the same
+ * version. STATUS_INTERRUPTED when a signal interrupted a call of the system:
+ * open it again, unless the signal says otherwise. O(1) in the size. A child
+ * that is forked does not have it, until segment_keep(). */
 enum status
 segment_open(struct segment *segment, const char *path,
              struct open_options options, const struct segment *known);
@@ -101,19 +103,34 @@ segment_open(struct segment *segment, const char *path,
 enum status
 segment_keep(struct segment *segment);
 
+/* Fills the newest version of the file that `known` is a version of, in the
+ * same mapping. STATUS_UNCHANGED, also when the name is about to lead to
+ * another file: then segment_open() has to look. No system call. */
+enum status
+segment_advance(struct segment *segment, const struct segment *known);
+
 void
 segment_close(struct segment *segment);
 
 /* ---- following ---------------------------------------------------------- */
 
-/* Whether the name has, or is about to get, something newer, or nothing any
- * more: a hint to open it again. One load; no system call. */
+/* Whether the file has a newer version, or the name has, or is about to get,
+ * another file, or nothing any more: a hint to advance, or to open it again.
+ * One load; no system call. */
 bool
 segment_is_superseded(const struct segment *segment);
 
+/* Whether the name leads to another file, or will, or to nothing. One load. */
+bool
+segment_is_marked(const struct segment *segment);
+
+/* Which version of the file is the newest. One load. */
+uint32_t
+segment_load_head(const struct segment *segment);
+
 /* What the path leads to, compared with a segment: STATUS_OK if it is another
- * file, STATUS_UNCHANGED, STATUS_NAME_ABSENT, STATUS_SYSTEM; and like
- * segment_open() STATUS_INTERRUPTED. */
+ * file or version, STATUS_UNCHANGED, STATUS_NAME_ABSENT, STATUS_SYSTEM; and
+ * like segment_open() STATUS_INTERRUPTED. */
 enum status
 segment_check_current(const struct segment *segment, const char *path,
                       struct open_options options);
@@ -214,6 +231,15 @@ enum status
 draft_write(struct draft *draft, uint64_t offset, const void *bytes,
             size_t size);
 
+/* Writes behind what the draft was made for. STATUS_NO_SPACE, STATUS_SYSTEM. */
+enum status
+draft_append(struct draft *draft, uint64_t offset, const void *bytes,
+             size_t size);
+
+/* What was written of the draft, to read; as holder_map() does. */
+enum status
+draft_map(const struct draft *draft, uint64_t size, struct segment *segment);
+
 /* Asks the system to keep what was written in huge pages, for every reader
  * that maps it. A system that cannot leaves everything as it is. Takes time in
  * the order of writing. */
@@ -276,8 +302,10 @@ struct holder {
     uint64_t device;
     uint64_t inode;
     unsigned mode;
-    uint64_t generation;  // 0 when it is not a snapshot
+    uint64_t generation;  // of the newest version; 0: it is not a snapshot
     unsigned char unique_id[16];
+    uint32_t head;        // the newest version; not of a file on a disk
+    uint64_t total_size;  // of the base
     void *header;       // owned mapping; NULL if it has no readers
     bool is_read_only;  // the mapping: what is stored there is written
     const struct interrupt *interrupt;  // borrowed, of the lock's options
@@ -295,7 +323,47 @@ holder_lock(struct holder *holder, const char *path,
 /* The holder's bytes to read: in the mapping that open segments of the file
  * share, if there is one. What segment_open() answers. */
 enum status
-holder_map(const struct holder *holder, struct segment *segment);
+holder_map(const struct holder *holder, const char *path,
+           struct segment *segment);
+
+/* Closes what holder_map() filled. It stays mapped for the next time, while the
+ * process has an older file of the path open. */
+void
+holder_unmap(struct segment *segment, const char *path);
+
+/* Whether the next version may be a delta behind the present one: it is what
+ * `segment` is, and no publisher was killed while it replaced the file. */
+bool
+holder_can_append(const struct holder *holder, const struct segment *segment);
+
+/* What the next version is called. STATUS_SYSTEM. */
+enum status
+holder_next_identity(const struct holder *holder,
+                     struct version_identity *identity);
+
+/* Writes the delta of an update behind the present version, and publishes it.
+ * STATUS_NO_SPACE, STATUS_SYSTEM: the present one stays. */
+enum status
+holder_append(struct holder *holder, const struct version_update *update);
+
+/* ---- compacting --------------------------------------------------------- */
+
+/* Opens what has the name, to compact it: `is_ours` is false while another
+ * process does that, and for a file that should not be. Others publish
+ * meanwhile. The holder has to be closed whatever the answer, and must not move
+ * while it is open. STATUS_NAME_ABSENT, STATUS_SYSTEM. */
+enum status
+holder_begin_compaction(struct holder *compactor, const char *path,
+                        bool *is_ours, const struct interrupt *interrupt);
+
+/* Gives the draft the name of a holder that is locked, with the versions that
+ * it has: those of the base in the header, and of the delta in `newer`, if
+ * there is one. Readers find nothing new in it. STATUS_NO_SPACE,
+ * STATUS_SYSTEM: the holder stays. */
+enum status
+holder_compact(struct holder *holder, struct draft *draft, const char *path,
+               struct snapshot_header *header,
+               const struct version_update *newer);
 
 /* Like draft_publish(), for a holder that is locked. */
 enum status

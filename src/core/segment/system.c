@@ -169,6 +169,42 @@ system_read_header(int descriptor, struct snapshot_header *header,
 }
 
 enum status
+system_read(int descriptor, uint64_t offset, void *bytes, size_t size,
+            const struct interrupt *interrupt)
+{
+    unsigned char *to = bytes;
+    while (size > 0) {
+        ssize_t taken = pread(descriptor, to, size, (off_t)offset);
+        if (taken < 0 && system_repeats(interrupt)) {
+            continue;
+        }
+        if (taken <= 0) {
+            return taken < 0 ? system_failure() : STATUS_TRUNCATED;
+        }
+        to += taken;
+        offset += (uint64_t)taken;
+        size -= (size_t)taken;
+    }
+    return STATUS_OK;
+}
+
+enum status
+system_allocate(int descriptor, uint64_t offset, uint64_t size,
+                const struct interrupt *interrupt)
+{
+    int error;
+    do {
+        error = posix_fallocate(descriptor, (off_t)offset, (off_t)size);
+        errno = error;
+    } while (error == EINTR && system_repeats(interrupt));
+    // Where it cannot be asked for, writing allocates.
+    return error == 0 || error == EOPNOTSUPP || error == ENOSYS
+                   || error == EINVAL
+               ? STATUS_OK
+               : system_failure();
+}
+
+enum status
 system_write(int descriptor, uint64_t offset, const void *bytes, size_t size,
              const struct interrupt *interrupt)
 {
@@ -208,10 +244,21 @@ system_sync(int descriptor, const struct interrupt *interrupt)
     return result == 0 ? STATUS_OK : system_failure();
 }
 
-enum status
-system_lock(int descriptor, bool *is_busy)
+struct flock
+system_lock_of(enum lock_byte byte)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return (struct flock){
+        .l_type = F_WRLCK,
+        .l_whence = SEEK_SET,
+        .l_start = byte,
+        .l_len = 1,
+    };
+}
+
+enum status
+system_lock(int descriptor, enum lock_byte byte, bool *is_busy)
+{
+    struct flock lock = system_lock_of(byte);
     *is_busy = false;
     if (fcntl(descriptor, F_OFD_SETLK, &lock) < 0) {
         *is_busy = errno == EAGAIN || errno == EACCES || errno == EINTR;
@@ -223,7 +270,7 @@ system_lock(int descriptor, bool *is_busy)
 void
 system_unlock(int descriptor)
 {
-    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};  // all
     int saved_errno = errno;
     (void)fcntl(descriptor, F_OFD_SETLK, &lock);
     errno = saved_errno;

@@ -6,6 +6,7 @@
 #ifndef SHAREDMAP_CORE_SEGMENT_SYSTEM_H
 #define SHAREDMAP_CORE_SEGMENT_SYSTEM_H
 
+#include <fcntl.h>
 #include <stdbool.h>
 
 #include "core/base/interrupt.h"
@@ -89,6 +90,13 @@ system_map(int descriptor, uint64_t size);
 void *
 system_dont_fork(void *bytes, size_t size);
 
+/* Reserves the pages of that part of the file, beyond its end if need be, where
+ * the file system can: a full one is an answer here. STATUS_NO_SPACE,
+ * STATUS_SYSTEM, STATUS_INTERRUPTED. */
+enum status
+system_allocate(int descriptor, uint64_t offset, uint64_t size,
+                const struct interrupt *interrupt);
+
 /* Whether the file's file system has so many bytes left for us, as far as it
  * says. STATUS_NO_SPACE with errno, STATUS_INTERRUPTED. */
 enum status
@@ -105,10 +113,17 @@ system_write(int descriptor, uint64_t offset, const void *bytes, size_t size,
 void
 system_close(int descriptor);
 
+/* What is locked: publishing, or compacting, beside which others publish. */
+enum lock_byte { LOCK_PUBLISH, LOCK_COMPACT };
+
+/* The lock, on one byte of the file. */
+struct flock
+system_lock_of(enum lock_byte byte);
+
 /* One attempt to lock the open file for writing, without waiting; `is_busy`
  * says that another process or thread has a lock. STATUS_SYSTEM. */
 enum status
-system_lock(int descriptor, bool *is_busy);
+system_lock(int descriptor, enum lock_byte byte, bool *is_busy);
 
 /* Leaves errno alone. */
 void
@@ -158,6 +173,12 @@ system_sleep_on(const _Atomic uint32_t *word, uint32_t expected,
 /* Wakes all that sleep on the word, in every process. */
 void
 system_wake(_Atomic uint32_t *word);
+
+/* Fills all of the bytes from the offset. STATUS_TRUNCATED where the file ends
+ * before, STATUS_SYSTEM, STATUS_INTERRUPTED. */
+enum status
+system_read(int descriptor, uint64_t offset, void *bytes, size_t size,
+            const struct interrupt *interrupt);
 
 /* Fills the header, unchecked. STATUS_SYSTEM, STATUS_INTERRUPTED, and for a
  * file that is shorter what snapshot_header_check_short() says of it. */

@@ -1,10 +1,11 @@
 /* core/segment/wait.c
  *
- * Noticing that a segment is superseded.
+ * Noticing that a segment is superseded, by the head in its header.
  *
- *     publisher   superseded = 1 ---> rename ---> wake
- *                      |                           |
- *     reader      load, any time              asleep on the word
+ *     publisher   head |= 1 ---> rename ---> wake         another file
+ *                 head = where the delta is -> wake       the same file
+ *                      |                       |
+ *     reader      load, any time          asleep on the word
  *
  * The word is 4 bytes at a multiple of 4, because that is what both a reader
  * without any system call and the system's futex can work with. Loading it is
@@ -30,23 +31,38 @@ _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && sizeof(unsigned) == 4,
                "a 32-bit word must be loadable without writing");
 
 static const _Atomic uint32_t *
-superseded_word(const struct segment *segment)
+head_word(const struct segment *segment)
 {
     return (const void *)(segment->bytes
-                          + offsetof(struct snapshot_header, superseded));
+                          + offsetof(struct snapshot_header, head));
 }
 
 bool
 segment_is_superseded(const struct segment *segment)
 {
-    return atomic_load_explicit(superseded_word(segment), memory_order_acquire)
+    return atomic_load_explicit(head_word(segment), memory_order_acquire)
+           != segment->head;
+}
+
+bool
+segment_is_marked(const struct segment *segment)
+{
+    return (atomic_load_explicit(head_word(segment), memory_order_acquire)
+            & HEAD_SUPERSEDED)
            != 0;
+}
+
+uint32_t
+segment_load_head(const struct segment *segment)
+{
+    return atomic_load_explicit(head_word(segment), memory_order_acquire)
+           & ~HEAD_SUPERSEDED;
 }
 
 enum segment_wake
 segment_wait(const struct segment *segment, int64_t nanoseconds)
 {
-    if (!system_sleep_on(superseded_word(segment), 0, nanoseconds)) {
+    if (!system_sleep_on(head_word(segment), segment->head, nanoseconds)) {
         if (errno == ETIMEDOUT) {
             return WAKE_TIMEOUT;
         }
@@ -54,7 +70,7 @@ segment_wait(const struct segment *segment, int64_t nanoseconds)
             return WAKE_SIGNAL;
         }
     }
-    // Woken, or the word was not 0 any more.
+    // Woken, or the word had changed already.
     return WAKE_SUPERSEDED;
 }
 
@@ -67,9 +83,11 @@ segment_watch_open(int *descriptor)
     if (*descriptor < 0) {
         return STATUS_SYSTEM;
     }
-    // A first publication is a link, another one a rename.
+    // A first publication is a link, another file a rename. A delta is written
+    // into the file, which is closed when it is published.
     if (inotify_add_watch(*descriptor, SEGMENT_NAME_DIRECTORY,
-                          IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_ONLYDIR)
+                          IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_CLOSE_WRITE
+                              | IN_ONLYDIR)
         < 0)
     {
         system_close(*descriptor);

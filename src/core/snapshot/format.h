@@ -15,7 +15,7 @@
  *
  * Every region begins at a multiple of 64. All numbers are little-endian, all
  * offsets count from the start of the snapshot. After publication only two
- * words are written, header.superseded and header.waiting_since; and what is behind
+ * words are written, header.head and header.waiting_since; and what is behind
  * the newest delta.
  *
  * No functions here: header.h seals and checks a header, writer.h writes
@@ -79,7 +79,7 @@ struct snapshot_header {
     uint64_t reserved_2[2];
 
     // Line 3: alone with the words that change.
-    uint32_t superseded;  // HEAD_SUPERSEDED, and where the newest delta begins
+    uint32_t head;  // HEAD_SUPERSEDED, and where the newest delta begins
     uint32_t reserved_3;
     uint64_t waiting_since;  // when the first waiting publisher came, or 0
     uint32_t reserved_4[12];
@@ -101,7 +101,7 @@ _Static_assert(offsetof(struct snapshot_header, unique_id) == 136, "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, published_at) == 160,
                "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, limit) == 168, "FORMAT");
-_Static_assert(offsetof(struct snapshot_header, superseded) == 192, "FORMAT");
+_Static_assert(offsetof(struct snapshot_header, head) == 192, "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, waiting_since) == 200,
                "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, label) == 256, "FORMAT");

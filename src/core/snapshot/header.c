@@ -25,7 +25,7 @@ checksum(const struct snapshot_header *header)
     struct snapshot_header stable = *header;
     memset(stable.unique_id, 0, sizeof(stable.unique_id));
     stable.header_checksum = 0;
-    stable.superseded = 0;
+    stable.head = 0;
     stable.waiting_since = 0;
     return hash_bytes(&stable, sizeof(stable), 0);
 }

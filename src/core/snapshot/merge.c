@@ -14,21 +14,22 @@
 enum { UNINTERRUPTED = 1024 };
 
 enum status
-merge_changes(const struct snapshot *view, const struct changes *changes,
+merge_changes(const struct version *version, const struct changes *changes,
               struct entry *merged, size_t *merged_count, bool *is_changed,
               const struct interrupt *interrupt)
 {
     size_t count = 0, put = 0, removal = 0, same = 0;
-    uint64_t left = view->records_size;
+    struct version_cursor cursor = {.passed = {0}};
+    uint64_t left = version->records_size;
     // Invariant: all puts and removals below this entry are done.
-    for (uint64_t index = 0; index < view->entry_count; index++) {
+    for (uint64_t index = 0; index < version->entry_count; index++) {
         struct entry entry;
         if (index % UNINTERRUPTED == UNINTERRUPTED - 1
             && interrupt_is_due(interrupt))
         {
             return STATUS_INTERRUPTED;
         }
-        enum status status = snapshot_at(view, index, &entry);
+        enum status status = version_at(version, &cursor, index, &entry);
         if (status == STATUS_OK) {
             status = snapshot_count_entry(&left, &entry);
         }
@@ -63,7 +64,7 @@ merge_changes(const struct snapshot *view, const struct changes *changes,
         merged[count++] = changes->puts[put++];
     }
     // As many entries as before, and every put is of a value that was there.
-    *is_changed = count != view->entry_count || same != changes->put_count;
+    *is_changed = count != version->entry_count || same != changes->put_count;
     *merged_count = count;
     return STATUS_OK;
 }

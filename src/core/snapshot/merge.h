@@ -12,7 +12,7 @@
 #include "core/base/entry.h"
 #include "core/base/interrupt.h"
 #include "core/base/status.h"
-#include "core/snapshot/snapshot.h"
+#include "core/snapshot/version.h"
 
 /* Sorted, without duplicates; no key is in both. Borrowed. */
 struct changes {
@@ -22,13 +22,13 @@ struct changes {
     size_t removal_count;
 };
 
-/* Fills `merged`, which has room for the snapshot's entries and all puts; its
- * entries borrow from both. Fills whether they differ from the snapshot's.
+/* Fills `merged`, which has room for the version's entries and all puts; its
+ * entries borrow from both. Fills whether they differ from the version's.
  * Removing an absent key is not an error. Fails with the status of
- * snapshot_at(), STATUS_INTERRUPTED; `interrupt` may be NULL. O(n + changes).
+ * version_at(), STATUS_INTERRUPTED; `interrupt` may be NULL. O(n + changes).
  */
 enum status
-merge_changes(const struct snapshot *view, const struct changes *changes,
+merge_changes(const struct version *version, const struct changes *changes,
               struct entry *merged, size_t *merged_count, bool *is_changed,
               const struct interrupt *interrupt);
 

@@ -102,7 +102,7 @@ version_open_newest(struct version *version, const void *bytes, size_t size)
     struct snapshot base;
     enum status status = snapshot_open(&base, bytes, size);
     return status == STATUS_OK
-               ? open_over(version, &base, size, base.header.superseded)
+               ? open_over(version, &base, size, base.header.head)
                : status;
 }
 

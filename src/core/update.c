@@ -1,0 +1,193 @@
+/* core/update.c
+ *
+ * Publishes the present version with some changes made to it.
+ *
+ *     version, changes -> delta -------------------> behind the version
+ *                      -> merged entries -> draft -> name
+ *       +---------------- locked all the way -----------+
+ *
+ *     deltas that fill the room -> compact.c, with the name unlocked again
+ *
+ * Not here: which of the two it is (snapshot/version_update.c); maps that
+ * depend on no present one (publish.c).
+ */
+#include "core/update.h"
+
+#include "core/base/memory.h"
+#include "core/compact.h"
+#include "core/publish.h"
+#include "core/update.h"
+#include "core/snapshot/version.h"
+
+/* Writes the merged entries to a draft and replaces the holder by it. */
+static enum status
+replace_with(struct holder *holder, const struct entry *entries, size_t count,
+             enum snapshot_index index, struct publish_update *update,
+             const char *path)
+{
+    struct snapshot_options layout = {.label = update->label, .index = index};
+    struct snapshot_plan plan;
+    struct draft draft;
+    struct publish_options options = {
+        .lock = update->lock,
+        .mode = holder->mode,
+        .force = true,
+    };
+    enum status status = publish_plan(&plan, entries, count, &layout);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    update->needed = plan.header.total_size;
+    publish_leave_room(&plan);
+    status = draft_create(&draft, path, plan.header.total_size, &options);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = publish_write_draft(&draft, &plan, &options.lock.interrupt);
+    if (status == STATUS_OK) {
+        status = holder_replace(holder, &draft, path, &options, &plan.header);
+    }
+    draft_close(&draft);
+    update->generation = plan.header.generation;
+    return status;
+}
+
+/* Merges everything into a new base. */
+static enum status
+copy_version(struct holder *holder, const struct segment *segment,
+             const struct version *version, struct publish_update *update,
+             const char *path)
+{
+    // Damage must not be published again with a checksum that fits it.
+    enum status status =
+        version_verify_checksum(version, &update->lock.interrupt);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    size_t room, count;
+    bool is_changed;
+    struct entry *merged = NULL;
+    if (!__builtin_add_overflow(version->entry_count, update->changes.put_count,
+                                &room))
+    {
+        merged = memory_allocate_array(room, sizeof(*merged));
+    }
+    if (merged == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    status = merge_changes(version, &update->changes, merged, &count,
+                           &is_changed, &update->lock.interrupt);
+    // A mark without a newer snapshot is of a publisher that was killed:
+    // publishing again repairs it.
+    if (status == STATUS_OK && !is_changed && !segment_is_superseded(segment))
+    {
+        holder_clear_leftover(path);
+        update->generation = version->generation;
+    }
+    else if (status == STATUS_OK) {
+        status = replace_with(holder, merged, count,
+                              snapshot_has_hash_index(&version->base)
+                                  ? INDEX_HASH
+                                  : INDEX_TREE,
+                              update, path);
+    }
+    memory_release(merged);
+    return status;
+}
+
+/* How far an update has come. */
+struct progress {
+    enum version_copying copying;
+    enum version_step step;
+    bool is_full;  // the deltas should be compacted
+};
+
+/* Writes the changes behind the present version, if that pays. */
+static enum status
+append_changes(struct holder *holder, const struct version *version,
+               struct publish_update *update, struct progress *progress)
+{
+    struct version_identity identity;
+    struct version_update next;
+    enum status status = holder_next_identity(holder, &identity);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = version_update_prepare(&next, version, &update->changes,
+                                    &identity, progress->copying,
+                                    &update->lock.interrupt);
+    progress->step = next.step;
+    progress->is_full = next.is_full;
+    if (status == STATUS_OK && next.step == STEP_APPEND) {
+        update->needed = next.size;
+        status = holder_append(holder, &next);
+    }
+    version_update_release(&next);
+    update->generation = next.step == STEP_APPEND ? identity.generation
+                                                  : version->generation;
+    return status;
+}
+
+/* The same, or everything anew where that cannot be. */
+static enum status
+update_version(struct holder *holder, const struct segment *segment,
+               const struct version *version, struct publish_update *update,
+               const char *path, struct progress *progress)
+{
+    enum status status = STATUS_OK;
+    progress->step = STEP_COPY;
+    if (version->base.header.limit > 0 && holder_can_append(holder, segment)) {
+        status = append_changes(holder, version, update, progress);
+    }
+    return status == STATUS_OK && progress->step == STEP_COPY
+               ? copy_version(holder, segment, version, update, path)
+               : status;
+}
+
+static enum status
+update_segment(struct holder *holder, const struct segment *segment,
+               struct publish_update *update, const char *path,
+               struct progress *progress)
+{
+    struct version version;
+    enum status status =
+        version_open(&version, segment->bytes, segment->size, segment->head);
+    // Untested: mapping it has checked the same headers, so that they would
+    // have to change meanwhile not to be OK.
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = update_version(holder, segment, &version, update, path, progress);
+    if (status == STATUS_NO_SPACE && progress->step == STEP_COPY) {
+        // Not enough for a copy, but the file may have room for a large delta.
+        progress->copying = COPY_IF_NEEDED;
+        status =
+            update_version(holder, segment, &version, update, path, progress);
+    }
+    return status;
+}
+
+enum status
+publish_update(struct publish_update *update, const char *path)
+{
+    struct holder holder;
+    struct segment segment = SEGMENT_EMPTY;
+    struct progress progress = {.copying = COPY_IF_IT_PAYS};
+    enum status status = holder_lock(&holder, path, &update->lock);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = holder_map(&holder, path, &segment);
+    if (status == STATUS_OK) {
+        status = update_segment(&holder, &segment, update, path, &progress);
+    }
+    holder_unmap(&segment, path);
+    holder_close(&holder);
+    if (status == STATUS_OK && progress.is_full) {
+        // The change is published, whatever becomes of this.
+        enum status compacted =
+            compact_segment(path, update->label, &update->lock);
+        status = compacted == STATUS_INTERRUPTED ? compacted : STATUS_OK;
+    }
+    return status;
+}

@@ -1,0 +1,307 @@
+/* tests/core/test_compact.c
+ *
+ * Compacting a map: the same version in another file, whatever others publish
+ * meanwhile. The interrupt of a compaction is asked between its steps, so it
+ * is where a test publishes "at the same time".
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "core/compact.h"
+
+#include "core/base/memory.h"
+#include "core/check.h"
+#include "core/files.h"
+#include "core/publish.h"
+#include "core/update.h"
+
+enum { COUNT = 5000 };
+
+static struct numbered numbered;
+
+static void
+publish_numbered(const char *path, const struct snapshot_options *layout)
+{
+    struct snapshot_plan plan;
+    CHECK_STATUS(publish_plan(&plan, fill_numbered(&numbered, COUNT), COUNT,
+                              layout),
+                 STATUS_OK);
+    CHECK_STATUS(publish_to_segment(&plan, path, &UNFORCED), STATUS_OK);
+}
+
+static const struct value NEW = {SLICE("new"), VALUE_BYTES};
+
+static void
+put(const char *path, struct slice key)
+{
+    struct entry entry = {key, NEW};
+    struct publish_update update = {.changes = {&entry, 1, NULL, 0}};
+    CHECK_STATUS(publish_update(&update, path), STATUS_OK);
+}
+
+static void
+drop(const char *path, struct slice key)
+{
+    struct entry entry = {.key = key};
+    struct publish_update update = {.changes = {NULL, 0, &entry, 1}};
+    CHECK_STATUS(publish_update(&update, path), STATUS_OK);
+}
+
+static struct version
+version_of(const struct segment *segment)
+{
+    struct version version;
+    CHECK_STATUS(version_open(&version, segment->bytes, segment->size,
+                              segment->head),
+                 STATUS_OK);
+    CHECK_STATUS(version_verify(&version, NULL), STATUS_OK);
+    return version;
+}
+
+static bool
+has(const struct version *version, struct slice key)
+{
+    struct entry entry;
+    bool is_found;
+    CHECK_STATUS(version_find(version, key, &entry, &is_found), STATUS_OK);
+    return is_found;
+}
+
+static void
+check_same_identity(const struct version *left, const struct version *right)
+{
+    CHECK_EQUAL(left->generation, right->generation);
+    CHECK_EQUAL(left->published_at, right->published_at);
+    CHECK_EQUAL(memcmp(left->unique_id, right->unique_id, 16), 0);
+    CHECK_EQUAL(left->entry_count, right->entry_count);
+}
+
+static void
+test_compacted_map_is_the_same_version_without_deltas(void)
+{
+    for (int i = 0; i < FLAVOUR_COUNT; i++) {
+        const char *path = scratch_path("map");
+        const struct lock_options options = {0};
+        publish_numbered(path, &flavours[i]);
+        put(path, SLICE("00005"));
+        drop(path, SLICE("00100"));
+        put(path, SLICE("zzz"));
+        struct segment before = open_segment(path);
+        struct version old = version_of(&before);
+        CHECK(old.delta_count > 0);
+        CHECK_STATUS(compact_segment(path, SLICE("label"), &options),
+                     STATUS_OK);
+        CHECK(segment_is_marked(&before));
+        struct segment after = open_segment(path);
+        struct version new = version_of(&after);
+        CHECK_EQUAL(new.delta_count, 0);
+        check_same_identity(&new, &old);
+        CHECK(has(&new, SLICE("00005")));
+        CHECK(has(&new, SLICE("zzz")));
+        CHECK(!has(&new, SLICE("00100")));
+        CHECK(slice_equals(snapshot_label(&new.base), SLICE("label")));
+        // The old file stays what it was, for those who have it.
+        CHECK_STATUS(version_verify(&old, NULL), STATUS_OK);
+        segment_close(&before);
+        segment_close(&after);
+        CHECK_EQUAL(scratch_file_count(), 1);
+        CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+    }
+}
+
+/* What another publisher does while a map is compacted. */
+struct other {
+    const char *path;
+    void (*act)(const char *path);
+};
+
+static bool
+act_once(void *context)
+{
+    struct other *other = context;
+    if (other->act != NULL) {
+        void (*act)(const char *path) = other->act;
+        other->act = NULL;
+        act(other->path);
+    }
+    return false;
+}
+
+static enum status
+compact_beside(const char *path, void (*act)(const char *path))
+{
+    struct other other = {path, act};
+    const struct lock_options options = {.interrupt = {act_once, &other}};
+    enum status status = compact_segment(path, SLICE(""), &options);
+    CHECK(other.act == NULL);
+    return status;
+}
+
+static void
+put_and_remove(const char *path)
+{
+    put(path, SLICE("00015"));
+    put(path, SLICE("twice"));
+    put(path, SLICE("twice"));
+    put(path, SLICE("undone"));
+    drop(path, SLICE("undone"));
+    drop(path, SLICE("00005"));  // put before
+    drop(path, SLICE("00200"));
+    put(path, SLICE("00100"));  // removed before
+}
+
+static void
+test_what_is_published_meanwhile_is_not_lost(void)
+{
+    for (int i = 0; i < FLAVOUR_COUNT; i++) {
+        const char *path = scratch_path("map");
+        publish_numbered(path, &flavours[i]);
+        put(path, SLICE("00005"));
+        drop(path, SLICE("00100"));
+        struct segment before = open_segment(path);
+        CHECK_STATUS(compact_beside(path, put_and_remove), STATUS_OK);
+        CHECK(segment_is_marked(&before));
+        segment_close(&before);
+        struct segment after = open_segment(path);
+        struct version new = version_of(&after);
+        CHECK_EQUAL(new.delta_count, 1);
+        CHECK_EQUAL(new.generation, 10);
+        CHECK_EQUAL(new.base.header.generation, 3);
+        CHECK(has(&new, SLICE("00015")));
+        CHECK(has(&new, SLICE("twice")));
+        CHECK(has(&new, SLICE("00100")));
+        CHECK(!has(&new, SLICE("undone")));
+        CHECK(!has(&new, SLICE("00005")));
+        CHECK(!has(&new, SLICE("00200")));
+        segment_close(&after);
+        put(path, SLICE("later"));
+        CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+    }
+}
+
+static void
+put_and_undo(const char *path)
+{
+    put(path, SLICE("undone"));
+    drop(path, SLICE("undone"));
+}
+
+static void
+test_what_is_undone_meanwhile_leaves_the_later_version(void)
+{
+    const char *path = scratch_path("map");
+    publish_numbered(path, HASH);
+    put(path, SLICE("00005"));
+    CHECK_STATUS(compact_beside(path, put_and_undo), STATUS_OK);
+    struct segment after = open_segment(path);
+    struct version new = version_of(&after);
+    CHECK_EQUAL(new.generation, 4);
+    CHECK_EQUAL(new.base.header.generation, 4);
+    CHECK_EQUAL(new.delta_count, 0);
+    segment_close(&after);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+static void
+publish_another(const char *path)
+{
+    CHECK_STATUS(publish_number(path, true, 0600, 7), STATUS_OK);
+}
+
+static void
+remove_it(const char *path)
+{
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+static void
+mark_it(const char *path)
+{
+    struct holder holder;
+    CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
+    ((struct snapshot_header *)holder.header)->head |= HEAD_SUPERSEDED;
+    holder_close(&holder);
+}
+
+static void
+compact_it(const char *path)
+{
+    const struct lock_options options = {0};
+    CHECK_STATUS(compact_segment(path, SLICE("other"), &options), STATUS_OK);
+}
+
+static void
+test_map_that_is_replaced_meanwhile_is_left_alone(void)
+{
+    static void (*const acts[])(const char *path) = {
+        publish_another, remove_it, mark_it, compact_it};
+    for (int i = 0; i < 4; i++) {
+        const char *path = scratch_path("map");
+        publish_numbered(path, HASH);
+        put(path, SLICE("00005"));
+        struct segment before = open_segment(path);
+        CHECK_STATUS(compact_beside(path, acts[i]), STATUS_OK);
+        // The second compaction finds the first at work.
+        CHECK_EQUAL(segment_is_marked(&before), true);
+        segment_close(&before);
+        CHECK_EQUAL(scratch_file_count(), acts[i] == remove_it ? 0 : 1);
+        if (acts[i] != remove_it) {
+            CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+        }
+    }
+}
+
+static bool
+is_due_at_once(void *context)
+{
+    (void)context;
+    return true;
+}
+
+static void
+test_interrupted_compaction_leaves_everything_as_it_was(void)
+{
+    const char *path = scratch_path("map");
+    const struct lock_options options = {.interrupt = {is_due_at_once, NULL}};
+    publish_numbered(path, HASH);
+    put(path, SLICE("00005"));
+    struct segment before = open_segment(path);
+    CHECK_STATUS(compact_segment(path, SLICE(""), &options),
+                 STATUS_INTERRUPTED);
+    CHECK(!segment_is_superseded(&before));
+    CHECK_STATUS(segment_check_current(&before, path, STRICT),
+                 STATUS_UNCHANGED);
+    segment_close(&before);
+    CHECK_EQUAL(scratch_file_count(), 1);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+static void
+test_map_without_deltas_is_not_compacted(void)
+{
+    const char *path = scratch_path("map");
+    const struct lock_options options = {0};
+    CHECK_STATUS(compact_segment(path, SLICE(""), &options), STATUS_OK);
+    publish_numbered(path, HASH);
+    struct segment before = open_segment(path);
+    CHECK_STATUS(compact_segment(path, SLICE(""), &options), STATUS_OK);
+    CHECK(!segment_is_superseded(&before));
+    segment_close(&before);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+static const struct test tests[] = {
+    TEST(test_compacted_map_is_the_same_version_without_deltas),
+    TEST(test_what_is_published_meanwhile_is_not_lost),
+    TEST(test_what_is_undone_meanwhile_leaves_the_later_version),
+    TEST(test_map_that_is_replaced_meanwhile_is_left_alone),
+    TEST(test_interrupted_compaction_leaves_everything_as_it_was),
+    TEST(test_map_without_deltas_is_not_compacted),
+};
+
+int
+main(int count, char **words)
+{
+    scratch_create();
+    return RUN_TESTS(tests, count, words);
+}
