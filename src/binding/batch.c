@@ -410,11 +410,12 @@ static enum status
 borrow_entries(struct batch *batch, const struct span *span,
                const struct interrupt *interrupt)
 {
-    const struct snapshot *view = &span->snapshot->view;
-    const bool is_part = span->high - span->low < view->entry_count;
+    const struct version *version = &span->snapshot->version;
+    struct version_cursor cursor = {.passed = {0}};
+    const bool is_part = span->high - span->low < version->entry_count;
     enum status status =
-        is_part ? STATUS_OK : snapshot_verify_checksum(view, interrupt);
-    uint64_t left = view->records_size;
+        is_part ? STATUS_OK : version_verify_checksum(version, interrupt);
+    uint64_t left = version->records_size;
     for (uint64_t index = span->low; status == STATUS_OK && index < span->high;
          index++)
     {
@@ -424,7 +425,7 @@ borrow_entries(struct batch *batch, const struct span *span,
         {
             return STATUS_INTERRUPTED;
         }
-        status = snapshot_at(view, index, entry);
+        status = version_at(version, &cursor, index, entry);
         if (status == STATUS_OK) {
             status = snapshot_count_entry(&left, entry);
         }

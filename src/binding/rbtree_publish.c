@@ -260,20 +260,21 @@ done:
 /* Fills a new tree from a snapshot whose every byte it checks before. Needs no
  * GIL, as no object has the tree yet. */
 static enum status
-restore_entries(struct rbtree **restored, const struct snapshot *view,
+restore_entries(struct rbtree **restored, const struct version *version,
                 const struct interrupt *interrupt)
 {
-    enum status status = snapshot_verify(view, interrupt);
+    enum status status = version_verify(version, interrupt);
     if (status != STATUS_OK) {
         return status;
     }
-    size_t count = (size_t)view->entry_count;
+    struct version_cursor cursor = {.passed = {0}};
+    size_t count = (size_t)version->entry_count;
     struct entry *entries = memory_allocate_array(count, sizeof(*entries));
     if (entries == NULL) {
         return STATUS_NO_MEMORY;
     }
     for (size_t i = 0; status == STATUS_OK && i < count; i++) {
-        status = snapshot_at(view, i, &entries[i]);
+        status = version_at(version, &cursor, i, &entries[i]);
     }
     struct rbtree *tree = NULL;
     if (status == STATUS_OK) {
@@ -300,7 +301,7 @@ restore(PyTypeObject *type, SnapshotObject *snapshot, PyObject *encode,
     struct interrupt interrupt;
     struct rbtree *tree;
     signals_begin(&signals, SIGNALS_NOW, &interrupt);
-    enum status status = restore_entries(&tree, &snapshot->view, &interrupt);
+    enum status status = restore_entries(&tree, &snapshot->version, &interrupt);
     signals_end(&signals);
     if (status != STATUS_OK) {
         raise_status(snapshot->state, status, NULL);

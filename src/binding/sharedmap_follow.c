@@ -165,8 +165,9 @@ note(SharedMapObject *self, SnapshotObject *seen, enum status status)
 
 /* ---- advancing ---------------------------------------------------------- */
 
-/* Advances from `seen`, if there is something newer. STATUS_INTERRUPTED: a
- * signal came, whose handler has not run. */
+/* Advances from `seen`, if there is something newer. A file that was compacted
+ * is another one with the same version: then STATUS_UNCHANGED, too.
+ * STATUS_INTERRUPTED: a signal came, whose handler has not run. */
 static enum status
 advance(SharedMapObject *self, SnapshotObject *seen)
 {
@@ -177,10 +178,12 @@ advance(SharedMapObject *self, SnapshotObject *seen)
     if (status != STATUS_INTERRUPTED) {
         note(self, seen, status);
     }
-    if (status == STATUS_OK) {
-        sharedmap_replace(self, seen, newer);
+    if (status != STATUS_OK) {
+        return status;
     }
-    return status;
+    bool is_same = snapshot_is_same_version(seen, newer);
+    sharedmap_replace(self, seen, newer);
+    return is_same ? STATUS_UNCHANGED : STATUS_OK;
 }
 
 static void
@@ -341,42 +344,67 @@ sharedmap_py_deepcopy(PyObject *object, PyObject *memo)
 
 /* ---- waiting ------------------------------------------------------------ */
 
+/* Whether the path leads to a newer version than `seen`. For a handle that does
+ * not follow: it only looks. A file that was compacted has nothing new; `seen`
+ * becomes the same version there, to be told of what comes next. */
+static enum status
+look_for_newer(SharedMapObject *self, SnapshotObject **seen)
+{
+    enum status status;
+    SnapshotObject *newer;
+    // The file system may hang.
+    Py_BEGIN_ALLOW_THREADS
+    status = segment_check_current(&(*seen)->segment,
+                                   PyBytes_AS_STRING(self->path),
+                                   self->open_options);
+    Py_END_ALLOW_THREADS
+    // That there is another file does not say that it can be opened: the
+    // backoff of a refresh() that failed goes on.
+    if (status != STATUS_OK) {
+        if (status != STATUS_INTERRUPTED) {
+            note(self, *seen, status);
+        }
+        return status;
+    }
+    status =
+        snapshot_open_path(self->base.state, PyBytes_AS_STRING(self->path),
+                           self->open_options, (*seen)->decode, *seen, &newer);
+    if (status != STATUS_OK) {
+        return status == STATUS_INTERRUPTED ? status : STATUS_OK;
+    }
+    bool is_same = snapshot_is_same_version(*seen, newer);
+    if (is_same) {
+        Py_SETREF(*seen, newer);
+    }
+    else {
+        Py_DECREF(newer);
+    }
+    return is_same ? STATUS_UNCHANGED : STATUS_OK;
+}
+
 /* Whether there is something newer than `seen`. A handle that follows
  * advances at once, and only what it could advance to counts as newer. False
  * when a signal interrupted it. */
 static bool
-has_newer(SharedMapObject *self, SnapshotObject *seen)
+has_newer(SharedMapObject *self, SnapshotObject **seen)
 {
-    enum status status;
     if (!follow_may_check(&self->follow, segment_clock())) {
         return false;
     }
-    if (self->is_following) {
-        status = advance(self, seen);
-    }
-    else {
-        // The file system may hang.
-        Py_BEGIN_ALLOW_THREADS
-        status = segment_check_current(
-            &seen->segment, PyBytes_AS_STRING(self->path), self->open_options);
-        Py_END_ALLOW_THREADS
-        // That there is another file does not say that it can be opened: the
-        // backoff of a refresh() that failed goes on.
-        if (status != STATUS_OK && status != STATUS_INTERRUPTED) {
-            note(self, seen, status);
-        }
-    }
+    enum status status = self->is_following ? advance(self, *seen)
+                                            : look_for_newer(self, seen);
     warn_if_failure(self, status);
     return status == STATUS_OK;
 }
 
 /* 1 when there is something newer, 0 when the time is over, -1 with an
- * exception: a signal handler's, or ValueError when the handle was closed. */
+ * exception: a signal handler's, or ValueError when the handle was closed.
+ * `seen` is a reference that becomes one to the same version elsewhere. */
 static int
-wait_for_newer(SharedMapObject *self, SnapshotObject *seen, int64_t deadline)
+wait_for_newer(SharedMapObject *self, SnapshotObject **seen, int64_t deadline)
 {
     struct backoff backoff = FOLLOW_BACKOFF;
-    if (is_hinted(self, seen) && has_newer(self, seen)) {
+    if (is_hinted(self, *seen) && has_newer(self, seen)) {
         return 1;
     }
     for (;;) {
@@ -389,7 +417,7 @@ wait_for_newer(SharedMapObject *self, SnapshotObject *seen, int64_t deadline)
             return 0;
         }
         Py_BEGIN_ALLOW_THREADS
-        follow_sleep(&self->follow, &seen->segment, left, &backoff);
+        follow_sleep(&self->follow, &(*seen)->segment, left, &backoff);
         Py_END_ALLOW_THREADS
         // Always: no sleep was interrupted by a signal that another thread
         // received, or that came between two sleeps.
@@ -403,7 +431,12 @@ wait_for_newer(SharedMapObject *self, SnapshotObject *seen, int64_t deadline)
         if (present == NULL) {
             return -1;
         }
-        Py_DECREF(present);
+        if (self->is_following && snapshot_is_same_version(*seen, present)) {
+            Py_SETREF(*seen, present);
+        }
+        else {
+            Py_DECREF(present);
+        }
     }
 }
 
@@ -431,7 +464,7 @@ sharedmap_py_wait(PyObject *object, PyObject *args, PyObject *keywords)
     if (seen == NULL) {
         return NULL;
     }
-    int result = wait_for_newer(self, seen, deadline);
+    int result = wait_for_newer(self, &seen, deadline);
     Py_DECREF(seen);
     return result < 0 ? NULL : PyBool_FromLong(result);
 }

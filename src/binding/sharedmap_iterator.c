@@ -22,8 +22,9 @@ typedef struct {
     PyObject_HEAD
     struct span span;  // owned; the remaining entries
     uint64_t left;     // of the records, for snapshot_count_entry()
+    struct version_cursor cursor;
 #ifdef Py_GIL_DISABLED
-    struct guard guard;  // of the span's ends and what is left
+    struct guard guard;  // of the span's ends, what is left, and the cursor
 #endif
     enum item_kind kind;
     enum direction direction;
@@ -40,7 +41,7 @@ sharedmap_iterator_create(const struct span *span, enum item_kind kind,
     if (self != NULL) {
         self->span = *span;
         Py_INCREF(span->snapshot);
-        self->left = span->snapshot->view.records_size;
+        self->left = span->snapshot->version.records_size;
         self->kind = kind;
         self->direction = direction;
 #ifdef Py_GIL_DISABLED
@@ -88,15 +89,17 @@ ends_unlock(SharedMapIteratorObject *self)
 #endif
 }
 
-/* Fills the next index and advances; false at the end. */
+/* Fills the next index, and the cursor, and advances; false at the end. */
 static bool
-advance(SharedMapIteratorObject *self, uint64_t *index)
+advance(SharedMapIteratorObject *self, uint64_t *index,
+        struct version_cursor *cursor)
 {
     ends_lock(self);
     struct span *left = &self->span;
     bool has_next = left->low < left->high;
     if (has_next) {
         *index = self->direction == FORWARD ? left->low++ : --left->high;
+        *cursor = self->cursor;
     }
     ends_unlock(self);
     return has_next;
@@ -104,12 +107,15 @@ advance(SharedMapIteratorObject *self, uint64_t *index)
 
 /* Fills the entry, which the iterator has not had yet. */
 static enum status
-take_entry(SharedMapIteratorObject *self, uint64_t index, struct entry *entry)
+take_entry(SharedMapIteratorObject *self, uint64_t index,
+           struct version_cursor *cursor, struct entry *entry)
 {
-    enum status status = snapshot_at(&self->span.snapshot->view, index, entry);
+    enum status status =
+        version_at(&self->span.snapshot->version, cursor, index, entry);
     if (status == STATUS_OK) {
         ends_lock(self);
         status = snapshot_count_entry(&self->left, entry);
+        self->cursor = *cursor;
         ends_unlock(self);
     }
     return status;
@@ -123,12 +129,13 @@ sharedmap_iterator_tp_iternext(PyObject *object)
     struct entry entry;
     struct item item;
     uint64_t index;
+    struct version_cursor cursor;
     // Before anything is taken: after a handler's exception, iteration can go
     // on.
-    if (signals_step(&self->steps) < 0 || !advance(self, &index)) {
+    if (signals_step(&self->steps) < 0 || !advance(self, &index, &cursor)) {
         return NULL;
     }
-    enum status status = take_entry(self, index, &entry);
+    enum status status = take_entry(self, index, &cursor, &entry);
     if (status != STATUS_OK) {
         return raise_status(snapshot->state, status, NULL);
     }

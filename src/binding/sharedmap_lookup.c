@@ -122,7 +122,7 @@ lookup(SharedMapObject *self, PyObject *key, PyObject **value)
         goto done;
     }
     probe.key = text.slice;
-    if (snapshot_find_slot(&snapshot->view, &probe, &entry, &is_found)
+    if (version_find_slot(&snapshot->version, &probe, &entry, &is_found)
         == STATUS_OK)
     {
         if (!is_found) {
@@ -295,7 +295,7 @@ count_beyond(struct batch_lookup *batch, const struct entry *entry)
     }
     batch->has_counted_repeats = true;
     if (__builtin_mul_overflow((uint64_t)repeats,
-                               batch->snapshot->view.records_size, &more)
+                               batch->snapshot->version.records_size, &more)
         || __builtin_add_overflow(batch->left, more, &batch->left))
     {
         batch->left = UINT64_MAX;
@@ -332,11 +332,11 @@ lookup_one(struct batch_lookup *batch, PyObject *key,
             return NULL;
         }
         own_probe.key = text.slice;
-        snapshot_probe_bucket(&snapshot->view, &own_probe);
+        version_probe_bucket(&snapshot->version, &own_probe);
         probe = &own_probe;
     }
     enum status status =
-        snapshot_probe_find(&snapshot->view, probe, &entry, &is_found);
+        version_probe_find(&snapshot->version, probe, &entry, &is_found);
     text_clear(&text);
     if (status == STATUS_OK && is_found) {
         status = count_found(batch, &entry);
@@ -368,7 +368,7 @@ run_group(struct batch_lookup *batch, PyObject *const *keys, Py_ssize_t count,
           PyObject **results)
 {
     SnapshotObject *snapshot = batch->snapshot;
-    const struct snapshot *view = &snapshot->view;
+    const struct version *version = &snapshot->version;
     struct snapshot_probe probes[GROUP];
     bool is_prefetched[GROUP];
     for (Py_ssize_t i = 0; i < count; i++) {
@@ -380,14 +380,14 @@ run_group(struct batch_lookup *batch, PyObject *const *keys, Py_ssize_t count,
         results[i] = get_cached(snapshot, key);
         if (results[i] == NULL && PyUnicode_IS_COMPACT_ASCII(key)) {
             probes[i].key = text_ascii_bytes(key);
-            snapshot_probe_bucket(view, &probes[i]);
+            version_probe_bucket(version, &probes[i]);
             is_prefetched[i] = true;
         }
     }
-    if (!snapshot_is_near(view)) {
+    if (!snapshot_is_near(&version->base)) {
         for (Py_ssize_t i = 0; i < count; i++) {
             if (is_prefetched[i]) {
-                snapshot_probe_record(view, &probes[i]);
+                version_probe_record(version, &probes[i]);
             }
         }
     }
@@ -424,7 +424,7 @@ lookup_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
         .snapshot = snapshot,
         .keys = keys,
         .fallback = fallback,
-        .left = FREE_ROUNDS * snapshot->view.records_size,
+        .left = FREE_ROUNDS * snapshot->version.records_size,
     };
     PyObject *results = PyList_New(count);
     if (results == NULL) {

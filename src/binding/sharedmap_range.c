@@ -49,7 +49,7 @@ span_acquire(PyObject *object, struct span *span)
     if (snapshot == NULL) {
         return -1;
     }
-    *span = (struct span){snapshot, 0, snapshot->view.entry_count};
+    *span = (struct span){snapshot, 0, snapshot->version.entry_count};
     return 0;
 }
 
@@ -64,7 +64,7 @@ fail(const struct span *span, enum status status)
 static int
 seek(const struct span *span, struct slice key, uint64_t *index)
 {
-    enum status status = snapshot_seek(&span->snapshot->view, key, index);
+    enum status status = version_seek(&span->snapshot->version, key, index);
     if (status != STATUS_OK) {
         return fail(span, status);
     }
@@ -77,7 +77,9 @@ seek(const struct span *span, struct slice key, uint64_t *index)
 static int
 entry_at(const struct span *span, uint64_t index, struct entry *entry)
 {
-    enum status status = snapshot_at(&span->snapshot->view, index, entry);
+    struct version_cursor cursor = {.passed = {0}};
+    enum status status =
+        version_at(&span->snapshot->version, &cursor, index, entry);
     return status == STATUS_OK ? 0 : fail(span, status);
 }
 
@@ -103,12 +105,12 @@ static int
 find(const struct span *span, struct slice key, struct entry *entry,
      bool *is_found)
 {
-    const struct snapshot *view = &span->snapshot->view;
-    if (span->high - span->low < view->entry_count) {
+    const struct version *version = &span->snapshot->version;
+    if (span->high - span->low < version->entry_count) {
         uint64_t index;
         return locate(span, key, &index, entry, is_found);
     }
-    enum status status = snapshot_find(view, key, entry, is_found);
+    enum status status = version_find(version, key, entry, is_found);
     return status == STATUS_OK ? 0 : fail(span, status);
 }
 

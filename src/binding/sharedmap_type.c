@@ -295,8 +295,8 @@ sharedmap_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
     reopen = PyObject_GetAttrString((PyObject *)Py_TYPE(self), "_reopen");
     source = self->source_kind == SOURCE_BUFFER
                  ? PyBytes_FromStringAndSize(
-                       (const char *)snapshot->view.bytes,
-                       (Py_ssize_t)snapshot->view.header.total_size)
+                       (const char *)snapshot->version.base.bytes,
+                       (Py_ssize_t)version_size(&snapshot->version))
                  : Py_NewRef(self->source);
     owner = self->open_options.has_owner
                 ? PyLong_FromUnsignedLong(self->open_options.owner)
@@ -304,7 +304,7 @@ sharedmap_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
     // What follows is a name; everything else is one version.
     id = self->is_following || self->source_kind == SOURCE_BUFFER
              ? Py_NewRef(Py_None)
-             : identity_text(snapshot->view.header.unique_id);
+             : identity_text(snapshot->version.unique_id);
     if (reopen != NULL && source != NULL && owner != NULL && id != NULL) {
         PyObject *state = mapping_state(object);
         if (state != NULL) {
@@ -353,11 +353,11 @@ sharedmap_py_reopen(PyObject *type, PyObject *args)
     PyObject *self = open_with((PyTypeObject *)type, (enum source_kind)kind,
                                source, follow != 0, decode, owner);
     if (self != NULL && id != Py_None) {
-        const struct snapshot_header *header =
-            &((SharedMapObject *)self)->snapshot->view.header;
-        if (memcmp(header->unique_id, expected, sizeof(expected)) != 0) {
+        const struct version *version =
+            &((SharedMapObject *)self)->snapshot->version;
+        if (memcmp(version->unique_id, expected, sizeof(expected)) != 0) {
             raise_stale_id(state_of_type((PyTypeObject *)type), source,
-                           expected, header->generation);
+                           expected, version->generation);
             Py_CLEAR(self);
         }
     }
@@ -382,7 +382,7 @@ sharedmap_get_generation(PyObject *object, void *Py_UNUSED(closure))
         return NULL;
     }
     PyObject *result =
-        PyLong_FromUnsignedLongLong(snapshot->view.header.generation);
+        PyLong_FromUnsignedLongLong(snapshot->version.generation);
     Py_DECREF(snapshot);
     return result;
 }
@@ -394,7 +394,7 @@ sharedmap_get_id(PyObject *object, void *Py_UNUSED(closure))
     if (snapshot == NULL) {
         return NULL;
     }
-    PyObject *result = identity_text(snapshot->view.header.unique_id);
+    PyObject *result = identity_text(snapshot->version.unique_id);
     Py_DECREF(snapshot);
     return result;
 }
@@ -406,7 +406,7 @@ sharedmap_get_published_at(PyObject *object, void *Py_UNUSED(closure))
     if (snapshot == NULL) {
         return NULL;
     }
-    uint64_t time = snapshot->view.header.published_at;
+    uint64_t time = snapshot->version.published_at;
     Py_DECREF(snapshot);
     return time != 0 ? PyFloat_FromDouble((double)time / 1e9)
                      : Py_NewRef(Py_None);
@@ -420,7 +420,7 @@ sharedmap_get_nbytes(PyObject *object, void *Py_UNUSED(closure))
         return NULL;
     }
     PyObject *result =
-        PyLong_FromUnsignedLongLong(snapshot->view.header.total_size);
+        PyLong_FromUnsignedLongLong(version_size(&snapshot->version));
     Py_DECREF(snapshot);
     return result;
 }
@@ -448,7 +448,7 @@ sharedmap_tp_repr(PyObject *object)
         repr = PyUnicode_FromFormat("<%s %U, closed>", type, name);
     }
     else if (name != NULL) {
-        unsigned long long count = snapshot->view.entry_count;
+        unsigned long long count = snapshot->version.entry_count;
         repr = PyUnicode_FromFormat("<%s %U, %llu %s>", type, name, count,
                                     count == 1 ? "entry" : "entries");
     }
@@ -470,7 +470,7 @@ sharedmap_py_verify(PyObject *object, PyObject *Py_UNUSED(ignored))
     struct signals signals;
     struct interrupt interrupt;
     signals_begin(&signals, SIGNALS_NOW, &interrupt);
-    enum status status = snapshot_verify(&snapshot->view, &interrupt);
+    enum status status = version_verify(&snapshot->version, &interrupt);
     signals_end(&signals);
     PyObject *result = NULL;
     if (status == STATUS_OK) {

@@ -28,13 +28,41 @@ snapshot_create(struct state *state, PyObject *decode)
     return self;
 }
 
-/* Initializes the cache; the view is open already. */
+/* Initializes the cache; the version is open already. A small map never has
+ * deltas, unless it is hostile; an entry in a delta has no slot. */
 static void
 begin_cache(SnapshotObject *self)
 {
 #ifndef Py_GIL_DISABLED
-    value_cache_init(&self->cache, snapshot_slot_count(&self->view));
+    value_cache_init(&self->cache,
+                     self->version.delta_count == 0
+                         ? snapshot_slot_count(&self->version.base)
+                         : VERSION_NO_SLOT);
 #endif
+}
+
+/* Opens the newest version in the file at `path`, without the GIL. */
+static enum status
+open_file(struct segment *segment, const char *path,
+          struct open_options open_options, const SnapshotObject *known,
+          struct version *version)
+{
+    enum status status =
+        segment_open(segment, path, open_options,
+                     known != NULL ? &known->segment : NULL);
+    if (status == STATUS_OK) {
+        // The segment checked the header in the file. The version checks the
+        // headers in the mapping, and only those copies are used. The file
+        // system may hang when the page is read.
+        status = version_open(version, segment->bytes, segment->size,
+                              segment->head);
+    }
+    else if (status == STATUS_UNCHANGED) {
+        // Opening a file can drop its pages from memory. The caller reads this
+        // one next, with the GIL.
+        (void)segment_is_superseded(&known->segment);
+    }
+    return status;
 }
 
 enum status
@@ -43,23 +71,19 @@ snapshot_open_path(struct state *state, const char *path,
                    const SnapshotObject *known, SnapshotObject **opened)
 {
     struct segment segment = SEGMENT_EMPTY;
-    struct snapshot view;
-    enum status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = segment_open(&segment, path, open_options,
-                          known != NULL ? &known->segment : NULL);
+    struct version version;
+    enum status status = known != NULL
+                             ? segment_advance(&segment, &known->segment)
+                             : STATUS_UNCHANGED;
     if (status == STATUS_OK) {
-        // The segment checked the header in the file. The view checks the
-        // header in the mapping, and only that copy is used. The file system
-        // may hang when the page is read.
-        status = snapshot_open(&view, segment.bytes, segment.size);
+        status = version_open(&version, segment.bytes, segment.size,
+                              segment.head);
     }
     else if (status == STATUS_UNCHANGED) {
-        // Opening a file can drop its pages from memory. The caller reads this
-        // one next, with the GIL.
-        (void)segment_is_superseded(&known->segment);
+        Py_BEGIN_ALLOW_THREADS
+        status = open_file(&segment, path, open_options, known, &version);
+        Py_END_ALLOW_THREADS
     }
-    Py_END_ALLOW_THREADS
     if (status != STATUS_OK) {
         int saved_errno = errno;
         segment_close(&segment);
@@ -73,7 +97,7 @@ snapshot_open_path(struct state *state, const char *path,
         return STATUS_NO_MEMORY;
     }
     self->segment = segment;
-    self->view = view;
+    self->version = version;
     status = segment_keep(&self->segment);
     if (status != STATUS_OK) {
         int saved_errno = errno;
@@ -97,8 +121,8 @@ snapshot_open_buffer(struct state *state, PyObject *data, PyObject *decode)
         Py_DECREF(self);
         return NULL;
     }
-    enum status status =
-        snapshot_open(&self->view, self->buffer.buf, (size_t)self->buffer.len);
+    enum status status = version_open_newest(
+        &self->version, self->buffer.buf, (size_t)self->buffer.len);
     if (status != STATUS_OK) {
         raise_status(state, status, NULL);
         Py_DECREF(self);

@@ -1,6 +1,6 @@
 /* binding/snapshot_type.h
  *
- * One opened snapshot, shared by handles, ranges, iterators and memoryviews.
+ * One opened version of a map, shared by handles, ranges, iterators and memoryviews.
  * Each holds a reference; the last one releases the bytes. Only its cache ever
  * changes, so using a snapshot is lock-free. Not visible in Python.
  */
@@ -10,12 +10,12 @@
 #include "binding/state.h"
 #include "binding/value_cache.h"
 #include "core/segment/segment.h"
-#include "core/snapshot/snapshot.h"
+#include "core/snapshot/version.h"
 
 typedef struct {
     PyObject_HEAD
     struct state *state;     // borrowed
-    struct snapshot view;    // into the segment or the buffer
+    struct version version;  // in the segment or the buffer
     struct segment segment;  // owned; empty when it is a buffer's
     Py_buffer buffer;        // owned; buffer.obj is NULL when a segment's
     PyObject *decode;        // owned; NULL without a decoder
@@ -24,13 +24,25 @@ typedef struct {
 #endif
 } SnapshotObject;
 
-/* Fills a new reference to the snapshot in the file at `path`. With `known`,
- * STATUS_UNCHANGED if the path still leads to the file of that one. Releases
- * the GIL and raises nothing. */
+/* Fills a new reference to the newest version of the map in the file at
+ * `path`. With `known`, STATUS_UNCHANGED if the path still leads to that one;
+ * a newer version in the same file takes no system call. Releases the GIL and
+ * raises nothing. */
 enum status
 snapshot_open_path(struct state *state, const char *path,
                    struct open_options open_options, PyObject *decode,
                    const SnapshotObject *known, SnapshotObject **opened);
+
+/* Whether two snapshots are the same version, perhaps in files of which one
+ * was made by compacting the other. */
+static inline bool
+snapshot_is_same_version(const SnapshotObject *left,
+                         const SnapshotObject *right)
+{
+    return memcmp(left->version.unique_id, right->version.unique_id,
+                  sizeof(left->version.unique_id))
+           == 0;
+}
 
 /* A new reference to the snapshot in the buffer of `data`, which it holds. */
 SnapshotObject *
