@@ -1,85 +1,281 @@
-"""What it costs to change some entries of a large map that is published.
+"""What it costs to change some entries of a large map that is published, and what readers pay.
 
-    python benchmarks/update_cost.py [--entries N] [--changes N] [--repeats N]
+    python benchmarks/update_cost.py [--entries N ...] [--changes N ...] [--seconds S]
 
-Prints a Markdown table: update(), which merges the changes into what is published, beside
-publishing all of it again. The contestants take turns; each ends with the same contents published.
+Prints Markdown tables. The contestants take turns, one transaction each, with the same random keys:
+
+    changes   update() beside py-lmdb with both of its engines, in /dev/shm, writemap, no sync; a
+              handle is open, and the means include the compactions
+    reads     the same lookups in a map without deltas and in one with part of its entries changed
+    memory    allocated bytes of the file while one key is changed again and again
 """
 
+from __future__ import annotations
+
 import argparse
+import gc
 import os
 import random
+import shutil
 import statistics
+import tempfile
 import time
 import uuid
+from pathlib import Path
 
 import sharedmap
 
-UPDATE = "`update(name, changes)`"
+
+def key_of(number):
+    return f"user:{number:09d}"
+
+
+def value_of(number):
+    return f"value {number:025d}"
 
 
 def content(entries):
-    return {f"user:{number:09d}": f"value {number:025d}" for number in range(entries)}
+    return {key_of(number): value_of(number) for number in range(entries)}
 
 
-def contestants(name, entries):
-    """Title -> (what to do, with the changes applied to the dict and to the tree already)."""
-    tree = sharedmap.rbtree(entries)
-    return tree, {
-        UPDATE: lambda changes: sharedmap.update(name, changes),
-        "`share(dict, name, force=True)`": lambda _: sharedmap.share(entries, name, force=True),
-        "`tree.share(name, force=True)`, the tree kept": lambda _: tree.share(name, force=True),
-        "`rbtree(dict).share(name, force=True)`": lambda _: sharedmap.rbtree(entries).share(
-            name, force=True
-        ),
-    }
+def percentile(times, share):
+    return sorted(times)[min(len(times) - 1, int(len(times) * share))]
 
 
-def measure(name, entries, change_count, repeats):
-    keys = list(entries)
-    tree, rows = contestants(name, entries)
-    times = {title: [] for title in rows}
-    sharedmap.share(entries, name, force=True)
-    for repeat in range(repeats + 1):
-        changes = {key: f"{repeat} {random.random()}" for key in random.sample(keys, change_count)}
-        entries.update(changes)
-        tree.update(changes)
-        for title, act in rows.items():
-            begin = time.perf_counter()
-            act(changes)
-            took = time.perf_counter() - begin
-            with sharedmap.sharedmap(name) as shared:
-                assert all(shared[key] == value for key, value in changes.items())
-            if repeat > 0:  # the first finds nothing in the caches
-                times[title].append(took)
+# ---- contestants --------------------------------------------------------------------------
+
+
+class Ours:
+    title = "`sharedmap.update()`"
+
+    def __init__(self, entries):
+        self.name = f"benchmark:{uuid.uuid4().hex[:12]}"
+        sharedmap.share(content(entries), self.name)
+        self.handle = sharedmap.sharedmap(self.name, follow=True)
+
+    def change(self, changes):
+        sharedmap.update(self.name, changes)
+
+    def get(self, key):
+        return self.handle[key]
+
+    def close(self):
+        self.handle.close()
+        sharedmap.remove(self.name)
+
+
+class Lmdb:
+    def __init__(self, entries, engine):
+        import lmdb
+
+        self.title = f"py-lmdb, engine {('0.9', '1.0')[engine]}"
+        self.folder = tempfile.mkdtemp(dir="/dev/shm")
+        self.store = lmdb.open(
+            str(Path(self.folder) / "store"),
+            subdir=False,
+            map_size=(1 << 30) + entries * 400,
+            writemap=True,
+            sync=False,
+            metasync=False,
+            lib_version=engine,
+        )
+        with self.store.begin(write=True) as transaction:
+            for number in range(entries):
+                transaction.put(key_of(number).encode(), value_of(number).encode(), append=True)
+
+    def change(self, changes):
+        with self.store.begin(write=True) as transaction:
+            for key, value in changes.items():
+                transaction.put(key.encode(), value.encode())
+
+    def get(self, key):
+        with self.store.begin() as transaction:
+            return transaction.get(key.encode()).decode()
+
+    def close(self):
+        self.store.close()
+        shutil.rmtree(self.folder)
+
+
+def contestants(entries):
+    yield Ours(entries)
+    try:
+        import lmdb  # noqa: F401
+    except ImportError:
+        print("py-lmdb is not installed: no peer")
+        return
+    for engine in (0, 1):
+        yield Lmdb(entries, engine)
+
+
+# ---- changes ------------------------------------------------------------------------------
+
+
+def measure_changes(entries, counts, seconds):
+    rows = []
+    rivals = list(contestants(entries))
+    for count in counts:
+        if count * 8 > entries:
+            continue
+        times = {rival.title: [] for rival in rivals}
+        end = time.monotonic() + seconds
+        while time.monotonic() < end or len(times[rivals[0].title]) < 15:
+            changes = {
+                key_of(random.randrange(entries)): value_of(random.randrange(10**12))
+                for _ in range(count)
+            }
+            random.shuffle(rivals)
+            for rival in rivals:
+                begin = time.perf_counter()
+                rival.change(changes)
+                times[rival.title].append(time.perf_counter() - begin)
+        key, value = next(iter(changes.items()))
+        assert all(rival.get(key) == value for rival in rivals)
+        rows += [(entries, count, title, taken) for title, taken in sorted(times.items())]
+    for rival in rivals:
+        rival.close()
+    return rows
+
+
+def report_changes(rows):
+    print("\n| entries | changed | | transactions | median, us | mean, us | p99, us | most, us |")
+    print("|---:|---:|---|---:|---:|---:|---:|---:|")
+    for entries, count, title, taken in rows:
+        numbers = (
+            statistics.median(taken),
+            statistics.mean(taken),
+            percentile(taken, 0.99),
+            max(taken),
+        )
+        cells = " | ".join(f"{1e6 * number:,.1f}" for number in numbers)
+        print(f"| {entries:,} | {count:,} | {title} | {len(taken):,} | {cells} |")
+
+
+# ---- reads --------------------------------------------------------------------------------
+
+
+def reads(entries):
+    """Title -> what to do with a handle; the key objects are fresh for each round."""
+    numbers = [random.randrange(entries) for _ in range(20_000)]
+
+    def fresh():
+        return [key_of(number) for number in numbers]
+
+    def get(handle, keys):
+        for key in keys:
+            handle[key]
+
+    def get_many(handle, keys):
+        handle.get_many(keys)
+
+    def items(handle, _):
+        for _ in handle.items():
+            pass
+
+    def peekitem(handle, _):
+        for number in numbers:
+            handle.peekitem(number % len(handle))
+
+    acts = {"m[k]": get, "get_many": get_many, "items()": items, "peekitem(i)": peekitem}
+    return fresh, {f"`{title}`": act for title, act in acts.items()}
+
+
+def measure_reads(entries, shares, rounds):
+    base = f"benchmark:{uuid.uuid4().hex[:12]}"
+    sharedmap.share(content(entries), base)
+    handles = {0.0: sharedmap.sharedmap(base)}
+    for share in shares:
+        name = f"{base}:{share}"
+        sharedmap.share(content(entries), name)
+        # In steps, so that there are two deltas, as in a map that changes all the time.
+        left = [key_of(number) for number in random.sample(range(entries), int(entries * share))]
+        while left:
+            step, left = left[: max(1, len(left) // 2)], left[max(1, len(left) // 2) :]
+            sharedmap.update(name, {key: "changed " + key for key in step})
+        handles[share] = sharedmap.sharedmap(name)
+    fresh, acts = reads(entries)
+    times = {(title, share): [] for title in acts for share in handles}
+    gc.disable()
+    for _ in range(rounds):
+        for title, act in acts.items():
+            order = list(handles)
+            random.shuffle(order)
+            for share in order:
+                keys = fresh()
+                begin = time.perf_counter()
+                act(handles[share], keys)
+                times[title, share].append(time.perf_counter() - begin)
+    gc.enable()
+    for share, handle in handles.items():
+        handle.close()
+        sharedmap.remove(base if share == 0 else f"{base}:{share}")
     return times
 
 
-def report(times):
-    update = statistics.median(times[UPDATE])
-    print("| | median, ms | least, ms | most, ms | median / update |")
-    print("|---|---:|---:|---:|---:|")
-    for title, taken in times.items():
-        median = statistics.median(taken)
-        print(
-            f"| {title} | {1000 * median:.0f} | {1000 * min(taken):.0f} "
-            f"| {1000 * max(taken):.0f} | {median / update:.2f} |"
-        )
+def report_reads(entries, times, shares):
+    print(f"\n{entries:,} entries, time with part of them changed / without: median (quartiles)\n")
+    print("| | " + " | ".join(f"{100 * share:g} %" for share in shares) + " |")
+    print("|---|" + "---:|" * len(shares))
+    for title in dict.fromkeys(title for title, _ in times):
+        cells = []
+        for share in shares:
+            pairs = [
+                changed / plain
+                for changed, plain in zip(times[title, share], times[title, 0.0], strict=True)
+            ]
+            low, middle, high = statistics.quantiles(pairs, n=4)
+            cells.append(f"{middle:.2f} ({low:.2f}-{high:.2f})")
+        print(f"| {title} | " + " | ".join(cells) + " |")
+
+
+# ---- memory -------------------------------------------------------------------------------
+
+
+def allocated(name):
+    from sharedmap._names import path_of
+
+    return os.stat(path_of(name)).st_blocks * 512
+
+
+def report_memory(entries, updates):
+    ours = Ours(entries)
+    base = most = allocated(ours.name)
+    begin = time.perf_counter()
+    for _ in range(updates):
+        ours.change({key_of(random.randrange(entries)): value_of(random.randrange(10**12))})
+        most = max(most, allocated(ours.name))
+    took = time.perf_counter() - begin
+    print(
+        f"\n{updates:,} updates of one key in {entries:,} entries: {took:.1f} s, the file is"
+        f" at most {most / base:.2f} of the base ({base:,} bytes)"
+    )
+    ours.close()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--entries", type=int, default=1_000_000)
-    parser.add_argument("--changes", type=int, default=100)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--entries", type=int, nargs="+", default=[10_000, 1_000_000])
+    parser.add_argument("--changes", type=int, nargs="+", default=[1, 100, 10_000])
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.001, 0.01, 0.1])
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--updates", type=int, default=100_000)
     options = parser.parse_args()
-    name = f"benchmark:{uuid.uuid4().hex[:12]}"
     load = " ".join(f"{number:.1f}" for number in os.getloadavg())
-    print(f"{options.changes} of {options.entries:,} entries changed, load {load}\n")
-    try:
-        report(measure(name, content(options.entries), options.changes, options.repeats))
-    finally:
-        sharedmap.remove(name)
+    print(f"load {load}")
+    rows = []
+    for entries in options.entries:
+        rows += measure_changes(entries, options.changes, options.seconds)
+    report_changes(rows)
+    for entries in options.entries:
+        if options.rounds > 1:
+            report_reads(
+                entries,
+                measure_reads(entries, options.shares, options.rounds),
+                options.shares,
+            )
+        if options.updates:
+            report_memory(entries, options.updates)
 
 
 if __name__ == "__main__":

@@ -301,7 +301,8 @@ restore(PyTypeObject *type, SnapshotObject *snapshot, PyObject *encode,
     struct interrupt interrupt;
     struct rbtree *tree;
     signals_begin(&signals, SIGNALS_NOW, &interrupt);
-    enum status status = restore_entries(&tree, &snapshot->version, &interrupt);
+    enum status status =
+        restore_entries(&tree, &snapshot->version, &interrupt);
     signals_end(&signals);
     if (status != STATUS_OK) {
         raise_status(snapshot->state, status, NULL);

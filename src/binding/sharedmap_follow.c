@@ -354,9 +354,8 @@ look_for_newer(SharedMapObject *self, SnapshotObject **seen)
     SnapshotObject *newer;
     // The file system may hang.
     Py_BEGIN_ALLOW_THREADS
-    status = segment_check_current(&(*seen)->segment,
-                                   PyBytes_AS_STRING(self->path),
-                                   self->open_options);
+    status = segment_check_current(
+        &(*seen)->segment, PyBytes_AS_STRING(self->path), self->open_options);
     Py_END_ALLOW_THREADS
     // That there is another file does not say that it can be opened: the
     // backoff of a refresh() that failed goes on.
@@ -391,8 +390,8 @@ has_newer(SharedMapObject *self, SnapshotObject **seen)
     if (!follow_may_check(&self->follow, segment_clock())) {
         return false;
     }
-    enum status status = self->is_following ? advance(self, *seen)
-                                            : look_for_newer(self, seen);
+    enum status status =
+        self->is_following ? advance(self, *seen) : look_for_newer(self, seen);
     warn_if_failure(self, status);
     return status == STATUS_OK;
 }

@@ -47,9 +47,8 @@ open_file(struct segment *segment, const char *path,
           struct open_options open_options, const SnapshotObject *known,
           struct version *version)
 {
-    enum status status =
-        segment_open(segment, path, open_options,
-                     known != NULL ? &known->segment : NULL);
+    enum status status = segment_open(segment, path, open_options,
+                                      known != NULL ? &known->segment : NULL);
     if (status == STATUS_OK) {
         // The segment checked the header in the file. The version checks the
         // headers in the mapping, and only those copies are used. The file
@@ -76,8 +75,8 @@ snapshot_open_path(struct state *state, const char *path,
                              ? segment_advance(&segment, &known->segment)
                              : STATUS_UNCHANGED;
     if (status == STATUS_OK) {
-        status = version_open(&version, segment.bytes, segment.size,
-                              segment.head);
+        status =
+            version_open(&version, segment.bytes, segment.size, segment.head);
     }
     else if (status == STATUS_UNCHANGED) {
         Py_BEGIN_ALLOW_THREADS
@@ -121,8 +120,8 @@ snapshot_open_buffer(struct state *state, PyObject *data, PyObject *decode)
         Py_DECREF(self);
         return NULL;
     }
-    enum status status = version_open_newest(
-        &self->version, self->buffer.buf, (size_t)self->buffer.len);
+    enum status status = version_open_newest(&self->version, self->buffer.buf,
+                                             (size_t)self->buffer.len);
     if (status != STATUS_OK) {
         raise_status(state, status, NULL);
         Py_DECREF(self);

@@ -28,8 +28,8 @@ struct compaction {
     const struct lock_options *options;
     struct slice label;
     struct holder compactor;
-    struct segment segment;  // of the compactor's file
-    struct version version;  // that was pinned
+    struct segment segment;             // of the compactor's file
+    struct version version;             // that was pinned
     struct publish_options publishing;  // borrowed by the draft
     struct draft draft;
     struct snapshot_plan plan;
@@ -50,8 +50,8 @@ write_base(struct compaction *compaction, const struct entry *entries)
     const struct version *version = &compaction->version;
     struct snapshot_options layout = {
         .label = compaction->label,
-        .index = snapshot_has_hash_index(&version->base) ? INDEX_HASH
-                                                         : INDEX_TREE,
+        .index =
+            snapshot_has_hash_index(&version->base) ? INDEX_HASH : INDEX_TREE,
     };
     struct snapshot_plan *plan = &compaction->plan;
     enum status status =
@@ -82,8 +82,8 @@ flatten(struct compaction *compaction)
     bool is_changed;
     size_t count;
     // Damage must not be published again with a checksum that fits it.
-    enum status status = version_verify_checksum(
-        version, &compaction->options->interrupt);
+    enum status status =
+        version_verify_checksum(version, &compaction->options->interrupt);
     if (status != STATUS_OK) {
         return status;
     }
@@ -113,11 +113,9 @@ catch_up(struct compaction *compaction, const struct version *present,
         .generation = present->generation,
         .published_at = present->published_at,
     };
-    memcpy(identity.unique_id, present->unique_id,
-           sizeof(identity.unique_id));
-    enum status status =
-        draft_map(&compaction->draft, compaction->plan.header.total_size,
-                  &written);
+    memcpy(identity.unique_id, present->unique_id, sizeof(identity.unique_id));
+    enum status status = draft_map(
+        &compaction->draft, compaction->plan.header.total_size, &written);
     if (status == STATUS_OK) {
         status = version_open(&version, written.bytes, written.size, 0);
     }
@@ -153,8 +151,8 @@ replace(struct compaction *compaction, struct holder *holder)
         return STATUS_OK;
     }
     if (status == STATUS_OK) {
-        status = version_open(&present, segment.bytes, segment.size,
-                              segment.head);
+        status =
+            version_open(&present, segment.bytes, segment.size, segment.head);
     }
     if (status == STATUS_OK && present.head != compaction->version.head) {
         status = catch_up(compaction, &present, &newer);
@@ -178,13 +176,12 @@ static enum status
 compact(struct compaction *compaction)
 {
     struct holder holder;
-    enum status status =
-        holder_map(&compaction->compactor, compaction->path,
-                   &compaction->segment);
+    enum status status = holder_map(&compaction->compactor, compaction->path,
+                                    &compaction->segment);
     if (status == STATUS_OK) {
-        status = version_open(
-            &compaction->version, compaction->segment.bytes,
-            compaction->segment.size, compaction->segment.head);
+        status =
+            version_open(&compaction->version, compaction->segment.bytes,
+                         compaction->segment.size, compaction->segment.head);
     }
     if (status == STATUS_OK
         && (segment_is_marked(&compaction->segment)
@@ -222,9 +219,8 @@ compact_segment(const char *path, struct slice label,
         .segment = SEGMENT_EMPTY,
         .draft = DRAFT_EMPTY,
     };
-    enum status status =
-        holder_begin_compaction(&compaction.compactor, path, &is_ours,
-                                &options->interrupt);
+    enum status status = holder_begin_compaction(
+        &compaction.compactor, path, &is_ours, &options->interrupt);
     if (status == STATUS_OK && is_ours) {
         status = compact(&compaction);
     }

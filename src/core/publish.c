@@ -7,7 +7,6 @@
  */
 #include "core/publish.h"
 
-
 enum status
 publish_plan(struct snapshot_plan *plan, const struct entry *entries,
              size_t entry_count, const struct snapshot_options *options)
@@ -28,9 +27,9 @@ publish_leave_room(struct snapshot_plan *plan)
 {
     struct snapshot_header *header = &plan->header;
     if (header->entry_count >= LEAST_ENTRIES) {
-        header->limit = header->total_size
-                        + header->total_size / 2 / SNAPSHOT_ALIGNMENT
-                              * SNAPSHOT_ALIGNMENT;
+        header->limit =
+            header->total_size
+            + header->total_size / 2 / SNAPSHOT_ALIGNMENT * SNAPSHOT_ALIGNMENT;
     }
 }
 
@@ -57,7 +56,7 @@ write_to_draft(void *context, uint64_t offset, const void *bytes, size_t size)
 
 enum status
 publish_write_draft(struct draft *draft, struct snapshot_plan *plan,
-            const struct interrupt *interrupt)
+                    const struct interrupt *interrupt)
 {
     struct snapshot_sink sink = {write_to_draft, draft, interrupt};
     return snapshot_write(plan, &sink);

@@ -16,8 +16,8 @@
 #include "core/base/memory.h"
 #include "core/compact.h"
 #include "core/publish.h"
-#include "core/update.h"
 #include "core/snapshot/version.h"
+#include "core/update.h"
 
 /* Writes the merged entries to a draft and replaces the holder by it. */
 static enum status
@@ -67,8 +67,8 @@ copy_version(struct holder *holder, const struct segment *segment,
     size_t room, count;
     bool is_changed;
     struct entry *merged = NULL;
-    if (!__builtin_add_overflow(version->entry_count, update->changes.put_count,
-                                &room))
+    if (!__builtin_add_overflow(version->entry_count,
+                                update->changes.put_count, &room))
     {
         merged = memory_allocate_array(room, sizeof(*merged));
     }
@@ -85,11 +85,10 @@ copy_version(struct holder *holder, const struct segment *segment,
         update->generation = version->generation;
     }
     else if (status == STATUS_OK) {
-        status = replace_with(holder, merged, count,
-                              snapshot_has_hash_index(&version->base)
-                                  ? INDEX_HASH
-                                  : INDEX_TREE,
-                              update, path);
+        status = replace_with(
+            holder, merged, count,
+            snapshot_has_hash_index(&version->base) ? INDEX_HASH : INDEX_TREE,
+            update, path);
     }
     memory_release(merged);
     return status;
@@ -113,9 +112,9 @@ append_changes(struct holder *holder, const struct version *version,
     if (status != STATUS_OK) {
         return status;
     }
-    status = version_update_prepare(&next, version, &update->changes,
-                                    &identity, progress->copying,
-                                    &update->lock.interrupt);
+    status =
+        version_update_prepare(&next, version, &update->changes, &identity,
+                               progress->copying, &update->lock.interrupt);
     progress->step = next.step;
     progress->is_full = next.is_full;
     if (status == STATUS_OK && next.step == STEP_APPEND) {
@@ -123,8 +122,8 @@ append_changes(struct holder *holder, const struct version *version,
         status = holder_append(holder, &next);
     }
     version_update_release(&next);
-    update->generation = next.step == STEP_APPEND ? identity.generation
-                                                  : version->generation;
+    update->generation =
+        next.step == STEP_APPEND ? identity.generation : version->generation;
     return status;
 }
 

@@ -23,9 +23,9 @@ static void
 publish_numbered(const char *path, const struct snapshot_options *layout)
 {
     struct snapshot_plan plan;
-    CHECK_STATUS(publish_plan(&plan, fill_numbered(&numbered, COUNT), COUNT,
-                              layout),
-                 STATUS_OK);
+    CHECK_STATUS(
+        publish_plan(&plan, fill_numbered(&numbered, COUNT), COUNT, layout),
+        STATUS_OK);
     CHECK_STATUS(publish_to_segment(&plan, path, &UNFORCED), STATUS_OK);
 }
 
@@ -51,9 +51,9 @@ static struct version
 version_of(const struct segment *segment)
 {
     struct version version;
-    CHECK_STATUS(version_open(&version, segment->bytes, segment->size,
-                              segment->head),
-                 STATUS_OK);
+    CHECK_STATUS(
+        version_open(&version, segment->bytes, segment->size, segment->head),
+        STATUS_OK);
     CHECK_STATUS(version_verify(&version, NULL), STATUS_OK);
     return version;
 }

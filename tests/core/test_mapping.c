@@ -137,8 +137,9 @@ static struct segment
 acquire(const struct page_file *file, uint64_t size)
 {
     struct segment segment = SEGMENT_EMPTY;
-    CHECK_STATUS(mapping_acquire(&segment, &file->key, 0, file->descriptor, size),
-                 STATUS_OK);
+    CHECK_STATUS(
+        mapping_acquire(&segment, &file->key, 0, file->descriptor, size),
+        STATUS_OK);
     CHECK_EQUAL(segment.size, size);
     return segment;
 }

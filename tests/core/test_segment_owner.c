@@ -8,8 +8,8 @@
 #endif
 #include "core/check.h"
 #include "core/files.h"
-#include "core/update.h"
 #include "core/segment/segment.h"
+#include "core/update.h"
 
 enum { ALICE = 41001, BOB = 41002 };
 

@@ -15,8 +15,8 @@
 
 #include "core/check.h"
 #include "core/files.h"
-#include "core/update.h"
 #include "core/segment/segment.h"
+#include "core/update.h"
 
 enum { PAGE = 4096, LARGE = 3 << 20 };
 

@@ -147,9 +147,9 @@ random_changes(struct history *history, uint64_t *random, int most,
     *changes = (struct changes){.puts = puts, .removals = removals};
     int number = -1;
     while (most-- > 0) {
-        number += 1
-                  + (int)random_below(random,
-                                      (uint64_t)history->key_count / 4 + 1);
+        number +=
+            1
+            + (int)random_below(random, (uint64_t)history->key_count / 4 + 1);
         if (number >= history->key_count) {
             break;
         }
@@ -181,10 +181,9 @@ apply(struct history *history, const struct changes *changes,
     struct version version = open_version(history);
     struct version_identity identity = {.generation = history->generation + 1};
     struct version_update update;
-    CHECK_STATUS(
-        version_update_prepare(&update, &version, changes, &identity,
-                               COPY_IF_IT_PAYS, NULL),
-        STATUS_OK);
+    CHECK_STATUS(version_update_prepare(&update, &version, changes, &identity,
+                                        COPY_IF_IT_PAYS, NULL),
+                 STATUS_OK);
     if (update.step == STEP_NONE) {
         steps->none += 1;
         return;
@@ -224,9 +223,8 @@ play(uint64_t seed, const struct snapshot_options *options,
     write_base(&history, options);
     check_all(&history);
     for (int round = 0; round < 12; round++) {
-        random_changes(&history, &random,
-                       1 + (int)random_below(&random, 5), &changes, puts,
-                       removals);
+        random_changes(&history, &random, 1 + (int)random_below(&random, 5),
+                       &changes, puts, removals);
         apply(&history, &changes, options, steps);
         check_all(&history);
     }

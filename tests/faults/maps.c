@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "core/publish.h"
-#include "core/update.h"
 #include "core/snapshot/snapshot.h"
+#include "core/update.h"
 
 static const char keys[] = "abcdef";
 

@@ -45,8 +45,8 @@ enum status
 holder_append(struct holder *holder, const struct version_update *update)
 {
     const uint64_t offset = holder->total_size + update->begin;
-    enum status status = system_allocate(
-        holder->file.descriptor, offset, update->size, holder->interrupt);
+    enum status status = system_allocate(holder->file.descriptor, offset,
+                                         update->size, holder->interrupt);
     if (status == STATUS_OK) {
         status = system_write(holder->file.descriptor, offset, update->bytes,
                               update->size, holder->interrupt);

@@ -253,9 +253,8 @@ enum status
 draft_append(struct draft *draft, uint64_t offset, const void *bytes,
              size_t size)
 {
-    enum status status =
-        system_allocate(draft->file.descriptor, offset, size,
-                        draft->interrupt);
+    enum status status = system_allocate(draft->file.descriptor, offset, size,
+                                         draft->interrupt);
     return status == STATUS_OK ? draft_write(draft, offset, bytes, size)
                                : status;
 }

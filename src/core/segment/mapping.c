@@ -328,8 +328,8 @@ mapping_release(struct segment *segment)
         take_off(mapping);
     }
     struct segment successor = SEGMENT_EMPTY;
-    if (segment->is_kept && mapping->kept_count == 0
-        && retained.bytes != NULL && retained_path == mapping->path
+    if (segment->is_kept && mapping->kept_count == 0 && retained.bytes != NULL
+        && retained_path == mapping->path
         && !is_open_besides(mapping->path, retained.mapping))
     {
         successor = retained;

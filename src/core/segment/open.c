@@ -110,9 +110,8 @@ take_head(struct segment *segment, int descriptor,
     if (!system_stat(descriptor, &file, interrupt)) {
         return system_failure();
     }
-    size_t size = (uint64_t)file.st_size < segment->size
-                      ? (size_t)file.st_size
-                      : segment->size;
+    size_t size = (uint64_t)file.st_size < segment->size ? (size_t)file.st_size
+                                                         : segment->size;
     return version_open(&version, segment->bytes, size, segment->head);
 }
 
@@ -193,8 +192,8 @@ segment_open(struct segment *segment, const char *path,
         status = check_file(opened.descriptor, &file, options);
     }
     if (status == STATUS_OK) {
-        status = identify(opened.descriptor, &file, &key, &size,
-                          &AT_ANY_SIGNAL);
+        status =
+            identify(opened.descriptor, &file, &key, &size, &AT_ANY_SIGNAL);
     }
     if (status == STATUS_OK) {
         status = mapping_acquire(segment, &key, mapping_path(path),
@@ -304,7 +303,8 @@ holder_map(const struct holder *holder, const char *path,
         status = map_alone(holder, size, segment);
     }
     if (status == STATUS_OK) {
-        status = take_head(segment, holder->file.descriptor, holder->interrupt);
+        status =
+            take_head(segment, holder->file.descriptor, holder->interrupt);
     }
     return status;
 }

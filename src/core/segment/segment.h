@@ -306,8 +306,8 @@ struct holder {
     unsigned char unique_id[16];
     uint32_t head;        // the newest version; not of a file on a disk
     uint64_t total_size;  // of the base
-    void *header;       // owned mapping; NULL if it has no readers
-    bool is_read_only;  // the mapping: what is stored there is written
+    void *header;         // owned mapping; NULL if it has no readers
+    bool is_read_only;    // the mapping: what is stored there is written
     const struct interrupt *interrupt;  // borrowed, of the lock's options
 };
 

@@ -93,21 +93,24 @@ delta_open(struct delta *delta, const struct snapshot *base, uint32_t head,
         return STATUS_BAD_DELTA;
     }
     *delta = (struct delta){
-        .view = {
-            .bytes = room,
-            .sorted_index = room + begin + layout.sorted_index,
-            .records = room,
-            .buckets = base->buckets != NULL
-                           ? room + begin + layout.hash_index
-                           : NULL,
-            .bucket_count = (header.size - layout.hash_index) / BUCKET_SIZE,
-            .hash_seed = base->hash_seed,
-            .records_size = begin + DELTA_HEADER_SIZE + header.records_size,
-            .entry_count = header.entry_count,
-            .reference_size = base->reference_size,
-            .reference_shift = base->reference_shift,
-            .type_count = RECORD_TOMBSTONE + 1,
-        },
+        .view =
+            {
+                .bytes = room,
+                .sorted_index = room + begin + layout.sorted_index,
+                .records = room,
+                .buckets = base->buckets != NULL
+                               ? room + begin + layout.hash_index
+                               : NULL,
+                .bucket_count =
+                    (header.size - layout.hash_index) / BUCKET_SIZE,
+                .hash_seed = base->hash_seed,
+                .records_size =
+                    begin + DELTA_HEADER_SIZE + header.records_size,
+                .entry_count = header.entry_count,
+                .reference_size = base->reference_size,
+                .reference_shift = base->reference_shift,
+                .type_count = RECORD_TOMBSTONE + 1,
+            },
         .ranks = room + begin + layout.ranks,
         .begin = begin,
         .end = begin + header.size,
@@ -119,8 +122,8 @@ delta_open(struct delta *delta, const struct snapshot *base, uint32_t head,
 enum status
 delta_verify_checksum(const struct delta *delta)
 {
-    uint64_t checksum = content_checksum(delta->view.bytes + delta->begin,
-                                         delta->header.size);
+    uint64_t checksum =
+        content_checksum(delta->view.bytes + delta->begin, delta->header.size);
     return checksum == delta->header.content_checksum ? STATUS_OK
                                                       : STATUS_BAD_CHECKSUM;
 }

@@ -37,8 +37,7 @@ static enum status
 take_entry(const struct delta *delta, uint64_t index,
            struct delta_entry *taken)
 {
-    enum status status =
-        record_offset_at(&delta->view, index, &taken->record);
+    enum status status = record_offset_at(&delta->view, index, &taken->record);
     if (status == STATUS_OK) {
         status = record_read(&delta->view, taken->record, &taken->entry);
     }
@@ -170,10 +169,10 @@ delta_merge_changes(const struct version *version,
         if (++steps % UNINTERRUPTED == 0 && interrupt_is_due(interrupt)) {
             return STATUS_INTERRUPTED;
         }
-        int order = !has_change           ? -1
-                    : index == young_count ? 1
-                                           : slice_compare(known.entry.key,
-                                                           change.key);
+        int order = !has_change ? -1
+                    : index == young_count
+                        ? 1
+                        : slice_compare(known.entry.key, change.key);
         if (order < 0) {
             merged[merge.count++] = known;
         }
@@ -215,10 +214,11 @@ delta_fold(const struct version *version, const struct delta_entry *young,
         if (++steps % UNINTERRUPTED == 0 && interrupt_is_due(interrupt)) {
             return STATUS_INTERRUPTED;
         }
-        int order = next == young_count  ? -1
-                    : index == old_count ? 1
-                                         : slice_compare(known.entry.key,
-                                                         young[next].entry.key);
+        int order =
+            next == young_count ? -1
+            : index == old_count
+                ? 1
+                : slice_compare(known.entry.key, young[next].entry.key);
         if (order < 0) {
             folded[filled++] = known;
         }
@@ -232,8 +232,8 @@ delta_fold(const struct version *version, const struct delta_entry *young,
             else if (version->delta_count > 0) {
                 entry->below -= delta_shift(old, index);
             }
-            filled += entry->record == RECORD_NEW
-                      || !delta_entry_is_void(entry);
+            filled +=
+                entry->record == RECORD_NEW || !delta_entry_is_void(entry);
         }
         if (order <= 0 && ++index < old_count) {
             status = take_entry(old, index, &known);

@@ -12,8 +12,8 @@ struct delta_plan {
     const struct snapshot *base;        // borrowed
     const struct delta_entry *entries;  // borrowed, in ascending order
     size_t entry_count;                 // with those that are void
-    uint64_t beneath;  // how many entries lie beneath
-    uint64_t begin;    // in the room
+    uint64_t beneath;                   // how many entries lie beneath
+    uint64_t begin;                     // in the room
     struct delta_layout layout;
     struct delta_header header;  // the caller fills since_fold, beneath,
                                  // generation, unique_id and published_at

@@ -110,9 +110,9 @@ snapshot_header_check(const struct snapshot_header *header, uint64_t size)
     bool has_hash_index = (header->flags & SNAPSHOT_FLAG_HASH_INDEX) != 0;
     if (!region_fits(&header->sorted_index, header->total_size)
         || !region_fits(&header->records, header->total_size)
-        || !(has_hash_index ? hash_index_fits(&header->hash_index,
-                                              header->total_size)
-                            : region_is_absent(&header->hash_index))
+        || !(has_hash_index
+                 ? hash_index_fits(&header->hash_index, header->total_size)
+                 : region_is_absent(&header->hash_index))
         || __builtin_mul_overflow(header->entry_count, header->reference_size,
                                   &sorted_size)
         || header->sorted_index.size != sorted_size)

@@ -52,13 +52,13 @@ record_encode_size(struct record_shape *shape, uint64_t size, unsigned escape)
 /* The layout of the record of `entry` at `offset` of the records. */
 static inline void
 record_shape_fill(struct record_shape *shape, const struct entry *entry,
-             uint64_t offset)
+                  uint64_t offset)
 {
     shape->head_size = RECORD_HEAD_SIZE;
     unsigned key_code =
         record_encode_size(shape, entry->key.size, RECORD_KEY_SIZE_ESCAPE);
-    unsigned value_code =
-        record_encode_size(shape, entry->value.bytes.size, RECORD_VALUE_SIZE_ESCAPE);
+    unsigned value_code = record_encode_size(shape, entry->value.bytes.size,
+                                             RECORD_VALUE_SIZE_ESCAPE);
     uint16_t head = (uint16_t)(key_code << RECORD_KEY_SIZE_SHIFT
                                | value_code << RECORD_VALUE_SIZE_SHIFT
                                | (unsigned)entry->value.type);

@@ -34,7 +34,7 @@ struct snapshot {
     uint64_t entry_count;
     uint8_t reference_size;
     uint8_t reference_shift;
-    uint8_t type_count;  // of records that are valid here
+    uint8_t type_count;             // of records that are valid here
     struct snapshot_header header;  // as it was when the view was made
 };
 

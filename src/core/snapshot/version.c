@@ -181,8 +181,8 @@ version_locate(const struct version *version, unsigned delta_count,
         place->is_found = false;
         if (status == STATUS_OK && index < layer->entry_count) {
             status = record_at(layer, index, &place->entry);
-            place->is_found = status == STATUS_OK
-                              && slice_equals(place->entry.key, key);
+            place->is_found =
+                status == STATUS_OK && slice_equals(place->entry.key, key);
         }
         if (status != STATUS_OK) {
             return status;
@@ -192,8 +192,10 @@ version_locate(const struct version *version, unsigned delta_count,
             continue;
         }
         place->below =
-            shift + (i > 0 ? delta_rank(&version->deltas[i - 1], index) : index);
-        place->is_found = place->is_found && !entry_is_tombstone(&place->entry);
+            shift
+            + (i > 0 ? delta_rank(&version->deltas[i - 1], index) : index);
+        place->is_found =
+            place->is_found && !entry_is_tombstone(&place->entry);
         return place->below <= most ? STATUS_OK : STATUS_BAD_RANK;
     }
 }

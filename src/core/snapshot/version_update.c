@@ -96,9 +96,9 @@ plan_fold(struct choice *choice, const struct interrupt *interrupt)
 {
     const struct version *version = choice->version;
     struct candidate *fold = &choice->fold;
-    fold->entries = memory_allocate_array(
-        choice->young.entry_count + count_of(version, 0),
-        sizeof(*fold->entries));
+    fold->entries =
+        memory_allocate_array(choice->young.entry_count + count_of(version, 0),
+                              sizeof(*fold->entries));
     if (fold->entries == NULL) {
         return STATUS_NO_MEMORY;
     }
@@ -108,12 +108,11 @@ plan_fold(struct choice *choice, const struct interrupt *interrupt)
                             choice->young.entry_count, fold->entries,
                             &fold->entry_count, interrupt);
     }
-    return status == STATUS_OK
-               ? delta_plan(&fold->plan, &version->base,
-                            version->base.entry_count,
-                            choice->young.plan.begin, fold->entries,
-                            fold->entry_count)
-               : status;
+    return status == STATUS_OK ? delta_plan(&fold->plan, &version->base,
+                                            version->base.entry_count,
+                                            choice->young.plan.begin,
+                                            fold->entries, fold->entry_count)
+                               : status;
 }
 
 /* Whether folding costs less than all the young deltas since the last time. */
@@ -123,10 +122,10 @@ is_fold_due(const struct choice *choice, uint64_t since_fold)
     struct delta_layout layout;
     const struct version *version = choice->version;
     // As if no key were in both: at most twice what a fold comes to.
-    return delta_layout_fill(
-               &layout, choice->young.entry_count + count_of(version, 0),
-               choice->young.plan.header.records_size,
-               version->base.reference_size)
+    return delta_layout_fill(&layout,
+                             choice->young.entry_count + count_of(version, 0),
+                             choice->young.plan.header.records_size,
+                             version->base.reference_size)
            && since_fold > layout.hash_index;
 }
 
