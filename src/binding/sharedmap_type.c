@@ -281,6 +281,17 @@ sharedmap_py_frombuffer(PyObject *type, PyObject *args, PyObject *keywords)
 
 /* ---- pickling ----------------------------------------------------------- */
 
+static PyObject *
+copy_bytes(const SnapshotObject *snapshot)
+{
+    PyObject *bytes = PyBytes_FromStringAndSize(
+        NULL, (Py_ssize_t)version_size(&snapshot->version));
+    if (bytes != NULL) {
+        version_copy(&snapshot->version, PyBytes_AS_STRING(bytes));
+    }
+    return bytes;
+}
+
 /* How unpickling opens it: by name, by path, or from the bytes themselves. */
 static PyObject *
 sharedmap_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
@@ -293,11 +304,8 @@ sharedmap_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     reopen = PyObject_GetAttrString((PyObject *)Py_TYPE(self), "_reopen");
-    source = self->source_kind == SOURCE_BUFFER
-                 ? PyBytes_FromStringAndSize(
-                       (const char *)snapshot->version.base.bytes,
-                       (Py_ssize_t)version_size(&snapshot->version))
-                 : Py_NewRef(self->source);
+    source = self->source_kind == SOURCE_BUFFER ? copy_bytes(snapshot)
+                                                : Py_NewRef(self->source);
     owner = self->open_options.has_owner
                 ? PyLong_FromUnsignedLong(self->open_options.owner)
                 : Py_NewRef(Py_None);

@@ -110,9 +110,14 @@ def test_versions_grow_and_never_fall_behind_the_clock(server, name, monkeypatch
 # ---- only what has changed -------------------------------------------------------------------
 
 
+def described(data, anchors=()):
+    with sharedmap.sharedmap.frombuffer(data) as opened:
+        return _chunks.describe(memoryview(data), opened, data[:512], anchors)
+
+
 def test_chunks_are_as_large_as_they_are_said_to_be():
     data = sharedmap.rbtree(many(20_000, 700)).dump()
-    manifest, cuts = _chunks.describe(memoryview(data), data[:512], [])
+    manifest, cuts = described(data)
     records = [chunk for chunk in manifest.chunks if chunk.key is not None]
     assert len(records) >= 5
     assert all(1 << 20 <= chunk.size <= 4 << 20 for chunk in records)
@@ -129,7 +134,7 @@ def test_chunks_are_the_whole_snapshot_whatever_is_in_it(small_chunks, size, ind
     for _ in range(3):
         tree = sharedmap.rbtree({k: v if kind is str else v.encode() for k, v in value.items()})
         data = tree.dump(index=index)
-        manifest, cuts = _chunks.describe(memoryview(data), data[:512], anchors)
+        manifest, cuts = described(data, anchors)
         assert b"".join(data[cuts[c.sha256].begin : cuts[c.sha256].end] for c in manifest.chunks)
         assert sum(chunk.size for chunk in manifest.chunks) == len(data) - 512
         assert all(0 < chunk.size <= 2000 for chunk in manifest.chunks)
@@ -164,7 +169,7 @@ def test_chunks_are_the_whole_snapshot_in_whatever_order_its_regions_are(small_c
     with sharedmap.sharedmap.frombuffer(data) as m:
         m.verify()
         assert dict(m) == entries
-    manifest, cuts = _chunks.describe(memoryview(data), data[:512], [])
+    manifest, cuts = described(data)
     assert len(manifest.chunks) > 3
     assert b"".join(data[p.begin : p.end] for p in cuts.values()) == data[512:]
 

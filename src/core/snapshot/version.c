@@ -106,6 +106,14 @@ version_open_newest(struct version *version, const void *bytes, size_t size)
                : status;
 }
 
+void
+version_copy(const struct version *version, void *bytes)
+{
+    memcpy(bytes, version->base.bytes, version_size(version));
+    memcpy((char *)bytes + offsetof(struct snapshot_header, head),
+           &version->head, sizeof(version->head));
+}
+
 /* ---- by index ----------------------------------------------------------- */
 
 /* How many entries of the delta have a rank that is not above `rank`; `hint`

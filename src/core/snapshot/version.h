@@ -62,6 +62,11 @@ version_size(const struct version *version)
            + (version->delta_count > 0 ? version_top(version)->end : 0);
 }
 
+/* Copies these bytes. Of the head, which may lead further by now, the copy has
+ * what it was for this version. */
+void
+version_copy(const struct version *version, void *bytes);
+
 /* Where the last access was: the next one, if it is not far away, needs no
  * search. Of any value; begins with all zero. */
 struct version_cursor {

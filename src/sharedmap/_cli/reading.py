@@ -46,26 +46,35 @@ def user_name(number: int) -> str:
 
 def describe(opened: sharedmap[Any], path: bytes) -> dict[str, Any]:
     """The fields of a map for stat, ls and doctor, also with --json."""
-    return _fields(opened.name, len(opened), opened.nbytes, opened.generation, opened.stale, path)
+    found = _header.read(path)
+    version = (len(opened), opened.nbytes, opened.generation, opened.id)
+    return _fields(opened.name, version, opened.published_at, found, path)
 
 
 def _fields(
-    name: str | None, entries: int, size: int, generation: int, is_stale: bool, path: bytes
+    name: str | None,
+    version: tuple[int, int, int, str],
+    published_at: float | None,
+    found: _header.Version | None,
+    path: bytes,
 ) -> dict[str, Any]:
-    found = os.stat(path)
-    header = _header.read(path)
+    entries, size, generation, unique_id = version
+    status = os.stat(path)
+    # What was only dumped has no time of its own.
+    published = published_at or status.st_mtime
     return {
         "name": name,
         "entries": entries,
         "bytes": size,
         "generation": generation,
-        "index": header.index_kind if header else None,
-        "mode": mode_text(found.st_mode),
-        "owner": user_name(found.st_uid),
-        "published": time_text(found.st_mtime),
-        "age": max(0, round(time.time() - found.st_mtime, 3)),
-        "superseded": is_stale,
-        "id": header.unique_id.hex() if header else None,
+        "index": found.header.index_kind if found else None,
+        "mode": mode_text(status.st_mode),
+        "owner": user_name(status.st_uid),
+        "published": time_text(published),
+        "age": max(0, round(time.time() - published, 3)),
+        # Not opened.stale, which also says that there is a newer delta.
+        "superseded": found is not None and found.header.is_superseded,
+        "id": unique_id,
         "path": os.fsdecode(path),
     }
 
@@ -85,14 +94,13 @@ def describe_named(name: str) -> dict[str, Any]:
         raise PermissionError(
             errno.EACCES, "the map is writable by other users, so it is not trusted", name
         )
-    header = _header.read(path)
-    if header is None:
+    found = _header.read(path)
+    if found is None:
         raise SnapshotError("not a sharedmap snapshot")
-    if header.total_size != status.st_size:
-        raise SnapshotError("the snapshot is truncated or too long")
-    return _fields(
-        name, header.entry_count, header.total_size, header.generation, header.superseded != 0, path
-    )
+    if not found.is_complete:
+        raise SnapshotError("the snapshot is truncated, or longer than its header allows")
+    version = (found.entry_count, found.size, found.generation, found.unique_id.hex())
+    return _fields(name, version, found.published_at / 1e9, found, path)
 
 
 def list_maps(options: Options) -> int:

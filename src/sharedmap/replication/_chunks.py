@@ -24,7 +24,6 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-from .._encoded import Encoded
 from .._header import HEADER_SIZE, parse
 from .._sharedmap import sharedmap
 from ._manifest import LARGEST_CHUNK, Chunk, Manifest
@@ -42,9 +41,12 @@ class Cut(NamedTuple):
 
 
 class Layout:
-    """The regions and records of a snapshot, which must have been verified."""
+    """The regions and records of a base, which must have been verified.
 
-    def __init__(self, data: memoryview) -> None:
+    The map has the same bytes, and no deltas.
+    """
+
+    def __init__(self, data: memoryview, opened: sharedmap[Any]) -> None:
         self.data = data
         self.header = parse(data)
         self.size = self.header.total_size
@@ -54,7 +56,7 @@ class Layout:
         # Ours have the records first; the format lets others order their regions as they like.
         indices = [self.header.sorted_offset, *self.other_indices]
         self.is_ours = self.header.records_offset == HEADER_SIZE and indices == sorted(indices)
-        self.map: sharedmap[Any] = sharedmap.frombuffer(data, decode=Encoded)
+        self.map = opened
 
     def record(self, index: int) -> int:
         return self.header.record(self.data, index)
@@ -124,10 +126,10 @@ def chunks_text(count: int) -> str:
 
 
 def describe(
-    data: memoryview, header: bytes, anchors: Iterable[str]
+    data: memoryview, opened: sharedmap[Any], header: bytes, anchors: Iterable[str]
 ) -> tuple[Manifest, dict[str, Cut]]:
     """The manifest of a snapshot, with version 0, and the cut of each chunk by its sha256."""
-    layout = Layout(data)
+    layout = Layout(data, opened)
     snapshot_hash = hashlib.sha256(header)
     chunks: list[Chunk] = []
     cuts: dict[str, Cut] = {}
@@ -139,5 +141,4 @@ def describe(
         cuts[digest] = cut
     sha256 = snapshot_hash.hexdigest()
     manifest = Manifest(0, layout.count, layout.size, sha256, header, tuple(chunks))
-    layout.map.close()
     return manifest, cuts

@@ -20,10 +20,13 @@ import mmap
 import os
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from .._header import HEADER_SIZE, unmarked
+from .._encoded import Encoded
+from .._header import HEADER_SIZE, read, unmarked
+from .._header import parse as parse_header
 from .._names import path_of
-from .._sharedmap import sharedmap
+from .._sharedmap import rbtree, sharedmap
 from ._chunks import Cut, chunks_text, describe
 from ._errors import NothingPushed, ReplicationError
 from ._manifest import Manifest, Version, check_version, parse
@@ -39,25 +42,50 @@ _STREAM_LENGTH = 1000
 
 
 class Source:
-    """The bytes of a published map or of a saved file, verified."""
+    """One version of a map or of a saved file, verified, as the bytes of a snapshot.
 
-    def __init__(self, path: bytes, name: str) -> None:
+    A version without deltas is read where it is. A file with deltas may get more of them while it
+    is read, and is compacted now and then, so what is pushed would never be twice the same. Such a
+    version is flattened: in memory of its own, which takes as much as the map for as long as the
+    push.
+    """
+
+    def __init__(self, opened: sharedmap[Any], path: bytes, name: str) -> None:
+        self.name = name
+        self.map = opened
+        self.mapping: mmap.mmap | None = None
+        self.cuts: dict[str, Cut] = {}
+        opened.verify()
+        base = self._base_of(path)
+        self.data = base if base is not None else self._flatten(path)
+        # The words that change are local and must not be transferred.
+        self.header = unmarked(self.data[:HEADER_SIZE])
+
+    def _base_of(self, path: bytes) -> memoryview | None:
+        """The bytes of the base, if that alone is the version that is open."""
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
-            size = os.fstat(descriptor).st_size
+            data = os.pread(descriptor, HEADER_SIZE, 0)
+            # Each version has an id of its own, and so has each delta.
+            if len(data) < HEADER_SIZE or parse_header(data).unique_id.hex() != self.map.id:
+                return None
+            size = parse_header(data).total_size
             self.mapping = mmap.mmap(descriptor, size, prot=mmap.PROT_READ)
         finally:
             os.close(descriptor)
-        self.data = memoryview(self.mapping)
-        with sharedmap.frombuffer(self.data) as opened:
-            opened.verify()
-        # The mark of a superseded snapshot is local and must not be transferred.
-        self.header = unmarked(self.data[:HEADER_SIZE])
-        self.cuts: dict[str, Cut] = {}
-        self.name = name
+        return memoryview(self.mapping)
+
+    def _flatten(self, path: bytes) -> memoryview:
+        found = read(path)
+        index = found.header.index_kind if found is not None else "hash"
+        with self.map as version:
+            tree = rbtree(version, encode=Encoded.bytes)
+            data = tree.dump(version.name or "", index=index)
+        self.map = sharedmap.frombuffer(data, decode=Encoded)
+        return memoryview(data)
 
     def describe(self, anchors: Sequence[str]) -> Manifest:
-        manifest, self.cuts = describe(self.data, self.header, anchors)
+        manifest, self.cuts = describe(self.data, self.map, self.header, anchors)
         return manifest
 
     def chunk(self, digest: str) -> bytes:
@@ -65,19 +93,18 @@ class Source:
         return bytes(self.data[cut.begin : cut.end])
 
     def close(self) -> None:
+        self.map.close()
         self.data.release()
-        # The traceback of an exception may still use the mapping; it is unmapped with that.
-        with contextlib.suppress(BufferError):
-            self.mapping.close()
+        if self.mapping is not None:
+            # The traceback of an exception may still use the mapping; it is unmapped with that.
+            with contextlib.suppress(BufferError):
+                self.mapping.close()
 
 
 def open_source(name: str, local: str | None, path: str | os.PathLike[str] | None) -> Source:
     if path is not None:
-        # Raises the exception that describes a problem best; reads only the header.
-        sharedmap.open(path).close()
-        return Source(os.fsencode(path), name)
-    sharedmap(local or name).close()
-    return Source(path_of(local or name), name)
+        return Source(sharedmap.open(path, decode=Encoded), os.fsencode(path), name)
+    return Source(sharedmap(local or name, decode=Encoded), path_of(local or name), name)
 
 
 def push(

@@ -82,10 +82,7 @@ class State:
                 "another agent uses this directory",
                 os.fspath(self.path),
             ) from None
-        except BaseException:
-            os.close(self.lock)
-            raise
-        self.published: tuple[int, tuple[int, int] | None] = (0, None)
+        self.published: tuple[int, tuple[int, int, int] | None] = (0, None)
         try:
             self.versions = self._read_versions("manifest")
             # An agent was killed between publishing and recording: that it goes on from there.
@@ -227,12 +224,12 @@ class State:
                 raise ReplicationError(f"{self.local}: {error or 'out of memory'}") from None
         self.published = (manifest.version, self._local_content())
 
-    def _local_content(self) -> tuple[int, int] | None:
+    def _local_content(self) -> tuple[int, int, int] | None:
         try:
-            header = _header.read(path_of(self.local), is_ours=True)
+            found = _header.read(path_of(self.local), is_ours=True)
         except OSError:
             return None
-        return header.content if header is not None else None
+        return found.header.content if found is not None else None
 
     def is_published(self, manifest: Manifest) -> bool:
         """Whether the local map has that content, judged by its header."""
