@@ -330,7 +330,7 @@ static const char sharedmap_published_at_doc[] =
     "A float; None for a snapshot that was only dumped.";
 
 static const char sharedmap_nbytes_doc[] =
-    "The size of the snapshot in bytes, an int.";
+    "The size of the snapshot in bytes, with its deltas, an int.";
 
 static const char sharedmap_closed_doc[] =
     "Whether close() was called, a bool.";
