@@ -41,14 +41,18 @@ take_entry(const struct delta *delta, uint64_t index,
     if (status == STATUS_OK) {
         status = record_read(&delta->view, taken->record, &taken->entry);
     }
-    taken->below = delta_below(delta, index);
-    taken->is_beneath = delta_step(delta, index) <= 0;
-    if (status == STATUS_OK && entry_is_tombstone(&taken->entry)
-        && !taken->is_beneath)
-    {
-        return STATUS_BAD_RANK;
+    if (status != STATUS_OK) {
+        return status;
     }
-    return status;
+    // A step that no entry takes, or a tombstone of a key that is not beneath,
+    // would be written again with a checksum that fits it.
+    int64_t beneath =
+        !entry_is_tombstone(&taken->entry) - delta_step(delta, index);
+    taken->below = delta_below(delta, index);
+    taken->is_beneath = beneath == 1;
+    return beneath == taken->is_beneath && !delta_entry_is_void(taken)
+               ? STATUS_OK
+               : STATUS_BAD_RANK;
 }
 
 /* ---- young and changes -------------------------------------------------- */
