@@ -72,7 +72,7 @@ test_every_flipped_bit_is_found(void)
         {8, 12, STATUS_OTHER_VERSION},
         {24, 32, STATUS_TRUNCATED},
         {136, 152, STATUS_OK},  // unique_id: random, so in no checksum
-        {192, 196, STATUS_OK},  // superseded: written after publication
+        {192, 196, STATUS_OK},  // head: written after publication
         {200, 208, STATUS_OK},  // waiting_since: likewise
     };
     for (size_t bit = 0; bit < 8 * SNAPSHOT_HEADER_SIZE; bit++) {
@@ -155,6 +155,38 @@ test_fields_out_of_range_are_refused(void)
         header.total_size += more;
         check_sealed(header, STATUS_BAD_HEADER);
     }
+}
+
+/* Deltas may follow up to the limit, and the file may end where it does. */
+static void
+test_limit_is_the_largest_size_of_the_file(void)
+{
+    struct snapshot_header header = sound_header();
+    static const uint64_t limits[] = {0, 64, TOTAL_SIZE, TOTAL_SIZE + 64,
+                                      (UINT64_C(1) << 63) - 64};
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        header.limit = limits[i];
+        check_sealed(header, STATUS_OK);
+        bool has_room = limits[i] > TOTAL_SIZE;
+        snapshot_header_seal(&header);
+        CHECK_STATUS(snapshot_header_check(&header, TOTAL_SIZE + 1),
+                     has_room ? STATUS_OK : STATUS_TRUNCATED);
+        CHECK_STATUS(snapshot_header_check(&header, TOTAL_SIZE - 1),
+                     STATUS_TRUNCATED);
+        if (has_room) {
+            CHECK_STATUS(snapshot_header_check(&header, limits[i]), STATUS_OK);
+            CHECK_STATUS(snapshot_header_check(&header, limits[i] + 1),
+                         STATUS_TRUNCATED);
+        }
+    }
+    for (unsigned more = 1; more < 64; more++) {
+        header.limit = TOTAL_SIZE + more;
+        check_sealed(header, STATUS_BAD_HEADER);
+    }
+    header.limit = UINT64_C(1) << 63;
+    check_sealed(header, STATUS_BAD_HEADER);
+    header.limit = UINT64_MAX - 63;
+    check_sealed(header, STATUS_BAD_HEADER);
 }
 
 static void
@@ -369,6 +401,7 @@ static const struct test tests[] = {
     TEST(test_first_failure_is_what_is_reported),
     TEST(test_unknown_version_kind_and_flags_are_refused),
     TEST(test_fields_out_of_range_are_refused),
+    TEST(test_limit_is_the_largest_size_of_the_file),
     TEST(test_regions_outside_of_the_snapshot_are_refused),
     TEST(test_regions_may_fill_the_snapshot_to_the_end),
     TEST(test_smallest_snapshot_is_only_a_header),

@@ -73,10 +73,11 @@ delta_header_is_intact(const struct delta_header *header)
 
 enum status
 delta_open(struct delta *delta, const struct snapshot *base, uint32_t head,
-           uint64_t room_size)
+           uint64_t size)
 {
     const unsigned char *room = base->bytes + base->header.total_size;
     const uint64_t begin = delta_begin(head);
+    const uint64_t room_size = delta_room(size);
     struct delta_header header;
     struct delta_layout layout;
     if (room_size < sizeof(header) || begin > room_size - sizeof(header)) {
@@ -85,6 +86,7 @@ delta_open(struct delta *delta, const struct snapshot *base, uint32_t head,
     memcpy(&header, room + begin, sizeof(header));
     if (!delta_header_is_intact(&header) || header.size > room_size - begin
         || header.size % SNAPSHOT_ALIGNMENT != 0
+        || (header.beneath & HEAD_SUPERSEDED) != 0
         || !delta_layout_fill(&layout, header.entry_count, header.records_size,
                               base->reference_size)
         || layout.hash_index > header.size

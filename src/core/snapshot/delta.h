@@ -45,11 +45,11 @@ delta_layout_fill(struct delta_layout *layout, uint64_t entry_count,
 void
 delta_seal(unsigned char *bytes);
 
-/* Opens the delta that a head leads to, in `room_size` bytes behind the base.
- * STATUS_BAD_DELTA. O(1). */
+/* Opens the delta that a head leads to, in a room of `size` bytes behind the
+ * base. STATUS_BAD_DELTA. O(1). */
 enum status
 delta_open(struct delta *delta, const struct snapshot *base, uint32_t head,
-           uint64_t room_size);
+           uint64_t size);
 
 /* Whether its bytes are those that were written. STATUS_BAD_CHECKSUM. */
 enum status
@@ -67,7 +67,17 @@ delta_begin(uint32_t head)
     return ((uint64_t)(head >> HEAD_SHIFT) - 1) * SNAPSHOT_ALIGNMENT;
 }
 
-/* The head of a file whose newest delta begins there. */
+/* How much of a room of that size a head can lead to: 128 GiB. */
+static inline uint64_t
+delta_room(uint64_t size)
+{
+    const uint64_t most =
+        (UINT64_C(1) << (32 - HEAD_SHIFT)) * SNAPSHOT_ALIGNMENT
+        - SNAPSHOT_ALIGNMENT;
+    return size < most ? size : most;
+}
+
+/* The head of a file whose newest delta begins there, in such a room. */
 static inline uint32_t
 delta_head(uint64_t begin)
 {

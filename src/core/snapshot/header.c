@@ -100,6 +100,7 @@ snapshot_header_check(const struct snapshot_header *header, uint64_t size)
     if (header->header_size != SNAPSHOT_HEADER_SIZE
         || header->total_size % SNAPSHOT_ALIGNMENT != 0
         || header->limit % SNAPSHOT_ALIGNMENT != 0
+        || header->limit > INT64_MAX  // no file is larger
         || (header->reference_size != 4 && header->reference_size != 8)
         || header->reference_shift > 6
         || header->label_size > SNAPSHOT_LABEL_SIZE)

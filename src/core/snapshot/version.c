@@ -48,6 +48,22 @@ open_deltas(struct version *version, uint64_t room_size)
                : STATUS_BAD_DELTA;
 }
 
+/* What at() and seek() compare with is no more than there can be. */
+static bool
+lengths_are_possible(const struct version *version)
+{
+    uint64_t length = version->base.entry_count;
+    bool are_possible = true;
+    for (unsigned i = 0; i < version->delta_count; i++) {
+        const struct delta *delta = &version->deltas[i];
+        are_possible =
+            are_possible
+            && delta->header.length <= length + delta->view.entry_count;
+        length = delta->header.length;
+    }
+    return are_possible;
+}
+
 /* Fills the version over a base that is open. */
 static enum status
 open_over(struct version *version, const struct snapshot *base, size_t size,
@@ -76,14 +92,7 @@ open_over(struct version *version, const struct snapshot *base, size_t size,
     memcpy(version->unique_id, top->header.unique_id,
            sizeof(version->unique_id));
     version->published_at = top->header.published_at;
-    // What at() and seek() compare with: no more than there can be.
-    return top->header.length
-                   <= base->entry_count + version->deltas[0].view.entry_count
-                          + (version->delta_count > 1
-                                 ? version->deltas[1].view.entry_count
-                                 : 0)
-               ? STATUS_OK
-               : STATUS_BAD_DELTA;
+    return lengths_are_possible(version) ? STATUS_OK : STATUS_BAD_DELTA;
 }
 
 enum status

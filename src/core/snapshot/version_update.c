@@ -44,7 +44,7 @@ room_of(const struct version *version)
 {
     const struct snapshot_header *header = &version->base.header;
     return header->limit > header->total_size
-               ? header->limit - header->total_size
+               ? delta_room(header->limit - header->total_size)
                : 0;
 }
 

@@ -16,26 +16,28 @@
 enum { UNINTERRUPTED = 1024 };
 
 /* Deltas follow each other without a gap, so those that are not used any more
- * are found by their sizes. */
+ * are found by their sizes; and the others have to be among them. */
 static enum status
 verify_delta_checksums(const struct version *version,
                        const struct interrupt *interrupt)
 {
-    const struct delta *top = version_top(version);
     uint64_t at = 0;
-    while (top != NULL && at < top->end) {
+    unsigned met = 0;
+    // Ends where the newest one does: delta_open() finds none behind it.
+    while (met < version->delta_count) {
         struct delta delta;
         if (interrupt_is_due(interrupt)) {
             return STATUS_INTERRUPTED;
         }
-        enum status status =
-            delta_open(&delta, &version->base, delta_head(at), top->end);
+        enum status status = delta_open(&delta, &version->base, delta_head(at),
+                                        version_top(version)->end);
         if (status == STATUS_OK) {
             status = delta_verify_checksum(&delta);
         }
         if (status != STATUS_OK) {
             return status;
         }
+        met += at == version->deltas[met].begin;
         at = delta.end;
     }
     return STATUS_OK;
