@@ -170,7 +170,7 @@ holder_map_header(struct holder *holder, bool is_durable)
 
 /* Fills which version is the newest, from the delta that has it: others may
  * have published since the file was opened. A delta that cannot be read still
- * counts, so that no generation is given twice. */
+ * counts, so that no generation is given twice, and has no id. */
 static enum status
 holder_read_version(struct holder *holder)
 {
@@ -192,6 +192,7 @@ holder_read_version(struct holder *holder)
     }
     else {
         holder->generation += holder->head >> HEAD_SHIFT;
+        memset(holder->unique_id, 0, sizeof(holder->unique_id));
     }
     return status == STATUS_TRUNCATED ? STATUS_OK : status;
 }
