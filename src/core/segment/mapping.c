@@ -59,7 +59,7 @@ static struct mapping *buckets[BUCKET_COUNT];  // guarded by the fork list
 static void
 drop_in_child(struct fork_listener *listener);
 
-/* A publisher that has an older file open, whose handle will move on at its next
+/* A publisher that has an older file open, whose handle will advance at its next
  * use, keeps what it updates mapped: else each update would map it anew, and
  * read it through page faults. One for the process; guarded likewise. */
 static struct segment retained = {.bytes = NULL};

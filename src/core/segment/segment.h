@@ -105,7 +105,7 @@ segment_keep(struct segment *segment);
 
 /* Fills the newest version of the file that `known` is a version of, in the
  * same mapping. STATUS_UNCHANGED, also when the name is about to lead to
- * another file: then segment_open() has to look. No system call. */
+ * another file: then call segment_open(). No system call. */
 enum status
 segment_advance(struct segment *segment, const struct segment *known);
 

@@ -197,7 +197,7 @@ system_allocate(int descriptor, uint64_t offset, uint64_t size,
         error = posix_fallocate(descriptor, (off_t)offset, (off_t)size);
         errno = error;
     } while (error == EINTR && system_repeats(interrupt));
-    // Where it cannot be asked for, writing allocates.
+    // Where the file system cannot do that, writing allocates.
     return error == 0 || error == EOPNOTSUPP || error == ENOSYS
                    || error == EINVAL
                ? STATUS_OK

@@ -39,7 +39,7 @@ delta_layout_fill(struct delta_layout *layout, uint64_t entry_count,
     return true;
 }
 
-/* The content is one block, however large: a delta is written in one piece. */
+/* The content is one block, however large: a delta is written at once. */
 static uint64_t
 content_checksum(const unsigned char *bytes, uint64_t size)
 {

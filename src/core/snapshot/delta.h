@@ -41,7 +41,7 @@ bool
 delta_layout_fill(struct delta_layout *layout, uint64_t entry_count,
                   uint64_t records_size, uint8_t reference_size);
 
-/* Makes both checksums of the bytes of a whole delta right. */
+/* Makes both checksums of a delta's bytes right. */
 void
 delta_seal(unsigned char *bytes);
 

@@ -123,22 +123,22 @@ change_known(struct merge *merge, const struct entry *change,
 static enum status
 change_beneath(struct merge *merge, const struct entry *change)
 {
-    struct version_place place;
+    struct version_position position;
     enum status status =
-        version_locate(merge->version, merge->beneath, change->key, &place);
+        version_locate(merge->version, merge->beneath, change->key, &position);
     if (status != STATUS_OK) {
         return status;
     }
-    bool is_same = place.is_found
-                       ? value_equals(&place.entry.value, &change->value)
+    bool is_same = position.is_found
+                       ? value_equals(&position.entry.value, &change->value)
                        : entry_is_tombstone(change);
     if (!is_same) {
         merge->is_changed = true;
         merge->merged[merge->count++] = (struct delta_entry){
             .entry = *change,
             .record = RECORD_NEW,
-            .below = place.below,
-            .is_beneath = place.is_found,
+            .below = position.below,
+            .is_beneath = position.is_found,
         };
     }
     return STATUS_OK;

@@ -158,7 +158,7 @@ _Static_assert(offsetof(struct delta_header, published_at) == 96, "FORMAT");
 
 /* The head of a file says what is published: bit 0 that it may be another
  * file, the others where the newest delta begins, in units of 64 bytes from the
- * room's beginning, plus 1; 0 is none. */
+ * room's beginning, plus 1; 0 means no delta. */
 #define HEAD_SUPERSEDED UINT32_C(1)
 #define HEAD_SHIFT      1
 

@@ -48,7 +48,8 @@ open_deltas(struct version *version, uint64_t room_size)
                : STATUS_BAD_DELTA;
 }
 
-/* What at() and seek() compare with is no more than there can be. */
+/* The lengths, with which at() and seek() compare, are bounded by the counts of
+ * entries. */
 static bool
 lengths_are_possible(const struct version *version)
 {
@@ -186,7 +187,7 @@ version_at(const struct version *version, struct version_cursor *cursor,
 
 enum status
 version_locate(const struct version *version, unsigned delta_count,
-               struct slice key, struct version_place *place)
+               struct slice key, struct version_position *position)
 {
     const uint64_t most = count_beneath(version, delta_count);
     uint64_t shift = 0;
@@ -195,25 +196,25 @@ version_locate(const struct version *version, unsigned delta_count,
             i > 0 ? &version->deltas[i - 1].view : &version->base;
         uint64_t index;
         enum status status = snapshot_seek(layer, key, &index);
-        place->is_found = false;
+        position->is_found = false;
         if (status == STATUS_OK && index < layer->entry_count) {
-            status = record_at(layer, index, &place->entry);
-            place->is_found =
-                status == STATUS_OK && slice_equals(place->entry.key, key);
+            status = record_at(layer, index, &position->entry);
+            position->is_found =
+                status == STATUS_OK && slice_equals(position->entry.key, key);
         }
         if (status != STATUS_OK) {
             return status;
         }
-        if (i > 0 && !place->is_found) {
+        if (i > 0 && !position->is_found) {
             shift += delta_shift(&version->deltas[i - 1], index);
             continue;
         }
-        place->below =
+        position->below =
             shift
             + (i > 0 ? delta_rank(&version->deltas[i - 1], index) : index);
-        place->is_found =
-            place->is_found && !entry_is_tombstone(&place->entry);
-        return place->below <= most ? STATUS_OK : STATUS_BAD_RANK;
+        position->is_found =
+            position->is_found && !entry_is_tombstone(&position->entry);
+        return position->below <= most ? STATUS_OK : STATUS_BAD_RANK;
     }
 }
 
@@ -223,11 +224,11 @@ version_seek(const struct version *version, struct slice key, uint64_t *index)
     if (version->delta_count == 0) {
         return snapshot_seek(&version->base, key, index);
     }
-    struct version_place place;
+    struct version_position position;
     enum status status =
-        version_locate(version, version->delta_count, key, &place);
+        version_locate(version, version->delta_count, key, &position);
     if (status == STATUS_OK) {
-        *index = place.below;
+        *index = position.below;
     }
     return status;
 }

@@ -87,17 +87,17 @@ enum status
 version_seek(const struct version *version, struct slice key, uint64_t *index);
 
 /* What the version has of a key. */
-struct version_place {
+struct version_position {
     uint64_t below;  // how many entries have a lower key
     struct entry entry;
     bool is_found;
 };
 
-/* Fills the place of a key in the base and the first `delta_count` deltas.
+/* Fills the position of a key in the base and the first `delta_count` deltas.
  * O(log n). */
 enum status
 version_locate(const struct version *version, unsigned delta_count,
-               struct slice key, struct version_place *place);
+               struct slice key, struct version_position *position);
 
 /* The slot of an entry that is in a delta: it has none. */
 #define VERSION_NO_SLOT UINT64_MAX

@@ -55,7 +55,7 @@ version_verify_checksum(const struct version *version,
 /* An entry of a delta, whose key was looked up beneath. */
 static enum status
 verify_rank(const struct delta *delta, uint64_t index,
-            const struct entry *entry, const struct version_place *beneath)
+            const struct entry *entry, const struct version_position *beneath)
 {
     int64_t step = delta_step(delta, index);
     if (delta_below(delta, index) != beneath->below
@@ -71,7 +71,7 @@ verify_delta_entry(const struct version *version, unsigned number,
                    uint64_t index, struct entry *entry)
 {
     const struct delta *delta = &version->deltas[number];
-    struct version_place beneath;
+    struct version_position beneath;
     enum status status = record_at(&delta->view, index, entry);
     if (status != STATUS_OK) {
         return status;
