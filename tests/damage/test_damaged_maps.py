@@ -238,16 +238,21 @@ for offset in range(512, len(data), 7):
 @each_index
 def test_open_with_any_damaged_header_byte_raises_snapshot_error(name, plant_bytes, workers, index):
     data = small_snapshot(index)
-    # The unique id is random and the superseded word changes: no checksum holds these.
-    free = [*range(136, 152), *range(192, 196), *range(200, 208)]
-    guarded = [offset for offset in range(HEADER_SIZE) if offset not in free]
+    # The unique id is random and line 3 changes: no checksum holds these.
+    head = range(192, 196)
+    free = [*range(136, 152), *range(200, 208)]
+    guarded = [offset for offset in range(HEADER_SIZE) if offset not in (*free, *head)]
     path = plant_bytes(name, data)
     worker = workers()
     worker.run(USE_EVERYTHING)
-    damage = "use_damaged(path, name, data, offsets, [0x01, 0x80, 0xFF], [])"
-    known = {"path": path, "name": name, "data": data}
+    damage = "use_damaged(path, name, data, offsets, masks, [])"
+    known = {"path": path, "name": name, "data": data, "masks": [0x01, 0x80, 0xFF]}
     assert worker.eval(damage, offsets=guarded, **known) == (3 * len(guarded), 0)
     assert worker.eval(damage, offsets=free, **known) == (0, 0)
+    # A head leads to a delta, and here there is none; but its first bit is only the mark.
+    known["masks"] = [0x02, 0x80, 0xFF]
+    assert worker.eval(damage, offsets=head, **known) == (3 * len(head), 0)
+    assert worker.eval(damage, offsets=[192], **known | {"masks": [0x01]}) == (0, 0)
 
 
 def resealed(data, **changes):

@@ -64,7 +64,8 @@ def unique_id(header):
 
 
 def superseded(header):
-    return header_field(header, 192, "I")
+    """The mark, which is the lowest bit of the head; the others lead to the newest delta."""
+    return header_field(header, 192, "I") & 1
 
 
 def read_header(name):

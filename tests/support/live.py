@@ -6,7 +6,6 @@ And doing by hand what goes wrong with live updates.
 import os
 import pathlib
 import platform
-import struct
 import time
 
 from helpers import HANG, segment_path, superseded
@@ -143,8 +142,9 @@ def until_it_answers(worker):
 def mark_superseded(path):
     """What a publisher does just before the rename; nobody is woken."""
     with open(path, "r+b", buffering=0) as file:
-        assert superseded(file.read(512)) == 0
-        os.pwrite(file.fileno(), struct.pack("<I", 1), 192)
+        header = file.read(512)
+        assert superseded(header) == 0
+        os.pwrite(file.fileno(), bytes([header[192] | 1]), 192)
 
 
 def put_in_place(path, data, mode=0o600):
