@@ -132,8 +132,8 @@ def two_deltas(history):
 
 
 def many_deltas(history):
-    """As many as there are over a hundred updates, folded now and then."""
-    for number in range(100):
+    """As many as there are over sixty updates, folded now and then."""
+    for number in range(60):
         at = number * 37 % ENTRIES
         history.update(
             {key_of(at): f"changed {number}", f"new {number * 7 % 60:02}": number},

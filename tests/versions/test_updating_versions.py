@@ -31,6 +31,13 @@ from versions import (
 
 import sharedmap
 
+LOCK_TO_COMPACT = """
+import fcntl, struct
+file = open(path, "r+b")
+second_byte = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 1, 1, 0)
+fcntl.fcntl(file, fcntl.F_OFD_SETLK, second_byte)
+"""
+
 each_index = pytest.mark.parametrize("index", ["hash", "tree"])
 
 
@@ -73,11 +80,43 @@ def test_update_of_a_small_map_copies_it(name):
 
 def test_update_of_more_than_an_eighth_copies_the_map(history):
     inode = inode_of(history.name)
-    history.update({key_of(number): "changed" for number in range(ENTRIES // 8)})
-    assert inode_of(history.name) == inode
-    history.update({"one more": 1})
+    history.update({key_of(number): "changed" for number in range(ENTRIES // 8 + 1)})
     assert inode_of(history.name) != inode
-    assert head_of(history.name) == 0
+    assert deltas_of(history.name) == []
+    check(history)
+
+
+def test_update_beyond_a_tenth_of_the_map_has_it_compacted_and_nothing_else(history):
+    history.update({key_of(number): "changed" for number in range(ENTRIES // 10)})
+    inode = inode_of(history.name)
+    assert len(deltas_of(history.name)) == 1
+    with history.open() as before:
+        assert history.update({"one more": 1}) == 3
+        assert inode_of(history.name) != inode
+        assert deltas_of(history.name) == []
+        with history.open() as compacted:
+            assert compacted.generation == 3
+            assert compacted.nbytes < before.nbytes
+        assert before.refresh() is True
+        assert before == history.dict
+        assert (before.stale, before.refresh()) == (False, False)
+    assert files_of_map(history.name) == [os.path.basename(segment_path(history.name))]
+    check(history)
+
+
+def test_updates_are_appended_while_another_process_compacts(history, workers):
+    """It has the second byte of the file locked."""
+    worker = workers()
+    worker.run(LOCK_TO_COMPACT, path=segment_path(history.name))
+    inode = inode_of(history.name)
+    history.update({key_of(number): "changed" for number in range(ENTRIES // 10 + 1)})
+    history.update({"one more": 1})
+    assert inode_of(history.name) == inode
+    check(history)
+    worker.run("file.close()")
+    history.update({"and one more": 2})
+    assert inode_of(history.name) != inode
+    assert deltas_of(history.name) == []
     check(history)
 
 
