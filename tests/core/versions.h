@@ -147,4 +147,34 @@ layers_cut(struct layers *layers)
     layers->file = cut;
 }
 
+/* The samples, with an old and a young delta, of which each puts, replaces and
+ * removes; and the young one puts back and removes what the old one did. */
+static inline struct layers
+sample_layers(const struct snapshot_options *options)
+{
+    static const struct entry old_puts[] = {
+        {SLICE("aaa"), {SLICE("new"), VALUE_BYTES}},
+        {SLICE("between"), {SLICE("old"), VALUE_STR}},
+        {SLICE("c"), {SLICE(""), VALUE_NONE}},
+    };
+    static const struct entry old_removals[] = {{.key = SLICE("int")}};
+    static const struct entry young_puts[] = {
+        {SLICE("between"), {SLICE("young"), VALUE_ENCODED}},
+        {SLICE("int"), {SLICE("\x02"), VALUE_INT}},
+        {SLICE("zzz"), {SLICE("\x01"), VALUE_BOOL}},
+    };
+    static const struct entry young_removals[] = {{.key = SLICE("bytes")},
+                                                  {.key = SLICE("c")}};
+    static const struct changes old = {old_puts, 3, old_removals, 1};
+    static const struct changes young = {young_puts, 3, young_removals, 2};
+    struct entry samples[SAMPLE_COUNT];
+    struct layers layers = {.generation = 1};
+    fill_samples(samples);
+    layers_begin(&layers, samples, SAMPLE_COUNT, options, 4096);
+    layers_append(&layers, &old, OLD);
+    layers_append(&layers, &young, YOUNG);
+    layers_cut(&layers);
+    return layers;
+}
+
 #endif

@@ -1,8 +1,9 @@
 /* tests/hostile/interrogate.h
  *
- * Asks a view everything that snapshot/snapshot.h has to ask, and says whether
- * the answers are allowed: each lies inside the snapshot, and all of its
- * bytes are read, so that the address sanitizer sees one that does not.
+ * Asks a version everything that snapshot/version.h has to ask, and says
+ * whether the answers are allowed: each lies inside the base or the deltas, and
+ * all of its bytes are read, so that the address sanitizer sees one that does
+ * not. A snapshot is a version without deltas.
  *
  *     any bytes          nothing outside is read, everything ends
  *     verify() says OK   besides, one answer for each key in whatever way
@@ -13,8 +14,10 @@
 #define SHAREDMAP_TESTS_HOSTILE_INTERROGATE_H
 
 #include "core/check.h"
+#include "core/snapshot/delta_log.h"
 #include "core/snapshot/merge.h"
-#include "core/snapshot/snapshot.h"
+#include "core/snapshot/version.h"
+#include "core/snapshot/version_update.h"
 #include "core/snapshots.h"
 #include "core/views.h"
 
@@ -36,12 +39,26 @@ digest_number(struct digest *digest, uint64_t number)
     digest->hash = (digest->hash ^ number) * UINT64_C(0x9E3779B97F4A7C15);
 }
 
+/* Both parts of an entry come from one layer. */
+static inline bool
+is_inside_version(const struct version *version, const struct entry *entry)
+{
+    bool is_there = is_inside(&version->base, entry->key)
+                    && is_inside(&version->base, entry->value.bytes);
+    for (unsigned i = 0; i < version->delta_count; i++) {
+        const struct snapshot *view = &version->deltas[i].view;
+        is_there = is_there
+                   || (is_inside(view, entry->key)
+                       && is_inside(view, entry->value.bytes));
+    }
+    return is_there;
+}
+
 static inline void
-digest_entry(struct digest *digest, const struct snapshot *view,
+digest_entry(struct digest *digest, const struct version *version,
              const struct entry *entry)
 {
-    CHECK(is_inside(view, entry->key));
-    CHECK(is_inside(view, entry->value.bytes));
+    CHECK(is_inside_version(version, entry));
     CHECK((int)entry->value.type < VALUE_TYPE_COUNT);
     digest_bytes(digest, entry->key);
     digest_bytes(digest, entry->value.bytes);
@@ -63,60 +80,102 @@ static const struct slice probed_keys[] = {
 
 enum { PROBED_COUNT = sizeof(probed_keys) / sizeof(probed_keys[0]) };
 
+/* version_find() as who looks up many keys does it. Whatever the bytes say, a
+ * slot is one of those that there are, or of a delta. */
+static inline enum status
+find_version_in_steps(const struct version *version, struct slice key,
+                      struct entry *entry, bool *is_found)
+{
+    struct snapshot_probe probe = {.key = key};
+    version_probe_bucket(version, &probe);
+    version_probe_record(version, &probe);
+    enum status status = version_probe_find(version, &probe, entry, is_found);
+    CHECK(status != STATUS_OK || !*is_found
+          || probe.slot < snapshot_slot_count(&version->base)
+          || (probe.slot == VERSION_NO_SLOT && version->delta_count > 0));
+    return status;
+}
+
+/* What is beneath a delta, and beneath that. */
 static inline void
-interrogate_key(struct digest *digest, const struct snapshot *view,
+interrogate_positions(struct digest *digest, const struct version *version,
+                      struct slice key)
+{
+    for (unsigned i = 0; i <= version->delta_count; i++) {
+        struct version_position position;
+        enum status status = version_locate(version, i, key, &position);
+        digest_number(digest, status);
+        if (status == STATUS_OK) {
+            digest_number(digest, position.below);
+        }
+        if (status == STATUS_OK && position.is_found) {
+            CHECK(slice_equals(position.entry.key, key));
+            digest_entry(digest, version, &position.entry);
+        }
+    }
+}
+
+static inline void
+interrogate_key(struct digest *digest, const struct version *version,
                 struct slice key)
 {
     struct entry entry;
     uint64_t index = 0;
     bool is_found = false;
-    enum status status = snapshot_seek(view, key, &index);
+    enum status status = version_seek(version, key, &index);
     digest_number(digest, status);
     if (status == STATUS_OK) {
-        CHECK(index <= view->entry_count);
+        CHECK(index <= version->entry_count);
         digest_number(digest, index);
     }
-    status = snapshot_find(view, key, &entry, &is_found);
+    status = version_find(version, key, &entry, &is_found);
     digest_number(digest, status);
     if (status == STATUS_OK && is_found) {
         CHECK(slice_equals(entry.key, key));
-        digest_entry(digest, view, &entry);
+        digest_entry(digest, version, &entry);
     }
     bool is_found_in_steps = false;
-    CHECK_STATUS(find_in_steps(view, key, &entry, &is_found_in_steps), status);
+    CHECK_STATUS(
+        find_version_in_steps(version, key, &entry, &is_found_in_steps),
+        status);
     if (status == STATUS_OK) {
         CHECK_EQUAL(is_found_in_steps, is_found);
     }
-    if (is_found_in_steps) {
+    if (status == STATUS_OK && is_found_in_steps) {
         CHECK(slice_equals(entry.key, key));
-        digest_entry(digest, view, &entry);
+        digest_entry(digest, version, &entry);
     }
+    interrogate_positions(digest, version, key);
 }
+
+static const struct entry interrogated_puts[] = {
+    {SLICE("aaa"), {SLICE("new"), VALUE_STR}},
+    {SLICE("between"), {SLICE(""), VALUE_NONE}},
+    {SLICE("\xFF"), {SLICE("\xFF"), VALUE_BYTES}},
+};
+
+static const struct entry interrogated_removals[] = {
+    {SLICE(""), {SLICE(""), VALUE_NONE}},
+    {SLICE("int"), {SLICE(""), VALUE_NONE}},
+};
+
+static const struct changes interrogated_changes = {interrogated_puts, 3,
+                                                    interrogated_removals, 2};
 
 /* Forged entry counts are bounded by the size, so this is, too. */
 static inline void
-interrogate_merge(struct digest *digest, const struct snapshot *view,
+interrogate_merge(struct digest *digest, const struct version *version,
                   bool is_written)
 {
-    static const struct entry puts[] = {
-        {SLICE("aaa"), {SLICE("new"), VALUE_STR}},
-        {SLICE("between"), {SLICE(""), VALUE_NONE}},
-        {SLICE("\xFF"), {SLICE("\xFF"), VALUE_BYTES}},
-    };
-    static const struct entry removals[] = {
-        {SLICE(""), {SLICE(""), VALUE_NONE}},
-        {SLICE("int"), {SLICE(""), VALUE_NONE}},
-    };
-    struct changes changes = {puts, 3, removals, 2};
-    size_t count = 0;
-    struct entry *merged = malloc((view->entry_count + 3) * sizeof(*merged));
+    size_t count = 0, most = version->entry_count + 3;
+    struct entry *merged = malloc(most * sizeof(*merged));
     CHECK(merged != NULL);
     bool is_changed;
-    enum status status =
-        merge_changes(view, &changes, merged, &count, &is_changed, NULL);
+    enum status status = merge_changes(version, &interrogated_changes, merged,
+                                       &count, &is_changed, NULL);
     digest_number(digest, status);
     if (status == STATUS_OK) {
-        CHECK(count <= view->entry_count + 3);
+        CHECK(count <= most);
         for (size_t i = 0; i < count; i++) {
             digest_bytes(digest, merged[i].key);
             digest_bytes(digest, merged[i].value.bytes);
@@ -133,20 +192,53 @@ interrogate_merge(struct digest *digest, const struct snapshot *view,
     free(merged);
 }
 
-/* What docs/FORMAT.md promises of a snapshot that passes: keys in order, and
+/* What an update would write behind it, and what a compaction reads. */
+static inline void
+interrogate_update(struct digest *digest, const struct version *version)
+{
+    static const struct version_identity identity = {.generation = 9};
+    struct version roomy = *version;
+    struct version_update update;
+    // As if there were room behind any of them.
+    roomy.base.header.limit = INT64_MAX - 63;
+    enum status status =
+        version_update_prepare(&update, &roomy, &interrogated_changes,
+                               &identity, COPY_IF_NEEDED, NULL);
+    digest_number(digest, status);
+    digest_number(digest, update.step);
+    if (update.step == STEP_APPEND) {
+        CHECK_STATUS(status, STATUS_OK);
+        digest_bytes(digest, (struct slice){update.bytes, update.size});
+    }
+    version_update_release(&update);
+
+    struct version oldest = *version;
+    struct delta_log log;
+    oldest.delta_count = 0;
+    status = delta_log_read(&log, &oldest, version);
+    digest_number(digest, status);
+    for (size_t i = 0; status == STATUS_OK && i < log.changes.put_count; i++) {
+        digest_bytes(digest, log.changes.puts[i].key);
+        digest_bytes(digest, log.changes.puts[i].value.bytes);
+    }
+    delta_log_clear(&log);
+}
+
+/* What docs/FORMAT.md promises of a version that passes: keys in order, and
  * one answer for each, in whatever way it is asked. */
 static inline void
-check_consistent(const struct snapshot *view)
+check_consistent(const struct version *version)
 {
+    struct version_cursor cursor = {.passed = {0}};
     struct entry before = {.key = {NULL, 0}}, entry, found;
-    for (uint64_t i = 0; i < view->entry_count; i++) {
+    for (uint64_t i = 0; i < version->entry_count; i++) {
         uint64_t index;
         bool is_found;
-        CHECK_STATUS(snapshot_at(view, i, &entry), STATUS_OK);
+        CHECK_STATUS(version_at(version, &cursor, i, &entry), STATUS_OK);
         CHECK(i == 0 || slice_compare(before.key, entry.key) < 0);
-        CHECK_STATUS(snapshot_seek(view, entry.key, &index), STATUS_OK);
+        CHECK_STATUS(version_seek(version, entry.key, &index), STATUS_OK);
         CHECK_EQUAL(index, i);
-        CHECK_STATUS(snapshot_find(view, entry.key, &found, &is_found),
+        CHECK_STATUS(version_find(version, entry.key, &found, &is_found),
                      STATUS_OK);
         CHECK(is_found);
         check_entry(&found, &entry);
@@ -155,11 +247,12 @@ check_consistent(const struct snapshot *view)
     for (int i = 0; i < PROBED_COUNT; i++) {
         uint64_t index;
         bool is_found;
-        CHECK_STATUS(snapshot_seek(view, probed_keys[i], &index), STATUS_OK);
-        bool is_there = index < view->entry_count
-                        && snapshot_at(view, index, &entry) == STATUS_OK
-                        && slice_equals(entry.key, probed_keys[i]);
-        CHECK_STATUS(snapshot_find(view, probed_keys[i], &found, &is_found),
+        CHECK_STATUS(version_seek(version, probed_keys[i], &index), STATUS_OK);
+        bool is_there =
+            index < version->entry_count
+            && version_at(version, &cursor, index, &entry) == STATUS_OK
+            && slice_equals(entry.key, probed_keys[i]);
+        CHECK_STATUS(version_find(version, probed_keys[i], &found, &is_found),
                      STATUS_OK);
         CHECK_EQUAL(is_found, is_there);
     }
@@ -168,30 +261,33 @@ check_consistent(const struct snapshot *view)
 /* Everything. Fills what verify says; `is_written` also writes what an update
  * would make of it. */
 static inline struct digest
-interrogate(const struct snapshot *view, enum status *verdict, bool is_written)
+interrogate(const struct version *version, enum status *verdict,
+            bool is_written)
 {
     struct digest digest = {0};
+    struct version_cursor cursor = {.passed = {0}};
     struct entry entry;
-    digest_bytes(&digest, snapshot_label(view));
-    digest_number(&digest, snapshot_has_hash_index(view));
-    digest_number(&digest, view->entry_count);
-    for (uint64_t i = 0; i < view->entry_count; i++) {
-        enum status status = snapshot_at(view, i, &entry);
+    digest_bytes(&digest, snapshot_label(&version->base));
+    digest_number(&digest, snapshot_has_hash_index(&version->base));
+    digest_number(&digest, version->entry_count);
+    for (uint64_t i = 0; i < version->entry_count; i++) {
+        enum status status = version_at(version, &cursor, i, &entry);
         digest_number(&digest, status);
         if (status == STATUS_OK) {
-            digest_entry(&digest, view, &entry);
-            interrogate_key(&digest, view, entry.key);
+            digest_entry(&digest, version, &entry);
+            interrogate_key(&digest, version, entry.key);
         }
     }
     for (int i = 0; i < PROBED_COUNT; i++) {
-        interrogate_key(&digest, view, probed_keys[i]);
+        interrogate_key(&digest, version, probed_keys[i]);
     }
-    enum status checksum = snapshot_verify_checksum(view, NULL);
-    interrogate_merge(&digest, view, is_written && checksum == STATUS_OK);
-    *verdict = snapshot_verify(view, NULL);
+    enum status checksum = version_verify_checksum(version, NULL);
+    interrogate_merge(&digest, version, is_written && checksum == STATUS_OK);
+    interrogate_update(&digest, version);
+    *verdict = version_verify(version, NULL);
     if (*verdict == STATUS_OK) {
         CHECK_STATUS(checksum, STATUS_OK);
-        check_consistent(view);
+        check_consistent(version);
     }
     return digest;
 }
