@@ -113,6 +113,21 @@ check_key(const struct version *version, struct slice key, int number,
     CHECK_EQUAL(index, below);
 }
 
+/* A copy opens as the version that it is of, whatever the file has become. */
+static void
+check_copy(const struct version *version)
+{
+    struct image copy = image_create(version_size(version));
+    struct version opened;
+    version_copy(version, copy.bytes);
+    CHECK_STATUS(version_open_newest(&opened, copy.bytes, copy.size),
+                 STATUS_OK);
+    CHECK_EQUAL(opened.head, version->head);
+    CHECK_EQUAL(opened.entry_count, version->entry_count);
+    CHECK_STATUS(version_verify(&opened, NULL), STATUS_OK);
+    image_destroy(&copy);
+}
+
 static void
 check_all(const struct history *history)
 {
@@ -141,6 +156,7 @@ check_all(const struct history *history)
     check_key(&version, SLICE("~"), -1, count);
     CHECK_STATUS(version_verify_checksum(&version, NULL), STATUS_OK);
     CHECK_STATUS(version_verify(&version, NULL), STATUS_OK);
+    check_copy(&version);
 }
 
 /* Changes, and what they make of the truth. */
