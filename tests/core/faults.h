@@ -47,6 +47,7 @@ static struct {
     void (*advised)(void *bytes, int advice);  // called before it is taken
     void (*mapping)(void);   // called before something is mapped
     void (*renaming)(void);  // and before something is renamed
+    void (*writing)(void);   // and before something is written
     int stores;              // mappings of files that can be stored into
     size_t longest;          // bytes that are read or written at once; 0: all
     bool writes_nothing;     // and has no error
@@ -155,13 +156,23 @@ shortened(size_t size)
     return faults.longest > 0 && size > faults.longest ? faults.longest : size;
 }
 
+/* An error of 0 means: it succeeds, but has written only half. */
 ssize_t
 pwrite(int descriptor, const void *bytes, size_t size, off_t offset)
 {
-    return fault_is_due('w')       ? fail_with(faults.error)
-           : faults.writes_nothing ? 0
-                                   : syscall(SYS_pwrite64, descriptor, bytes,
-                                             shortened(size), offset);
+    if (faults.writing != NULL) {
+        faults.writing();
+    }
+    if (faults.writes_nothing) {
+        return 0;
+    }
+    if (fault_is_due('w')) {
+        if (faults.error != 0) {
+            return fail_with(faults.error);
+        }
+        size = (size + 1) / 2;
+    }
+    return syscall(SYS_pwrite64, descriptor, bytes, shortened(size), offset);
 }
 
 ssize_t

@@ -19,8 +19,9 @@
 #include "core/check.h"
 #include "core/publish.h"
 #include "core/segment/segment.h"
-#include "core/snapshot/snapshot.h"
+#include "core/snapshot/version.h"
 #include "core/snapshots.h"
+#include "core/update.h"
 
 /* ---- the directory ------------------------------------------------------ */
 
@@ -175,14 +176,15 @@ status_of_open(const char *path)
 static inline int
 number_in(const struct segment *segment)
 {
-    struct snapshot view;
+    struct version version;
     struct entry entry;
     bool is_found;
     char digits[16] = "";
-    CHECK_STATUS(snapshot_open(&view, segment->bytes, segment->size),
-                 STATUS_OK);
-    CHECK_STATUS(snapshot_verify(&view, NULL), STATUS_OK);
-    CHECK_STATUS(snapshot_find(&view, SLICE("number"), &entry, &is_found),
+    CHECK_STATUS(
+        version_open(&version, segment->bytes, segment->size, segment->head),
+        STATUS_OK);
+    CHECK_STATUS(version_verify(&version, NULL), STATUS_OK);
+    CHECK_STATUS(version_find(&version, SLICE("number"), &entry, &is_found),
                  STATUS_OK);
     CHECK(is_found && entry.value.bytes.size < sizeof(digits));
     slice_copy(digits, entry.value.bytes);
@@ -204,6 +206,63 @@ check_published(const char *path, int number, uint64_t generation)
     CHECK_EQUAL(header_in(&segment)->generation, generation);
     CHECK_EQUAL(header_in(&segment)->head, 0);
     segment_close(&segment);
+}
+
+/* ---- maps with room for deltas ------------------------------------------ */
+
+enum { ROOMY_COUNT = 5000 };
+
+/* Publishes "number" -> 1, and 5,000 others. */
+static inline void
+publish_roomy_on(const char *path, const struct snapshot_options *layout,
+                 const struct publish_options *options)
+{
+    static struct numbered numbered;
+    struct entry *entries = fill_numbered(&numbered, ROOMY_COUNT);
+    struct snapshot_plan plan;
+    entries[ROOMY_COUNT] =
+        (struct entry){SLICE("number"), {SLICE("1"), VALUE_STR}};
+    CHECK_STATUS(publish_plan(&plan, entries, ROOMY_COUNT + 1, layout),
+                 STATUS_OK);
+    CHECK_STATUS(publish_to_segment(&plan, path, options), STATUS_OK);
+}
+
+static inline void
+publish_roomy(const char *path, const struct snapshot_options *layout)
+{
+    publish_roomy_on(path, layout, &UNFORCED);
+}
+
+/* An update of "number", and of `others` of the others to the same value. */
+static inline enum status
+update_number(const char *path, int number, int others)
+{
+    static char keys[ROOMY_COUNT][8];
+    static struct entry puts[ROOMY_COUNT + 1];
+    char digits[16];
+    int size = snprintf(digits, sizeof(digits), "%d", number);
+    struct value value = {{(unsigned char *)digits, (size_t)size}, VALUE_STR};
+    for (int i = 0; i < others; i++) {
+        snprintf(keys[i], sizeof(keys[i]), "%04d0", i);
+        puts[i] = (struct entry){{(unsigned char *)keys[i], 5}, value};
+    }
+    puts[others] = (struct entry){SLICE("number"), value};
+    struct publish_update update = {
+        .changes = {.puts = puts, .put_count = (size_t)others + 1},
+        .label = SLICE("label"),
+    };
+    return publish_update(&update, path);
+}
+
+static inline struct version
+version_of_segment(const struct segment *segment)
+{
+    struct version version;
+    CHECK_STATUS(
+        version_open(&version, segment->bytes, segment->size, segment->head),
+        STATUS_OK);
+    CHECK_STATUS(version_verify(&version, NULL), STATUS_OK);
+    return version;
 }
 
 /* ---- time --------------------------------------------------------------- */
