@@ -8,6 +8,7 @@
 #endif
 #include "core/base/memory.h"
 #include "core/check.h"
+#include "core/compact.h"
 #include "core/files.h"
 #include "core/publish.h"
 #include "core/update.h"
@@ -307,6 +308,161 @@ test_update_without_memory_changes_nothing(void)
     }
 }
 
+/* ---- maps with room for deltas ------------------------------------------ */
+
+static void
+test_change_of_nothing_to_a_map_with_deltas_publishes_nothing(void)
+{
+    const char *path = scratch_path("map");
+    publish_roomy(path, HASH);
+    for (int number = 2; number < 5; number++) {
+        CHECK_STATUS(update_number(path, number, 20), STATUS_OK);
+        struct segment segment = open_segment(path);
+        CHECK_STATUS(update_number(path, number, 20), STATUS_OK);
+        struct publish_update update = update_of(NULL, 0, NULL, 0);
+        CHECK_STATUS(publish_update(&update, path), STATUS_OK);
+        CHECK_EQUAL(update.generation, number);
+        CHECK(!segment_is_superseded(&segment));
+        segment_close(&segment);
+    }
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+/* How many of the others are updated so that it is an append, an append that
+ * is compacted, and a copy. */
+static const int ways[] = {3, 550, ROOMY_COUNT / 7};
+
+enum { WAYS = sizeof(ways) / sizeof(ways[0]) };
+
+static void
+test_update_of_a_map_with_deltas_without_memory_changes_nothing(void)
+{
+    const char *path = scratch_path("map");
+    for (int i = 0; i < 2 * WAYS; i++) {
+        bool forever = i % 2 == 1;
+        bool is_done = false;
+        for (long successes = 0; !is_done; successes++) {
+            publish_roomy(path, HASH);
+            CHECK_STATUS(update_number(path, 2, 3), STATUS_OK);
+            struct segment old = open_segment(path);
+            struct stat before = stat_of(path);
+            int descriptors = count_descriptors();
+            long outstanding = memory_outstanding();
+            memory_fail_after(successes, forever);
+            enum status status = update_number(path, 3, ways[i / 2]);
+            memory_fail_after(-1, false);
+            // What was published stays it, compacted or not.
+            is_done = status == STATUS_OK
+                      && (i / 2 == 0 || stat_of(path).st_ino != before.st_ino);
+            CHECK_EQUAL(memory_outstanding(), outstanding);
+            CHECK_EQUAL(count_descriptors(), descriptors);
+            CHECK_EQUAL(scratch_file_count(), 1);
+            CHECK_EQUAL(segment_is_superseded(&old), status == STATUS_OK);
+            segment_close(&old);
+            old = open_segment(path);
+            CHECK_EQUAL(number_in(&old), status == STATUS_OK ? 3 : 2);
+            segment_close(&old);
+            if (status != STATUS_OK) {
+                CHECK_STATUS(status, STATUS_NO_MEMORY);
+            }
+            CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+        }
+    }
+}
+
+/* At each question. After a change that was published its compaction may be
+ * interrupted, which leaves the change. */
+static void
+test_interrupted_update_changes_nothing_or_all(void)
+{
+    const char *path = scratch_path("map");
+    int interrupted[2] = {0};
+    for (int i = 0; i < WAYS; i++) {
+        enum status status = STATUS_INTERRUPTED;
+        for (int at = 1; status != STATUS_OK; at++) {
+            struct numbered *numbered = malloc(sizeof(*numbered));
+            CHECK(numbered != NULL);
+            publish_roomy(path, HASH);
+            int left = at;
+            struct entry *entries = fill_numbered(numbered, 1000);
+            for (int j = 0; j < ways[i]; j++) {
+                entries[j].value = NEW;
+            }
+            struct publish_update update =
+                update_of(entries, (size_t)ways[i], NULL, 0);
+            update.lock.interrupt = (struct interrupt){is_due_at_last, &left};
+            struct segment old = open_segment(path);
+            status = publish_update(&update, path);
+            CHECK_EQUAL(left <= 0, status == STATUS_INTERRUPTED);
+            bool is_published = segment_is_superseded(&old);
+            segment_close(&old);
+            struct segment segment = open_segment(path);
+            struct version version = version_of_segment(&segment);
+            struct entry found;
+            bool is_found;
+            CHECK_EQUAL(version.generation, 1 + is_published);
+            CHECK_STATUS(
+                version_find(&version, entries[0].key, &found, &is_found),
+                STATUS_OK);
+            CHECK_EQUAL(is_found && value_equals(&found.value, &NEW),
+                        is_published);
+            if (status == STATUS_INTERRUPTED) {
+                interrupted[is_published] += 1;
+                CHECK(!is_published || ways[i] == 550);
+            }
+            segment_close(&segment);
+            CHECK_EQUAL(scratch_file_count(), 1);
+            CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+            free(numbered);
+        }
+    }
+    CHECK(interrupted[false] > 4);
+    CHECK(interrupted[true] > 4);
+}
+
+/* A byte here and there, in the file of a map that has deltas. */
+static void
+test_damaged_delta_is_not_published_again(void)
+{
+    const char *path = scratch_path("map");
+    uint64_t random = 1;
+    int refused = 0;
+    publish_roomy(path, HASH);
+    CHECK_STATUS(update_number(path, 2, 300), STATUS_OK);
+    CHECK_STATUS(update_number(path, 3, 5), STATUS_OK);
+    struct segment segment = open_segment(path);
+    struct version version = version_of_segment(&segment);
+    size_t begin = version.base.header.total_size;
+    size_t size = version_size(&version);
+    struct image image = image_copy(segment.bytes, size);
+    segment_close(&segment);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+    for (int i = 0; i < 400; i++) {
+        size_t at = begin + random_below(&random, size - begin);
+        unsigned char mask = (unsigned char)(1U << random_below(&random, 8));
+        image.bytes[at] ^= mask;
+        write_file(path, image.bytes, size);
+        image.bytes[at] ^= mask;
+        // Copying reads everything; appending only what it copies.
+        CHECK(update_number(path, 4, ROOMY_COUNT / 7) != STATUS_OK);
+        enum status appended = update_number(path, 4, 5);
+        refused += appended != STATUS_OK;
+        struct segment after = SEGMENT_EMPTY;
+        if (segment_open(&after, path, STRICT, NULL) == STATUS_OK) {
+            struct version newest;
+            CHECK_STATUS(
+                version_open(&newest, after.bytes, after.size, after.head),
+                STATUS_OK);
+            CHECK(version_verify(&newest, NULL) != STATUS_OK);
+        }
+        segment_close(&after);
+        CHECK_EQUAL(unlink(path), 0);
+    }
+    // The young delta, and the header of the old one.
+    CHECK(refused > 10);
+    image_destroy(&image);
+}
+
 /* ---- at the same time --------------------------------------------------- */
 
 enum { UPDATERS = 3, UPDATES = 100 };
@@ -334,13 +490,9 @@ keep_updating(const char *path, int updater)
 }
 
 static void
-test_no_update_of_many_processes_is_lost(void)
+check_no_update_is_lost(const char *path, uint64_t others, pid_t compactor)
 {
-    const char *path = scratch_path("map");
     pid_t updaters[UPDATERS];
-    struct snapshot_plan plan;
-    CHECK_STATUS(publish_plan(&plan, NULL, 0, HASH), STATUS_OK);
-    CHECK_STATUS(publish_to_segment(&plan, path, &UNFORCED), STATUS_OK);
     for (int i = 0; i < UPDATERS; i++) {
         updaters[i] = start_child();
         if (updaters[i] == 0) {
@@ -351,20 +503,57 @@ test_no_update_of_many_processes_is_lost(void)
     for (int i = 0; i < UPDATERS; i++) {
         CHECK_EQUAL(end_of_child(updaters[i]), 0);
     }
+    if (compactor != 0) {
+        kill_child(compactor);
+    }
     struct segment segment = open_segment(path);
-    struct snapshot view = view_of(&segment);
-    CHECK_EQUAL(view.header.generation, 1 + UPDATERS * UPDATES);
-    CHECK_EQUAL(view.entry_count, UPDATERS * UPDATES / 2);
+    struct version version = version_of_segment(&segment);
+    CHECK_EQUAL(version.generation, 1 + UPDATERS * UPDATES);
+    CHECK_EQUAL(version.entry_count, others + UPDATERS * UPDATES / 2);
     for (int i = 0; i < UPDATERS * UPDATES; i++) {
         char key[32];
         int size =
             snprintf(key, sizeof(key), "%d/%03d", i / UPDATES, i % UPDATES);
         struct value value = {{(unsigned char *)key, (size_t)size}, VALUE_STR};
-        check_value(&view, value.bytes, i % 2 == 1 ? &value : NULL);
+        struct entry entry;
+        bool is_found;
+        CHECK_STATUS(version_find(&version, value.bytes, &entry, &is_found),
+                     STATUS_OK);
+        CHECK_EQUAL(is_found, i % 2 == 1);
+        CHECK(!is_found || value_equals(&entry.value, &value));
     }
     segment_close(&segment);
-    CHECK_EQUAL(scratch_file_count(), 1);
+    CHECK(compactor != 0 || scratch_file_count() == 1);
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+    CHECK_EQUAL(scratch_file_count(), 0);
+}
+
+static void
+test_no_update_of_many_processes_is_lost(void)
+{
+    const char *path = scratch_path("map");
+    struct snapshot_plan plan;
+    CHECK_STATUS(publish_plan(&plan, NULL, 0, HASH), STATUS_OK);
+    CHECK_STATUS(publish_to_segment(&plan, path, &UNFORCED), STATUS_OK);
+    check_no_update_is_lost(path, 0, 0);
+}
+
+/* While the deltas of all of them are compacted, again and again: what one
+ * has written is in the way of the next. */
+static void
+test_no_update_of_many_processes_to_a_map_with_deltas_is_lost(void)
+{
+    const char *path = scratch_path("map");
+    publish_roomy(path, HASH);
+    pid_t compactor = start_child();
+    if (compactor == 0) {
+        const struct lock_options options = {0};
+        for (;;) {
+            CHECK_STATUS(compact_segment(path, SLICE("label"), &options),
+                         STATUS_OK);
+        }
+    }
+    check_no_update_is_lost(path, ROOMY_COUNT + 1, compactor);
 }
 
 /* An updater that is killed leaves the map as it was, and nobody waits. */
@@ -406,7 +595,12 @@ static const struct test tests[] = {
     TEST(test_what_is_no_map_is_not_updated),
     TEST(test_label_that_is_too_long_changes_nothing),
     TEST(test_update_without_memory_changes_nothing),
+    TEST(test_change_of_nothing_to_a_map_with_deltas_publishes_nothing),
+    TEST(test_update_of_a_map_with_deltas_without_memory_changes_nothing),
+    TEST(test_interrupted_update_changes_nothing_or_all),
+    TEST(test_damaged_delta_is_not_published_again),
     TEST(test_no_update_of_many_processes_is_lost),
+    TEST(test_no_update_of_many_processes_to_a_map_with_deltas_is_lost),
     TEST(test_killed_updater_holds_nobody_up),
 };
 
