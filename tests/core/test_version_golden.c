@@ -53,10 +53,9 @@ append(struct image *file, const struct changes *changes, uint64_t number)
            sizeof(identity.unique_id));
     CHECK_STATUS(version_open_newest(&version, file->bytes, file->size),
                  STATUS_OK);
-    CHECK_STATUS(
-        version_update_prepare(&update, &version, changes, &identity,
-                               COPY_IF_IT_PAYS, NULL),
-        STATUS_OK);
+    CHECK_STATUS(version_update_prepare(&update, &version, changes, &identity,
+                                        COPY_IF_IT_PAYS, NULL),
+                 STATUS_OK);
     CHECK_EQUAL(update.step, STEP_APPEND);
     struct image grown = image_create(file->size + update.size);
     memcpy(grown.bytes, file->bytes, file->size);

@@ -1,11 +1,13 @@
 """dump(): the bytes that would lie in shared memory, read here without the extension."""
 
 import random
+import re
 import struct
 
 import pytest
 from helpers import (
     TESTS,
+    TOP,
     entry_count,
     generation,
     header_field,
@@ -16,7 +18,7 @@ from helpers import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from independent_reader import label, read
+from independent_reader import changes, label, read
 
 import sharedmap
 
@@ -265,6 +267,80 @@ def test_golden_file_is_what_is_written_today(file):
     tree["encoded"] = encoded
     index = "hash" if file == "v1-hash.snapshot" else "tree"
     assert without_id(tree.dump("example", index=index)) == without_id(golden(file))
+
+
+# ---- a base with deltas ---------------------------------------------------------------------
+
+DELTAS = "v1-deltas.snapshot"
+# Where its room begins.
+ROOM = 0x600
+
+
+def entries_of_deltas():
+    entries = {f"{number:02}": number for number in range(64) if number != 20}
+    entries |= {"-": "added", "05": "five", "05x": None, "30": b"\x00\xff\x80", "64": 64}
+    return in_order(entries | {"10": True})
+
+
+def test_independent_reader_reads_the_golden_file_with_deltas():
+    data = golden(DELTAS)
+    assert label(data) == "example"
+    assert exact(read(data)) == exact(entries_of_deltas())
+    old = {"-": "added", "05": "five", "05x": None, "30": b"\x00\xff\x80", "64": 64}
+    assert changes(data) == [(old, {"10", "20"}), ({"10": True}, set())]
+
+
+def test_golden_file_with_deltas_opens_as_a_map(name, plant_bytes):
+    plant_bytes(name, golden(DELTAS))
+    with sharedmap.sharedmap(name) as shared:
+        shared.verify()
+        expected = entries_of_deltas()
+        assert exact(shared.items()) == exact(expected)
+        assert exact((key, shared[key]) for key, _ in expected) == exact(expected)
+        assert exact(map(shared.peekitem, range(len(shared)))) == exact(expected)
+        assert [shared.index(key) for key, _ in expected] == list(range(66))
+        assert "20" not in shared
+        assert (shared.generation, shared.id, shared.published_at) == (3, "a2" * 16, 3.0)
+        assert shared.nbytes == len(golden(DELTAS))
+
+
+def test_each_head_of_the_golden_file_leads_to_its_version():
+    data = bytearray(golden(DELTAS))
+    lengths = {}
+    for head in range(0, 32, 2):
+        struct.pack_into("<I", data, 192, head)
+        try:
+            with sharedmap.sharedmap.frombuffer(bytes(data)) as opened:
+                opened.verify()
+                lengths[head] = len(opened)
+                assert exact(opened.items()) == exact(read(bytes(data)))
+        except sharedmap.SnapshotError:
+            pass
+    assert lengths == {0: 64, 2: 65, 14: 66}
+
+
+@pytest.mark.parametrize("mask", [1, 0x80, 0xFF])
+def test_golden_file_with_a_damaged_byte_in_its_deltas_is_refused(mask):
+    """By the extension and by the independent reader, whichever byte it is."""
+    data = golden(DELTAS)
+    for at in range(ROOM, len(data)):
+        damaged = data[:at] + bytes([data[at] ^ mask]) + data[at + 1 :]
+        with pytest.raises(sharedmap.SnapshotError):
+            sharedmap.sharedmap.frombuffer(damaged).verify()
+        with pytest.raises((AssertionError, IndexError, KeyError, struct.error)):
+            read(damaged)
+
+
+def test_format_prints_the_golden_file_with_deltas():
+    """So that docs/FORMAT.md, which is changed by hand, shows the bytes of today."""
+    text = (TOP / "docs" / "FORMAT.md").read_text()
+    data = golden(DELTAS)
+    chapter = text[text.index("## 11 ") : text.index("## 12 ")]
+    lines = re.findall(r"^    ([0-9a-f]{8})((?:  (?:[0-9a-f]{2} ?){8}){2}) ", chapter, re.MULTILINE)
+    assert len(lines) > 40
+    for place, line in lines:
+        at = int(place, 16)
+        assert bytes.fromhex(line) == data[at : at + 16], place
 
 
 # Around each size where the record's head needs another byte for it.

@@ -1,15 +1,20 @@
 """A reader of snapshots that shares no line with the extension, written from docs/FORMAT.md.
 
 read() checks what a reader must check and what a writer promises, and looks up each key by hash.
+Of bytes that have deltas it reads the version that the head leads to, and goes through that in all
+the ways that the format describes: by key, by index, and by what is below a key.
 """
 
+import bisect
 import struct
 
 MASK = 2**64 - 1
 K0, K1, K2 = 0x243F6A8885A308D3, 0x13198A2E03707345, 0xA4093822299F31D1
 K3, K4 = 0x082EFA98EC4E6C89, 0x452821E638D01377
 HEADER = struct.Struct("<8sIIIIQQBBHIQQ 8Q Q16sQ4Q I60s 256s")
-NONE, BOOL, INT, FLOAT, STR, BYTES, ENCODED = range(7)
+DELTA = struct.Struct("<8sQQQQQIIQ Q16sQQ24s")
+NONE, BOOL, INT, FLOAT, STR, BYTES, ENCODED, REMOVED = range(8)
+TOMBSTONE = object()
 
 
 def fold(left, right):
@@ -61,45 +66,230 @@ def label(data):
     return data[256:][: number(data, 42, 2)].decode("utf-8", "surrogatepass")
 
 
+def align(size):
+    return -(-size // 64) * 64
+
+
 def read(data):
-    """The entries in the order of the index, as (key, value)."""
-    fields = HEADER.unpack_from(data)
-    magic, version, header_size, kind, flags, total_size, count, width, shift = fields[:9]
-    label_size, reserved, seed, checksum, *regions = fields[9:21]
-    _generation, _id, sealed, _time, *more_reserved, _superseded, tail, label_bytes = fields[21:]
-    (index, index_size), (buckets, buckets_size), region, (records, records_size) = zip(
-        regions[::2], regions[1::2], strict=True
+    """The entries of the newest version in the order of the index, as (key, value)."""
+    base, total_size = Base(data), number(data, 24, 8)
+    head = number(data, 192, 4) & ~1
+    limit = max(number(data, 168, 8), total_size)
+    assert total_size <= len(data) <= limit
+    assert limit % 64 == 0
+    if head == 0:
+        return texts(base.entries)
+    deltas = read_deltas(data, base, head)
+    version = deltas[head].over(deltas)
+    check_version(version, deltas)
+    return texts([version.at(index) for index in range(version.length)])
+
+
+def texts(entries):
+    return [(key.decode("utf-8", "surrogatepass"), value) for key, value in entries]
+
+
+class Base:
+    def __init__(self, data):
+        fields = HEADER.unpack_from(data)
+        magic, version, header_size, kind, flags, total_size, count, width, shift = fields[:9]
+        label_size, reserved, seed, checksum, *regions = fields[9:21]
+        _generation, _id, sealed, _time, limit, *more_reserved, _head, tail, label_bytes = fields[
+            21:
+        ]
+        (index, index_size), (buckets, buckets_size), region, (records, records_size) = zip(
+            regions[::2], regions[1::2], strict=True
+        )
+        has_hash = flags
+        assert (magic, version, header_size, kind) == (b"\x89SMAP\r\n\x1a", 1, 512, 1)
+        assert flags in range(2)
+        assert (total_size % 64, sealed) == (0, header_checksum(data))
+        assert limit % 64 == 0
+        assert not any([reserved, *region, *more_reserved, *tail, *label_bytes[label_size:]])
+        assert (records, index, index_size) == (512, align(512 + records_size), count * width)
+        assert buckets == has_hash * align(index + index_size)
+        assert buckets_size == has_hash * 64 * bucket_count(count, width)
+        state = 0
+        for at in range(512, total_size, 65536):
+            state = hash_bytes(data[at : min(at + 65536, total_size)], state)
+        assert state == checksum
+
+        self.entries, end = [], records
+        for place in range(index, index + index_size, width):
+            at = records + (number(data, place, width) << shift)
+            # Records follow each other without a gap, but for one that a shift makes.
+            assert 0 <= at - end < 1 << shift
+            key, value, end = read_record(data, at)
+            table = data[buckets : buckets + buckets_size]
+            found = find(data, table, width, shift, seed, key)
+            assert not has_hash or found == (key, value, end)
+            assert value is not TOMBSTONE
+            self.entries.append((key, value))
+        assert end == records + records_size
+        assert not any(data[end:index])
+        assert [key for key, _ in self.entries] == sorted({key for key, _ in self.entries})
+        self.seed, self.width, self.has_hash, self.end = seed, width, has_hash, total_size
+        self.length = count
+
+    def get(self, key):
+        found = self.below(key)
+        is_there = found < self.length and self.entries[found][0] == key
+        return self.entries[found][1] if is_there else TOMBSTONE
+
+    def at(self, index):
+        return self.entries[index]
+
+    def below(self, key):
+        """How many entries have a lower key."""
+        low, high = 0, len(self.entries)
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (middle + 1, high) if self.entries[middle][0] < key else (low, middle)
+        return low
+
+
+def bucket_count(count, width):
+    return count * 10 // (92 if width == 4 else 53) + 1
+
+
+class Delta(Base):
+    """One delta, checked as far as it can be without what lies beneath."""
+
+    def __init__(self, data, base, begin):
+        (magic, size, count, length, records_size, since_fold, beneath, reserved, checksum) = (
+            DELTA.unpack_from(data, begin)[:9]
+        )
+        *_identity, sealed, _time, more_reserved = DELTA.unpack_from(data, begin)[9:]
+        header = data[begin : begin + 128]
+        assert magic == b"\x89SMDE\r\n\x1a"
+        assert sealed == hash_bytes(header[:88] + bytes(8) + header[96:])
+        assert not any([reserved, *more_reserved])
+        assert (since_fold != 0) == (beneath != 0)
+        assert (size % 64, beneath % 2) == (0, 0)
+        assert begin + size <= len(data)
+        assert checksum == hash_bytes(data[begin + 128 : begin + size])
+
+        width, room, records = base.width, base.end, begin + 128
+        index = begin + align(128 + records_size)
+        ranks = align(index + count * width)
+        buckets = align(ranks + (count + 1) * 2 * width)
+        assert not any(data[records + records_size : index])
+        assert not any(data[index + count * width : ranks])
+        assert not any(data[ranks + (count + 1) * 2 * width : buckets])
+        assert begin + size - buckets == base.has_hash * 64 * bucket_count(count, width)
+
+        self.log, at = [], records
+        while at < records + records_size:
+            key, value, at = read_record(data, at, room)
+            self.log.append((key, value))
+        assert at == records + records_size
+        assert [key for key, _ in self.log] == sorted({key for key, _ in self.log})
+
+        self.entries, table = [], data[buckets : begin + size]
+        for place in range(index, index + count * width, width):
+            at = room + number(data, place, width)
+            assert at < records + records_size
+            key, value, end = read_record(data, at, room)
+            found = find(data, table, width, 0, base.seed, key, room)
+            assert not base.has_hash or found == (key, value, end)
+            self.entries.append((key, value))
+        assert [key for key, _ in self.entries] == sorted({key for key, _ in self.entries})
+        pairs = [number(data, ranks + i * width, width) for i in range(2 * count + 2)]
+        self.below_list, self.rank_list = pairs[::2], pairs[1::2]
+        self.length, self.beneath, self.base, self.end = length, beneath, base, begin + size
+
+    def over(self, deltas):
+        """The version of which this is the newest delta."""
+        return Version(self, deltas[self.beneath].over(deltas) if self.beneath else self.base)
+
+
+class Version:
+    def __init__(self, delta, beneath):
+        self.delta, self.beneath, self.length = delta, beneath, delta.length
+
+    def shift(self, j):
+        return self.delta.rank_list[j] - self.delta.below_list[j]
+
+    def step(self, j):
+        return self.shift(j + 1) - self.shift(j)
+
+    def get(self, key):
+        j = Base.below(self.delta, key)
+        if j < len(self.delta.entries) and self.delta.entries[j][0] == key:
+            return self.delta.entries[j][1]
+        return self.beneath.get(key)
+
+    def at(self, index):
+        ranks = self.delta.rank_list[:-1]
+        j = bisect.bisect_right(ranks, index)
+        if j > 0 and ranks[j - 1] == index and self.step(j - 1) >= 0:
+            return self.delta.entries[j - 1]
+        return self.beneath.at(index - self.shift(j))
+
+    def below(self, key):
+        j = Base.below(self.delta, key)
+        if j < len(self.delta.entries) and self.delta.entries[j][0] == key:
+            return self.delta.rank_list[j]
+        return self.beneath.below(key) + self.shift(j)
+
+
+def read_deltas(data, base, head):
+    """All deltas up to the newest, each of which ends where the next one begins."""
+    deltas, begin = {}, base.end
+    while head not in deltas:
+        delta = Delta(data, base, begin)
+        deltas[((begin - base.end) // 64 + 1) << 1] = delta
+        begin = delta.end
+    for delta in deltas.values():
+        assert delta.beneath == 0 or deltas[delta.beneath].beneath == 0
+    return deltas
+
+
+def check_version(version, deltas):
+    """What the deltas say of what lies beneath them, and all ways to read the version."""
+    layers = [version]
+    while isinstance(layers[-1].beneath, Version):
+        layers.append(layers[-1].beneath)
+    assert len(layers) <= 2
+    for layer in layers:
+        delta, beneath = layer.delta, layer.beneath
+        assert layer.shift(0) == 0
+        assert delta.below_list[-1] == beneath.length
+        assert delta.rank_list[-1] == layer.length
+        for j, (key, value) in enumerate(delta.entries):
+            is_beneath = beneath.get(key) is not TOMBSTONE
+            assert delta.below_list[j] == beneath.below(key)
+            assert layer.step(j) == (value is not TOMBSTONE) - is_beneath
+            assert is_beneath or value is not TOMBSTONE
+    keys = sorted(
+        {key for layer in [*deltas.values(), layers[-1].beneath] for key, _ in layer.entries}
     )
-    has_hash = flags
-    assert (magic, version, header_size, kind) == (b"\x89SMAP\r\n\x1a", 1, 512, 1)
-    assert flags in range(2)
-    assert (total_size, total_size % 64, sealed) == (len(data), 0, header_checksum(data))
-    assert not any([reserved, *region, *more_reserved, *tail, *label_bytes[label_size:]])
-    assert (records, index, index_size) == (512, -(-(512 + records_size) // 64) * 64, count * width)
-    assert buckets == has_hash * -(-(index + index_size) // 64) * 64
-    assert buckets_size == has_hash * 64 * (count * 10 // (92 if width == 4 else 53) + 1)
-    state = 0
-    for at in range(512, total_size, 65536):
-        state = hash_bytes(data[at : at + 65536], state)
-    assert state == checksum
-
-    entries, end = [], records
-    for place in range(index, index + index_size, width):
-        at = records + (number(data, place, width) << shift)
-        # Records follow each other without a gap, but for one that a shift makes.
-        assert 0 <= at - end < 1 << shift
-        key, value, end = read_record(data, at)
-        table = data[buckets : buckets + buckets_size]
-        assert not has_hash or find(data, table, width, shift, seed, key) == (key, value, end)
-        entries.append((key.decode("utf-8", "surrogatepass"), value))
-    assert end == records + records_size
-    assert not any(data[end:index])
-    assert [key for key, _ in entries] == sorted({key for key, _ in entries})
-    return entries
+    there = [key for key in keys if version.get(key) is not TOMBSTONE]
+    assert version.length == len(there)
+    for index, key in enumerate(there):
+        assert version.at(index) == (key, version.get(key))
+        assert version.below(key) == index
+        assert version.below(key + b"\0") == index + 1
 
 
-def find(data, table, width, shift, seed, key):
+def changes(data):
+    """What each delta's publisher put and removed, oldest first: a dict and a set for each."""
+    base, head = Base(data), number(data, 192, 4) & ~1
+    deltas = read_deltas(data, base, head).values() if head else []
+    logs = [[(key.decode("utf-8", "surrogatepass"), value) for key, value in d.log] for d in deltas]
+    return [
+        (
+            {key: value for key, value in log if value is not TOMBSTONE},
+            {key for key, value in log if value is TOMBSTONE},
+        )
+        for log in logs
+    ]
+
+
+def find(data, table, width, shift, seed, key, records=512):
     """The record with this key by the hash index, None if there is none."""
+    if not table:
+        return None
     digest, slots = hash_bytes(key, seed), 12 if width == 4 else 7
     count = len(table) // 64
     home = digest * count >> 64
@@ -108,7 +298,7 @@ def find(data, table, width, shift, seed, key):
         for slot in range(slots):
             reference = number(bucket, 64 - (slots - slot) * width, width)
             if bucket[slot] == (digest & 255 or 1):
-                record = read_record(data, 512 + (reference << shift))
+                record = read_record(data, records + (reference << shift), records)
                 if record[0] == key:
                     return record
     return None
@@ -124,14 +314,19 @@ def read_size(data, at, code, escape):
     return size, at + width
 
 
-def read_record(data, at):
+def read_record(data, at, records=512):
+    """The key, the value and the end of a record. Alignment counts from where the records begin."""
     head = number(data, at, 2)
     key_size, at = read_size(data, at + 2, head >> 9, 124)
     value_size, at = read_size(data, at, head >> 3 & 63, 60)
     key, at = data[at : at + key_size], at + key_size
     if head & 7 in (BYTES, ENCODED):
-        assert not any(data[at : at + -at % 8])
-        at += -at % 8
+        zeros = -(at - records) % 8
+        assert not any(data[at : at + zeros])
+        at += zeros
+    if head & 7 == REMOVED:
+        assert value_size == 0
+        return key, TOMBSTONE, at
     return key, read_value(head & 7, data[at : at + value_size]), at + value_size
 
 
