@@ -9,6 +9,7 @@ import bisect
 import collections
 import copy
 import itertools
+import mmap
 import operator
 import pickle
 import random
@@ -410,6 +411,20 @@ def test_buffer_of_the_file_is_read_with_its_deltas(case):
             again.verify()
             assert exact_items(again.items()) == exact_items(case.items)
             assert (again.id, again.nbytes) == (case.map.id, case.map.nbytes)
+
+
+def test_buffer_that_grows_is_pickled_as_the_version_that_it_was(history):
+    """The buffer is the file itself, whose head leads beyond the buffer by then."""
+    for _ in range(3):
+        with open(segment_path(history.name), "rb") as file:
+            data = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        with sharedmap.sharedmap.frombuffer(data) as opened:
+            expected = exact_items(sorted(history.dict.items()))
+            history.update({"newer": opened.generation})
+            with pickle.loads(pickle.dumps(opened)) as again:
+                again.verify()
+                assert exact_items(again.items()) == exact_items(opened.items()) == expected
+                assert (again.id, again.nbytes) == (opened.id, opened.nbytes)
 
 
 def test_copy_of_the_file_is_read_with_its_deltas(case, tmp_path):
