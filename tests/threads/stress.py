@@ -7,6 +7,7 @@ iterators over them. Each value says which publication it belongs to, so a wrong
 
     the tree     its values of one update() belong together, whoever reads or publishes meanwhile
     a snapshot   all its values are of one publication, also in a range of it
+    a version    of a large map, a base with deltas: the same, while others append
     a handle     once closed it raises ValueError, until then it answers
 
 Exits with a failure if a value was wrong, or if the GIL was there where it need not be. Where an
@@ -25,6 +26,8 @@ import uuid
 import sharedmap
 
 KEYS = [f"key {number:02}" for number in range(24)]
+# Enough to have room for deltas.
+LARGE_KEYS = [f"large {number:04}" for number in range(5000)]
 
 
 def entries(number):
@@ -47,12 +50,17 @@ class Play:
         self.refreshed = sharedmap.sharedmap(self.name)
         self.followed = sharedmap.sharedmap(self.name, follow=True)
         self.closed = sharedmap.sharedmap(self.name)
+        self.large_name = f"{self.name}-large"
+        sharedmap.share(dict.fromkeys([*LARGE_KEYS, "first", "last"], 0), self.large_name)
+        self.large = sharedmap.sharedmap(self.large_name)
+        self.large_followed = sharedmap.sharedmap(self.large_name, follow=True)
         self.iterator = iter(self.refreshed.items())
+        self.of_large = iter(self.large.items())
         self.of_tree = iter(self.tree)
         # Who reads an attribute without a GIL looks at what it was a moment ago, even when its
         # memory has become another object, whose birth is then reported as a race of CPython's
         # own: github.com/python/cpython/issues/131680. So what an attribute was is kept.
-        self.kept = [self.closed, self.iterator, self.of_tree]
+        self.kept = [self.closed, self.iterator, self.of_large, self.of_tree]
 
     def put(self, attribute, new):
         self.kept.append(new)
@@ -85,7 +93,7 @@ class Play:
             number_of(handle.snapshot().prefix("key").values())
 
     def share_an_iterator(self, rng):
-        for kind in ("iterator", "of_tree"):
+        for kind in ("iterator", "of_large", "of_tree"):
             iterator = getattr(self, kind)
             assert operator.length_hint(iterator) >= 0
             try:
@@ -93,6 +101,7 @@ class Play:
                     next(iterator)
             except StopIteration:
                 self.put("iterator", iter(self.refreshed.items()))
+                self.put("of_large", iter(self.large.items()))
                 self.put("of_tree", iter(self.tree))
             except RuntimeError:
                 self.put("of_tree", iter(self.tree))
@@ -139,6 +148,22 @@ class Play:
         number_of(sharedmap.sharedmap.frombuffer(self.tree.dump()).get_many(KEYS))
         assert self.tree.floor("key 99?") >= "key 23"
 
+    def append(self, rng):
+        """A delta, and now and then a fold or a compaction."""
+        number = rng.randrange(10**6)
+        changes = dict.fromkeys(["first", "last", rng.choice(LARGE_KEYS)], number)
+        sharedmap.update(self.large_name, changes)
+
+    def read_a_version(self, rng):
+        for handle in (self.large, self.large_followed):
+            first, last = handle.get_many(["first", "last"])
+            assert first == last
+            pinned = handle.snapshot()
+            assert pinned["first"] == pinned.get("last") == pinned.peekitem()[1]
+            assert len(pinned) == len(LARGE_KEYS) + 2
+            assert [*pinned["large 0100":"large 0110"]] == LARGE_KEYS[100:110]
+        self.large.refresh()
+
     def publish(self, rng):
         self.tree.share(self.name, force=True)
         sharedmap.update(self.name, {f"temporary {rng.randrange(8)}": 1}, remove=["nobody"])
@@ -183,6 +208,7 @@ def main():
     for thread in threads:
         thread.join()
     sharedmap.remove(play.name)
+    sharedmap.remove(play.large_name)
     for failure in failures:
         print("FAILED", failure)
     kind = "without a GIL" if is_free else "with the GIL"
