@@ -465,6 +465,37 @@ test_records_that_overlap_are_not_merged(void)
     layers_destroy(&layers);
 }
 
+/* Of two keys that lie between the same two of the base, ranks cannot say which
+ * is the lower one. */
+static void
+test_keys_out_of_order_are_found(void)
+{
+    struct layers layers = {.generation = 1};
+    const struct entry puts[] = {
+        {SLICE("a"), {SLICE("1"), VALUE_STR}},
+        {SLICE("b"), {SLICE("2"), VALUE_STR}},
+    };
+    struct changes changes = {.puts = puts, .put_count = 2};
+    layers_begin(&layers, NULL, 0, TREE, 4096);
+    layers_append(&layers, &changes, OLD);
+    layers_cut(&layers);
+    struct version version = layers_version(&layers);
+    struct delta_layout layout;
+    unsigned char *bytes = bytes_of(&layers, &version, 0, &layout);
+    unsigned char *references = bytes + layout.sorted_index;
+    unsigned char saved[4];
+    memcpy(saved, references, 4);
+    memcpy(references, references + 4, 4);
+    memcpy(references + 4, saved, 4);
+    delta_seal(bytes);
+    check_verdict(&layers, STATUS_BAD_ORDER);
+    // Nor may a key be there twice.
+    memcpy(references, saved, 4);
+    delta_seal(bytes);
+    check_verdict(&layers, STATUS_BAD_ORDER);
+    layers_destroy(&layers);
+}
+
 /* ---- tombstones --------------------------------------------------------- */
 
 /* The record of an entry: its head has the type in its lowest bits. */
@@ -556,6 +587,7 @@ static const struct test tests[] = {
     TEST(test_every_forged_reference_is_found),
     TEST(test_every_forged_byte_is_survived),
     TEST(test_records_that_overlap_are_not_merged),
+    TEST(test_keys_out_of_order_are_found),
     TEST(test_tombstone_has_a_valid_key_and_no_value),
     TEST(test_value_and_tombstone_are_not_taken_for_each_other),
     TEST(test_base_has_no_tombstones),

@@ -506,7 +506,9 @@ merge_under(const struct version *version, const struct interrupt *interrupt)
 static void
 test_each_question_may_be_answered_by_an_interrupt(void)
 {
-    struct layers layers = begin_with_deltas(HASH);
+    struct layers layers = begin(HASH);
+    layers_append(&layers, change(0, 1030, "old"), OLD);
+    layers_append(&layers, change(900, 200, "young"), YOUNG);
     make_fold_due(&layers);
     struct version version = layers_version(&layers);
     (void)change(20, 1000, "new");

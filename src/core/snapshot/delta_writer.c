@@ -56,6 +56,7 @@ delta_plan(struct delta_plan *plan, const struct snapshot *base,
         }
     }
     const size_t count = entry_count - void_count;
+    // Untested: so many entries do not fit into memory.
     if (!delta_layout_fill(&plan->layout, count, records_size,
                            base->reference_size))
     {

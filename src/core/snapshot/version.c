@@ -199,6 +199,8 @@ version_locate(const struct version *version, unsigned delta_count,
         position->is_found = false;
         if (status == STATUS_OK && index < layer->entry_count) {
             status = record_at(layer, index, &position->entry);
+            // Rarely tested: the search has read this entry, so its bytes
+            // must have changed since.
             position->is_found =
                 status == STATUS_OK && slice_equals(position->entry.key, key);
         }

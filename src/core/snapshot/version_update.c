@@ -122,6 +122,7 @@ is_fold_due(const struct choice *choice, uint64_t since_fold)
     struct delta_layout layout;
     const struct version *version = choice->version;
     // As if no key were in both: at most twice what a fold comes to.
+    // Untested: more entries than a delta can have do not fit into memory.
     return delta_layout_fill(&layout,
                              choice->young.entry_count + count_of(version, 0),
                              choice->young.plan.header.records_size,
