@@ -46,8 +46,9 @@ take_entry(const struct delta *delta, uint64_t index,
     }
     // A step that no entry takes, or a tombstone of a key that is not beneath,
     // would be written again with a checksum that fits it.
-    int64_t beneath =
-        !entry_is_tombstone(&taken->entry) - delta_step(delta, index);
+    // Any two ranks may be there, so this is reckoned without a sign.
+    uint64_t beneath = (uint64_t)!entry_is_tombstone(&taken->entry)
+                       - (uint64_t)delta_step(delta, index);
     taken->below = delta_below(delta, index);
     taken->is_beneath = beneath == 1;
     return beneath == taken->is_beneath && !delta_entry_is_void(taken)
