@@ -240,7 +240,7 @@ docs: $(VENV)/.docs  ## the site, in build/docs; every warning and every link th
 
 # ---- be hostile to it -----------------------------------------------------------------------------
 
-hostile: $(VENV)/.test  ## damage snapshots in 20 million ways, write into one while it is read
+hostile: $(VENV)/.test  ## damage snapshots in 30 million ways, write into one while it is read
 	$(BIN)/python tests/hostile/build_hostile.py build/hostile && build/hostile/hostile
 	$(BIN)/python tests/hostile/read_all.py
 	$(BIN)/python tests/hostile/writer.py

@@ -133,8 +133,11 @@ static inline uint64_t
 content_checksum(const struct image *image)
 {
     uint64_t checksum = 0;
-    for (size_t at = SNAPSHOT_HEADER_SIZE; at < image->size; at += 65536) {
-        size_t left = image->size - at;
+    uint64_t total_size = image_header(image)->total_size;
+    // Behind it there are deltas, which have checksums of their own.
+    size_t end = total_size < image->size ? (size_t)total_size : image->size;
+    for (size_t at = SNAPSHOT_HEADER_SIZE; at < end; at += 65536) {
+        size_t left = end - at;
         checksum = hash_bytes(image->bytes + at, left < 65536 ? left : 65536,
                               checksum);
     }

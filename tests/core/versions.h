@@ -82,6 +82,25 @@ delta_seal_header(struct delta_header *header)
     header->header_checksum = hash_bytes(header, sizeof(*header), 0);
 }
 
+/* Makes the checksums of the delta that begins there in the file right, as far
+ * as its header says how large it is. */
+static inline void
+delta_reseal(const struct image *file, size_t begin)
+{
+    struct delta_header header;
+    if (file->size < sizeof(header) || begin > file->size - sizeof(header)) {
+        return;
+    }
+    memcpy(&header, file->bytes + begin, sizeof(header));
+    if (header.size >= sizeof(header) && header.size <= file->size - begin) {
+        delta_seal(file->bytes + begin);
+    }
+    else {
+        delta_seal_header(&header);
+        memcpy(file->bytes + begin, &header, sizeof(header));
+    }
+}
+
 enum layer { YOUNG, OLD };
 
 /* Writes the changes as a young delta, over the old one if there is one; or

@@ -91,6 +91,48 @@ MUTANTS = {
             "    return checksum == view->header.content_checksum || at > 0 ? STATUS_OK",
         )
     ],
+    # A delta ends where its header says, even if the file does before.
+    "delta-size-unchecked": [
+        (
+            "snapshot/delta.c",
+            "header.size > room_size - begin",
+            "header.size > UINT64_MAX - begin",
+        )
+    ],
+    # What a delta's parts come to is not compared with its size.
+    "delta-parts-unchecked": [
+        ("snapshot/delta.c", "|| layout.hash_index > header.size\n", "\n")
+    ],
+    # What the ranks of a delta come to is not compared with what lies beneath.
+    "rank-unchecked": [
+        (
+            "snapshot/version.c",
+            "        if (index >= count_beneath(version, i)) {",
+            "        if (index == UINT64_MAX) {",
+        )
+    ],
+    # A step between two ranks is reckoned with a sign.
+    "step-overflows": [
+        (
+            "snapshot/delta_merge.c",
+            "    uint64_t beneath = (uint64_t)!entry_is_tombstone(&taken->entry)\n"
+            "                       - (uint64_t)delta_step(delta, index);\n",
+            "    int64_t beneath =\n"
+            "        !entry_is_tombstone(&taken->entry) - delta_step(delta, index);\n",
+        )
+    ],
+    # Verify believes the ranks of a delta.
+    "ranks-unverified": [
+        ("snapshot/version_verify.c", "delta_below(delta, index) != beneath->below", "false")
+    ],
+    # Verify does not mind the checksum of a delta.
+    "delta-checksum-ignored": [
+        (
+            "snapshot/delta.c",
+            "    return checksum == delta->header.content_checksum ? STATUS_OK",
+            "    return checksum != 0 ? STATUS_OK",
+        )
+    ],
 }
 
 

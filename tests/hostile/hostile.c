@@ -9,7 +9,9 @@
  *     byte      every value of every byte
  *     size      every truncation, and some more bytes
  *     header    pairs of words of the header, 4 or 8 bytes, with edge values
- *     contents  the same behind the header: references, buckets, records
+ *     contents  the same behind the header: references, buckets, records; in
+ *               a file with deltas, of a delta: header, ranks and all
+ *     head      every head, where there are deltas
  *
  * An accident leaves the checksums as they are. A forger makes them right
  * again, and only a forgery gets beyond the header's. Both come in each family
@@ -131,30 +133,71 @@ begin_case(uint64_t place, uint64_t number, uint64_t other_place,
 
 /* ---- one case ----------------------------------------------------------- */
 
+enum { DELTAS = 2 };
+
 struct target {
     struct image original;
     struct digest answers;
     struct image damaged;  // of the same size
+    // Where its deltas are, the old one first; their number may be 0.
+    size_t begins[DELTAS];
+    size_t ends[DELTAS];
+    int delta_count;
+    uint32_t head;
 };
 
 static void
-judge(const struct target *target, struct image *image)
+fill_deltas(struct target *target)
 {
-    struct snapshot view;
-    enum status verdict;
-    if (present.is_forged) {
-        image_reseal(image);
+    struct version version;
+    CHECK_STATUS(version_open_newest(&version, target->original.bytes,
+                                     target->original.size),
+                 STATUS_OK);
+    target->head = version.head;
+    target->delta_count = (int)version.delta_count;
+    for (unsigned i = 0; i < version.delta_count; i++) {
+        uint64_t room = version.base.header.total_size;
+        target->begins[i] = room + version.deltas[i].begin;
+        target->ends[i] = room + version.deltas[i].end;
     }
-    if (snapshot_open(&view, image->bytes, image->size) != STATUS_OK) {
+}
+
+static void
+reseal(const struct target *target, struct image *image)
+{
+    for (int i = 0; i < target->delta_count; i++) {
+        delta_reseal(image, target->begins[i]);
+    }
+    image_reseal(image);
+}
+
+static void
+judge_head(const struct target *target, const struct image *image,
+           uint32_t head)
+{
+    struct version version;
+    enum status verdict;
+    if (version_open(&version, image->bytes, image->size, head) != STATUS_OK) {
         return;
     }
     totals.opened += 1;
     bool is_written = present.is_forged && totals.opened % 128 == 0;
-    struct digest answers = interrogate(&view, &verdict, is_written);
+    struct digest answers = interrogate(&version, &verdict, is_written);
     if (verdict == STATUS_OK) {
         totals.verified += 1;
-        CHECK(present.is_forged || answers.hash == target->answers.hash);
+        CHECK(present.is_forged || head != target->head
+              || answers.hash == target->answers.hash);
     }
+}
+
+/* A reader has loaded the head, so what the file says of it does not count. */
+static void
+judge(const struct target *target, struct image *image)
+{
+    if (present.is_forged) {
+        reseal(target, image);
+    }
+    judge_head(target, image, target->head);
 }
 
 static void
@@ -211,8 +254,11 @@ try_every_size(struct target *target)
                 size < target->original.size ? size : target->original.size;
             memset(image.bytes, filler == 0 ? 0 : 0xFF, size);
             memcpy(image.bytes, target->original.bytes, common);
-            if (present.is_forged) {
+            if (present.is_forged && target->delta_count == 0) {
                 image_header(&image)->total_size = size;
+            }
+            if (present.is_forged && target->delta_count > 0) {
+                image_header(&image)->limit = round_up(size);
             }
             judge(target, &image);
             image_destroy(&image);
@@ -286,9 +332,31 @@ set_content_pairs(struct target *target)
 {
     size_t begin = SNAPSHOT_HEADER_SIZE, end = target->original.size;
     // Reading is the same whether the checksums are right or not.
-    if (present.is_forged) {
+    if (present.is_forged && target->delta_count == 0) {
         set_pairs(target, begin, end, 4);
         set_pairs(target, begin, end, 8);
+    }
+    for (int i = 0; present.is_forged && i < target->delta_count; i++) {
+        set_pairs(target, target->begins[i], target->ends[i], 4);
+        set_pairs(target, target->begins[i], target->ends[i], 8);
+    }
+}
+
+/* Any head, odd ones, too; and one for each bit. */
+static void
+set_every_head(struct target *target)
+{
+    uint32_t most = (uint32_t)(target->original.size / 32) + 64;
+    for (uint32_t head = 0; target->delta_count > 0 && head < most; head++) {
+        if (begin_case(head, 0, 0, 0)) {
+            judge_head(target, &target->original, head);
+        }
+        for (int bit = 8; bit < 32; bit++) {
+            if (begin_case(head, (uint64_t)bit, 0, 0)) {
+                judge_head(target, &target->original,
+                           head ^ UINT32_C(1) << bit);
+            }
+        }
     }
 }
 
@@ -298,7 +366,7 @@ static const struct {
 } families[] = {
     {"flip", flip_every_bit},        {"byte", set_every_byte},
     {"size", try_every_size},        {"header", set_header_pairs},
-    {"contents", set_content_pairs},
+    {"contents", set_content_pairs}, {"head", set_every_head},
 };
 
 /* ---- all of them -------------------------------------------------------- */
@@ -310,11 +378,15 @@ run_kind(const struct kind *kind)
     uint64_t cases = totals.cases, opened = totals.opened;
     uint64_t verified = totals.verified;
     struct target target = {.original = kind->make(&kind->options)};
-    struct snapshot view = open_image(&target.original);
+    struct version version;
+    CHECK_STATUS(version_open_newest(&version, target.original.bytes,
+                                     target.original.size),
+                 STATUS_OK);
+    fill_deltas(&target);
     present.kind = kind->name;
     present.family = "as it is";
     wind_timer();
-    target.answers = interrogate(&view, &verdict, true);
+    target.answers = interrogate(&version, &verdict, true);
     CHECK_STATUS(verdict, STATUS_OK);
     target.damaged = image_copy(target.original.bytes, target.original.size);
     for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {

@@ -1,14 +1,15 @@
 /* tests/hostile/kinds.h
  *
  * Small snapshots of each kind that a reader understands: what the writer
- * makes of no entry, one, all types of values and sizes of all widths, and
- * what it could make by the format but does not.
+ * makes of no entry, one, all types of values and sizes of all widths, what it
+ * could make by the format but does not; and with an old and a young delta.
  */
 #ifndef SHAREDMAP_TESTS_HOSTILE_KINDS_H
 #define SHAREDMAP_TESTS_HOSTILE_KINDS_H
 
 #include "core/snapshot/hash_index.h"
 #include "core/snapshots.h"
+#include "core/versions.h"
 #include "core/views.h"
 
 struct kind {
@@ -116,6 +117,12 @@ make_sample(const struct snapshot_options *options)
     return sample_image(options);
 }
 
+static inline struct image
+make_layers(const struct snapshot_options *options)
+{
+    return sample_layers(options).file;
+}
+
 static const struct kind kinds[] = {
     {"empty-tree", make_empty, {.index = INDEX_TREE}},
     {"empty-hash", make_empty, {.index = INDEX_HASH}},
@@ -131,6 +138,10 @@ static const struct kind kinds[] = {
     {"crowded-wide", make_crowded, {.index = INDEX_HASH, .is_wide = true}},
     {"foreign", make_foreign, {.index = INDEX_TREE}},
     {"foreign-wide", make_foreign, {.index = INDEX_TREE, .is_wide = true}},
+    {"layers-tree", make_layers, {.index = INDEX_TREE}},
+    {"layers-tree-wide", make_layers, {.index = INDEX_TREE, .is_wide = true}},
+    {"layers-hash", make_layers, {.index = INDEX_HASH}},
+    {"layers-hash-wide", make_layers, {.index = INDEX_HASH, .is_wide = true}},
 };
 
 enum { KIND_COUNT = sizeof(kinds) / sizeof(kinds[0]) };

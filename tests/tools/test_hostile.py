@@ -25,6 +25,12 @@ MUTANT_STRIDE = 97
 # Where a mutant is found early. The tool would find it without being told where, only later.
 KINDS = {
     "endless-probe": ["crowded"],
+    "delta-size-unchecked": ["layers-tree"],
+    "delta-parts-unchecked": ["layers-tree"],
+    "rank-unchecked": ["layers-tree"],
+    "step-overflows": ["layers-hash-wide"],
+    "ranks-unverified": ["layers-tree"],
+    "delta-checksum-ignored": ["layers-tree"],
 }
 
 if not (TOP / "src/core").is_dir():
