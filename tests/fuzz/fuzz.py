@@ -4,8 +4,8 @@
     python3 tests/fuzz/fuzz.py DIRECTORY [--seconds N | --runs N] --mutants [TARGET ...]
     python3 tests/fuzz/fuzz.py DIRECTORY --minimise [TARGET ...]
 
-The targets are fuzz_read, fuzz_publish and fuzz_utf8; all of them, one after the other, if none is
-named. Each begins with what is in tests/fuzz/corpus and with what earlier runs have found and left
+The targets are fuzz_read, fuzz_delta, fuzz_publish and fuzz_utf8; all of them, one after the other,
+if none is named. Each begins with what is in tests/fuzz/corpus and with what earlier runs have found and left
 in DIRECTORY, for as many seconds or executions as are wanted. What crashes one is left there, too.
 A mutant (tests/support/mutants.py) has to crash its target, within the seconds or executions that
 are given.
@@ -30,8 +30,8 @@ import build_hostile
 import mutants
 
 HERE = pathlib.Path(__file__).resolve().parent
-TARGETS = ["fuzz_read", "fuzz_publish", "fuzz_utf8"]
-LONGEST = {"fuzz_read": 2048, "fuzz_publish": 64, "fuzz_utf8": 64}
+TARGETS = ["fuzz_read", "fuzz_delta", "fuzz_publish", "fuzz_utf8"]
+LONGEST = {"fuzz_read": 2048, "fuzz_delta": 2048, "fuzz_publish": 64, "fuzz_utf8": 64}
 
 FLAGS = [
     *("-std=c11", "-O2", "-g", "-pthread", "-DSHAREDMAP_TESTING", "-fno-omit-frame-pointer"),
@@ -61,10 +61,14 @@ MUTANTS = {
         name: build_hostile.MUTANTS[name]
         for name in ("size-unchecked", "reference-off-by-one", "order-unchecked")
     },
+    "fuzz_delta": {
+        name: build_hostile.MUTANTS[name]
+        for name in ("delta-size-unchecked", "rank-unchecked", "ranks-unverified")
+    },
     "fuzz_publish": {
         # The size 256 goes into one byte.
         "size-in-too-few-bytes": [
-            ("snapshot/writer.c", "size <= UINT8_MAX    ? 0", "size <= UINT8_MAX + 1 ? 0")
+            ("snapshot/record_shape.h", "size <= UINT8_MAX    ? 0", "size <= UINT8_MAX + 1 ? 0")
         ],
         # What is removed is gone over and stays.
         "merge-skips-removals": [
@@ -108,7 +112,7 @@ class Fuzzers:
         self.compiler = os.environ.get("FUZZ_CC", "clang")
 
     def build(self, target, mutant=None):
-        kind = "compares" if target == "fuzz_read" else "plain"
+        kind = "compares" if target in ("fuzz_read", "fuzz_delta") else "plain"
         core = mutants.Tool([*FLAGS, NOTICED[kind]], compiler=self.compiler)
         outer = mutants.Tool(FLAGS, ["-fsanitize=fuzzer"], compiler=self.compiler)
         changes = [*SMALL, *(MUTANTS[target][mutant] if mutant else [])]
