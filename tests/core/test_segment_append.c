@@ -5,7 +5,7 @@
  *
  *     | header, head | base | delta | delta | bytes of one that was killed |
  *
- * Not here: each call of the system that fails, in test_system_calls.c; what is
+ * Not here: each call of the system that fails, in test_update_calls.c; what is
  * in the deltas, in test_version.c.
  */
 #ifndef _GNU_SOURCE

@@ -4,9 +4,10 @@
  * makes fails once: that is an error with the errno of the call, or it does
  * not matter; and nothing is left open or mapped.
  *
- * Not here: what of a saved file reaches the disk when; see
- * test_segment_faults.c. Listing and watching; see test_directory_calls.c. What
- * the core makes of certain errors; see test_system_answers.c.
+ * Not here: updates of maps that have room for deltas; see test_update_calls.c.
+ * What of a saved file reaches the disk when; see test_segment_faults.c. Listing
+ * and watching; see test_directory_calls.c. What the core makes of certain
+ * errors; see test_system_answers.c.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -330,93 +331,6 @@ test_failure_of_any_call_of_an_update_is_an_error_or_is_none(void)
     fail_each_call(update_over, "osrpdktsrgoamwww-kLR-k-p-d-k-p-d");
 }
 
-/* ---- deltas --------------------------------------------------------------- */
-
-/* A map that is updated by each of the ways: its first delta, a young one, a
- * fold, a copy of more than an eighth, and of what was marked. */
-enum way { FIRST, YOUNG_DELTA, FOLD, COPY, REPAIR, COMPACT };
-
-/* How many of the other entries go with "number". */
-static int
-others_of(enum way way)
-{
-    return way == COPY ? ROOMY_COUNT / 7 : way == COMPACT ? 550 : 0;
-}
-
-static void
-prepare_for(enum way way, const char *path)
-{
-    publish_roomy(path, HASH);
-    if (way != FIRST && way != COMPACT) {
-        // "number" is 1 and was 2 meanwhile.
-        CHECK_STATUS(update_number(path, 2, way == FOLD ? 0 : 200), STATUS_OK);
-        CHECK_STATUS(update_number(path, 1, way == FOLD ? 0 : 1), STATUS_OK);
-    }
-    if (way == REPAIR) {
-        struct holder holder;
-        CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
-        ((struct snapshot_header *)holder.header)->head |= HEAD_SUPERSEDED;
-        holder_close(&holder);
-    }
-}
-
-/* Like fail_each_call(), with an update of a map that has room. */
-static void
-fail_each_call_of_an_update(enum way way, const char *matter,
-                            const char *others)
-{
-    const char *path = scratch_path("map");
-    char expected[128];
-    snprintf(expected, sizeof(expected), "%s%s", matter, others);
-    for (size_t left = 0; left <= strlen(expected); left++) {
-        faults_reset();
-        prepare_for(way, path);
-        struct segment old = open_segment(path);
-        long pages = mapped_pages;
-        int descriptors = count_descriptors();
-        long outstanding = memory_outstanding();
-        fail_only(ALL_CALLS, (long)left, EIO);
-        errno = 0;
-        enum status status = update_number(path, 3, others_of(way));
-        int error = errno;
-        char letter = faults.failed;
-        faults_reset();
-        CHECK_EQUAL(letter, expected[left]);
-        CHECK_EQUAL(count_descriptors(), descriptors);
-        CHECK_EQUAL(memory_outstanding(), outstanding);
-        CHECK_EQUAL(mapped_pages, pages);
-        CHECK_EQUAL(scratch_file_count(), 1);
-        CHECK_EQUAL(number_in(&old), 1);
-        bool is_error = left < strlen(matter);
-        CHECK_STATUS(status, is_error ? STATUS_SYSTEM : STATUS_OK);
-        CHECK(!is_error || error == EIO);
-        CHECK_EQUAL(segment_is_superseded(&old),
-                    !is_error || letter == 'R' || way == REPAIR);
-        segment_close(&old);
-        check_found(path, is_error ? 1 : 3);
-        // Whatever it was, the next one works.
-        CHECK_STATUS(update_number(path, 4, 0), STATUS_OK);
-        check_found(path, 4);
-        CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
-    }
-}
-
-static void
-test_failure_of_any_call_of_each_way_to_update_is_an_error_or_none(void)
-{
-    // Holder: open, kind and owner, header, pages, none for children, lock,
-    // name; the delta that is the newest. The mapping that there is: size,
-    // header, size again. An id; room for the delta, its bytes.
-    fail_each_call_of_an_update(FIRST, "osrpdktsrgaw", "kpd");
-    fail_each_call_of_an_update(YOUNG_DELTA, "osrpdktrsrsgaw", "kpd");
-    fail_each_call_of_an_update(FOLD, "osrpdktrsrsgaw", "kpd");
-    fail_each_call_of_an_update(COPY, "osrpdktrsrsggoamwwwLR", "pdkpd");
-    fail_each_call_of_an_update(REPAIR, "osrpdktrsrsgoamwwwLR", "pdkpd");
-    // What is published stays it, whatever becomes of its compaction.
-    fail_each_call_of_an_update(COMPACT, "osrpdktsrgaw",
-                                "kpdosrpdktsrsgoamwwosrpdktrsrswLRkpdpdkpd");
-}
-
 static void
 test_failure_of_any_call_of_a_removal_is_an_error_or_is_none(void)
 {
@@ -726,7 +640,6 @@ static const struct test tests[] = {
     TEST(test_large_map_begins_at_a_huge_page_and_takes_no_more_than_itself),
     TEST(test_failure_of_any_call_of_a_publication_is_an_error_or_is_none),
     TEST(test_failure_of_any_call_of_an_update_is_an_error_or_is_none),
-    TEST(test_failure_of_any_call_of_each_way_to_update_is_an_error_or_none),
     TEST(test_failure_of_any_call_of_a_removal_is_an_error_or_is_none),
     TEST(test_holder_is_not_mapped_if_children_would_have_it_too),
     TEST(test_removal_succeeds_though_a_leftover_cannot_be_cleared),

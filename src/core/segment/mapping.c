@@ -309,11 +309,14 @@ mapping_retain(struct segment *segment, uint64_t path)
     }
     fork_list_unlock();
     *segment = SEGMENT_EMPTY;
-    segment_close(&before);
+    if (before.mapping != NULL) {
+        mapping_release(&before);
+    }
 }
 
-void
-mapping_release(struct segment *segment)
+/* Gives the reference back, and hands out the one that was retained for it. */
+static void
+give_back(const struct segment *segment, struct segment *retained_for_it)
 {
     if (is_stale(segment)) {
         return;
@@ -327,12 +330,11 @@ mapping_release(struct segment *segment)
     if (is_last) {
         take_off(mapping);
     }
-    struct segment successor = SEGMENT_EMPTY;
     if (segment->is_kept && mapping->kept_count == 0 && retained.bytes != NULL
         && retained_path == mapping->path
         && !is_open_besides(mapping->path, retained.mapping))
     {
-        successor = retained;
+        *retained_for_it = retained;
         retained = SEGMENT_EMPTY;
     }
     fork_list_unlock();
@@ -348,6 +350,16 @@ mapping_release(struct segment *segment)
         munmap(mapping->bytes, mapping->size);
         memory_release(mapping);
     }
-    segment_close(&successor);
     errno = saved_errno;
+}
+
+void
+mapping_release(struct segment *segment)
+{
+    struct segment successor = SEGMENT_EMPTY, none;
+    give_back(segment, &successor);
+    if (successor.mapping != NULL) {
+        // What is retained is not kept, so nothing is retained for it.
+        give_back(&successor, &none);
+    }
 }

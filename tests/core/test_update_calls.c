@@ -1,0 +1,127 @@
+/* tests/core/test_update_calls.c
+ *
+ * Each call of the system that an update of a map with room makes fails once,
+ * whether it appends, folds, copies, repairs or compacts: that is an error with
+ * the errno of the call, or it does not matter; nothing is left open or mapped,
+ * and the next update works.
+ *
+ * Not here: maps without room, and all but updates; see test_system_calls.c.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "core/faults.h"
+
+#include "core/check.h"
+#include "core/files.h"
+#include "core/segment/segment.h"
+#include "core/update.h"
+
+static const char ALL_CALLS[] = "oamwrsktpdLRg";
+
+/* A map that is marked may still have its name. */
+static void
+check_found(const char *path, int number)
+{
+    struct segment segment = open_segment(path);
+    CHECK_EQUAL(number_in(&segment), number);
+    segment_close(&segment);
+}
+
+/* A map that is updated by each of the ways: its first delta, a young one, a
+ * fold, a copy of more than an eighth, and of what was marked. */
+enum way { FIRST, YOUNG_DELTA, FOLD, COPY, REPAIR, COMPACT };
+
+/* How many of the other entries go with "number". */
+static int
+others_of(enum way way)
+{
+    return way == COPY ? ROOMY_COUNT / 7 : way == COMPACT ? 550 : 0;
+}
+
+static void
+prepare_for(enum way way, const char *path)
+{
+    publish_roomy(path, HASH);
+    if (way != FIRST && way != COMPACT) {
+        // "number" is 1 and was 2 meanwhile.
+        CHECK_STATUS(update_number(path, 2, way == FOLD ? 0 : 200), STATUS_OK);
+        CHECK_STATUS(update_number(path, 1, way == FOLD ? 0 : 1), STATUS_OK);
+    }
+    if (way == REPAIR) {
+        struct holder holder;
+        CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
+        ((struct snapshot_header *)holder.header)->head |= HEAD_SUPERSEDED;
+        holder_close(&holder);
+    }
+}
+
+/* Fails each call of an update, until one succeeds: those that `matter`, by
+ * their place, are errors, and the old version stays; the others come when the
+ * new one is published, and change nothing. */
+static void
+fail_each_call_of_an_update(enum way way, const char *matter,
+                            const char *others)
+{
+    const char *path = scratch_path("map");
+    char expected[128];
+    snprintf(expected, sizeof(expected), "%s%s", matter, others);
+    for (size_t left = 0; left <= strlen(expected); left++) {
+        faults_reset();
+        prepare_for(way, path);
+        struct segment old = open_segment(path);
+        long pages = mapped_pages;
+        int descriptors = count_descriptors();
+        long outstanding = memory_outstanding();
+        fail_only(ALL_CALLS, (long)left, EIO);
+        errno = 0;
+        enum status status = update_number(path, 3, others_of(way));
+        int error = errno;
+        char letter = faults.failed;
+        faults_reset();
+        CHECK_EQUAL(letter, expected[left]);
+        CHECK_EQUAL(count_descriptors(), descriptors);
+        CHECK_EQUAL(memory_outstanding(), outstanding);
+        CHECK_EQUAL(mapped_pages, pages);
+        CHECK_EQUAL(scratch_file_count(), 1);
+        CHECK_EQUAL(number_in(&old), 1);
+        bool is_error = left < strlen(matter);
+        CHECK_STATUS(status, is_error ? STATUS_SYSTEM : STATUS_OK);
+        CHECK(!is_error || error == EIO);
+        CHECK_EQUAL(segment_is_superseded(&old),
+                    !is_error || letter == 'R' || way == REPAIR);
+        segment_close(&old);
+        check_found(path, is_error ? 1 : 3);
+        // Whatever it was, the next one works.
+        CHECK_STATUS(update_number(path, 4, 0), STATUS_OK);
+        check_found(path, 4);
+        CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+    }
+}
+
+static void
+test_failure_of_any_call_of_each_way_to_update_is_an_error_or_none(void)
+{
+    // Holder: open, kind and owner, header, pages, none for children, lock,
+    // name; the delta that is the newest. The mapping that there is: size,
+    // header, size again. An id; room for the delta, its bytes.
+    fail_each_call_of_an_update(FIRST, "osrpdktsrgaw", "kpd");
+    fail_each_call_of_an_update(YOUNG_DELTA, "osrpdktrsrsgaw", "kpd");
+    fail_each_call_of_an_update(FOLD, "osrpdktrsrsgaw", "kpd");
+    fail_each_call_of_an_update(COPY, "osrpdktrsrsggoamwwwLR", "pdkpd");
+    fail_each_call_of_an_update(REPAIR, "osrpdktrsrsgoamwwwLR", "pdkpd");
+    // What is published stays it, whatever becomes of its compaction.
+    fail_each_call_of_an_update(COMPACT, "osrpdktsrgaw",
+                                "kpdosrpdktsrsgoamwwosrpdktrsrswLRkpdpdkpd");
+}
+
+static const struct test tests[] = {
+    TEST(test_failure_of_any_call_of_each_way_to_update_is_an_error_or_none),
+};
+
+int
+main(int count, char **words)
+{
+    scratch_create();
+    return RUN_TESTS(tests, count, words);
+}
