@@ -6,11 +6,12 @@ import pickle
 import random
 import re
 import stat
+import struct
 import time
 
 import pytest
-from helpers import files_of_map, read_header, segment_path
-from independent_reader import label
+from helpers import files_of_map, read_header, segment_path, total_size
+from independent_reader import label, seal
 from live import mark_superseded
 from strategies import exact, exact_items
 from versions import (
@@ -443,6 +444,32 @@ def test_lookup_of_a_hot_key_never_gives_the_value_of_another_version(name, look
                 assert lookup(pinned, hot) == value_of(1)
             # Both in turns, so that the other one comes from the base at first.
             history.update({hot if number % 3 else cold: f"value {number}"})
+
+
+def give_room(name):
+    """What no publisher does with a map whose values can all be remembered."""
+    with open(segment_path(name), "r+b", buffering=0) as file:
+        header = bytearray(file.read(512))
+        header[168:176] = struct.pack("<Q", total_size(header) + 64 * 1024)
+        os.pwrite(file.fileno(), seal(bytes(header)), 0)
+
+
+@pytest.mark.parametrize("lookup", LOOKUPS.values(), ids=LOOKUPS)
+def test_small_map_that_has_room_all_the_same_never_gives_a_value_of_another_version(name, lookup):
+    history = History(name, base_entries(300))
+    give_room(name)
+    inode = inode_of(name)
+    keys = [key_of(number) for number in range(300)]
+    with history.open(follow=True) as followed, history.open() as pinned:
+        base = history.dict
+        for number in range(20):
+            for key in keys * 3:
+                assert lookup(followed, key) == history.dict[key]
+                assert lookup(pinned, key) == base[key]
+            history.update({keys[number % 7]: f"value {number}"})
+        assert inode_of(name) == inode
+        assert len(deltas_of(name)) > 0
+    check(history)
 
 
 @pytest.mark.parametrize("count", [100, 5000], ids=str)
