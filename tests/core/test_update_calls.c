@@ -56,36 +56,37 @@ prepare_for(enum way way, const char *path)
     }
 }
 
-/* Fails each call of an update, until one succeeds: those that `matter`, by
- * their place, are errors, and the old version stays; the others come when the
- * new one is published, and change nothing. */
+/* Fails each of the calls of an update, and lastly none: it is an error, and the
+ * old version stays; behind a minus it changes nothing. */
 static void
-fail_each_call_of_an_update(enum way way, const char *matter,
-                            const char *others)
+fail_each_call_of_an_update(enum way way, const char *calls)
 {
     const char *path = scratch_path("map");
-    char expected[128];
-    snprintf(expected, sizeof(expected), "%s%s", matter, others);
-    for (size_t left = 0; left <= strlen(expected); left++) {
+    bool is_last = false;
+    for (long left = 0; !is_last; left++) {
+        bool is_error = *calls != '-' && *calls != '\0';
+        calls += *calls == '-';
+        const char expected = *calls;
+        is_last = expected == '\0';
+        calls += !is_last;
         faults_reset();
         prepare_for(way, path);
         struct segment old = open_segment(path);
         long pages = mapped_pages;
         int descriptors = count_descriptors();
         long outstanding = memory_outstanding();
-        fail_only(ALL_CALLS, (long)left, EIO);
+        fail_only(ALL_CALLS, left, EIO);
         errno = 0;
         enum status status = update_number(path, 3, others_of(way));
         int error = errno;
         char letter = faults.failed;
         faults_reset();
-        CHECK_EQUAL(letter, expected[left]);
+        CHECK_EQUAL(letter, expected);
         CHECK_EQUAL(count_descriptors(), descriptors);
         CHECK_EQUAL(memory_outstanding(), outstanding);
         CHECK_EQUAL(mapped_pages, pages);
         CHECK_EQUAL(scratch_file_count(), 1);
         CHECK_EQUAL(number_in(&old), 1);
-        bool is_error = left < strlen(matter);
         CHECK_STATUS(status, is_error ? STATUS_SYSTEM : STATUS_OK);
         CHECK(!is_error || error == EIO);
         CHECK_EQUAL(segment_is_superseded(&old),
@@ -105,14 +106,15 @@ test_failure_of_any_call_of_each_way_to_update_is_an_error_or_none(void)
     // Holder: open, kind and owner, header, pages, none for children, lock,
     // name; the delta that is the newest. The mapping that there is: size,
     // header, size again. An id; room for the delta, its bytes.
-    fail_each_call_of_an_update(FIRST, "osrpdktsrgaw", "kpd");
-    fail_each_call_of_an_update(YOUNG_DELTA, "osrpdktrsrsgaw", "kpd");
-    fail_each_call_of_an_update(FOLD, "osrpdktrsrsgaw", "kpd");
-    fail_each_call_of_an_update(COPY, "osrpdktrsrsggoamwwwLR", "pdkpd");
-    fail_each_call_of_an_update(REPAIR, "osrpdktrsrsgoamwwwLR", "pdkpd");
+    fail_each_call_of_an_update(FIRST, "osrpdktsrgaw-k-p-d");
+    fail_each_call_of_an_update(YOUNG_DELTA, "osrpdktrsrsgaw-k-p-d");
+    fail_each_call_of_an_update(FOLD, "osrpdktrsrsgaw-k-p-d");
+    fail_each_call_of_an_update(COPY, "osrpdktrsrsggoamwww-kLR-k-p-d-k-p-d");
+    fail_each_call_of_an_update(REPAIR, "osrpdktrsrsgoamwww-kLR-k-p-d-k-p-d");
     // What is published stays it, whatever becomes of its compaction.
-    fail_each_call_of_an_update(COMPACT, "osrpdktsrgaw",
-                                "kpdosrpdktsrsgoamwwosrpdktrsrswLRkpdpdkpd");
+    fail_each_call_of_an_update(
+        COMPACT, "osrpdktsrgaw-k-p-d-o-s-r-p-d-k-t-s-r-s-g-o-a-m-w-w-o-s-r-p-d"
+                 "-k-t-r-s-r-s-w-k-L-R-k-k-p-d-p-d-k-p-d");
 }
 
 static const struct test tests[] = {

@@ -469,7 +469,8 @@ interrupt_each_question(const struct version *version,
 {
     for (int at = 1;; at++) {
         int left = at;
-        struct interrupt interrupt = {is_due_at_last, &left};
+        struct interrupt interrupt = {.is_due = is_due_at_last,
+                                      .context = &left};
         enum status status = run(version, &interrupt);
         CHECK_EQUAL(memory_outstanding(), 0);
         if (status == STATUS_OK) {
