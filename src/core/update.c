@@ -104,7 +104,8 @@ struct progress {
 /* Writes the changes behind the present version, if that pays. */
 static enum status
 append_changes(struct holder *holder, const struct version *version,
-               struct publish_update *update, struct progress *progress)
+               struct publish_update *update, const char *path,
+               struct progress *progress)
 {
     struct version_identity identity;
     struct version_update next;
@@ -119,7 +120,7 @@ append_changes(struct holder *holder, const struct version *version,
     progress->is_full = next.is_full;
     if (status == STATUS_OK && next.step == STEP_APPEND) {
         update->needed = next.size;
-        status = holder_append(holder, &next);
+        status = holder_append(holder, &next, path);
     }
     version_update_release(&next);
     update->generation =
@@ -136,7 +137,7 @@ update_version(struct holder *holder, const struct segment *segment,
     enum status status = STATUS_OK;
     progress->step = STEP_COPY;
     if (version->base.header.limit > 0 && holder_can_append(holder, segment)) {
-        status = append_changes(holder, version, update, progress);
+        status = append_changes(holder, version, update, path, progress);
     }
     return status == STATUS_OK && progress->step == STEP_COPY
                ? copy_version(holder, segment, version, update, path)

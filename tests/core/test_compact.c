@@ -290,6 +290,33 @@ test_map_without_deltas_is_not_compacted(void)
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
+/* A name that is so long has no temporary name of its own. */
+static const char *
+path_of_longest_name(void)
+{
+    static char path[512];
+    snprintf(path, sizeof(path), "%s/%0255d", scratch.path, 7);
+    return path;
+}
+
+static void
+test_delta_over_the_base_clears_what_a_killed_publisher_left(void)
+{
+    const char *const paths[] = {scratch_path("map"), path_of_longest_name()};
+    char leftover[600];
+    for (int i = 0; i < 2; i++) {
+        publish_numbered(paths[i], HASH);
+        snprintf(leftover, sizeof(leftover), "%s~", paths[i]);
+        if (i == 0) {
+            write_file(leftover, "a copy", 6);
+        }
+        put(paths[i], SLICE("zzz"));
+        CHECK(!segment_exists(leftover));
+        CHECK_EQUAL(scratch_file_count(), 1);
+        CHECK_STATUS(segment_remove(paths[i], NULL), STATUS_OK);
+    }
+}
+
 static const struct test tests[] = {
     TEST(test_compacted_map_is_the_same_version_without_deltas),
     TEST(test_what_is_published_meanwhile_is_not_lost),
@@ -297,6 +324,7 @@ static const struct test tests[] = {
     TEST(test_map_that_is_replaced_meanwhile_is_left_alone),
     TEST(test_interrupted_compaction_leaves_everything_as_it_was),
     TEST(test_map_without_deltas_is_not_compacted),
+    TEST(test_delta_over_the_base_clears_what_a_killed_publisher_left),
 };
 
 int

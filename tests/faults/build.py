@@ -20,6 +20,9 @@ FLAGS = ["-std=c11", "-O2", "-DNDEBUG", "-g", "-fvisibility=hidden", "-pthread"]
 # The dynamic linker looks functions up at the start, not in the middle of what is recorded.
 LINK = ["-Wl,-z,now"]
 
+# Small maps have room for deltas, too: a large one is copied in a million instructions.
+SMALL = [("publish.c", "enum { LEAST_ENTRIES = 4096 };", "enum { LEAST_ENTRIES = 32 };")]
+
 MUTANTS = {
     # The mark comes after the rename: whoever is killed in between leaves readers behind.
     "late-mark": [
@@ -101,7 +104,7 @@ MUTANTS = {
     # A new snapshot has the generation of the one it replaces.
     "same-generation": [
         (
-            "segment/publish.c",
+            "segment/lock.h",
             "    return generation == UINT64_MAX ? 1 : generation + 1;",
             "    return generation;",
         )
@@ -109,13 +112,146 @@ MUTANTS = {
     # An update lets go of the lock between reading and replacing.
     "update-lets-go": [
         (
-            "publish.c",
+            "update.c",
             "    status = holder_map(&holder, path, &segment);\n    if (status == STATUS_OK) {",
             "    status = holder_map(&holder, path, &segment);\n    if (status == STATUS_OK) {\n"
             "        holder_close(&holder);\n"
             "        status = holder_lock(&holder, path, &update->lock);\n    }\n"
             "    if (status == STATUS_OK) {",
         )
+    ],
+    # ---- deltas: the head is stored before the bytes that it leads to, ...
+    "early-head": [
+        (
+            "segment/append.c",
+            "    enum status status =\n        system_allocate(",
+            "    atomic_store(holder_head_word(holder), update->head);\n"
+            "    enum status status =\n        system_allocate(",
+        )
+    ],
+    # ... and a file that has been marked gets a delta, ...
+    "appends-to-marked": [
+        (
+            "segment/append.c",
+            "atomic_load(holder_head_word(holder)) == holder->head;",
+            "(atomic_load(holder_head_word(holder)) & ~HEAD_SUPERSEDED) == holder->head;",
+        )
+    ],
+    # ... or one that lies over what is not the present version any more: nobody has the lock.
+    "appends-without-lock": [
+        (
+            "update.c",
+            "    status = holder_map(&holder, path, &segment);\n",
+            "    status = holder_map(&holder, path, &segment);\n"
+            "    struct flock lock = {.l_type = F_UNLCK};\n"
+            "    fcntl(holder.file.descriptor, F_OFD_SETLK, &lock);\n",
+        ),
+        (
+            "update.c",
+            '#include "core/update.h"\n\n#include "core/base/memory.h"',
+            "#define _GNU_SOURCE\n"
+            '#include <fcntl.h>\n#include "core/update.h"\n\n#include "core/base/memory.h"',
+        ),
+    ],
+    # The mark of a file with deltas takes the head away.
+    "mark-loses-head": [
+        (
+            "segment/publish.c",
+            "        atomic_fetch_or(holder_head_word(holder), HEAD_SUPERSEDED);",
+            "        atomic_store(holder_head_word(holder), HEAD_SUPERSEDED);",
+        )
+    ],
+    # The room is a hole up to its end.
+    "sparse-room": [
+        (
+            "segment/append.c",
+            "    enum status status =\n"
+            "        system_allocate(holder->file.descriptor, offset, update->size);",
+            "    enum status status = STATUS_OK;\n"
+            "    (void)!ftruncate(holder->file.descriptor, (off_t)(offset + 4096));",
+        )
+    ],
+    # A delta's keys are hashed by a seed of its own.
+    "other-seed": [
+        (
+            "snapshot/delta_writer.c",
+            "                hash_bytes(key.bytes, key.size, plan->base->hash_seed);",
+            "                hash_bytes(key.bytes, key.size, plan->base->hash_seed + 1);",
+        )
+    ],
+    # The next generation is that after the base's.
+    "generation-of-base": [
+        ("segment/lock.c", "        holder->generation = delta.generation;\n", "")
+    ],
+    # A new young delta begins where the one before began, ...
+    "overwrites-young": [
+        (
+            "snapshot/version_update.c",
+            "top != NULL ? top->end : 0,",
+            "top != NULL ? version->delta_count == VERSION_DELTAS ? top->begin : top->end : 0,",
+        )
+    ],
+    # ... or says that it lies over the one before.
+    "over-young": [
+        (
+            "snapshot/version_update.c",
+            "            header->beneath = delta_head(version->deltas[0].begin);",
+            "            header->beneath = delta_head(version_top(version)->begin);",
+        )
+    ],
+    # A fold drops the tombstones of what the base has.
+    "drops-tombstones": [
+        (
+            "snapshot/delta_merge.c",
+            "                entry->record == RECORD_NEW || !delta_entry_is_void(entry);",
+            "                !entry_is_tombstone(&entry->entry);",
+        )
+    ],
+    # A rank is one too high.
+    "rank-off-by-one": [
+        (
+            "snapshot/delta_writer.c",
+            "        write_number(&to, entry->below + shift, size);",
+            "        write_number(&to, entry->below + shift + (i == 1), size);",
+        )
+    ],
+    # A fold does not take off what the old delta shifts.
+    "fold-keeps-shift": [
+        (
+            "snapshot/delta_merge.c",
+            "                entry->below -= delta_shift(old, index);",
+            "                entry->below -= 0;",
+        )
+    ],
+    # ---- compaction: what was published since it began is lost, ...
+    "no-catch-up": [
+        (
+            "compact.c",
+            "present.head != compaction->version.head) {",
+            "present.head == UINT32_MAX) {",
+        )
+    ],
+    # ... also where another publisher has replaced the file, ...
+    "compacts-anything": [
+        (
+            "compact.c",
+            "        || holder->inode != compaction->compactor.inode)",
+            "        || holder->inode == 0)",
+        )
+    ],
+    # ... or it makes a new version of what is the present one.
+    "compacts-to-a-new-version": [
+        (
+            "compact.c",
+            "    header->generation = version->generation;",
+            "    header->generation = version->generation + 1;",
+        )
+    ],
+    # The new file's head does not lead to what was published meanwhile.
+    "compacts-without-head": [("segment/publish.c", "        header->head = newer->head;\n", "")],
+    # What a killed publisher left stays as long as deltas are appended.
+    "keeps-leftover-of-copy": [
+        ("segment/append.c", "        clear_leftover(path);", "        (void)clear_leftover;")
     ],
 }
 
@@ -124,7 +260,7 @@ def build(directory, words=()):
     """The programs, those of the mutants after the true one."""
     sources = [*mutants.core_sources(), *sorted((mutants.TOP / "tests/faults").glob("*.c"))]
     program = pathlib.Path(directory).resolve() / "kill_everywhere"
-    return mutants.Tool(FLAGS, LINK).build(program, sources, mutants.chosen(MUTANTS, words))
+    return mutants.Tool(FLAGS, LINK).build(program, sources, mutants.chosen(MUTANTS, words), SMALL)
 
 
 if __name__ == "__main__":

@@ -98,9 +98,9 @@ MUTANTS = {
     # What is to be updated stays mapped.
     "leaks-mapping": [
         (
-            "publish.c",
-            "    segment_close(&segment);\n    holder_close(&holder);\n    return status;",
-            "    holder_close(&holder);\n    return status;",
+            "update.c",
+            "    holder_unmap(&segment, path);\n    holder_close(&holder);",
+            "    holder_close(&holder);",
         )
     ],
     # What could not be written is published all the same.
@@ -152,8 +152,9 @@ MUTANTS = {
     "loses-old": [
         (
             "binding/sharedmap_follow.c",
-            "    if (status == STATUS_OK) {\n        sharedmap_replace(self, seen, newer);\n    }",
-            "    sharedmap_replace(self, seen, status == STATUS_OK ? newer : NULL);",
+            "    note(self, seen, status);\n    if (status != STATUS_OK) {\n",
+            "    note(self, seen, status);\n    if (status != STATUS_OK) {\n"
+            "        sharedmap_replace(self, seen, NULL);\n",
         )
     ],
     # Many entries are put one by one, and those before the failure stay.
@@ -326,8 +327,8 @@ LINEARIZABILITY_MUTANTS = {
     "ignores-the-word": [
         (
             "segment/wait.c",
-            "    return atomic_load_explicit(superseded_word(segment), memory_order_acquire)\n"
-            "           != 0;",
+            "    return atomic_load_explicit(head_word(segment), memory_order_acquire)\n"
+            "           != segment->head;",
             "    return false;",
         )
     ],
@@ -360,10 +361,10 @@ LINEARIZABILITY_MUTANTS = {
     # What a merge has no room for is left out.
     "drops-an-update": [
         (
-            "publish.c",
+            "update.c",
             "                           &is_changed, &update->lock.interrupt);",
             "                           &is_changed, &update->lock.interrupt);\n"
-            "    count -= count > 30 && view.header.generation % 32 == 0 ? 3 : 0;",
+            "    count -= count > 30 && version->generation % 32 == 0 ? 3 : 0;",
         )
     ],
 }

@@ -31,7 +31,9 @@
 #define _GNU_SOURCE
 #endif
 #include <getopt.h>
+#include <limits.h>
 #include <sched.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,31 +62,51 @@ static const struct action SAVE_FREE = {SHARE, .is_durable = true,
 static const struct action SAVE_FORCE = {SHARE, .is_durable = true,
                                          .force = true, .values = NEW};
 static const struct action CHANGE = {UPDATE, .values = MINE,
-                                     .leaves_out = {[2] = true}};
+                                     .leaves_out = {[2] = true, [4] = true}};
+static const struct action CHANGE_MUCH = {
+    UPDATE, .values = NEW, .leaves_out = {[4] = true, [5] = true},
+    .refilled_count = 3};
+static const struct action FILL = {UPDATE, .values = {"full a"},
+                                   .refilled_count = 4};
+static const struct action COMPACTION = {.kind = COMPACT};
 static const struct action TAKE_AWAY = {.kind = REMOVE};
 
 static const struct {
     const char *name;
     const struct action *action;
     enum before before;
+    unsigned delta_count;  // afterwards
 } killed[] = {
-    {"first share", &SHARE_FREE, NOTHING},
-    {"first share, force", &SHARE_FORCE, NOTHING},
-    {"share over a map", &SHARE_FORCE, A_MAP},
-    {"share over a map, expect", &SHARE_EXPECT, A_MAP},
-    {"share over a leftover", &SHARE_FORCE, A_LEFTOVER},
-    {"first save", &SAVE_FREE, NOTHING},
-    {"save over a map", &SAVE_FORCE, A_MAP},
-    {"update", &CHANGE, A_MAP},
-    {"update over a leftover", &CHANGE, A_LEFTOVER},
-    {"remove", &TAKE_AWAY, A_MAP},
-    {"remove with a leftover", &TAKE_AWAY, A_LEFTOVER},
+    {"first share", &SHARE_FREE, NOTHING, 0},
+    {"first share, force", &SHARE_FORCE, NOTHING, 0},
+    {"share over a map", &SHARE_FORCE, A_MAP, 0},
+    {"share over a map, expect", &SHARE_EXPECT, A_MAP, 0},
+    {"share over a leftover", &SHARE_FORCE, A_LEFTOVER, 0},
+    {"first save", &SAVE_FREE, NOTHING, 0},
+    {"save over a map", &SAVE_FORCE, A_MAP, 0},
+    {"update", &CHANGE, A_MAP, 0},
+    {"update over a leftover", &CHANGE, A_LEFTOVER, 0},
+    {"remove", &TAKE_AWAY, A_MAP, 0},
+    {"remove with a leftover", &TAKE_AWAY, A_LEFTOVER, 0},
+    {"append to a base", &CHANGE, A_ROOM, 1},
+    {"append over a delta", &CHANGE, A_LARGE_DELTA, 2},
+    {"append over two deltas", &CHANGE, TWO_DELTAS, 2},
+    {"fold", &CHANGE, AN_OLD_DELTA, 1},
+    {"copy with a delta", &CHANGE_MUCH, AN_OLD_DELTA, 0},
+    {"update of a marked delta", &CHANGE, A_MARKED_DELTA, 0},
+    {"compaction", &COMPACTION, AN_OLD_DELTA, 0},
+    {"compaction of a marked one", &COMPACTION, A_MARKED_DELTA, 1},
+    {"append and compaction", &FILL, AN_OLD_DELTA, 0},
+    {"share over a delta", &SHARE_FORCE, AN_OLD_DELTA, 0},
+    {"remove with a delta", &TAKE_AWAY, AN_OLD_DELTA, 0},
 };
 
 /* What the second of two does. */
 static const struct action HIS_SHARE = {SHARE, .force = true, .values = HIS};
 static const struct action HIS_EXPECT = {SHARE, .has_expected = true,
                                          .expected = 1, .values = HIS};
+static const struct action HIS_EXPECT_2 = {SHARE, .has_expected = true,
+                                           .expected = 2, .values = HIS};
 static const struct action HIS_CHANGE = {
     UPDATE, .values = {"his a", "", "", "", "his e"}};
 
@@ -105,17 +127,39 @@ static const struct {
     {"remove | share", &TAKE_AWAY, &HIS_SHARE, A_MAP},
     {"remove | update", &TAKE_AWAY, &HIS_CHANGE, A_MAP},
     {"remove | remove", &TAKE_AWAY, &TAKE_AWAY, A_MAP},
+    {"append | append", &CHANGE, &HIS_CHANGE, A_ROOM},
+    {"append | fold", &CHANGE, &HIS_CHANGE, A_LARGE_DELTA},
+    {"append | copy", &CHANGE, &CHANGE_MUCH, A_ROOM},
+    {"append | share", &CHANGE, &HIS_SHARE, A_ROOM},
+    {"append | expect", &CHANGE, &HIS_EXPECT, A_ROOM},
+    {"append | remove", &CHANGE, &TAKE_AWAY, A_ROOM},
+    {"fold | append", &CHANGE, &HIS_CHANGE, AN_OLD_DELTA},
+    {"copy | append", &CHANGE_MUCH, &HIS_CHANGE, AN_OLD_DELTA},
+    {"compaction | append", &COMPACTION, &HIS_CHANGE, AN_OLD_DELTA},
+    {"compaction | copy", &COMPACTION, &CHANGE_MUCH, AN_OLD_DELTA},
+    {"compaction | share", &COMPACTION, &HIS_SHARE, AN_OLD_DELTA},
+    {"compaction | expect", &COMPACTION, &HIS_EXPECT_2, AN_OLD_DELTA},
+    {"compaction | remove", &COMPACTION, &TAKE_AWAY, AN_OLD_DELTA},
+    {"compaction | compaction", &COMPACTION, &COMPACTION, AN_OLD_DELTA},
+    {"append | compaction", &CHANGE, &COMPACTION, AN_OLD_DELTA},
+    {"copy | compaction", &CHANGE_MUCH, &COMPACTION, AN_OLD_DELTA},
+    {"expect | append", &SHARE_EXPECT, &HIS_CHANGE, A_ROOM},
+    {"remove | append", &TAKE_AWAY, &HIS_CHANGE, A_ROOM},
 };
 
 /* ---- options and tables ------------------------------------------------- */
 
 static struct {
     size_t stride;       // of the first table
+    size_t most_points;  // of one of its rows: then the stride is larger
     size_t race_stride;  // of the second
     const char *only;    // a part of the names to take; NULL for all
     bool stops_early;    // at the first failure
     int most_complaints;
-} options = {.stride = 1, .race_stride = 1, .most_complaints = 5};
+} options = {.stride = 1,
+             .most_points = SIZE_MAX,
+             .race_stride = 1,
+             .most_complaints = 5};
 
 /* One row of a table. */
 struct tally {
@@ -177,7 +221,7 @@ work_of(const struct action *action)
 /* Fills the recording, after some runs in which this process and its libraries
  * come to whatever they find out once only. */
 static bool
-record(const struct action *action, enum before before)
+record(const struct action *action, enum before before, unsigned *delta_count)
 {
     struct work work = work_of(action);
     bool is_complete = true;
@@ -192,6 +236,12 @@ record(const struct action *action, enum before before)
         else {
             is_complete = stepper_record(&work, &recording);
         }
+        struct model found;
+        const char *complaint = scene_open(&scene, &found);
+        // What cannot be read is a failure of the first point.
+        *delta_count = complaint == NULL
+                           ? scene.readers[scene.reader_count - 1].delta_count
+                           : UINT_MAX;
         (void)scene_check_aftermath(&scene, action->is_durable);
         scene_end(&scene);
     }
@@ -247,6 +297,7 @@ check_killed(struct scene *scene, const struct action *action,
              struct tally *tally)
 {
     struct model before = scene->model, after = before, found;
+    const int last = scene->reader_count - 1;
     (void)model_apply(&after, action);
     const char *complaint = scene_open(scene, &found);
     if (complaint != NULL) {
@@ -257,8 +308,9 @@ check_killed(struct scene *scene, const struct action *action,
         return "who opens gets neither the old map nor the new one";
     }
     scene->model = found;
+    // The reader before the one that has just opened it.
     tally->early += model_equals(&found, &before) && before.generation > 0
-                    && reader_is_told(&scene->readers[0]);
+                    && reader_is_told(&scene->readers[last]);
     size_t files = scene_count_files(), wanted = found.generation > 0;
     tally->leftover += files > wanted;
     if (files > wanted + 1) {
@@ -272,14 +324,21 @@ check_killed(struct scene *scene, const struct action *action,
 
 static struct tally
 kill_everywhere(const char *name, const struct action *action,
-                enum before before)
+                enum before before, unsigned wanted)
 {
     struct tally tally = {.name = name};
-    if (!record(action, before)) {
+    unsigned delta_count;
+    if (!record(action, before, &delta_count)) {
         complain(&tally, 0, "ended", "it does not even run to its end");
         return tally;
     }
-    size_t n = recording.count;
+    if (delta_count != wanted && delta_count != UINT_MAX) {
+        complain(&tally, 0, "ended", "it is not what its name says");
+    }
+    size_t n = recording.count, stride = n / options.most_points + 1;
+    if (stride < options.stride) {
+        stride = options.stride;
+    }
     while (!is_over(&tally)) {
         struct scene scene;
         stepper_kill(begin_point(&scene, before, action, n));
@@ -289,7 +348,7 @@ kill_everywhere(const char *name, const struct action *action,
         }
         scene_end(&scene);
         tally.points += 1;
-        if (!go_back(&n, options.stride)) {
+        if (!go_back(&n, stride)) {
             break;
         }
     }
@@ -380,7 +439,8 @@ race_everywhere(const char *name, const struct action *first,
                 const struct action *second, enum before before)
 {
     struct tally tally = {.name = name};
-    if (!record(first, before)) {
+    unsigned delta_count;
+    if (!record(first, before, &delta_count)) {
         complain(&tally, 0, "ended", "it does not even run to its end");
         return tally;
     }
@@ -413,6 +473,7 @@ parse_options(int count, char **words)
 {
     static const struct option known[] = {
         {"stride", required_argument, NULL, 's'},
+        {"most-points", required_argument, NULL, 'm'},
         {"race-stride", required_argument, NULL, 'r'},
         {"only", required_argument, NULL, 'o'},
         {"directory", required_argument, NULL, 'd'},
@@ -425,6 +486,9 @@ parse_options(int count, char **words)
         switch (option) {
         case 's':
             options.stride = strtoul(optarg, NULL, 10);
+            break;
+        case 'm':
+            options.most_points = strtoul(optarg, NULL, 10);
             break;
         case 'r':
             options.race_stride = strtoul(optarg, NULL, 10);
@@ -443,11 +507,14 @@ parse_options(int count, char **words)
             break;
         }
     }
-    if (options.stride == 0 || options.race_stride == 0 || optind < count) {
-        fprintf(stderr,
-                "usage: %s [--stride N] [--race-stride N] [--stop-early]\n"
-                "       [--only PART-OF-A-NAME] [--directory DIRECTORY]\n",
-                words[0]);
+    if (options.stride == 0 || options.race_stride == 0
+        || options.most_points == 0 || optind < count)
+    {
+        fprintf(
+            stderr,
+            "usage: %s [--stride N] [--most-points N] [--race-stride N]\n"
+            "       [--stop-early] [--only PART-OF-A-NAME] [--directory DIRECTORY]\n",
+            words[0]);
         exit(2);
     }
     scene_create_directory(parent);
@@ -494,8 +561,9 @@ print_kills(void)
         if (!is_selected(killed[i].name) || is_over(&all)) {
             continue;
         }
-        struct tally tally = kill_everywhere(killed[i].name, killed[i].action,
-                                             killed[i].before);
+        struct tally tally =
+            kill_everywhere(killed[i].name, killed[i].action, killed[i].before,
+                            killed[i].delta_count);
         printf("%-27s%7zu%7zu%7zu%8zu%7zu%10zu%10zu\n", tally.name,
                tally.points, tally.old, tally.new, tally.absent, tally.early,
                tally.leftover, tally.failures);

@@ -8,11 +8,14 @@
 #include "faults/maps.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/compact.h"
 #include "core/publish.h"
-#include "core/snapshot/snapshot.h"
+#include "core/snapshot/version.h"
 #include "core/update.h"
 
 static const char keys[] = "abcdef";
@@ -31,6 +34,22 @@ key_at(int i)
     return (struct slice){(const unsigned char *)&keys[i], 1};
 }
 
+/* A small map has large fillers: half of it is the room for deltas. */
+enum { FILLER_KEY_SIZE = 6, SMALL_FILLER = 4, LARGE_FILLER = 200 };
+
+static char filler_keys[MOST_FILLERS][FILLER_KEY_SIZE];
+static unsigned char filler_bytes[LARGE_FILLER];
+
+static struct entry
+filler_at(int i, int filler_count, bool is_refilled)
+{
+    size_t size = filler_count < MOST_FILLERS ? LARGE_FILLER : SMALL_FILLER;
+    snprintf(filler_keys[i], FILLER_KEY_SIZE, "z%03d", i);
+    struct slice bytes = {filler_bytes, is_refilled ? SMALL_FILLER / 2 : size};
+    return (struct entry){slice_of(filler_keys[i]),
+                          (struct value){bytes, VALUE_BYTES}};
+}
+
 /* ---- the model ---------------------------------------------------------- */
 
 enum status
@@ -47,6 +66,9 @@ model_apply(struct model *model, const struct action *action)
     {
         return STATUS_NAME_TAKEN;
     }
+    if (action->kind == COMPACT) {
+        return STATUS_OK;
+    }
     if (action->kind != SHARE && !is_there) {
         return STATUS_NAME_ABSENT;
     }
@@ -55,6 +77,13 @@ model_apply(struct model *model, const struct action *action)
         return STATUS_OK;
     }
     model->generation += 1;
+    if (action->kind == SHARE) {
+        model->filler_count = action->filler_count;
+        model->refilled_count = 0;
+    }
+    if (action->refilled_count > model->refilled_count) {
+        model->refilled_count = action->refilled_count;
+    }
     for (int i = 0; i < KEY_COUNT; i++) {
         if (action->kind == SHARE || action->values[i][0] != '\0') {
             memcpy(model->values[i], action->values[i], VALUE_ROOM);
@@ -71,14 +100,16 @@ model_equals(const struct model *left, const struct model *right)
 {
     // No value has anything but zeros behind its end.
     return left->generation == right->generation
+           && left->filler_count == right->filler_count
+           && left->refilled_count == right->refilled_count
            && memcmp(left->values, right->values, sizeof(left->values)) == 0;
 }
 
 /* ---- the core ----------------------------------------------------------- */
 
-/* The values that are not empty, in the order of their keys. */
+/* The values that are not empty, in the order of their keys, and fillers. */
 static size_t
-fill_entries(struct entry entries[KEY_COUNT], const struct action *action)
+fill_entries(struct entry *entries, const struct action *action)
 {
     size_t count = 0;
     for (int i = 0; i < KEY_COUNT; i++) {
@@ -86,6 +117,12 @@ fill_entries(struct entry entries[KEY_COUNT], const struct action *action)
             struct value value = {slice_of(action->values[i]), VALUE_STR};
             entries[count++] = (struct entry){key_at(i), value};
         }
+    }
+    for (int i = 0; i < action->filler_count; i++) {
+        entries[count++] = filler_at(i, action->filler_count, false);
+    }
+    for (int i = 0; i < action->refilled_count; i++) {
+        entries[count++] = filler_at(i, MOST_FILLERS, true);
     }
     return count;
 }
@@ -105,11 +142,14 @@ fill_removals(struct entry entries[KEY_COUNT], const struct action *action)
 enum status
 action_run(const struct action *action, const char *path)
 {
-    struct entry puts[KEY_COUNT], removals[KEY_COUNT];
+    struct entry puts[KEY_COUNT + MOST_FILLERS], removals[KEY_COUNT];
     struct slice label = slice_of("faults");
     size_t count = fill_entries(puts, action);
     if (action->kind == REMOVE) {
         return segment_remove(path, NULL);
+    }
+    if (action->kind == COMPACT) {
+        return compact_segment(path, label, &(struct lock_options){0});
     }
     if (action->kind == UPDATE) {
         struct publish_update update = {
@@ -136,48 +176,113 @@ action_run(const struct action *action, const char *path)
 bool
 mark_superseded(const char *path)
 {
-    const uint32_t one = 1;
-    int descriptor = open(path, O_WRONLY | O_CLOEXEC);
+    uint32_t head;
+    const off_t at = offsetof(struct snapshot_header, head);
+    int descriptor = open(path, O_RDWR | O_CLOEXEC);
     if (descriptor < 0) {
         return false;
     }
-    ssize_t size = pwrite(descriptor, &one, sizeof(one),
-                          offsetof(struct snapshot_header, head));
+    ssize_t size = pread(descriptor, &head, sizeof(head), at);
+    if (size == sizeof(head)) {
+        head |= HEAD_SUPERSEDED;
+        size = pwrite(descriptor, &head, sizeof(head), at);
+    }
     close(descriptor);
-    return size == sizeof(one);
+    return size == sizeof(head);
 }
 
 /* ---- readers ------------------------------------------------------------ */
 
 static const struct open_options options = {.follows_links = false};
 
+/* Fills in the model what the entry is. */
+static bool
+take_entry(struct model *model, const struct entry *entry)
+{
+    struct slice key = entry->key, bytes = entry->value.bytes;
+    if (key.size == FILLER_KEY_SIZE - 2) {
+        struct entry other =
+            filler_at(model->filler_count, model->filler_count, true);
+        bool is_refilled = bytes.size == other.value.bytes.size;
+        model->refilled_count += is_refilled;
+        model->filler_count += 1;
+        // Those come first.
+        return model->filler_count <= MOST_FILLERS
+               && slice_equals(key, other.key)
+               && (!is_refilled
+                   || model->refilled_count == model->filler_count);
+    }
+    int at = key.size == 1 ? key.bytes[0] - keys[0] : -1;
+    if (at < 0 || at >= KEY_COUNT || bytes.size >= VALUE_ROOM) {
+        return false;
+    }
+    slice_copy(model->values[at], bytes);
+    return true;
+}
+
+/* Whether a lookup of the entry's key leads to it, and to its rank. */
+static bool
+is_found(const struct version *version, uint64_t rank,
+         const struct entry *entry)
+{
+    struct entry found;
+    bool is_there;
+    uint64_t index;
+    return version_find(version, entry->key, &found, &is_there) == STATUS_OK
+           && is_there && value_equals(&found.value, &entry->value)
+           && version_seek(version, entry->key, &index) == STATUS_OK
+           && index == rank;
+}
+
+/* Whether none of the keys that the model does not have is found. */
+static bool
+others_are_absent(const struct version *version, const struct model *model)
+{
+    for (int i = 0; i < KEY_COUNT; i++) {
+        struct entry found;
+        bool is_there;
+        if (version_find(version, key_at(i), &found, &is_there) != STATUS_OK
+            || is_there != (model->values[i][0] != '\0'))
+        {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Fills the model from the bytes, each of which is looked at. */
 static const char *
-read_all(const struct segment *segment, struct model *model)
+read_all(struct reader *reader)
 {
-    struct snapshot view;
+    const struct segment *segment = &reader->segment;
+    struct model *model = &reader->model;
+    struct version version;
+    struct version_cursor cursor = {{0}};
     *model = (struct model){0};
-    if (snapshot_open(&view, segment->bytes, segment->size) != STATUS_OK) {
+    if (version_open(&version, segment->bytes, segment->size, segment->head)
+        != STATUS_OK)
+    {
         return "the map cannot be read";
     }
-    if (snapshot_verify(&view, NULL) != STATUS_OK) {
+    if (version_verify(&version, NULL) != STATUS_OK) {
         return "the map is damaged";
     }
-    model->generation = view.header.generation;
-    for (uint64_t i = 0; i < view.entry_count; i++) {
+    reader->delta_count = version.delta_count;
+    model->generation = version.generation;
+    for (uint64_t i = 0; i < version.entry_count; i++) {
         struct entry entry;
-        if (snapshot_at(&view, i, &entry) != STATUS_OK || entry.key.size != 1
-            || entry.value.bytes.size >= VALUE_ROOM)
+        if (version_at(&version, &cursor, i, &entry) != STATUS_OK
+            || !take_entry(model, &entry))
         {
             return "an entry of the map is none of ours";
         }
-        int key = entry.key.bytes[0] - keys[0];
-        if (key < 0 || key >= KEY_COUNT) {
-            return "a key of the map is none of ours";
+        if (!is_found(&version, i, &entry)) {
+            return "a lookup does not lead to what is there";
         }
-        slice_copy(model->values[key], entry.value.bytes);
     }
-    return NULL;
+    return others_are_absent(&version, model)
+               ? NULL
+               : "a lookup leads to what is not there";
 }
 
 const char *
@@ -191,21 +296,43 @@ reader_open(struct reader *reader, const char *path)
     if (status != STATUS_OK) {
         return status_message(status);
     }
-    return read_all(&reader->segment, &reader->model);
+    return read_all(reader);
 }
 
 const char *
 reader_check(const struct reader *reader)
 {
-    struct model now;
+    struct reader now = *reader;
     if (reader->segment.bytes == NULL) {
         return NULL;
     }
-    const char *complaint = read_all(&reader->segment, &now);
-    if (complaint == NULL && !model_equals(&now, &reader->model)) {
+    const char *complaint = read_all(&now);
+    if (complaint == NULL && !model_equals(&now.model, &reader->model)) {
         complaint = "an open map changed its contents";
     }
     return complaint;
+}
+
+const char *
+reader_advance(const struct reader *reader, struct reader *newer)
+{
+    *newer = READER_EMPTY;
+    if (reader->segment.bytes == NULL
+        || segment_advance(&newer->segment, &reader->segment) != STATUS_OK)
+    {
+        return NULL;
+    }
+    return read_all(newer);
+}
+
+const char *
+file_check(const char *path)
+{
+    struct stat file;
+    if (stat(path, &file) < 0) {
+        return NULL;
+    }
+    return file.st_blocks * 512 < file.st_size ? "the file has a hole" : NULL;
 }
 
 bool

@@ -20,13 +20,19 @@
 /* Keys are "a", "b", ... */
 enum { KEY_COUNT = 6, VALUE_ROOM = 16 };
 
+/* A map gets deltas when it is large enough. So there are fillers besides,
+ * behind all keys; some of them may have another value by now. */
+enum { MOST_FILLERS = 520 };
+
 /* What a name leads to: values by their key, an empty one for no entry. */
 struct model {
     uint64_t generation;  // 0 when the name leads nowhere
     char values[KEY_COUNT][VALUE_ROOM];
+    int filler_count;
+    int refilled_count;  // the first of them
 };
 
-enum action_kind { SHARE, UPDATE, REMOVE };
+enum action_kind { SHARE, UPDATE, REMOVE, COMPACT };
 
 struct action {
     enum action_kind kind;
@@ -36,6 +42,8 @@ struct action {
     uint64_t expected;
     char values[KEY_COUNT][VALUE_ROOM];  // to share, or to put
     bool leaves_out[KEY_COUNT];          // of an update
+    int filler_count;                    // to share
+    int refilled_count;                  // of an update
 };
 
 /* What the core would answer, after changing the model accordingly. */
@@ -57,6 +65,7 @@ mark_superseded(const char *path);
 struct reader {
     struct segment segment;  // owned; empty when there was nothing
     struct model model;      // what it held when it was opened
+    unsigned delta_count;    // likewise
 };
 
 #define READER_EMPTY ((struct reader){.segment = {.bytes = NULL}})
@@ -70,6 +79,12 @@ reader_open(struct reader *reader, const char *path);
 const char *
 reader_check(const struct reader *reader);
 
+/* Fills another reader with the newest version of the file that this one has,
+ * as a follower advances; without one it stays empty. NULL, or what is wrong.
+ */
+const char *
+reader_advance(const struct reader *reader, struct reader *newer);
+
 /* Whether something says that it should look at the path again. True when
  * there is nothing to be told. */
 bool
@@ -78,6 +93,11 @@ reader_is_told(const struct reader *reader);
 /* Whether the path leads to what the reader has; also when both are nothing. */
 bool
 reader_is_current(const struct reader *reader, const char *path);
+
+/* What is wrong with the file that the path leads to, or NULL: it has a page
+ * for each of its bytes, so that no reader falls into a hole. */
+const char *
+file_check(const char *path);
 
 void
 reader_close(struct reader *reader);

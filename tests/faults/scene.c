@@ -86,13 +86,38 @@ static const struct action FIRST = {SHARE,
                                     .values = {"old a", "old b", "old c"}};
 static const struct action LEFT_BEHIND = {SHARE, .values = {"lost a"}};
 
+static const struct action WITH_ROOM = {
+    SHARE, .values = {"old a", "old b", "old c"}, .filler_count = 60};
+static const struct action WITH_LARGE_ROOM = {
+    SHARE, .values = {"old a", "old b", "old c"},
+    .filler_count = MOST_FILLERS};
+static const struct action SMALL_DELTA = {
+    UPDATE, .values = {"delta a", "", "", "", "delta e"},
+    .leaves_out = {[1] = true}};
+static const struct action LARGE_DELTA = {
+    UPDATE, .values = {"delta a", "", "", "", "delta e"},
+    .leaves_out = {[1] = true}, .refilled_count = 43};
+static const struct action YOUNG_DELTA = {
+    UPDATE, .values = {"", "", "", "young d"}, .leaves_out = {[0] = true}};
+
+/* What is done, one after the other, to get there. */
+static const struct action *const beginnings[][3] = {
+    [A_MAP] = {&FIRST},
+    [A_LEFTOVER] = {&FIRST},
+    [A_ROOM] = {&WITH_ROOM},
+    [AN_OLD_DELTA] = {&WITH_ROOM, &SMALL_DELTA},
+    [A_MARKED_DELTA] = {&WITH_ROOM, &SMALL_DELTA},
+    [A_LARGE_DELTA] = {&WITH_LARGE_ROOM, &LARGE_DELTA},
+    [TWO_DELTAS] = {&WITH_LARGE_ROOM, &LARGE_DELTA, &YOUNG_DELTA},
+};
+
 const char *
 scene_open(struct scene *scene, struct model *found)
 {
     struct reader *reader = &scene->readers[scene->reader_count++];
     const char *complaint = reader_open(reader, path);
     *found = reader->model;
-    return complaint;
+    return complaint != NULL ? complaint : file_check(path);
 }
 
 static void
@@ -110,13 +135,12 @@ scene_begin(struct scene *scene, enum before before)
     struct model found;
     remove_files();
     *scene = (struct scene){.reader_count = 0};
-    if (before == NOTHING) {
-        return;
+    for (int i = 0; i < 3 && beginnings[before][i] != NULL; i++) {
+        prepare(action_run(beginnings[before][i], path) == STATUS_OK);
+        prepare(scene_open(scene, &found) == NULL);
+        model_apply(&scene->model, beginnings[before][i]);
     }
-    prepare(action_run(&FIRST, path) == STATUS_OK);
-    prepare(scene_open(scene, &found) == NULL);
-    model_apply(&scene->model, &FIRST);
-    if (before == A_LEFTOVER) {
+    if (before == A_LEFTOVER || before == A_MARKED_DELTA) {
         prepare(action_run(&LEFT_BEHIND, leftover_path) == STATUS_OK);
         prepare(mark_superseded(path));
     }
@@ -140,7 +164,26 @@ static const struct action NEXT_SAVE = {SHARE, .is_durable = true,
                                         .values = {"", "next b", "next c"}};
 static const struct action NEXT_UPDATE = {UPDATE, .values = {"next a"},
                                           .leaves_out = {[1] = true}};
+static const struct action NEXT_DELTA = {
+    UPDATE, .values = {"", "next b", "", "", "next e"},
+    .leaves_out = {[3] = true}};
 static const struct action NEXT_REMOVE = {.kind = REMOVE};
+
+/* Nobody marks a file that keeps its name, so a follower that can advance
+ * comes to what the path leads to. */
+static const char *
+check_advance(const struct scene *scene, const struct reader *reader)
+{
+    struct reader newer;
+    const char *complaint = reader_advance(reader, &newer);
+    if (complaint == NULL && newer.segment.bytes != NULL
+        && !model_equals(&newer.model, &scene->model))
+    {
+        complaint = "a follower advances to something else";
+    }
+    reader_close(&newer);
+    return complaint;
+}
 
 const char *
 scene_check_readers(const struct scene *scene)
@@ -153,6 +196,10 @@ scene_check_readers(const struct scene *scene)
         }
         if (!reader_is_current(reader, path) && !reader_is_told(reader)) {
             return "a reader stays on an old map and is not told";
+        }
+        complaint = check_advance(scene, reader);
+        if (complaint != NULL) {
+            return complaint;
         }
     }
     return NULL;
@@ -176,6 +223,11 @@ act(struct scene *scene, const struct action *action)
     if (complaint == NULL && scene_count_files() != (found.generation > 0)) {
         complaint = "a file is left after the next action";
     }
+    if (complaint == NULL && found.generation > 0
+        && reader_is_told(&scene->readers[scene->reader_count - 1]))
+    {
+        complaint = "the next action leaves a mark";
+    }
     return complaint != NULL ? complaint : scene_check_readers(scene);
 }
 
@@ -184,8 +236,10 @@ scene_check_aftermath(struct scene *scene, bool is_saved)
 {
     // Saving and sharing each clear the leftovers of their own kind.
     const struct action *const actions[] = {
-        is_saved ? &NEXT_SAVE : &NEXT_SHARE, &NEXT_UPDATE, &NEXT_REMOVE};
-    for (size_t i = 0; i < 3; i++) {
+        &NEXT_UPDATE, &NEXT_DELTA, is_saved ? &NEXT_SAVE : &NEXT_SHARE,
+        &NEXT_UPDATE, &NEXT_REMOVE};
+    // Deltas can only follow what has room for them.
+    for (size_t i = scene->model.filler_count > 0 ? 0 : 2; i < 5; i++) {
         const char *complaint = act(scene, actions[i]);
         if (complaint != NULL) {
             return complaint;

@@ -26,12 +26,21 @@ scene_count_files(void);
 
 /* What is there before. A leftover is what somebody leaves who was killed just
  * before the rename: the map is marked, and there is a file too many. */
-enum before { NOTHING, A_MAP, A_LEFTOVER };
+enum before {
+    NOTHING,
+    A_MAP,
+    A_LEFTOVER,
+    A_ROOM,          // a map behind which deltas may follow
+    AN_OLD_DELTA,    // that is so small that the next one folds it
+    A_MARKED_DELTA,  // the same, with a leftover
+    A_LARGE_DELTA,   // that the next one lies over
+    TWO_DELTAS,
+};
 
 /* Everybody who opened the map at some time during one point. */
 struct scene {
     struct model model;  // what the path leads to by now
-    struct reader readers[6];
+    struct reader readers[12];
     int reader_count;
 };
 
@@ -48,7 +57,8 @@ const char *
 scene_open(struct scene *scene, struct model *found);
 
 /* Whoever has something open that is not what the path leads to must be able
- * to see that by one load; and what is open stays as it is. */
+ * to see that by one load, and to advance to it if it is in the same file; and
+ * what is open stays as it is. */
 const char *
 scene_check_readers(const struct scene *scene);
 

@@ -31,7 +31,7 @@ struct work {
 };
 
 /* More instructions than anything here has. */
-enum { RECORDING_ROOM = 1 << 16 };
+enum { RECORDING_ROOM = 1 << 18 };
 
 /* Every place of one run, in order. It allocates nothing: else the work of a
  * later child would find another heap than that of the recorded one. */

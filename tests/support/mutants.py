@@ -123,12 +123,16 @@ class Tool:
         sources = [directory / file for file in texts if file.endswith(".c")]
         return self.compile(sources, directory, directory / "src" if headers else None)
 
-    def build(self, program, sources, mutants):
-        """The program, and beside it program-MUTANT for each of the mutants, name -> changes."""
+    def build(self, program, sources, mutants, common=()):
+        """The program, and beside it program-MUTANT for each of the mutants, name -> changes. All
+        of them have the changes that are common."""
         directory = program.parent
         objects = self.compile(sources)
+        if common:
+            objects |= self.compile_mutant("common", common, directory / "common")
         programs = [self.link(objects, program)]
         for mutant, changes in mutants.items():
+            changes = [*common, *changes]
             wrong = objects | self.compile_mutant(mutant, changes, directory / mutant)
             programs.append(self.link(wrong, program.with_name(f"{program.name}-{mutant}")))
         return programs

@@ -38,6 +38,44 @@ MUTANTS = {
     "late-stamp": ("first share", 1),
     "same-generation": ("update", 1),
     "update-lets-go": ("update | update", 50),
+    "early-head": ("append to a base", 1),
+    "appends-to-marked": ("update of a marked delta", 1),
+    "appends-without-lock": ("append | append", 50),
+    "mark-loses-head": ("share over a delta", 1),
+    "sparse-room": ("append to a base", 1),
+    "other-seed": ("append to a base", 1),
+    "generation-of-base": ("append over a delta", 1),
+    "overwrites-young": ("append over two deltas", 1),
+    "over-young": ("append over two deltas", 1),
+    "drops-tombstones": ("fold", 1),
+    "rank-off-by-one": ("append to a base", 1),
+    "fold-keeps-shift": ("fold", 1),
+    "no-catch-up": ("compaction | append", 500),
+    "compacts-anything": ("compaction | share", 500),
+    "compacts-to-a-new-version": ("compaction", 1),
+    "compacts-without-head": ("compaction | append", 500),
+    "keeps-leftover-of-copy": ("share over a delta", 1),
+}
+
+# What is wrong with the mutants of deltas and compaction: more than that something is.
+COMPLAINTS = {
+    "early-head": "the head leads elsewhere",
+    "appends-to-marked": "it is not what its name says",
+    "appends-without-lock": "no order of the two leads to this",
+    "mark-loses-head": "who opens gets neither",
+    "sparse-room": "the file has a hole",
+    "other-seed": "the map is damaged",
+    "generation-of-base": "who opens gets neither",
+    "overwrites-young": "the map is damaged",
+    "over-young": "the head leads elsewhere",
+    "drops-tombstones": "who opens gets neither",
+    "rank-off-by-one": "the map is damaged",
+    "fold-keeps-shift": "the map is damaged",
+    "no-catch-up": "no order of the two leads to this",
+    "compacts-anything": "no order of the two leads to this",
+    "compacts-to-a-new-version": "who opens gets neither",
+    "compacts-without-head": "no order of the two leads to this",
+    "keeps-leftover-of-copy": "a file is left after the next action",
 }
 
 
@@ -64,7 +102,7 @@ def test_every_mutant_is_tested():
 def test_core_survives_kills_at_every_19th_instruction_of_each_operation(tools):
     """`make faults` takes every one, and more of those at which another process begins."""
     with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="test-faults-") as directory:
-        strides = ["--stride", "19", "--race-stride", "997"]
+        strides = ["--stride", "19", "--most-points", "200", "--race-stride", "4999"]
         code, told = run(tools / "kill_everywhere", *strides, "--directory", directory)
         assert code == 0, told
         assert " 0 failures" in told
@@ -80,6 +118,7 @@ def test_mutant_is_found(tools, mutant):
     assert code == 1, told
     assert "instructions: " in told  # and not for any other reason
     assert " 0 failures" not in told
+    assert COMPLAINTS.get(mutant, "") in told
 
 
 def test_random_kills_harm_nobody():

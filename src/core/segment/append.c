@@ -42,8 +42,15 @@ holder_next_identity(const struct holder *holder,
 }
 
 enum status
-holder_append(struct holder *holder, const struct version_update *update)
+holder_append(struct holder *holder, const struct version_update *update,
+              const char *path)
 {
+    // A publisher that was killed just before it would mark and replace the
+    // file has left a copy of the map. Not looked for with each young delta, of
+    // which the call would be a tenth.
+    if (update->is_over_base) {
+        holder_clear_leftover(path);
+    }
     const uint64_t offset = holder->total_size + update->begin;
     enum status status = system_allocate(holder->file.descriptor, offset,
                                          update->size, holder->interrupt);

@@ -341,10 +341,12 @@ enum status
 holder_next_identity(const struct holder *holder,
                      struct version_identity *identity);
 
-/* Writes the delta of an update behind the present version, and publishes it.
+/* Writes the delta of an update behind the present version of what has that
+ * path, and publishes it.
  * STATUS_NO_SPACE, STATUS_SYSTEM: the present one stays. */
 enum status
-holder_append(struct holder *holder, const struct version_update *update);
+holder_append(struct holder *holder, const struct version_update *update,
+              const char *path);
 
 /* ---- compacting --------------------------------------------------------- */
 

@@ -145,6 +145,7 @@ write_candidate(struct version_update *update, struct candidate *candidate,
     update->size = header->size;
     update->begin = candidate->plan.begin;
     update->head = delta_head(candidate->plan.begin);
+    update->is_over_base = header->beneath == 0;
     return delta_write(&candidate->plan, update->bytes);
 }
 

@@ -25,9 +25,10 @@ struct version_update {
     enum version_step step;
     unsigned char *bytes;  // owned; NULL unless it is STEP_APPEND
     uint64_t size;
-    uint64_t begin;  // in the room
-    uint32_t head;   // that leads to it
-    bool is_full;    // a new base should follow soon
+    uint64_t begin;     // in the room
+    uint32_t head;      // that leads to it
+    bool is_full;       // a new base should follow soon
+    bool is_over_base;  // it is the first delta, or a fold
 };
 
 /* What to do where a copy would pay, but a delta is possible. */
