@@ -55,7 +55,7 @@ MUTANTS = {
     "no-lock": [
         (
             "segment/lock.c",
-            "    enum status status = system_lock(holder->file.descriptor, is_busy);",
+            "    enum status status = system_lock(holder->file.descriptor, byte, is_busy);",
             "    enum status status = STATUS_OK;\n    *is_busy = false;",
         )
     ],
@@ -124,9 +124,9 @@ MUTANTS = {
     "early-head": [
         (
             "segment/append.c",
-            "    enum status status =\n        system_allocate(",
+            "    enum status status = system_allocate(",
             "    atomic_store(holder_head_word(holder), update->head);\n"
-            "    enum status status =\n        system_allocate(",
+            "    enum status status = system_allocate(",
         )
     ],
     # ... and a file that has been marked gets a delta, ...
@@ -165,8 +165,8 @@ MUTANTS = {
     "sparse-room": [
         (
             "segment/append.c",
-            "    enum status status =\n"
-            "        system_allocate(holder->file.descriptor, offset, update->size);",
+            "    enum status status = system_allocate(holder->file.descriptor, offset,\n"
+            "                                         update->size, holder->interrupt);",
             "    enum status status = STATUS_OK;\n"
             "    (void)!ftruncate(holder->file.descriptor, (off_t)(offset + 4096));",
         )
@@ -251,7 +251,7 @@ MUTANTS = {
     "compacts-without-head": [("segment/publish.c", "        header->head = newer->head;\n", "")],
     # What a killed publisher left stays as long as deltas are appended.
     "keeps-leftover-of-copy": [
-        ("segment/append.c", "        clear_leftover(path);", "        (void)clear_leftover;")
+        ("segment/append.c", "        holder_clear_leftover(path);", "        (void)path;")
     ],
 }
 

@@ -139,21 +139,21 @@ MUTANTS = {
     "hangs-with-the-gil": [
         (
             "binding/snapshot_type.c",
-            "    Py_BEGIN_ALLOW_THREADS\n    status = segment_open(",
-            "    status = segment_open(",
+            "        Py_BEGIN_ALLOW_THREADS\n        status = open_file(",
+            "        status = open_file(",
         ),
         (
             "binding/snapshot_type.c",
-            "    Py_END_ALLOW_THREADS\n    if (status != STATUS_OK) {",
-            "    if (status != STATUS_OK) {",
+            "        Py_END_ALLOW_THREADS\n    }\n    if (status != STATUS_OK) {",
+            "    }\n    if (status != STATUS_OK) {",
         ),
     ],
     # A handle that could not move on lets go of what it had.
     "loses-old": [
         (
             "binding/sharedmap_follow.c",
-            "    note(self, seen, status);\n    if (status != STATUS_OK) {\n",
-            "    note(self, seen, status);\n    if (status != STATUS_OK) {\n"
+            "        note(self, seen, status);\n    }\n    if (status != STATUS_OK) {\n",
+            "        note(self, seen, status);\n    }\n    if (status != STATUS_OK) {\n"
             "        sharedmap_replace(self, seen, NULL);\n",
         )
     ],

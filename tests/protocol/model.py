@@ -1,4 +1,4 @@
-"""Checks the model of the publish protocol with Spin, and that it finds each mutant.
+"""Checks the models of publishing and of versions with Spin, and that it finds each mutant.
 
     python3 tests/protocol/model.py
 
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-MODEL = pathlib.Path(__file__).with_name("publish.pml")
+FOLDER = pathlib.Path(__file__).parent
 ROLES = ("SHARES", "FORCED", "EXPECTING", "UPDATERS", "REMOVERS")
 SCENARIOS = {
     "publisher and remover": (0, 1, 0, 0, 1),
@@ -53,16 +53,71 @@ MUTANTS = {
     "waits-for-the-dead": ("publisher, updater and remover", [(" || true) ->", ") ->")]),
 }  # fmt: skip
 
+# ---- versions.pml ---------------------------------------------------------------------------
 
-def check(roles, changes=()):
-    """(found an error, number of states) of one exploration."""
-    text = MODEL.read_text()
+VERSION_ROLES = ("UPDATERS", "COMPACTORS", "FORCED", "REMOVERS")
+VERSION_SCENARIOS = {
+    "two appends": (2, 0, 0, 0),
+    "append and compaction": (1, 1, 0, 0),
+    "append and two compactions": (1, 2, 0, 0),
+    "two appends and compaction": (2, 1, 0, 0),
+    "append, compaction and publisher": (1, 1, 1, 0),
+    "append, compaction and remover": (1, 1, 0, 1),
+}
+ALLOCATE = "    atomic { MAY_DIE; if :: file[h].size <= s -> file[h].size = s + 1 :: else fi };"
+BEGIN_COPY = "    atomic { MAY_DIE; file[h].word = file[h].word | MARK };\n    atomic {\n"
+LOOK = "       atomic { s = head_of(f) };\n       atomic { assert(s < file[f].size); advance(f, s);"
+VERSION_MUTANTS = {
+    # The head is stored before the bytes that it leads to.
+    "early-head": ("two appends", [(ALLOCATE, ALLOCATE + " file[h].word = s << 1;")]),
+    "room-not-allocated": ("two appends", [(ALLOCATE, "")]),
+    "appends-without-lock": ("two appends", [("file[h].locked_by == 0 ->", "true ->")]),
+    "appends-to-another-file": ("append and compaction", [("if :: name == h -> break\n",
+                                "if :: true -> break\n"), (":: is_marked(h) -> goto copy",
+                                ":: false -> goto copy")]),
+    "appends-to-marked": ("two appends", [(":: is_marked(h) -> goto copy",
+                          ":: false -> goto copy")]),
+    "overwrites-newest": ("two appends", [(":: s + 1 < SLOTS -> s++", ":: s > 0")]),
+    "generation-of-base": ("two appends", [("file[h].generation[s - 1] + 1",
+                           "file[h].generation[0] + 1")]),
+    "size-before-head": ("two appends", [(LOOK, LOOK.replace("s = head_of(f)", "z = file[f].size")
+                         .replace("assert(s < file[f].size)", "s = head_of(f); assert(s < z)")),
+                         ("    byte f, s, content,", "    byte f, s, z, content,")]),
+    # The mark takes the head away, or comes too late.
+    "mark-loses-head": ("two appends", [(BEGIN_COPY, BEGIN_COPY.replace(
+                        "file[h].word | MARK", "MARK"))]),
+    "rename-before-mark": ("two appends", [(BEGIN_COPY, "    atomic {\n")]),
+    "keeps-leftover": ("two appends", [("    atomic { MAY_DIE; temporary = 0 };\n    atomic { "
+                       "MAY_DIE; assert(", "    atomic { MAY_DIE; assert(")]),
+    "no-catch-up": ("append and compaction", [("    :: t != s ->\n", "    :: false ->\n")]),
+    "catch-up-without-head": ("append and compaction", [("file[d].word = 2 }", "true }")]),
+    "compacts-another-file": ("append, compaction and publisher", [(
+                              "if :: h != c -> goto", "if :: h == 0 -> goto"), (
+                              "        if :: is_marked(c) -> goto end_of_process"
+                              " :: else fi;\n        t =", "        t =")]),
+    "compacts-to-a-new-version": ("append and compaction", [(
+                                  "create_draft(file[c].content[s], file[c].generation[s])",
+                                  "create_draft(file[c].content[s], file[c].generation[s] + 1)")]),
+    "compacts-unlocked": ("append and compaction", [(
+                          "    lock_holder();                                               "
+                          "/* C4 */\n", "    h = name;\n")]),
+}  # fmt: skip
+
+MODELS = {
+    "publish.pml": (ROLES, SCENARIOS, MUTANTS),
+    "versions.pml": (VERSION_ROLES, VERSION_SCENARIOS, VERSION_MUTANTS),
+}
+
+
+def check(model, roles, changes=()):
+    """(found an error, number of states) of one exploration; roles: name -> how many."""
+    text = FOLDER.joinpath(model).read_text()
     for found, put in changes:
         assert text.count(found) == 1, found
         text = text.replace(found, put)
     with tempfile.TemporaryDirectory(prefix="model-") as folder:
         pathlib.Path(folder, "model.pml").write_text(text)
-        sizes = [f"-D{role}={count}" for role, count in zip(ROLES, roles, strict=True)]
+        sizes = [f"-D{role}={count}" for role, count in roles.items()]
         for command in (
             ["spin", *sizes, "-a", "model.pml"],
             ["gcc", "-O1", "-w", "-DSAFETY", "-DCOLLAPSE", "-DMEMLIM=3000", "-o", "pan", "pan.c"],
@@ -80,20 +135,27 @@ def check(roles, changes=()):
     return errors[1] != "0", int(float(states[1]))
 
 
-def main():
+def check_all(model):
+    """The number of failures."""
+    names, scenarios, mutants = MODELS[model]
+    roles = {name: dict(zip(names, counts, strict=True)) for name, counts in scenarios.items()}
     failures = 0
-    for name, roles in SCENARIOS.items():
-        is_wrong, states = check(roles)
+    for name in scenarios:
+        is_wrong, states = check(model, roles[name])
         failures += is_wrong
         print(f"{name}: {states} states{', FAILED' * is_wrong}", flush=True)
-    for name, (scenario, changes) in MUTANTS.items():
-        is_found, states = check(SCENARIOS[scenario], changes)
+    for name, (scenario, changes) in mutants.items():
+        is_found, states = check(model, roles[scenario], changes)
         failures += not is_found
         print(
             f"{name}: {'found' if is_found else 'FAILED: not found'}, {states} states", flush=True
         )
-    print(f"{len(SCENARIOS)} scenarios, {len(MUTANTS)} mutants, {failures} failures")
-    return 1 if failures else 0
+    print(f"{model}: {len(scenarios)} scenarios, {len(mutants)} mutants, {failures} failures")
+    return failures
+
+
+def main():
+    return 1 if sum(map(check_all, MODELS)) else 0
 
 
 if __name__ == "__main__":
