@@ -5,9 +5,9 @@
     python3 tests/fuzz/fuzz.py DIRECTORY --minimise [TARGET ...]
 
 The targets are fuzz_read, fuzz_delta, fuzz_publish and fuzz_utf8; all of them, one after the other,
-if none is named. Each begins with what is in tests/fuzz/corpus and with what earlier runs have found
-and left in DIRECTORY, for as many seconds or executions as are wanted. What crashes one is left
-there, too.
+if none is named. Each begins with what is in tests/fuzz/corpus and with what earlier runs have
+found and left in DIRECTORY, for as many seconds or executions as are wanted. What crashes one is
+left there, too.
 A mutant (tests/support/mutants.py) has to crash its target, within the seconds or executions that
 are given.
 

@@ -100,9 +100,7 @@ MUTANTS = {
         )
     ],
     # What a delta's parts come to is not compared with its size.
-    "delta-parts-unchecked": [
-        ("snapshot/delta.c", "|| layout.hash_index > header.size\n", "\n")
-    ],
+    "delta-parts-unchecked": [("snapshot/delta.c", "|| layout.hash_index > header.size\n", "\n")],
     # What the ranks of a delta come to is not compared with what lies beneath.
     "rank-unchecked": [
         (
