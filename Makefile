@@ -219,7 +219,8 @@ coverage:  ## which branches of the core its tests do not take; the code has to 
 
 # What reads bytes and builds objects; what starts many processes takes too long with these.
 SANITIZED := tests/damage tests/tree/test_rbtree.py tests/tools/test_hostile.py \
-             $(addprefix tests/map/test_,sharedmap.py get_many.py) tests/mapping/test_errors.py tests/publish/test_dump.py
+             $(addprefix tests/map/test_,sharedmap.py get_many.py) tests/mapping/test_errors.py tests/publish/test_dump.py \
+             $(addprefix tests/versions/test_,reading_versions.py updating_versions.py)
 # And what has most to do with the interpreter.
 CONCENTRATED := $(SANITIZED) tests/mapping/test_types.py tests/map/test_buffers.py tests/memory/test_lifetime.py \
                 $(addprefix tests/concurrency/test_,interpreters.py threads.py) tests/publish/test_update.py
