@@ -311,7 +311,7 @@ test_delta_over_the_base_clears_what_a_killed_publisher_left(void)
             write_file(leftover, "a copy", 6);
         }
         put(paths[i], SLICE("zzz"));
-        CHECK(!segment_exists(leftover));
+        CHECK_STATUS(segment_check_free(leftover, NULL), STATUS_OK);
         CHECK_EQUAL(scratch_file_count(), 1);
         CHECK_STATUS(segment_remove(paths[i], NULL), STATUS_OK);
     }
