@@ -119,6 +119,7 @@ catch_up(struct compaction *compaction, const struct version *present,
     if (status == STATUS_OK) {
         status = version_open(&version, written.bytes, written.size, 0);
     }
+    // Untested: a base that was written a moment ago can be opened.
     if (status == STATUS_OK) {
         status = delta_log_read(&log, &compaction->version, present);
         if (status == STATUS_OK) {
@@ -138,6 +139,7 @@ replace(struct compaction *compaction, struct holder *holder)
     struct segment segment = SEGMENT_EMPTY;
     struct version_update newer = {.step = STEP_NONE};
     struct version present;
+    // Untested: a file system would have to be mounted over the directory.
     if (holder->device != compaction->compactor.device
         || holder->inode != compaction->compactor.inode)
     {

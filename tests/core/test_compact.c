@@ -7,10 +7,11 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "core/compact.h"
+#include "core/faults.h"
 
 #include "core/base/memory.h"
 #include "core/check.h"
+#include "core/compact.h"
 #include "core/files.h"
 #include "core/publish.h"
 #include "core/update.h"
@@ -251,6 +252,147 @@ test_map_that_is_replaced_meanwhile_is_left_alone(void)
     }
 }
 
+/* An update for which there is no space as a copy may be as large as this. */
+static void
+append_much(const char *path)
+{
+    static struct numbered others;
+    struct entry *entries = fill_numbered(&others, COUNT);
+    struct holder holder;
+    struct segment segment = SEGMENT_EMPTY;
+    struct version_identity identity;
+    struct version_update next;
+    for (int i = 0; i < COUNT / 4; i++) {
+        entries[i].value = NEW;
+    }
+    struct changes changes = {entries, COUNT / 4, NULL, 0};
+    CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
+    CHECK_STATUS(holder_map(&holder, path, &segment), STATUS_OK);
+    struct version version = version_of(&segment);
+    CHECK_STATUS(holder_next_identity(&holder, &identity), STATUS_OK);
+    CHECK_STATUS(version_update_prepare(&next, &version, &changes, &identity,
+                                        COPY_IF_NEEDED, NULL),
+                 STATUS_OK);
+    CHECK_EQUAL(next.step, STEP_APPEND);
+    CHECK_STATUS(holder_append(&holder, &next, path), STATUS_OK);
+    version_update_release(&next);
+    holder_unmap(&segment, path);
+    holder_close(&holder);
+}
+
+static void
+test_more_than_a_delta_published_meanwhile_is_no_compaction(void)
+{
+    const char *path = scratch_path("map");
+    publish_numbered(path, HASH);
+    put(path, SLICE("00005"));
+    struct segment before = open_segment(path);
+    CHECK_STATUS(compact_beside(path, append_much), STATUS_OK);
+    CHECK(!segment_is_marked(&before));
+    segment_close(&before);
+    struct segment after = open_segment(path);
+    CHECK_EQUAL(version_of(&after).generation, 3);
+    CHECK(version_of(&after).delta_count > 0);
+    segment_close(&after);
+    CHECK_EQUAL(scratch_file_count(), 1);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+/* What fails from when others have published on; negative: nothing. */
+static long memory_left, calls_left;
+
+static void
+put_and_remove_and_fail(const char *path)
+{
+    put_and_remove(path);
+    memory_fail_after(memory_left, true);
+    fail_only("osrpdktgamwLRv", calls_left, EIO);
+}
+
+/* Returns whether the map was compacted. */
+static bool
+check_failing_compaction(enum status expected)
+{
+    const char *path = scratch_path("map");
+    publish_numbered(path, HASH);
+    put(path, SLICE("00005"));
+    struct segment before = open_segment(path);
+    int descriptors = count_descriptors();
+    long outstanding = memory_outstanding();
+    enum status status = compact_beside(path, put_and_remove_and_fail);
+    memory_fail_after(-1, false);
+    faults_reset();
+    CHECK_EQUAL(memory_outstanding(), outstanding);
+    CHECK_EQUAL(count_descriptors(), descriptors);
+    CHECK_EQUAL(scratch_file_count(), 1);
+    if (status != STATUS_OK) {
+        CHECK_STATUS(status, expected);
+    }
+    segment_close(&before);
+    struct segment after = open_segment(path);
+    struct version version = version_of(&after);
+    bool is_compacted = version.base.header.generation > 1;
+    CHECK_EQUAL(version.generation, 9);
+    CHECK(has(&version, SLICE("twice")));
+    CHECK(!has(&version, SLICE("00005")));
+    segment_close(&after);
+    // Whatever it was, the next update works.
+    put(path, SLICE("later"));
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+    return is_compacted;
+}
+
+static void
+test_compaction_that_fails_at_any_step_loses_nothing(void)
+{
+    calls_left = -1;
+    for (memory_left = 0; !check_failing_compaction(STATUS_NO_MEMORY);) {
+        memory_left += 1;
+    }
+    CHECK(memory_left > 5);
+    memory_left = -1;
+    // Some of the last calls may fail without consequence.
+    for (calls_left = 0; calls_left < 60; calls_left++) {
+        check_failing_compaction(STATUS_SYSTEM);
+    }
+}
+
+static void
+check_left_alone(const char *path)
+{
+    const struct lock_options options = {0};
+    struct stat before = stat_of(path);
+    CHECK_STATUS(compact_segment(path, SLICE("label"), &options), STATUS_OK);
+    CHECK(faults.left < 0);
+    faults_reset();
+    CHECK_EQUAL(stat_of(path).st_ino, before.st_ino);
+    CHECK_EQUAL(scratch_file_count(), 1);
+}
+
+static void
+test_map_that_cannot_be_compacted_is_left_alone(void)
+{
+    const char *path = scratch_path("map");
+    publish_numbered(path, HASH);
+    put(path, SLICE("00005"));
+    // No space, as far as the file system can tell; and when it is reserved.
+    fail_only("v", 0, EIO);
+    check_left_alone(path);
+    fail_only("a", 0, ENOSPC);
+    check_left_alone(path);
+    // Of another user.
+    faults.is_masked = faults.is_unmapped = true;
+    faults.owner = 12345;
+    faults.user = 54321;
+    check_left_alone(path);
+    mark_it(path);
+    check_left_alone(path);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+    write_file(path, "no map", 6);
+    check_left_alone(path);
+    CHECK_EQUAL(unlink(path), 0);
+}
+
 static bool
 is_due_at_once(void *context)
 {
@@ -322,6 +464,9 @@ static const struct test tests[] = {
     TEST(test_what_is_published_meanwhile_is_not_lost),
     TEST(test_what_is_undone_meanwhile_leaves_the_later_version),
     TEST(test_map_that_is_replaced_meanwhile_is_left_alone),
+    TEST(test_more_than_a_delta_published_meanwhile_is_no_compaction),
+    TEST(test_compaction_that_fails_at_any_step_loses_nothing),
+    TEST(test_map_that_cannot_be_compacted_is_left_alone),
     TEST(test_interrupted_compaction_leaves_everything_as_it_was),
     TEST(test_map_without_deltas_is_not_compacted),
     TEST(test_delta_over_the_base_clears_what_a_killed_publisher_left),

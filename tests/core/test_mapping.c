@@ -438,7 +438,120 @@ test_updated_file_is_unmapped_where_no_older_one_is_open(void)
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
+/* Updates the map as a publisher does, without a change. Returns where it was
+ * mapped. */
+static const void *
+read_as_holder(const char *path)
+{
+    struct holder holder;
+    struct segment seen = SEGMENT_EMPTY;
+    CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
+    CHECK_STATUS(holder_map(&holder, path, &seen), STATUS_OK);
+    const void *bytes = seen.bytes;
+    holder_unmap(&seen, path);
+    holder_close(&holder);
+    return bytes;
+}
+
+static void
+test_updated_file_stays_mapped_until_the_last_older_one_is_closed(void)
+{
+    const char *path = scratch_path("map"), *other = scratch_path("other");
+    struct segment old[2];
+    CHECK_STATUS(publish_number(other, false, 0600, 1), STATUS_OK);
+    struct segment segment = open_segment(other);
+    for (int i = 0; i < 2; i++) {
+        CHECK_STATUS(publish_number(path, i > 0, 0600, i), STATUS_OK);
+        old[i] = open_segment(path);
+    }
+    CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
+    const void *bytes = read_as_holder(path);
+    CHECK(is_mapped(bytes));
+    segment_close(&segment);
+    CHECK(is_mapped(bytes));
+    segment_close(&old[1]);
+    CHECK(is_mapped(bytes));
+    segment_close(&old[0]);
+    CHECK(!is_mapped(bytes));
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+    CHECK_STATUS(segment_remove(other, NULL), STATUS_OK);
+}
+
+/* One that is only being opened may come to nothing. */
+static void
+test_file_that_is_being_opened_keeps_no_updated_one(void)
+{
+    const char *path = scratch_path("map");
+    struct segment opening = SEGMENT_EMPTY;
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    CHECK_STATUS(segment_open(&opening, path, STRICT, NULL), STATUS_OK);
+    CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
+    CHECK(!is_mapped(read_as_holder(path)));
+    segment_close(&opening);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+/* A fork in the middle of an update: the child has nothing of it. */
+static void
+test_child_retains_no_updated_file(void)
+{
+    const char *path = scratch_path("map");
+    struct holder holder;
+    struct segment seen = SEGMENT_EMPTY, shared = SEGMENT_EMPTY;
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    struct segment old = open_segment(path);
+    CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
+    CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
+    CHECK_STATUS(holder_map(&holder, path, &seen), STATUS_OK);
+    CHECK(seen.mapping != NULL);
+    pid_t child = start_child();
+    if (child == 0) {
+        CHECK(!mapping_share(&shared, &seen));
+        holder_unmap(&seen, path);
+        CHECK(seen.bytes == NULL);
+        CHECK_EQUAL(number_in(&old), 1);
+        segment_close(&old);
+        _exit(0);
+    }
+    CHECK_EQUAL(end_of_child(child), 0);
+    holder_unmap(&seen, path);
+    holder_close(&holder);
+    segment_close(&old);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+/* The path leads elsewhere, or nowhere: the holder is mapped all the same. */
+static void
+test_holder_is_not_taken_for_what_the_path_leads_to(void)
+{
+    const char *path = scratch_path("map"), *other = scratch_path("other");
+    struct holder holder;
+    CHECK_STATUS(publish_number(path, false, 0600, 7), STATUS_OK);
+    CHECK_STATUS(publish_number(other, false, 0600, 8), STATUS_OK);
+    struct segment segment = open_segment(other);
+    CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
+    for (int is_gone = 0; is_gone < 2; is_gone++) {
+        struct segment seen = SEGMENT_EMPTY;
+        CHECK_STATUS(holder_map(&holder, other, &seen), STATUS_OK);
+        CHECK(seen.mapping == NULL);
+        CHECK_EQUAL(number_in(&seen), 7);
+        struct segment shared = SEGMENT_EMPTY;
+        CHECK(!mapping_share(&shared, &seen));
+        holder_unmap(&seen, other);
+        if (is_gone == 0) {
+            CHECK_STATUS(segment_remove(other, NULL), STATUS_OK);
+        }
+    }
+    holder_close(&holder);
+    segment_close(&segment);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
 static const struct test tests[] = {
+    TEST(test_updated_file_stays_mapped_until_the_last_older_one_is_closed),
+    TEST(test_file_that_is_being_opened_keeps_no_updated_one),
+    TEST(test_child_retains_no_updated_file),
+    TEST(test_holder_is_not_taken_for_what_the_path_leads_to),
     TEST(test_updated_file_stays_mapped_while_an_older_one_is_open),
     TEST(test_updated_file_is_unmapped_where_no_older_one_is_open),
     TEST(test_segments_of_one_file_share_one_mapping),

@@ -261,6 +261,40 @@ test_space_is_allocated_or_the_present_version_stays(void)
 }
 
 static void
+test_copy_without_space_becomes_a_large_delta(void)
+{
+    const char *path = scratch_path("map");
+    publish_roomy(path, HASH);
+    struct segment old = open_segment(path);
+    fail_only("a", 0, ENOSPC);
+    CHECK_STATUS(update_number(path, 2, ROOMY_COUNT / 7), STATUS_OK);
+    CHECK_EQUAL(faults.failed, 'a');
+    faults_reset();
+    CHECK(segment_load_head(&old) != old.head);
+    segment_close(&old);
+    // By then there is space, so it is compacted.
+    check_version(path, 2, 2, false);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+/* Header, newest delta, header again. */
+static void
+test_signal_does_not_end_a_read(void)
+{
+    const char *path = scratch_path("map");
+    publish_roomy(path, HASH);
+    CHECK_STATUS(update_number(path, 2, 0), STATUS_OK);
+    for (int left = 0; left < 3; left++) {
+        fail_only("r", left, EINTR);
+        CHECK_STATUS(update_number(path, 3 + left, 0), STATUS_OK);
+        CHECK_EQUAL(faults.failed, 'r');
+        faults_reset();
+        check_version(path, 3 + left, 3 + (uint64_t)left, true);
+    }
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+static void
 test_delta_may_be_written_in_parts(void)
 {
     const char *path = scratch_path("map");
@@ -498,7 +532,14 @@ test_holder_is_of_the_newest_version(void)
               != 0);
         CHECK(version.published_at > header_in(&segment)->published_at);
         CHECK(holder_can_append(&holder, &segment));
+        // Not over what is older.
+        segment.head = 0;
+        CHECK(!holder_can_append(&holder, &segment));
+        segment.head = holder.head;
+        holder.is_read_only = true;
+        CHECK(!holder_can_append(&holder, &segment));
         holder_close(&holder);
+        CHECK(!holder_can_append(&holder, &segment));
         segment_close(&segment);
     }
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
@@ -598,6 +639,8 @@ static const struct test tests[] = {
     TEST(test_sleeping_reader_is_woken),
     TEST(test_child_advances_what_was_kept_and_nothing_else),
     TEST(test_space_is_allocated_or_the_present_version_stays),
+    TEST(test_copy_without_space_becomes_a_large_delta),
+    TEST(test_signal_does_not_end_a_read),
     TEST(test_delta_may_be_written_in_parts),
     TEST(test_delta_that_was_written_in_part_is_overwritten),
     TEST(test_publisher_that_is_killed_leaves_the_present_version),

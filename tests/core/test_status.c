@@ -9,7 +9,7 @@
 static void
 test_every_status_has_a_message_of_its_own(void)
 {
-    for (int i = STATUS_OK; i <= STATUS_BAD_CHECKSUM; i++) {
+    for (int i = STATUS_OK; i <= STATUS_BAD_RANK; i++) {
         const char *message = status_message((enum status)i);
         CHECK(message != NULL);
         CHECK(strlen(message) > 0);
@@ -24,7 +24,7 @@ test_every_status_has_a_message_of_its_own(void)
 static void
 test_unknown_status_has_a_message_too(void)
 {
-    CHECK(status_message((enum status)(STATUS_BAD_CHECKSUM + 1)) != NULL);
+    CHECK(status_message((enum status)(STATUS_BAD_RANK + 1)) != NULL);
 }
 
 static const struct test tests[] = {

@@ -265,6 +265,7 @@ map_shared(const struct holder *holder, const char *path,
     if (segment_open(segment, path, options, NULL) != STATUS_OK) {
         return false;
     }
+    // Untested: a file system would have to be mounted over the directory.
     if (segment->device == holder->device && segment->inode == holder->inode) {
         return true;
     }
