@@ -119,7 +119,6 @@ catch_up(struct compaction *compaction, const struct version *present,
     if (status == STATUS_OK) {
         status = version_open(&version, written.bytes, written.size, 0);
     }
-    // Untested: a base that was written a moment ago can be opened.
     if (status == STATUS_OK) {
         status = delta_log_read(&log, &compaction->version, present);
         if (status == STATUS_OK) {

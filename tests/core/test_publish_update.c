@@ -390,7 +390,8 @@ test_interrupted_update_changes_nothing_or_all(void)
             }
             struct publish_update update =
                 update_of(entries, (size_t)ways[i], NULL, 0);
-            update.lock.interrupt = (struct interrupt){.is_due = is_due_at_last, .context = &left};
+            update.lock.interrupt =
+                (struct interrupt){.is_due = is_due_at_last, .context = &left};
             struct segment old = open_segment(path);
             status = publish_update(&update, path);
             CHECK_EQUAL(left <= 0, status == STATUS_INTERRUPTED);

@@ -240,7 +240,7 @@ check_failed(const char *path, enum status status, enum status expected,
 static void
 test_space_is_allocated_or_the_present_version_stays(void)
 {
-    static const int unsupported[] = {EOPNOTSUPP, EINVAL, EINTR};
+    static const int unsupported[] = {EOPNOTSUPP, EINVAL, ENOSYS, EINTR};
     const char *path = scratch_path("map");
     publish_roomy(path, HASH);
     uint64_t size = end_of(path);
@@ -250,13 +250,39 @@ test_space_is_allocated_or_the_present_version_stays(void)
     fail_only("a", 0, EIO);
     check_failed(path, update_number(path, 2, 0), STATUS_SYSTEM, size);
     // Where that cannot be, writing allocates; and a signal is no answer.
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         fail_only("a", 0, unsupported[i]);
         CHECK_STATUS(update_number(path, 2 + i, 0), STATUS_OK);
         CHECK_EQUAL(faults.failed, 'a');
         faults_reset();
         check_version(path, 2 + i, 2 + (uint64_t)i, true);
     }
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+static bool
+is_due_at_once(void *context)
+{
+    (void)context;
+    return true;
+}
+
+static void
+test_signal_that_means_to_stop_ends_an_append(void)
+{
+    const char *path = scratch_path("map");
+    struct holder holder;
+    const struct interrupt interrupt = {.is_due = is_due_at_once};
+    const struct version_update update = {
+        .step = STEP_APPEND, .bytes = (unsigned char *)"0123", .size = 4};
+    publish_roomy(path, HASH);
+    uint64_t size = end_of(path);
+    CHECK_STATUS(holder_lock(&holder, path, NULL), STATUS_OK);
+    holder.interrupt = &interrupt;
+    fail_only("a", 0, EINTR);
+    enum status status = holder_append(&holder, &update, path);
+    holder_close(&holder);
+    check_failed(path, status, STATUS_INTERRUPTED, size);
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
@@ -639,6 +665,7 @@ static const struct test tests[] = {
     TEST(test_sleeping_reader_is_woken),
     TEST(test_child_advances_what_was_kept_and_nothing_else),
     TEST(test_space_is_allocated_or_the_present_version_stays),
+    TEST(test_signal_that_means_to_stop_ends_an_append),
     TEST(test_copy_without_space_becomes_a_large_delta),
     TEST(test_signal_does_not_end_a_read),
     TEST(test_delta_may_be_written_in_parts),

@@ -348,20 +348,31 @@ test_one_key_without_the_common_part_is_sorted(void)
     }
 }
 
-/* The keys i * step modulo count, in an array that sort_entries() may take. */
+/* The keys i * step modulo count behind a prefix of 8 bytes at most, in an array
+ * that sort_entries() may take. Behind a prefix the first byte is the lowest, so
+ * that they share nothing else. */
 static struct entry *
-stepped_entries(uint32_t count, uint32_t step)
+prefixed_entries(const char *prefix, uint32_t count, uint32_t step)
 {
-    static unsigned char keys[STEPPED][4];
+    static unsigned char keys[STEPPED][12];
+    const size_t size = strlen(prefix);
     CHECK(count <= STEPPED);
     struct entry *entries = memory_allocate_array(count, sizeof(*entries));
     CHECK(entries != NULL);
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t number = __builtin_bswap32(i * step % count);
-        memcpy(keys[i], &number, 4);
-        entries[i] = (struct entry){.key = {keys[i], 4}};
+        uint32_t number = i * step % count;
+        number = size > 0 ? number : __builtin_bswap32(number);
+        memcpy(keys[i], prefix, size);
+        memcpy(keys[i] + size, &number, 4);
+        entries[i] = (struct entry){.key = {keys[i], size + 4}};
     }
     return entries;
+}
+
+static struct entry *
+stepped_entries(uint32_t count, uint32_t step)
+{
+    return prefixed_entries("", count, step);
 }
 
 static void
@@ -416,11 +427,11 @@ test_sort_without_memory_changes_nothing(void)
 
 /* More than is sorted without a question. */
 static void
-test_interrupted_sort_changes_nothing(void)
+interrupt_sort_of(const char *prefix)
 {
     enum { COUNT = STEPPED };
     static struct entry before[COUNT];
-    struct entry *entries = stepped_entries(COUNT, 7);
+    struct entry *entries = prefixed_entries(prefix, COUNT, 7);
     struct entry *address = entries;
     size_t count = COUNT;
     memcpy(before, entries, sizeof(before));
@@ -440,6 +451,14 @@ test_interrupted_sort_changes_nothing(void)
     // At least once in each pass over the entries: before and after sorting.
     CHECK(due - 2 > 2 * (COUNT / 16384));
     memory_release(entries);
+}
+
+static void
+test_interrupted_sort_changes_nothing(void)
+{
+    interrupt_sort_of("");
+    // The first word of all keys is the same: there is a pass for the next.
+    interrupt_sort_of("prefix: ");
 }
 
 static const struct test tests[] = {

@@ -73,6 +73,7 @@ struct sorting {
 static bool
 is_interrupted(struct sorting *sorting, size_t count)
 {
+    // Rarely tested: once it is interrupted, no part is sorted any more.
     if (count > UNINTERRUPTED && !sorting->is_interrupted) {
         sorting->is_interrupted = interrupt_is_due(sorting->interrupt);
     }

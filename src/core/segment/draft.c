@@ -110,7 +110,8 @@ draft_lock(struct draft *draft)
     bool is_busy = false;
     if (!draft->is_locked) {
         draft->is_locked =
-            system_lock(draft->file.descriptor, LOCK_PUBLISH, &is_busy) == STATUS_OK;
+            system_lock(draft->file.descriptor, LOCK_PUBLISH, &is_busy)
+            == STATUS_OK;
     }
     return !is_busy;
 }
