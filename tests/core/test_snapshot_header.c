@@ -157,13 +157,15 @@ test_fields_out_of_range_are_refused(void)
     }
 }
 
+#define LARGEST_LIMIT (2 * TOTAL_SIZE + (UINT64_C(1) << 22))
+
 /* Deltas may follow up to the limit, and the file may end where it does. */
 static void
 test_limit_is_the_largest_size_of_the_file(void)
 {
     struct snapshot_header header = sound_header();
     static const uint64_t limits[] = {0, 64, TOTAL_SIZE, TOTAL_SIZE + 64,
-                                      (UINT64_C(1) << 63) - 64};
+                                      LARGEST_LIMIT};
     for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
         header.limit = limits[i];
         check_sealed(header, STATUS_OK);
@@ -183,6 +185,9 @@ test_limit_is_the_largest_size_of_the_file(void)
         header.limit = TOTAL_SIZE + more;
         check_sealed(header, STATUS_BAD_HEADER);
     }
+    // In proportion to the base, since readers map it.
+    header.limit = LARGEST_LIMIT + 64;
+    check_sealed(header, STATUS_BAD_HEADER);
     header.limit = UINT64_C(1) << 63;
     check_sealed(header, STATUS_BAD_HEADER);
     header.limit = UINT64_MAX - 63;

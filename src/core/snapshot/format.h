@@ -150,6 +150,9 @@ struct delta_header {
 
 #define DELTA_HEADER_SIZE 128
 
+/* The room behind a base is as large as the base at most, and this. */
+#define SNAPSHOT_ROOM_ANYWAY (UINT64_C(1) << 22)
+
 _Static_assert(sizeof(struct delta_header) == DELTA_HEADER_SIZE,
                "the header of a delta is two cache lines");
 _Static_assert(offsetof(struct delta_header, beneath) == 48, "FORMAT");

@@ -69,6 +69,15 @@ snapshot_header_check_short(const void *bytes, size_t size)
                                              : STATUS_NOT_A_SNAPSHOT;
 }
 
+/* Readers map the room, so it must be in proportion to the base. */
+static bool
+room_is_too_large(const struct snapshot_header *header)
+{
+    return header->limit > header->total_size
+           && header->limit - header->total_size
+                  > header->total_size + SNAPSHOT_ROOM_ANYWAY;
+}
+
 /* A file may have grown by deltas, up to the limit. */
 static bool
 size_fits(const struct snapshot_header *header, uint64_t size)
@@ -99,8 +108,7 @@ snapshot_header_check(const struct snapshot_header *header, uint64_t size)
     }
     if (header->header_size != SNAPSHOT_HEADER_SIZE
         || header->total_size % SNAPSHOT_ALIGNMENT != 0
-        || header->limit % SNAPSHOT_ALIGNMENT != 0
-        || header->limit > INT64_MAX  // no file is larger
+        || header->limit % SNAPSHOT_ALIGNMENT != 0 || room_is_too_large(header)
         || (header->reference_size != 4 && header->reference_size != 8)
         || header->reference_shift > 6
         || header->label_size > SNAPSHOT_LABEL_SIZE)
