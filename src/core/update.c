@@ -181,7 +181,12 @@ publish_update(struct publish_update *update, const char *path)
     if (status == STATUS_OK) {
         status = update_segment(&holder, &segment, update, path, &progress);
     }
-    holder_unmap(&segment, path);
+    if (status == STATUS_OK && progress.step == STEP_COPY) {
+        segment_close(&segment);  // of a file that has been replaced
+    }
+    else {
+        holder_unmap(&segment, path);
+    }
     holder_close(&holder);
     if (status == STATUS_OK && progress.is_full) {
         // The change is published, whatever becomes of this.
