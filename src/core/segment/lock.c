@@ -260,14 +260,6 @@ holder_waiting_since(const struct holder *holder)
     return has_queue(holder) ? atomic_load(waiting_since(holder)) : 0;
 }
 
-static bool
-holder_is_locked(const struct holder *holder)
-{
-    struct flock lock = system_lock_of(LOCK_PUBLISH);
-    return fcntl(holder->file.descriptor, F_OFD_GETLK, &lock) == 0
-           && lock.l_type != F_UNLCK;
-}
-
 /* Whether to try to lock the holder now. A publisher that has to wait says
  * since when, unless one before it does. */
 static bool
@@ -289,7 +281,9 @@ is_our_turn(const struct holder *holder, struct turn *turn)
         return true;
     }
     int64_t now = segment_clock();
-    if (first != turn->older || holder_is_locked(holder)) {
+    if (first != turn->older
+        || system_is_locked(holder->file.descriptor, LOCK_PUBLISH))
+    {
         turn->older = first;
         turn->older_since = now;
         return false;

@@ -244,8 +244,9 @@ system_sync(int descriptor, const struct interrupt *interrupt)
     return result == 0 ? STATUS_OK : system_failure();
 }
 
-struct flock
-system_lock_of(enum lock_byte byte)
+/* The lock, on one byte of the file. */
+static struct flock
+lock_of(enum lock_byte byte)
 {
     return (struct flock){
         .l_type = F_WRLCK,
@@ -258,13 +259,21 @@ system_lock_of(enum lock_byte byte)
 enum status
 system_lock(int descriptor, enum lock_byte byte, bool *is_busy)
 {
-    struct flock lock = system_lock_of(byte);
+    struct flock lock = lock_of(byte);
     *is_busy = false;
     if (fcntl(descriptor, F_OFD_SETLK, &lock) < 0) {
         *is_busy = errno == EAGAIN || errno == EACCES || errno == EINTR;
         return STATUS_SYSTEM;
     }
     return STATUS_OK;
+}
+
+bool
+system_is_locked(int descriptor, enum lock_byte byte)
+{
+    struct flock lock = lock_of(byte);
+    return fcntl(descriptor, F_OFD_GETLK, &lock) == 0
+           && lock.l_type != F_UNLCK;
 }
 
 void

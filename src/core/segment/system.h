@@ -6,7 +6,6 @@
 #ifndef SHAREDMAP_CORE_SEGMENT_SYSTEM_H
 #define SHAREDMAP_CORE_SEGMENT_SYSTEM_H
 
-#include <fcntl.h>
 #include <stdbool.h>
 
 #include "core/base/interrupt.h"
@@ -116,14 +115,14 @@ system_close(int descriptor);
 /* What is locked: publishing, or compacting, beside which others publish. */
 enum lock_byte { LOCK_PUBLISH, LOCK_COMPACT };
 
-/* The lock, on one byte of the file. */
-struct flock
-system_lock_of(enum lock_byte byte);
-
 /* One attempt to lock the open file for writing, without waiting; `is_busy`
  * says that another process or thread has a lock. STATUS_SYSTEM. */
 enum status
 system_lock(int descriptor, enum lock_byte byte, bool *is_busy);
+
+/* Whether another process or thread has that lock. */
+bool
+system_is_locked(int descriptor, enum lock_byte byte);
 
 /* Leaves errno alone. */
 void
