@@ -67,6 +67,9 @@ publish(RBTreeObject *self, struct target *target)
         }
         memory_release(entries);
         signals_end(&signals);
+        // They were of this attempt, and the target lives longer.
+        target->options.is_written = NULL;
+        *interrupt = (struct interrupt){.is_due = NULL};
     } while (status == STATUS_INTERRUPTED && signals_retry(&signals));
     return publishing_result(self->base.state, target, status);
 }
