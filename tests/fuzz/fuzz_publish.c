@@ -237,10 +237,10 @@ publish_update(size_t split, size_t end,
     for (size_t i = split; i < end; i++) {
         array_run(&array, &operations[i]);
     }
-    struct snapshot view = open_image(&image);
+    struct version version = version_of_image(&image);
     bool is_changed;
     CHECK_STATUS(
-        merge_changes(&view, &changes, merged, &count, &is_changed, NULL),
+        merge_changes(&version, &changes, merged, &count, &is_changed, NULL),
         STATUS_OK);
     check_snapshot(merged, count, &array, options);
     image_destroy(&image);

@@ -18,12 +18,13 @@ static const unsigned char magic[] = SNAPSHOT_MAGIC;
 static void
 read_image(struct image *image)
 {
-    struct snapshot view;
+    struct version version;
     enum status verdict;
-    if (snapshot_open(&view, image->bytes, image->size) == STATUS_OK) {
+    if (version_open_newest(&version, image->bytes, image->size) == STATUS_OK)
+    {
         // Writing what an update would make of it takes long.
-        bool is_written = view.header.content_checksum % 16 == 0;
-        interrogate(&view, &verdict, is_written);
+        bool is_written = version.base.header.content_checksum % 16 == 0;
+        interrogate(&version, &verdict, is_written);
     }
 }
 
