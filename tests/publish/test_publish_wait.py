@@ -196,12 +196,14 @@ def update_and_fork(name):
         if len(children) < 1:
             children.append(os.fork())
 
+    # So many that all of the map is merged into a new base.
+    changes = {f"new {i}": 1 for i in range(50_000)}
     signal.signal(signal.SIGPROF, handler)
     # Of CPU time, so that the signal comes while the map is merged.
     signal.setitimer(signal.ITIMER_PROF, 0.01)
     error = None
     try:
-        generation = sharedmap.update(name, {"new": 1})
+        generation = sharedmap.update(name, changes)
     except BaseException as raised:
         error = raised
     if children == [0]:

@@ -46,8 +46,8 @@ holder_append(struct holder *holder, const struct version_update *update,
               const char *path)
 {
     // A publisher that was killed just before it would mark and replace the
-    // file has left a copy of the map. Not looked for with each young delta, of
-    // which the call would be a tenth.
+    // file has left a copy of the map. A young delta does not clear it: the call
+    // would be a tenth of its time.
     if (update->is_over_base) {
         holder_clear_leftover(path);
     }

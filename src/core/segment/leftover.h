@@ -31,7 +31,7 @@ leftover_clear_locked(const char *temporary, const struct interrupt *interrupt,
 
 /* Removes what killed publishers of this path left under names with digits. A
  * file counts only if it begins like a snapshot, or like one that was not
- * finished: in a directory of the user's the name alone is no proof. What
+ * finished: in a directory of the user's the name alone proves nothing. What
  * cannot be cleared stays. STATUS_INTERRUPTED. */
 enum status
 leftover_clear_digits(const char *path, const struct interrupt *interrupt);
