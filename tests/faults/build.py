@@ -165,6 +165,11 @@ MUTANTS = {
     "sparse-room": [
         (
             "segment/append.c",
+            "#include <stdatomic.h>\n",
+            "#include <stdatomic.h>\n#include <unistd.h>\n",
+        ),
+        (
+            "segment/append.c",
             "    enum status status = system_allocate(holder->file.descriptor, offset,\n"
             "                                         update->size, holder->interrupt);",
             "    enum status status = STATUS_OK;\n"
