@@ -357,7 +357,7 @@ test_reserved_fields_are_ignored(void)
     header.reserved_1[1] = 64;
     check_sealed(header, STATUS_OK);
     header = sound_header();
-    header.reserved_2[2] = 1;
+    header.reserved_2[1] = 1;
     check_sealed(header, STATUS_OK);
     header = sound_header();
     header.reserved_3 = 1;

@@ -99,10 +99,10 @@ def test_every_mutant_is_tested():
     assert list(MUTANTS) == list(build.MUTANTS)
 
 
-def test_core_survives_kills_at_every_19th_instruction_of_each_operation(tools):
+def test_core_survives_kills_at_every_43rd_instruction_of_each_operation(tools):
     """`make faults` takes every one, and more of those at which another process begins."""
     with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="test-faults-") as directory:
-        strides = ["--stride", "19", "--most-points", "200", "--race-stride", "4999"]
+        strides = ["--stride", "43", "--most-points", "90", "--race-stride", "9973"]
         code, told = run(tools / "kill_everywhere", *strides, "--directory", directory)
         assert code == 0, told
         assert " 0 failures" in told
