@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import threading
 
 import pytest
@@ -61,7 +62,7 @@ def test_map_of_another_user_is_listed_with_its_newest_version(
 
 
 def test_header_that_leads_nowhere_is_incomplete(history, tmp_path):
-    data = bytearray(open(segment_path(history.name), "rb").read())
+    data = bytearray(pathlib.Path(os.fsdecode(segment_path(history.name))).read_bytes())
     path = os.fsencode(tmp_path / "copy")
     for head, is_complete in ((2, True), (2**31 - 2, False), (2**32 - 2, False), (4, False)):
         data[192:196] = head.to_bytes(4, "little")
@@ -72,7 +73,7 @@ def test_header_that_leads_nowhere_is_incomplete(history, tmp_path):
 
 
 def test_file_that_is_longer_than_its_limit_is_incomplete(history, tmp_path):
-    data = open(segment_path(history.name), "rb").read()
+    data = pathlib.Path(os.fsdecode(segment_path(history.name))).read_bytes()
     limit = _header.parse(data).limit
     for size, is_complete in ((limit, True), (limit + 1, False)):
         (tmp_path / "copy").write_bytes(data + bytes(size - len(data)))

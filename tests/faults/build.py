@@ -174,7 +174,7 @@ MUTANTS = {
             "                                         update->size, holder->interrupt);",
             "    enum status status = STATUS_OK;\n"
             "    (void)!ftruncate(holder->file.descriptor, (off_t)(offset + 4096));",
-        )
+        ),
     ],
     # A delta's keys are hashed by a seed of its own.
     "other-seed": [

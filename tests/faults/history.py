@@ -64,6 +64,10 @@ class Recorder:
     def write_complaint(self, text):
         self.versions.write(json.dumps(text).encode() + b"\n")
 
+    def close(self):
+        self.records.close()
+        self.versions.close()
+
 
 Write = collections.namedtuple("Write", "kind token outcome start end id generation")
 

@@ -313,6 +313,7 @@ class Round:
         for place, name in enumerate(self.names):
             process = Process(self.folder, place, name, PARENT, place, self.numbers, None)
             process.force()
+            process.recorder.close()
             self.ends[PARENT, place] = history.NEVER
         for row in self.roles:
             self.start(row)
