@@ -74,7 +74,6 @@ COMPLAINTS = {
     "no-catch-up": "no order of the two leads to this",
     "compacts-anything": "no order of the two leads to this",
     "compacts-to-a-new-version": "who opens gets neither",
-    "compacts-without-head": "no order of the two leads to this",
     "keeps-leftover-of-copy": "a file is left after the next action",
 }
 
