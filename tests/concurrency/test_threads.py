@@ -5,32 +5,11 @@ import threading
 
 import pytest
 from independent_reader import read
-from live import descriptors, wait_until
+from live import descriptors, run_together, wait_until
 
 import sharedmap
 
 pytestmark = pytest.mark.usefixtures("often_switched")
-
-
-def run_together(*works):
-    """Starts all at once; raises what any of them raised."""
-    errors = []
-    start = threading.Barrier(len(works))
-
-    def run(work):
-        start.wait()
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 @pytest.fixture

@@ -156,6 +156,21 @@ run_tests(const struct test *tests, size_t test_count, int count, char **words)
     return is_any ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* For an interrupt: due at the first question, and at every other. */
+static inline bool
+is_due_at_once(void *context)
+{
+    (void)context;
+    return true;
+}
+
+static inline bool
+is_never_due(void *context)
+{
+    (void)context;
+    return false;
+}
+
 /* For an interrupt whose context is an int: due at that question, the first
  * being 1. */
 static inline bool

@@ -448,4 +448,13 @@ clock_gettime(clockid_t clock, struct timespec *time)
     return result;
 }
 
+/* For an interrupt whose context is an int: due once a call has failed, and
+ * counts how often it said so. */
+static inline bool
+count_and_stop(void *context)
+{
+    *(int *)context += faults.failed != 0;
+    return faults.failed != 0;
+}
+
 #endif

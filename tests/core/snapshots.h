@@ -241,4 +241,22 @@ fill_numbered(struct numbered *numbered, size_t count)
     return numbered->entries;
 }
 
+/* ---- golden files ------------------------------------------------------- */
+
+/* Beside this folder, wherever the test runs. */
+static inline FILE *
+open_golden(const char *name, const char *mode)
+{
+    char path[4096];
+    const char *slash = strrchr(__FILE__, '/');
+    int folder_size = slash == NULL ? 0 : (int)(slash + 1 - __FILE__);
+    snprintf(path, sizeof(path), "%.*s../golden/%s", folder_size, __FILE__,
+             name);
+    FILE *file = fopen(path, mode);
+    if (file == NULL) {
+        perror(path);
+    }
+    return file;
+}
+
 #endif

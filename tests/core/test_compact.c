@@ -393,13 +393,6 @@ test_map_that_cannot_be_compacted_is_left_alone(void)
     CHECK_EQUAL(unlink(path), 0);
 }
 
-static bool
-is_due_at_once(void *context)
-{
-    (void)context;
-    return true;
-}
-
 static void
 test_interrupted_compaction_leaves_everything_as_it_was(void)
 {

@@ -260,13 +260,6 @@ test_space_is_allocated_or_the_present_version_stays(void)
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
-static bool
-is_due_at_once(void *context)
-{
-    (void)context;
-    return true;
-}
-
 static void
 test_signal_that_means_to_stop_ends_an_append(void)
 {

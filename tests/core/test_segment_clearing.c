@@ -215,21 +215,6 @@ test_failure_of_any_call_while_clearing_is_an_error(void)
     CHECK_STATUS(segment_check_free(leftover, NULL), STATUS_OK);
 }
 
-static bool
-is_never_due(void *context)
-{
-    (void)context;
-    return false;
-}
-
-/* Once a call has failed. */
-static bool
-count_and_stop(void *context)
-{
-    *(int *)context += faults.failed != 0;
-    return faults.failed != 0;
-}
-
 /* A signal that is to end a publication does not wait until what killed
  * publishers left is cleared. */
 static void

@@ -331,21 +331,6 @@ test_interruption_of_any_call_is_survived(void)
 }
 
 static bool
-is_never_due(void *context)
-{
-    (void)context;
-    return false;
-}
-
-/* Once a call has failed. */
-static bool
-count_and_stop(void *context)
-{
-    *(int *)context += faults.failed != 0;
-    return faults.failed != 0;
-}
-
-static bool
 stop_at_once(void *context)
 {
     *(int *)context += 1;

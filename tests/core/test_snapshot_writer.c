@@ -537,22 +537,6 @@ golden_image(enum snapshot_index index)
     return image_of_plan(&plan);
 }
 
-/* Beside this folder, wherever the test runs. */
-static FILE *
-open_golden(const char *name, const char *mode)
-{
-    char path[4096];
-    const char *slash = strrchr(__FILE__, '/');
-    int folder_size = slash == NULL ? 0 : (int)(slash + 1 - __FILE__);
-    snprintf(path, sizeof(path), "%.*s../golden/%s", folder_size, __FILE__,
-             name);
-    FILE *file = fopen(path, mode);
-    if (file == NULL) {
-        perror(path);
-    }
-    return file;
-}
-
 static void
 test_golden_files_are_what_the_writer_writes(void)
 {

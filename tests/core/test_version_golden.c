@@ -88,28 +88,12 @@ golden_image(void)
     return file;
 }
 
-/* Beside this folder, wherever the test runs. */
-static FILE *
-open_golden(const char *mode)
-{
-    char path[4096];
-    const char *slash = strrchr(__FILE__, '/');
-    int folder_size = slash == NULL ? 0 : (int)(slash + 1 - __FILE__);
-    snprintf(path, sizeof(path), "%.*s../golden/%s", folder_size, __FILE__,
-             GOLDEN);
-    FILE *file = fopen(path, mode);
-    if (file == NULL) {
-        perror(path);
-    }
-    return file;
-}
-
 static void
 test_golden_file_is_what_updates_write(void)
 {
     unsigned char golden[4096];
     struct image image = golden_image();
-    FILE *file = open_golden("rb");
+    FILE *file = open_golden(GOLDEN, "rb");
     CHECK(file != NULL);
     size_t size = fread(golden, 1, sizeof(golden), file);
     fclose(file);
@@ -142,7 +126,7 @@ static int
 write_golden(void)
 {
     struct image image = golden_image();
-    FILE *file = open_golden("wb");
+    FILE *file = open_golden(GOLDEN, "wb");
     bool is_written =
         file != NULL && fwrite(image.bytes, 1, image.size, file) == image.size;
     is_written = file != NULL && fclose(file) == 0 && is_written;

@@ -6,6 +6,7 @@ And doing by hand what goes wrong with live updates.
 import os
 import pathlib
 import platform
+import threading
 import time
 
 from helpers import HANG, segment_path, superseded
@@ -184,3 +185,24 @@ def descriptors():
         except FileNotFoundError:
             pass  # the one that listed the others
     return found
+
+
+def run_together(*works):
+    """Starts all at once; raises what any of them raised."""
+    errors = []
+    start = threading.Barrier(len(works))
+
+    def run(work):
+        start.wait()
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]

@@ -6,6 +6,7 @@ import itertools
 import threading
 
 import pytest
+from live import run_together
 from versions import ENTRIES, History, key_of, many_deltas, two_deltas
 
 import sharedmap
@@ -16,27 +17,6 @@ pytestmark = pytest.mark.usefixtures("often_switched")
 @pytest.fixture
 def history(name):
     return History(name)
-
-
-def run_together(*targets):
-    """One thread for each; what one raises is raised here."""
-    errors = []
-    barrier = threading.Barrier(len(targets))
-
-    def run(target):
-        try:
-            barrier.wait()
-            target()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(target,)) for target in targets]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 @pytest.mark.parametrize("direction", [iter, reversed])
