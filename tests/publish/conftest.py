@@ -1,4 +1,4 @@
-"""Another process that has the lock of a map or of a file."""
+"""Another process: one that has the lock of a map or of a file, or is another user's."""
 
 import pytest
 from helpers import segment_path
@@ -30,3 +30,22 @@ def locked(workers):
 def holder(shared_name, locked):
     """Of the map that the test has published."""
     return locked(segment_path(shared_name))
+
+
+BECOME = """
+os.setgroups([])
+os.setresgid(uid, uid, uid)
+os.setresuid(uid, uid, uid)
+"""
+
+
+@pytest.fixture
+def user(as_root, workers):
+    """user(uid): a process of that user."""
+
+    def start(uid):
+        worker = workers()
+        worker.run(BECOME, uid=uid)
+        return worker
+
+    return start

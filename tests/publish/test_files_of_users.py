@@ -10,22 +10,6 @@ import sharedmap
 
 NOBODY, SOMEBODY = 65534, 65533
 
-BECOME = """
-os.setgroups([])
-os.setresgid(uid, uid, uid)
-os.setresuid(uid, uid, uid)
-"""
-
-
-@pytest.fixture
-def user(as_root, workers):
-    def start(uid):
-        worker = workers()
-        worker.run(BECOME, uid=uid)
-        return worker
-
-    return start
-
 
 @pytest.fixture
 def public_folder(as_root):

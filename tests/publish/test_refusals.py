@@ -14,11 +14,6 @@ from helpers import segment_path
 import sharedmap
 
 ALICE, BOB = 65532, 65533
-BECOME = """
-os.setgroups([])
-os.setresgid(uid, uid, uid)
-os.setresuid(uid, uid, uid)
-"""
 CALLS = {
     "share": "sharedmap.share({}, name, force=True)",
     "share of a tree": "sharedmap.rbtree().share(name, force=True)",
@@ -26,16 +21,6 @@ CALLS = {
     "update": "sharedmap.update(name, {'a': 2})",
     "remove": "sharedmap.remove(name)",
 }
-
-
-@pytest.fixture
-def user(as_root, workers):
-    def start(uid):
-        worker = workers()
-        worker.run(BECOME, uid=uid)
-        return worker
-
-    return start
 
 
 @pytest.fixture
