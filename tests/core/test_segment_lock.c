@@ -6,6 +6,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 
@@ -24,6 +25,28 @@ static void
 lock(struct holder *holder, const char *path)
 {
     CHECK_STATUS(holder_lock(holder, path, NULL), STATUS_OK);
+}
+
+static void
+wait_until_first(const struct holder *holder)
+{
+    while (atomic_load(queue_of(holder)) == 0) {
+        nap(1);
+    }
+}
+
+static volatile sig_atomic_t has_come;
+
+static void
+note_signal(int number)
+{
+    has_come = 1;
+}
+
+static bool
+is_signalled(void *context)
+{
+    return has_come;
 }
 
 /* ---- one after the other ------------------------------------------------ */
@@ -72,7 +95,8 @@ test_lock_is_given_in_the_order_of_arrival(void)
         if (children[i] == 0) {
             wait_for_turn(board, path, i);
         }
-        wait_until_asleep(children[i], children[i], "nanosleep");
+        wait_until_asleep(children[i], children[i],
+                          i == 0 ? "nanosleep" : "futex");
         board->before[i + 1] = segment_clock();
     }
     uint64_t first = atomic_load(queue_of(&holder));
@@ -108,6 +132,109 @@ test_file_that_replaces_another_takes_over_its_queue(void)
     CHECK(header_in(&segment)->waiting_since == UINT64_MAX);
     segment_close(&segment);
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+/* ---- waking --------------------------------------------------------------- */
+
+/* A publisher that looks once more, and then again after an hour. */
+static pid_t
+start_sleeper(const char *path, enum status expected)
+{
+    pid_t child = start_child();
+    if (child == 0) {
+        struct holder holder;
+        struct lock_options options = {.timeout = INT64_C(7200000000000)};
+        struct turn turn = turn_begin(&options);
+        turn.backoff.next = turn.backoff.longest = options.timeout / 2;
+        CHECK_STATUS(holder_lock_in_turn(&holder, path, &turn), expected);
+        holder_close(&holder);
+        _exit(0);
+    }
+    wait_until_asleep(child, child, "futex");
+    return child;
+}
+
+static void
+test_publisher_that_gets_the_lock_wakes_the_next(void)
+{
+    const char *path = scratch_path("map");
+    struct holder holder;
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    lock(&holder, path);
+    pid_t first = start_child();
+    if (first == 0) {
+        struct holder other;
+        lock(&other, path);
+        holder_close(&other);
+        _exit(0);
+    }
+    wait_until_first(&holder);
+    pid_t next = start_sleeper(path, STATUS_OK);
+    holder_close(&holder);
+    CHECK_EQUAL(end_of_child(first), 0);
+    CHECK_EQUAL(end_of_child(next), 0);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+static void
+test_publisher_that_gives_up_wakes_the_next(void)
+{
+    const char *path = scratch_path("map");
+    struct holder holder;
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    lock(&holder, path);
+    pid_t first = start_child();
+    if (first == 0) {
+        struct holder other;
+        struct lock_options options = {.timeout = INT64_C(3600000000000)};
+        options.interrupt.is_due = is_signalled;
+        signal(SIGUSR1, note_signal);
+        CHECK_STATUS(holder_lock(&other, path, &options), STATUS_INTERRUPTED);
+        _exit(0);
+    }
+    wait_until_first(&holder);
+    pid_t next = start_sleeper(path, STATUS_OK);
+    kill(first, SIGUSR1);
+    CHECK_EQUAL(end_of_child(first), 0);
+    // It is the first now, and says so.
+    wait_until_first(&holder);
+    holder_close(&holder);
+    CHECK_EQUAL(end_of_child(next), 0);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+/* The one in the queue is made up, so it wakes nobody. */
+static void
+test_file_that_replaces_another_wakes_the_publishers(void)
+{
+    const char *path = scratch_path("map");
+    struct holder holder;
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    lock(&holder, path);
+    atomic_store(queue_of(&holder), 7);
+    pid_t sleepers[2] = {start_sleeper(path, STATUS_OK),
+                         start_sleeper(path, STATUS_OK)};
+    atomic_store(queue_of(&holder), 0);
+    holder_close(&holder);
+    CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
+    CHECK_EQUAL(end_of_child(sleepers[0]), 0);
+    CHECK_EQUAL(end_of_child(sleepers[1]), 0);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+static void
+test_removal_wakes_the_publishers(void)
+{
+    const char *path = scratch_path("map");
+    struct holder holder;
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    lock(&holder, path);
+    atomic_store(queue_of(&holder), 7);
+    pid_t sleeper = start_sleeper(path, STATUS_NAME_ABSENT);
+    atomic_store(queue_of(&holder), 0);
+    holder_close(&holder);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+    CHECK_EQUAL(end_of_child(sleeper), 0);
 }
 
 /* ---- turns that end otherwise ------------------------------------------- */
@@ -211,6 +338,10 @@ test_timeout_is_kept_and_leaves_the_queue(void)
 static const struct test tests[] = {
     TEST(test_lock_is_given_in_the_order_of_arrival),
     TEST(test_file_that_replaces_another_takes_over_its_queue),
+    TEST(test_publisher_that_gets_the_lock_wakes_the_next),
+    TEST(test_publisher_that_gives_up_wakes_the_next),
+    TEST(test_file_that_replaces_another_wakes_the_publishers),
+    TEST(test_removal_wakes_the_publishers),
     TEST(test_waiter_that_was_killed_holds_up_nobody_for_long),
     TEST(test_interrupted_wait_ends_and_leaves_the_queue),
     TEST(test_child_that_an_interrupt_forks_ends_the_wait),

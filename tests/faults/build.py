@@ -33,8 +33,8 @@ MUTANTS = {
         ),
         (
             "segment/publish.c",
-            "    holder_wake_readers(holder);\n    return options->is_durable",
-            "    (void)holder_mark_superseded(holder);\n    holder_wake_readers(holder);\n"
+            "    holder_wake_all(holder);\n    return options->is_durable",
+            "    (void)holder_mark_superseded(holder);\n    holder_wake_all(holder);\n"
             "    return options->is_durable",
         ),
     ],
@@ -47,8 +47,8 @@ MUTANTS = {
         ),
         (
             "segment/publish.c",
-            "        holder_wake_readers(&holder);",
-            "        (void)holder_mark_superseded(&holder);\n        holder_wake_readers(&holder);",
+            "        holder_wake_all(&holder);",
+            "        (void)holder_mark_superseded(&holder);\n        holder_wake_all(&holder);",
         ),
     ],
     # Nobody locks the holder.

@@ -18,6 +18,11 @@
  *     all later ones stand back, as long as the lock is held or was let go
  *     only a moment ago: the first may have been killed
  *
+ * The first polls often. The others sleep on the word. A publisher that takes
+ * the lock or gives up wakes the one that has slept longest; one that gives
+ * the name to another file wakes all. They poll now and then anyway: the
+ * publisher that was to wake them may have been killed.
+ *
  * A file outside of memory has no queue: a store into a mapped page may need a
  * new block of the disk, and where there is none it is a SIGBUS. Its header is
  * mapped to read, for the futex, and its publishers wait in no order.
@@ -34,6 +39,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
@@ -50,11 +56,36 @@
 static const int64_t DEFAULT_TIMEOUT = INT64_C(5000000000);
 #define LOCK_BACKOFF ((struct backoff){.next = 20000, .longest = 2560000})
 
+/* Until the first in the queue polls, a free lock is of no use to the others. */
+static const int64_t FIRST_PAUSE = INT64_C(80000);
+
 /* How long the lock may be free before the first waiter is taken for dead:
  * some of its polls, and as many time slices of a busy machine. */
 static const int64_t GRACE = INT64_C(50000000);
 
 /* ---- waiting ------------------------------------------------------------ */
+
+/* A forked child, of an interrupt for example, has no header. */
+static bool
+has_queue(const struct holder *holder)
+{
+    return holder->header != NULL && !holder->is_read_only
+           && holder->file.descriptor >= 0;
+}
+
+static _Atomic uint64_t *
+waiting_since(const struct holder *holder)
+{
+    return (void *)((char *)holder->header
+                    + offsetof(struct snapshot_header, waiting_since));
+}
+
+/* Its lower half, to sleep on: the system knows words of 32 bits only. */
+static _Atomic uint32_t *
+queue_word(const struct holder *holder)
+{
+    return (void *)waiting_since(holder);
+}
 
 struct turn
 turn_begin(const struct lock_options *options)
@@ -76,7 +107,7 @@ turn_begin(const struct lock_options *options)
 }
 
 enum status
-turn_wait(struct turn *turn)
+turn_wait(struct turn *turn, const struct holder *holder)
 {
     if (interrupt_is_due(turn->interrupt)) {
         return STATUS_INTERRUPTED;
@@ -86,7 +117,15 @@ turn_wait(struct turn *turn)
         return STATUS_LOCK_TIMEOUT;
     }
     int64_t pause = backoff_next(&turn->backoff);
-    (void)segment_pause(left < pause ? left : pause);
+    pause = turn->is_first && pause > FIRST_PAUSE ? FIRST_PAUSE : pause;
+    pause = pause < left ? pause : left;
+    if (has_queue(holder) && !turn->is_first) {
+        (void)system_sleep_on(queue_word(holder), (uint32_t)turn->older,
+                              pause);
+    }
+    else {
+        (void)segment_pause(pause);
+    }
     turn->is_waiting = true;
     return STATUS_OK;
 }
@@ -201,7 +240,16 @@ void
 holder_wake_readers(const struct holder *holder)
 {
     if (holder->header != NULL) {
-        system_wake(holder_head_word(holder));
+        system_wake(holder_head_word(holder), INT_MAX);
+    }
+}
+
+void
+holder_wake_all(const struct holder *holder)
+{
+    holder_wake_readers(holder);
+    if (has_queue(holder)) {
+        system_wake(queue_word(holder), INT_MAX);
     }
 }
 
@@ -239,21 +287,6 @@ holder_try_lock(const struct holder *holder, const char *path,
 
 /* ---- the queue ---------------------------------------------------------- */
 
-/* A forked child, of an interrupt for example, has no header. */
-static bool
-has_queue(const struct holder *holder)
-{
-    return holder->header != NULL && !holder->is_read_only
-           && holder->file.descriptor >= 0;
-}
-
-static _Atomic uint64_t *
-waiting_since(const struct holder *holder)
-{
-    return (void *)((char *)holder->header
-                    + offsetof(struct snapshot_header, waiting_since));
-}
-
 uint64_t
 holder_waiting_since(const struct holder *holder)
 {
@@ -270,6 +303,7 @@ is_our_turn(const struct holder *holder, struct turn *turn)
     }
     const uint64_t ours = (uint64_t)turn->arrival;
     uint64_t first = atomic_load(waiting_since(holder));
+    turn->is_first = true;
     while (turn->is_waiting && (first == 0 || first > ours)) {
         // Rarely tested: another publisher has to come at this very moment.
         if (atomic_compare_exchange_weak(waiting_since(holder), &first, ours))
@@ -280,6 +314,7 @@ is_our_turn(const struct holder *holder, struct turn *turn)
     if (first == 0 || first >= ours) {
         return true;
     }
+    turn->is_first = false;
     int64_t now = segment_clock();
     if (first != turn->older
         || system_is_locked(holder->file.descriptor, LOCK_PUBLISH))
@@ -299,8 +334,10 @@ static void
 leave_queue(const struct holder *holder, const struct turn *turn)
 {
     uint64_t ours = (uint64_t)turn->arrival;
-    if (has_queue(holder)) {
-        (void)atomic_compare_exchange_strong(waiting_since(holder), &ours, 0);
+    if (has_queue(holder)
+        && atomic_compare_exchange_strong(waiting_since(holder), &ours, 0))
+    {
+        system_wake(queue_word(holder), 1);
     }
 }
 
@@ -320,7 +357,7 @@ wait_for_lock(const struct holder *holder, const char *path, struct turn *turn,
         if (!is_busy) {
             break;
         }
-        status = turn_wait(turn);
+        status = turn_wait(turn, holder);
         if (status == STATUS_OK) {
             status = holder_check_named(holder, path, is_named);
         }

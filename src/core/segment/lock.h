@@ -24,6 +24,7 @@ struct turn {
     struct backoff backoff;
     const struct interrupt *interrupt;  // borrowed
     bool is_waiting;                    // an attempt has failed
+    bool is_first;                      // in the queue, as far as it tells
     bool is_durable;                    // what has the name is on a disk
     // The older publisher that stands before us, and since when it could have
     // taken the lock.
@@ -34,10 +35,10 @@ struct turn {
 struct turn
 turn_begin(const struct lock_options *options);
 
-/* Sleeps a little longer each time. STATUS_LOCK_TIMEOUT when the time is over,
- * STATUS_INTERRUPTED. */
+/* Sleeps a little longer each time, in the queue of the holder if that has one.
+ * STATUS_LOCK_TIMEOUT when the time is over, STATUS_INTERRUPTED. */
 enum status
-turn_wait(struct turn *turn);
+turn_wait(struct turn *turn, const struct holder *holder);
 
 /* Locks what has the name, when it is our turn. The failures of holder_lock().
  */
@@ -56,6 +57,11 @@ holder_head_word(const struct holder *holder)
 /* Wakes all that sleep on the head, if the header is mapped. */
 void
 holder_wake_readers(const struct holder *holder);
+
+/* Wakes these, and the publishers that wait for the lock: the name leads
+ * elsewhere now. */
+void
+holder_wake_all(const struct holder *holder);
 
 /* The number of the version after that one. 0 is for what never had a name,
  * even after the last number there is. */

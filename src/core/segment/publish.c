@@ -214,7 +214,7 @@ take_name(struct holder *holder, struct draft *draft, const char *path,
     }
     // The draft is the holder now, and others wait for its lock.
     draft_unlock(draft);
-    holder_wake_readers(holder);
+    holder_wake_all(holder);
     return options->is_durable ? sync_directory(path, draft->interrupt)
                                : STATUS_OK;
 }
@@ -332,7 +332,7 @@ draft_publish(struct draft *draft, const char *path,
             return status;
         }
         // Another publisher was faster: now there is a holder.
-        status = turn_wait(&turn);
+        status = turn_wait(&turn, &HOLDER_EMPTY);
         if (status != STATUS_OK) {
             return status;
         }
@@ -353,7 +353,7 @@ segment_remove(const char *path, const struct lock_options *options)
         status = system_failure();
     }
     else {
-        holder_wake_readers(&holder);
+        holder_wake_all(&holder);
     }
     holder_close(&holder);
     return status;

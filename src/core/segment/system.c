@@ -572,9 +572,9 @@ system_sleep_on(const _Atomic uint32_t *word, uint32_t expected,
 }
 
 void
-system_wake(_Atomic uint32_t *word)
+system_wake(_Atomic uint32_t *word, int count)
 {
-    syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
 }
 
 /* ---- random bytes ------------------------------------------------------- */

@@ -169,9 +169,10 @@ bool
 system_sleep_on(const _Atomic uint32_t *word, uint32_t expected,
                 int64_t nanoseconds);
 
-/* Wakes all that sleep on the word, in every process. */
+/* Wakes as many that sleep on the word, in all processes, beginning with the one
+ * that has slept longest. */
 void
-system_wake(_Atomic uint32_t *word);
+system_wake(_Atomic uint32_t *word, int count);
 
 /* Fills all of the bytes from the offset. STATUS_TRUNCATED where the file ends
  * before, STATUS_SYSTEM, STATUS_INTERRUPTED. */
