@@ -63,7 +63,11 @@ test-core: $(C_TESTS)  ## the core's own tests; no Python needed
 	    sh -c 'echo "$$0"; $(CORE_RUN) "$$0" || { echo "$$0 failed"; exit 1; }'
 
 test-python: $(VENV)/.test  ## pytest; PYTEST_ARGS='-k name' and the like go to it
-	$(BIN)/pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m 'not mutant' $(PYTEST_ARGS)
+
+.PHONY: mutants
+mutants: $(VENV)/.test  ## the tools that look for faults, on code with a known fault in it: each is found
+	$(BIN)/pytest $(SIDE_BY_SIDE) --dist load -m mutant tests/tools $(PYTEST_ARGS)
 
 .PHONY: model
 model:  ## explore the publish protocol with Spin, up to three operations at once; needs spin

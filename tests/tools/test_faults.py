@@ -57,11 +57,11 @@ MUTANTS = {
     "keeps-leftover-of-copy": ("share over a delta", 1),
 }
 
-# What is wrong with the mutants of deltas and compaction: more than that something is.
+# What is wrong with the mutants of deltas and compaction, where there are not several ways to
+# find it: which comes first in a race depends on the machine.
 COMPLAINTS = {
     "early-head": "the head leads elsewhere",
     "appends-to-marked": "it is not what its name says",
-    "appends-without-lock": "no order of the two leads to this",
     "mark-loses-head": "who opens gets neither",
     "sparse-room": "the file has a hole",
     "other-seed": "the map is damaged",
@@ -71,8 +71,6 @@ COMPLAINTS = {
     "drops-tombstones": "who opens gets neither",
     "rank-off-by-one": "the map is damaged",
     "fold-keeps-shift": "the map is damaged",
-    "no-catch-up": "no order of the two leads to this",
-    "compacts-anything": "no order of the two leads to this",
     "compacts-to-a-new-version": "who opens gets neither",
     "keeps-leftover-of-copy": "a file is left after the next action",
 }
@@ -108,6 +106,7 @@ def test_core_survives_kills_at_every_43rd_instruction_of_each_operation(tools):
         assert os.listdir(directory) == []
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_mutant_is_found(tools, mutant):
     tool = tools / f"kill_everywhere-{mutant}"

@@ -49,6 +49,7 @@ def test_committed_inputs_and_some_more_are_survived(fuzzers, target):
     assert fuzz.fuzz(fuzzers, target, ["-runs=8000"])
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     ("target", "mutant"),
     [(target, name) for target in fuzz.TARGETS for name in fuzz.MUTANTS[target]],

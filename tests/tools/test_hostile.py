@@ -78,6 +78,7 @@ def test_core_survives_some_of_all_damages(tools):
     assert " 0 failures" in told
 
 
+@pytest.mark.mutant
 @needs_compiler
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", build_hostile.MUTANTS)
@@ -103,6 +104,7 @@ def test_extension_survives_damaged_and_forged_bytes():
     assert " 0 failures" in told
 
 
+@pytest.mark.mutant
 @needs_compiler
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", build_package.READERS)
@@ -125,6 +127,7 @@ def test_no_str_is_corrupt_whatever_is_written_while_it_is_decoded():
     assert " 0 corrupt" in told
 
 
+@pytest.mark.mutant
 @needs_compiler
 @pytest.mark.slow
 @pytest.mark.skipif(

@@ -83,6 +83,7 @@ def test_failing_system_calls_harm_nobody(strace):
     assert " 0 failures" in told
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     ("name", "only"),
     [
@@ -109,6 +110,7 @@ def test_stalled_processes_hold_up_nobody(strace):
     assert " 0 failures" in told
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     ("name", "only", "finding"),
     [
@@ -135,6 +137,7 @@ def test_failing_and_hanging_file_system_harms_nobody():
     assert " 0 failures" in told
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     ("name", "only", "operation", "finding"),
     [
@@ -165,6 +168,7 @@ def test_failing_allocations_harm_nobody(hooked, only):
     assert " 0 failures" in told
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     ("name", "only", "finding"),
     [
@@ -225,12 +229,14 @@ def test_forks_at_any_moment_harm_nobody():
     assert "150 forks" in told
 
 
+@pytest.mark.mutant
 def test_mutant_is_found_by_interpreters(mutant):
     code, told = run("interpreters.py", "--count", 8, folder=mutant("one-state"))
     # A type that an interpreter has taken along is found, or used when it is gone.
     assert code < 0 or (code == 1 and "FAILED" in told), (code, told)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("name", ["child-keeps-files", "child-waits"])
 def test_mutant_is_found_by_forks(mutant, name):
     code, told = run("forks.py", "--forks", 3000, "--limit", 3, folder=mutant(name))
@@ -260,6 +266,7 @@ def test_no_reference_grows(debug_builder):
     assert "references +" in told
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     ("name", "only"),
     [("leaks-mapping", "share_update"), ("leaks-entries", "open_publish")],
@@ -270,6 +277,7 @@ def test_mutant_is_found_by_what_grows(mutant, name, only):
     assert "FAILED" in told
 
 
+@pytest.mark.mutant
 def test_mutant_is_found_by_references(debug_builder):
     python, builder = debug_builder
     folder = builder.link("leaks-reference", extension.MUTANTS["leaks-reference"])
@@ -278,6 +286,7 @@ def test_mutant_is_found_by_references(debug_builder):
     assert "FAILED" in told
 
 
+@pytest.mark.mutant
 def test_mutant_is_found_by_the_leak_sanitizer(tmp_path):
     """As `make sanitize` looks at the tests of the core."""
     if why := extension.why_impossible():
@@ -299,6 +308,7 @@ def test_mutant_is_found_by_the_leak_sanitizer(tmp_path):
 # ---- what other test files must find -----------------------------------------------------------
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     ("name", "file", "only"),
     [
@@ -328,6 +338,7 @@ def test_threads_share_everything():
     assert " 0 failures" in told
 
 
+@pytest.mark.mutant
 def test_mutant_is_found_by_threads(mutant):
     for _ in range(5):  # it is chance who comes in between
         code, told = run("../threads/stress.py", "--rounds", 500, folder=mutant("no-guard"))
@@ -337,6 +348,7 @@ def test_mutant_is_found_by_threads(mutant):
     assert code < 0 or (code == 1 and "FAILED" in told), told
 
 
+@pytest.mark.mutant
 def test_mutant_of_the_sanitized_threads_can_be_built():
     """`make threads` looks for it: here there is no Python with ThreadSanitizer."""
     assert mutants.mutate("racy", sanitized.RACY).keys() == {"src/binding/sharedmap_handle.c"}
@@ -345,12 +357,14 @@ def test_mutant_of_the_sanitized_threads_can_be_built():
 # ---- many processes ----------------------------------------------------------------------------
 
 
+@pytest.mark.mutant
 def test_mutant_is_found_by_random_kills(mutant):
     code, told = run("hammer.py", "--kills", 100, folder=mutant("same-generation"))
     assert code == 1, told
     assert "went back from" in told
 
 
+@pytest.mark.mutant
 def test_mutant_is_found_by_republishing(mutant):
     numbers = ["--publications", 100, "--entries", 50, "--readers", 2]
     code, told = run("republish.py", *numbers, folder=mutant("same-generation"))
