@@ -268,7 +268,9 @@ static const char sharedmap_stale_doc[] =
     "Whether a newer snapshot is published or the name was removed, a bool.\n"
     "\n"
     "Also true after an attempt to open a newer one that failed, until one\n"
-    "succeeds. Costs one memory load. Always False for a map in a buffer.";
+    "succeeds, and after a compaction, which moves the same snapshot to another\n"
+    "file: refresh() follows it there and returns False. Costs one memory\n"
+    "load. Always False for a map in a buffer.";
 
 static const char sharedmap_verify_doc[] =
     "verify($self, /)\n"
