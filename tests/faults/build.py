@@ -20,8 +20,12 @@ FLAGS = ["-std=c11", "-O2", "-DNDEBUG", "-g", "-fvisibility=hidden", "-pthread"]
 # The dynamic linker looks functions up at the start, not in the middle of what is recorded.
 LINK = ["-Wl,-z,now"]
 
-# Small maps have room for deltas, too: a large one is copied in a million instructions.
-SMALL = [("publish.c", "enum { LEAST_ENTRIES = 4096 };", "enum { LEAST_ENTRIES = 32 };")]
+# Small maps have room for deltas, too: a large one is copied in a million instructions. And a
+# program with one map needs no thousand buckets, each of which every update looks into.
+SMALL = [
+    ("publish.c", "enum { LEAST_ENTRIES = 4096 };", "enum { LEAST_ENTRIES = 32 };"),
+    ("segment/mapping.c", "enum { BUCKET_BITS = 10,", "enum { BUCKET_BITS = 2,"),
+]
 
 MUTANTS = {
     # The mark comes after the rename: whoever is killed in between leaves readers behind.
@@ -226,6 +230,28 @@ MUTANTS = {
             "snapshot/delta_merge.c",
             "                entry->below -= delta_shift(old, index);",
             "                entry->below -= 0;",
+        )
+    ],
+    # A delta may end behind the room, ...
+    "limit-not-checked": [
+        (
+            "snapshot/version_update.c",
+            "    if (size > room || chosen->plan.begin > room - size\n        || (copying",
+            "    if ((copying",
+        )
+    ],
+    # ... and whoever opens the map looks how long the file is before where its head leads.
+    "size-before-head": [
+        (
+            "segment/open.c",
+            "    segment->head = segment_load_head(segment);\n    if (segment->head == 0) {\n"
+            "        return STATUS_OK;\n    }\n"
+            "    if (!system_stat(descriptor, &file, interrupt)) {\n"
+            "        return system_failure();\n    }\n",
+            "    if (!system_stat(descriptor, &file, interrupt)) {\n"
+            "        return system_failure();\n    }\n"
+            "    segment->head = segment_load_head(segment);\n    if (segment->head == 0) {\n"
+            "        return STATUS_OK;\n    }\n",
         )
     ],
     # ---- compaction: what was published since it began is lost, ...

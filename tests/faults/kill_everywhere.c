@@ -37,6 +37,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -68,7 +70,10 @@ static const struct action CHANGE_MUCH = {
     .refilled_count = 3};
 static const struct action FILL = {UPDATE, .values = {"full a"},
                                    .refilled_count = 4};
+static const struct action CHANGE_TO_LARGE = {
+    UPDATE, .values = MINE, .refilled_count = 4, .refilled_size = 1900};
 static const struct action COMPACTION = {.kind = COMPACT};
+static const struct action OPENING = {.kind = OPEN};
 static const struct action TAKE_AWAY = {.kind = REMOVE};
 
 static const struct {
@@ -93,12 +98,14 @@ static const struct {
     {"append over two deltas", &CHANGE, TWO_DELTAS, 2},
     {"fold", &CHANGE, AN_OLD_DELTA, 1},
     {"copy with a delta", &CHANGE_MUCH, AN_OLD_DELTA, 0},
+    {"copy for want of room", &CHANGE_TO_LARGE, A_ROOM, 0},
     {"update of a marked delta", &CHANGE, A_MARKED_DELTA, 0},
     {"compaction", &COMPACTION, AN_OLD_DELTA, 0},
     {"compaction of a marked one", &COMPACTION, A_MARKED_DELTA, 1},
     {"append and compaction", &FILL, AN_OLD_DELTA, 0},
     {"share over a delta", &SHARE_FORCE, AN_OLD_DELTA, 0},
     {"remove with a delta", &TAKE_AWAY, AN_OLD_DELTA, 0},
+    {"open with a delta", &OPENING, AN_OLD_DELTA, 1},
 };
 
 /* What the second of two does. */
@@ -145,6 +152,9 @@ static const struct {
     {"copy | compaction", &CHANGE_MUCH, &COMPACTION, AN_OLD_DELTA},
     {"expect | append", &SHARE_EXPECT, &HIS_CHANGE, A_ROOM},
     {"remove | append", &TAKE_AWAY, &HIS_CHANGE, A_ROOM},
+    {"open | append", &OPENING, &HIS_CHANGE, AN_OLD_DELTA},
+    {"open | copy", &OPENING, &CHANGE_MUCH, AN_OLD_DELTA},
+    {"open | compaction", &OPENING, &COMPACTION, AN_OLD_DELTA},
 };
 
 /* ---- options and tables ------------------------------------------------- */
@@ -204,7 +214,59 @@ is_over(const struct tally *tally)
 
 /* ---- one point ---------------------------------------------------------- */
 
-static struct recording recording;
+/* A run of the first from its beginning to its end. */
+struct course {
+    const struct action *first;
+    enum before before;
+    bool is_complete;      // it came to its end, ...
+    unsigned delta_count;  // ... and left so many
+    struct recording recording;
+};
+
+/* Who is killed, or stands, and who else runs. */
+struct point {
+    struct course *course;
+    size_t n;                     // instructions of the first
+    const struct action *second;  // NULL for nobody
+    bool is_killed;
+};
+
+/* Some rows have the same course; each is recorded once. */
+static struct course *courses[64];
+
+/* Points add to what this process has in common with them. */
+static struct tally *current;
+
+static void *
+allocate_common(size_t size)
+{
+    void *common = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (common == MAP_FAILED) {
+        perror("kill_everywhere");
+        exit(EXIT_FAILURE);
+    }
+    return common;
+}
+
+/* Each point is a process of its own: so all of them begin with one and the
+ * same heap, and run as the recorded one did, whatever came before. */
+static void
+run_apart(void (*run)(const struct point *), const struct point *point)
+{
+    int status;
+    fflush(NULL);
+    pid_t apart = fork();
+    if (apart == 0) {
+        run(point);
+        fflush(NULL);
+        _exit(EXIT_SUCCESS);
+    }
+    if (apart < 0 || waitpid(apart, &status, 0) != apart || status != 0) {
+        fprintf(stderr, "kill_everywhere: a point did not come to its end\n");
+        exit(EXIT_FAILURE);
+    }
+}
 
 static int
 run_action(void *action)
@@ -218,53 +280,58 @@ work_of(const struct action *action)
     return (struct work){run_action, (void *)action};
 }
 
-/* Fills the recording, after some runs in which this process and its libraries
- * come to whatever they find out once only. */
-static bool
-record(const struct action *action, enum before before, unsigned *delta_count)
+static void
+record_course(const struct point *point)
 {
-    struct work work = work_of(action);
-    bool is_complete = true;
-    for (int i = 0; i < 4 && is_complete; i++) {
-        struct scene scene;
-        int code;
-        scene_begin(&scene, before);
-        if (i < 3) {
-            code = freely_finish(freely_start(&work));
-            is_complete = code == STATUS_OK;
-        }
-        else {
-            is_complete = stepper_record(&work, &recording);
-        }
-        struct model found;
-        const char *complaint = scene_open(&scene, &found);
-        // What cannot be read is a failure of the first point.
-        *delta_count = complaint == NULL
-                           ? scene.readers[scene.reader_count - 1].delta_count
-                           : UINT_MAX;
-        (void)scene_check_aftermath(&scene, action->is_durable);
-        scene_end(&scene);
+    struct course *course = point->course;
+    struct work work = work_of(course->first);
+    struct scene scene;
+    struct model found;
+    scene_begin(&scene, course->before);
+    course->is_complete = stepper_record(&work, &course->recording);
+    const char *complaint = scene_open(&scene, &found);
+    // What cannot be read is a failure of the first point.
+    course->delta_count =
+        complaint == NULL ? scene.readers[scene.reader_count - 1].delta_count
+                          : UINT_MAX;
+    scene_end(&scene);
+}
+
+static struct course *
+find_course(const struct action *first, enum before before)
+{
+    struct course **course = courses;
+    while (*course != NULL
+           && ((*course)->first != first || (*course)->before != before))
+    {
+        course++;
     }
-    return is_complete;
+    if (*course == NULL) {
+        *course = allocate_common(sizeof(**course));
+        (*course)->first = first;
+        (*course)->before = before;
+        run_apart(record_course, &(struct point){.course = *course});
+    }
+    return *course;
 }
 
 /* A fresh scene, and a child that stands after n instructions. */
 static pid_t
-begin_point(struct scene *scene, enum before before,
-            const struct action *action, size_t n)
+begin_point(struct scene *scene, const struct point *point)
 {
-    struct work work = work_of(action);
+    struct work work = work_of(point->course->first);
     pid_t child = 0;
     for (int attempt = 0; attempt < 3 && child == 0; attempt++) {
         if (attempt > 0) {
             scene_end(scene);
         }
-        scene_begin(scene, before);
-        child = stepper_run_to(&work, &recording, n, attempt);
+        scene_begin(scene, point->course->before);
+        child = stepper_run_to(&work, &point->course->recording, point->n,
+                               attempt);
     }
     if (child == 0) {
         fprintf(stderr, "kill_everywhere: a signal stopped the child\n");
-        exit(EXIT_FAILURE);
+        _exit(EXIT_FAILURE);
     }
     return child;
 }
@@ -322,38 +389,53 @@ check_killed(struct scene *scene, const struct action *action,
                : scene_check_aftermath(scene, action->is_durable);
 }
 
-static struct tally
-kill_everywhere(const char *name, const struct action *action,
-                enum before before, unsigned wanted)
+static void
+kill_at(const struct point *point)
 {
-    struct tally tally = {.name = name};
-    unsigned delta_count;
-    if (!record(action, before, &delta_count)) {
-        complain(&tally, 0, "ended", "it does not even run to its end");
-        return tally;
+    struct scene scene;
+    stepper_kill(begin_point(&scene, point));
+    const char *complaint =
+        check_killed(&scene, point->course->first, current);
+    if (complaint != NULL) {
+        complain(current, point->n, "killed", complaint);
     }
-    if (delta_count != wanted && delta_count != UINT_MAX) {
-        complain(&tally, 0, "ended", "it is not what its name says");
+    scene_end(&scene);
+    current->points += 1;
+}
+
+/* What a row of either table begins with; NULL, with a failure in the tally,
+ * when the first does not even come to its end. */
+static struct course *
+begin_row(const char *name, const struct action *first, enum before before)
+{
+    struct course *course = find_course(first, before);
+    *current = (struct tally){.name = name};
+    if (!course->is_complete) {
+        complain(current, 0, "ended", "it does not even run to its end");
+        return NULL;
     }
-    size_t n = recording.count, stride = n / options.most_points + 1;
+    course->recording.drifts = 0;
+    return course;
+}
+
+static void
+kill_everywhere(struct course *course, unsigned wanted)
+{
+    struct point point = {.course = course, .n = course->recording.count};
+    if (course->delta_count != wanted && course->delta_count != UINT_MAX) {
+        complain(current, 0, "ended", "it is not what its name says");
+    }
+    size_t stride = point.n / options.most_points + 1;
     if (stride < options.stride) {
         stride = options.stride;
     }
-    while (!is_over(&tally)) {
-        struct scene scene;
-        stepper_kill(begin_point(&scene, before, action, n));
-        const char *complaint = check_killed(&scene, action, &tally);
-        if (complaint != NULL) {
-            complain(&tally, n, "killed", complaint);
-        }
-        scene_end(&scene);
-        tally.points += 1;
-        if (!go_back(&n, stride)) {
+    while (!is_over(current)) {
+        run_apart(kill_at, &point);
+        if (!go_back(&point.n, stride)) {
             break;
         }
     }
-    tally.drifts = recording.drifts;
-    return tally;
+    current->drifts = course->recording.drifts;
 }
 
 /* ---- two at a time ------------------------------------------------------ */
@@ -434,36 +516,36 @@ run_race(struct scene *scene, pid_t standing, const struct action *first,
     return complaint != NULL ? complaint : scene_check_aftermath(scene, false);
 }
 
-static struct tally
-race_everywhere(const char *name, const struct action *first,
-                const struct action *second, enum before before)
+static void
+race_at(const struct point *point)
 {
-    struct tally tally = {.name = name};
-    unsigned delta_count;
-    if (!record(first, before, &delta_count)) {
-        complain(&tally, 0, "ended", "it does not even run to its end");
-        return tally;
+    struct scene scene;
+    pid_t standing = begin_point(&scene, point);
+    const char *complaint = run_race(&scene, standing, point->course->first,
+                                     point->second, point->is_killed, current);
+    if (complaint != NULL) {
+        complain(current, point->n, point->is_killed ? "killed" : "standing",
+                 complaint);
     }
-    size_t n = recording.count;
-    while (!is_over(&tally)) {
+    scene_end(&scene);
+    current->points += 1;
+}
+
+static void
+race_everywhere(struct course *course, const struct action *second)
+{
+    struct point point = {
+        .course = course, .second = second, .n = course->recording.count};
+    while (!is_over(current)) {
         for (int is_killed = 0; is_killed < 2; is_killed++) {
-            struct scene scene;
-            pid_t standing = begin_point(&scene, before, first, n);
-            const char *complaint =
-                run_race(&scene, standing, first, second, is_killed, &tally);
-            if (complaint != NULL) {
-                complain(&tally, n, is_killed ? "killed" : "standing",
-                         complaint);
-            }
-            scene_end(&scene);
-            tally.points += 1;
+            point.is_killed = is_killed;
+            run_apart(race_at, &point);
         }
-        if (!go_back(&n, options.race_stride)) {
+        if (!go_back(&point.n, options.race_stride)) {
             break;
         }
     }
-    tally.drifts = recording.drifts;
-    return tally;
+    current->drifts = course->recording.drifts;
 }
 
 /* ---- the program -------------------------------------------------------- */
@@ -561,14 +643,17 @@ print_kills(void)
         if (!is_selected(killed[i].name) || is_over(&all)) {
             continue;
         }
-        struct tally tally =
-            kill_everywhere(killed[i].name, killed[i].action, killed[i].before,
-                            killed[i].delta_count);
-        printf("%-27s%7zu%7zu%7zu%8zu%7zu%10zu%10zu\n", tally.name,
-               tally.points, tally.old, tally.new, tally.absent, tally.early,
-               tally.leftover, tally.failures);
+        const struct tally *tally = current;
+        struct course *course =
+            begin_row(killed[i].name, killed[i].action, killed[i].before);
+        if (course != NULL) {
+            kill_everywhere(course, killed[i].delta_count);
+        }
+        printf("%-27s%7zu%7zu%7zu%8zu%7zu%10zu%10zu\n", tally->name,
+               tally->points, tally->old, tally->new, tally->absent,
+               tally->early, tally->leftover, tally->failures);
         fflush(stdout);
-        add(&tally);
+        add(tally);
     }
 }
 
@@ -581,12 +666,16 @@ print_races(void)
         if (!is_selected(raced[i].name) || is_over(&all)) {
             continue;
         }
-        struct tally tally = race_everywhere(raced[i].name, raced[i].first,
-                                             raced[i].second, raced[i].before);
-        printf("%-27s%7zu%22zu%27zu\n", tally.name, tally.points, tally.waited,
-               tally.failures);
+        const struct tally *tally = current;
+        struct course *course =
+            begin_row(raced[i].name, raced[i].first, raced[i].before);
+        if (course != NULL) {
+            race_everywhere(course, raced[i].second);
+        }
+        printf("%-27s%7zu%22zu%27zu\n", tally->name, tally->points,
+               tally->waited, tally->failures);
         fflush(stdout);
-        add(&tally);
+        add(tally);
     }
 }
 
@@ -600,6 +689,7 @@ main(int count, char **words)
     }
     parse_options(count, words);
     stay_on_one_processor();
+    current = allocate_common(sizeof(*current));
     print_kills();
     print_races();
     printf("\n%zu points, %zu failures, %.0f s; %zu runs took another way "

@@ -35,17 +35,21 @@ key_at(int i)
 }
 
 /* A small map has large fillers: half of it is the room for deltas. */
-enum { FILLER_KEY_SIZE = 6, SMALL_FILLER = 4, LARGE_FILLER = 200 };
+enum {
+    FILLER_KEY_SIZE = 6,
+    SMALL_FILLER = 4,
+    LARGE_FILLER = 200,
+    REFILLED_SMALL = SMALL_FILLER / 2,
+};
 
 static char filler_keys[MOST_FILLERS][FILLER_KEY_SIZE];
-static unsigned char filler_bytes[LARGE_FILLER];
+static unsigned char filler_bytes[MOST_REFILLED_SIZE];
 
 static struct entry
-filler_at(int i, int filler_count, bool is_refilled)
+filler_at(int i, size_t size)
 {
-    size_t size = filler_count < MOST_FILLERS ? LARGE_FILLER : SMALL_FILLER;
     snprintf(filler_keys[i], FILLER_KEY_SIZE, "z%03d", i);
-    struct slice bytes = {filler_bytes, is_refilled ? SMALL_FILLER / 2 : size};
+    struct slice bytes = {filler_bytes, size};
     return (struct entry){slice_of(filler_keys[i]),
                           (struct value){bytes, VALUE_BYTES}};
 }
@@ -66,7 +70,7 @@ model_apply(struct model *model, const struct action *action)
     {
         return STATUS_NAME_TAKEN;
     }
-    if (action->kind == COMPACT) {
+    if (action->kind == COMPACT || (action->kind == OPEN && is_there)) {
         return STATUS_OK;
     }
     if (action->kind != SHARE && !is_there) {
@@ -80,9 +84,11 @@ model_apply(struct model *model, const struct action *action)
     if (action->kind == SHARE) {
         model->filler_count = action->filler_count;
         model->refilled_count = 0;
+        model->refilled_size = 0;
     }
     if (action->refilled_count > model->refilled_count) {
         model->refilled_count = action->refilled_count;
+        model->refilled_size = action->refilled_size;
     }
     for (int i = 0; i < KEY_COUNT; i++) {
         if (action->kind == SHARE || action->values[i][0] != '\0') {
@@ -102,10 +108,27 @@ model_equals(const struct model *left, const struct model *right)
     return left->generation == right->generation
            && left->filler_count == right->filler_count
            && left->refilled_count == right->refilled_count
+           && left->refilled_size == right->refilled_size
            && memcmp(left->values, right->values, sizeof(left->values)) == 0;
 }
 
 /* ---- the core ----------------------------------------------------------- */
+
+static const struct open_options opening = {.follows_links = false};
+
+static enum status
+open_and_close(const char *path)
+{
+    struct segment segment;
+    struct version version;
+    enum status status = segment_open(&segment, path, opening, NULL);
+    if (status == STATUS_OK) {
+        status =
+            version_open(&version, segment.bytes, segment.size, segment.head);
+        segment_close(&segment);
+    }
+    return status;
+}
 
 /* The values that are not empty, in the order of their keys, and fillers. */
 static size_t
@@ -118,11 +141,15 @@ fill_entries(struct entry *entries, const struct action *action)
             entries[count++] = (struct entry){key_at(i), value};
         }
     }
+    const size_t size =
+        action->filler_count < MOST_FILLERS ? LARGE_FILLER : SMALL_FILLER;
     for (int i = 0; i < action->filler_count; i++) {
-        entries[count++] = filler_at(i, action->filler_count, false);
+        entries[count++] = filler_at(i, size);
     }
     for (int i = 0; i < action->refilled_count; i++) {
-        entries[count++] = filler_at(i, MOST_FILLERS, true);
+        entries[count++] = filler_at(i, action->refilled_size > 0
+                                            ? (size_t)action->refilled_size
+                                            : REFILLED_SMALL);
     }
     return count;
 }
@@ -147,6 +174,9 @@ action_run(const struct action *action, const char *path)
     size_t count = fill_entries(puts, action);
     if (action->kind == REMOVE) {
         return segment_remove(path, NULL);
+    }
+    if (action->kind == OPEN) {
+        return open_and_close(path);
     }
     if (action->kind == COMPACT) {
         return compact_segment(path, label, &(struct lock_options){0});
@@ -193,17 +223,18 @@ mark_superseded(const char *path)
 
 /* ---- readers ------------------------------------------------------------ */
 
-static const struct open_options options = {.follows_links = false};
-
 /* Fills in the model what the entry is. */
 static bool
 take_entry(struct model *model, const struct entry *entry)
 {
     struct slice key = entry->key, bytes = entry->value.bytes;
     if (key.size == FILLER_KEY_SIZE - 2) {
-        struct entry other =
-            filler_at(model->filler_count, model->filler_count, true);
-        bool is_refilled = bytes.size == other.value.bytes.size;
+        struct entry other = filler_at(model->filler_count, 0);
+        bool is_refilled =
+            bytes.size != LARGE_FILLER && bytes.size != SMALL_FILLER;
+        if (is_refilled && bytes.size != REFILLED_SMALL) {
+            model->refilled_size = (int)bytes.size;
+        }
         model->refilled_count += is_refilled;
         model->filler_count += 1;
         // Those come first.
@@ -289,7 +320,7 @@ const char *
 reader_open(struct reader *reader, const char *path)
 {
     *reader = READER_EMPTY;
-    enum status status = segment_open(&reader->segment, path, options, NULL);
+    enum status status = segment_open(&reader->segment, path, opening, NULL);
     if (status == STATUS_NAME_ABSENT) {
         return NULL;
     }
@@ -347,7 +378,7 @@ reader_is_current(const struct reader *reader, const char *path)
 {
     return reader->segment.bytes == NULL
                ? segment_check_free(path, NULL) == STATUS_OK
-               : segment_check_current(&reader->segment, path, options)
+               : segment_check_current(&reader->segment, path, opening)
                      == STATUS_UNCHANGED;
 }
 

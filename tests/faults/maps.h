@@ -22,7 +22,7 @@ enum { KEY_COUNT = 6, VALUE_ROOM = 16 };
 
 /* A map gets deltas when it is large enough. So there are fillers besides,
  * behind all keys; some of them may have another value by now. */
-enum { MOST_FILLERS = 520 };
+enum { MOST_FILLERS = 520, MOST_REFILLED_SIZE = 2000 };
 
 /* What a name leads to: values by their key, an empty one for no entry. */
 struct model {
@@ -30,9 +30,10 @@ struct model {
     char values[KEY_COUNT][VALUE_ROOM];
     int filler_count;
     int refilled_count;  // the first of them
+    int refilled_size;   // all of these; 0 for a small one
 };
 
-enum action_kind { SHARE, UPDATE, REMOVE, COMPACT };
+enum action_kind { SHARE, UPDATE, REMOVE, COMPACT, OPEN };
 
 struct action {
     enum action_kind kind;
@@ -43,7 +44,8 @@ struct action {
     char values[KEY_COUNT][VALUE_ROOM];  // to share, or to put
     bool leaves_out[KEY_COUNT];          // of an update
     int filler_count;                    // to share
-    int refilled_count;                  // of an update
+    int refilled_count;                  // of an update, ...
+    int refilled_size;                   // ... instead of all refilled before
 };
 
 /* What the core would answer, after changing the model accordingly. */

@@ -129,48 +129,75 @@ step(pid_t child)
 
 /* ---- recording ---------------------------------------------------------- */
 
-/* How often the place was met before; counts this time. */
+/* Notes that it is at the place after n instructions; one more than those
+ * after which it was there before, or 0. */
 static uint32_t
-visit(uintptr_t place, bool is_beginning)
+note_visit(uintptr_t place, uint32_t n)
 {
     static struct {
         uintptr_t place;  // 0 where the slot is free
-        uint32_t count;
-    } visited[4 * RECORDING_ROOM];
-    const size_t mask = sizeof(visited) / sizeof(visited[0]) - 1;
-    if (is_beginning) {
+        uint32_t next;
+    } visited[RECORDING_ROOM / 4];
+    static size_t visited_count;
+    const size_t room = sizeof(visited) / sizeof(visited[0]);
+    if (n == 0) {
         memset(visited, 0, sizeof(visited));
+        visited_count = 0;
     }
-    size_t slot = place * UINT64_C(0x9E3779B97F4A7C15) >> 40 & mask;
+    size_t slot = place * UINT64_C(0x9E3779B97F4A7C15) >> 40 & (room - 1);
     while (visited[slot].place != 0 && visited[slot].place != place) {
-        slot = (slot + 1) & mask;
+        slot = (slot + 1) & (room - 1);
     }
+    if (visited[slot].place == 0 && ++visited_count == room) {
+        errno = ENOSPC;
+        give_up("recording");
+    }
+    uint32_t before = visited[slot].next;
     visited[slot].place = place;
-    return visited[slot].count++;
+    visited[slot].next = n + 1;
+    return before;
 }
 
-/* What it costs to stop at a breakpoint that is met so often before, counted
- * in single steps. */
-static size_t
-cost_of_breakpoint(uint32_t visits)
-{
-    return 5 * ((size_t)visits + 1);
-}
+/* What it costs to go on to a breakpoint, counted in single steps. */
+enum { BREAKPOINT_COST = 3 };
 
-/* Fills the cheapest way to each place. */
+/* Fills the cheapest way to each place. A breakpoint may be set from wherever
+ * it is met first:
+ *
+ *     places     A B C B C B C D      the way to the last C: to D's turn it
+ *     unmet[6]           |-|          is met first from the B before it
+ */
 static void
-find_anchors(struct recording *recording)
+find_ways(struct recording *recording)
 {
-    size_t cost = 0;  // of the way to n - 1, which steps from `anchor`
-    uint32_t anchor = 0;
+    static uint32_t costs[RECORDING_ROOM];
+    // Those which cost less than all behind them, up to n - 1.
+    static uint32_t cheap[RECORDING_ROOM];
+    size_t cheap_count = 0;
     for (uint32_t n = 0; n <= recording->count; n++) {
-        size_t direct = cost_of_breakpoint(recording->visits[n]);
-        cost += 1;
-        if (n > 0 && direct < cost) {
-            cost = direct;
-            anchor = n;
+        costs[n] = n > 0 ? costs[n - 1] + 1 : 0;
+        recording->anchors[n] = n > 0 ? recording->anchors[n - 1] : 0;
+        size_t low = 0, high = cheap_count;
+        while (low < high) {
+            size_t middle = (low + high) / 2;
+            if (cheap[middle] < recording->unmet[n]) {
+                low = middle + 1;
+            }
+            else {
+                high = middle;
+            }
         }
-        recording->anchors[n] = anchor;
+        if (low < cheap_count
+            && costs[cheap[low]] + BREAKPOINT_COST < costs[n])
+        {
+            costs[n] = costs[cheap[low]] + BREAKPOINT_COST;
+            recording->anchors[n] = n;
+            recording->origins[n] = cheap[low];
+        }
+        while (cheap_count > 0 && costs[cheap[cheap_count - 1]] >= costs[n]) {
+            cheap_count -= 1;
+        }
+        cheap[cheap_count++] = n;
     }
 }
 
@@ -182,10 +209,10 @@ stepper_record(const struct work *work, struct recording *recording)
     for (size_t n = 0; n < RECORDING_ROOM; n++) {
         uintptr_t place = place_of(child);
         recording->places[n] = place;
-        recording->visits[n] = visit(place, n == 0);
+        recording->unmet[n] = note_visit(place, (uint32_t)n);
         recording->count = n;
         if (place == (uintptr_t)stepper_end) {
-            find_anchors(recording);
+            find_ways(recording);
             return stepper_finish(child) < 1000;
         }
         if (!step(child)) {
@@ -198,10 +225,10 @@ stepper_record(const struct work *work, struct recording *recording)
 
 /* ---- going to a place --------------------------------------------------- */
 
-/* Runs at full speed to a place that it will have been at so often before;
- * false when it ends before it gets there. */
+/* Runs at full speed to a place where it is not now; false when it ends before
+ * it gets there. */
 static bool
-run_to_anchor(pid_t child, uintptr_t place, uint32_t visits)
+run_to_breakpoint(pid_t child, uintptr_t place)
 {
     const uintptr_t breakpoint = 0xCC;  // int3
     errno = 0;
@@ -210,21 +237,15 @@ run_to_anchor(pid_t child, uintptr_t place, uint32_t visits)
     if (errno != 0) {
         return false;
     }
-    for (uint32_t visit = 0; visit <= visits; visit++) {
-        // From the place itself, go past it before it becomes a breakpoint.
-        if (visit > 0 && !step(child)) {
-            return false;
-        }
-        request(PTRACE_POKETEXT, child, place,
-                (word & ~(uintptr_t)0xFF) | breakpoint);
-        request(PTRACE_CONT, child, 0, 0);
-        if (!has_trapped(wait_for(child)) || place_of(child) != place + 1) {
-            return false;
-        }
-        request(PTRACE_POKETEXT, child, place, word);
-        request(PTRACE_POKEUSER, child, offsetof(struct user_regs_struct, rip),
-                place);
+    request(PTRACE_POKETEXT, child, place,
+            (word & ~(uintptr_t)0xFF) | breakpoint);
+    request(PTRACE_CONT, child, 0, 0);
+    if (!has_trapped(wait_for(child)) || place_of(child) != place + 1) {
+        return false;
     }
+    request(PTRACE_POKETEXT, child, place, word);
+    request(PTRACE_POKEUSER, child, offsetof(struct user_regs_struct, rip),
+            place);
     return true;
 }
 
@@ -244,22 +265,27 @@ take_steps(pid_t child, size_t count, bool is_bound)
     return true;
 }
 
-/* Without `is_bound` to the recording, wherever so many steps lead. */
-static pid_t
-run_to(const struct work *work, const struct recording *recording,
-       size_t anchor, size_t steps, bool is_bound)
+/* From breakpoint to breakpoint, as the recording says. */
+static bool
+follow(pid_t child, const struct recording *recording, size_t steps)
 {
-    pid_t child = start(work);
-    if ((anchor == 0
-         || run_to_anchor(child, recording->places[anchor],
-                          recording->visits[anchor]))
-        && take_steps(child, steps - anchor, is_bound)
-        && (!is_bound || place_of(child) == recording->places[steps]))
+    static uint32_t stations[RECORDING_ROOM];
+    size_t count = 0, at = 0;
+    for (size_t n = steps; recording->anchors[n] > 0;
+         n = recording->origins[recording->anchors[n]])
     {
-        return child;
+        stations[count++] = recording->anchors[n];
     }
-    stepper_kill(child);
-    return 0;
+    while (count > 0) {
+        uint32_t station = stations[--count];
+        if (!take_steps(child, recording->origins[station] - at, true)
+            || !run_to_breakpoint(child, recording->places[station]))
+        {
+            return false;
+        }
+        at = station;
+    }
+    return take_steps(child, steps - at, true);
 }
 
 pid_t
@@ -267,9 +293,17 @@ stepper_run_to(const struct work *work, struct recording *recording,
                size_t steps, int attempt)
 {
     recording->drifts += attempt > 0;
-    return run_to(work, recording,
-                  attempt == 0 ? recording->anchors[steps] : 0, steps,
-                  attempt < 2);
+    // In the end wherever so many steps lead.
+    const bool is_bound = attempt < 2;
+    pid_t child = start(work);
+    if ((attempt == 0 ? follow(child, recording, steps)
+                      : take_steps(child, steps, is_bound))
+        && (!is_bound || place_of(child) == recording->places[steps]))
+    {
+        return child;
+    }
+    stepper_kill(child);
+    return 0;
 }
 
 #else

@@ -9,10 +9,9 @@
  *              instructions
  *
  * Stepping from the beginning each time would cost the square of the number
- * of instructions. So one run is recorded; all later ones go at full speed to
- * a breakpoint shortly before their place, on an instruction that was not run
- * often before, and step only from there. A run that turns out not to be the
- * recorded one is done again, step by step.
+ * of instructions. So one run is recorded; all later ones go at full speed from
+ * breakpoint to breakpoint, and step only where that is shorter. A run that
+ * turns out not to be the recorded one is done again, step by step.
  *
  * x86-64 only; elsewhere stepper_is_possible() says no.
  */
@@ -33,14 +32,20 @@ struct work {
 /* More instructions than anything here has. */
 enum { RECORDING_ROOM = 1 << 18 };
 
-/* Every place of one run, in order. It allocates nothing: else the work of a
- * later child would find another heap than that of the recorded one. */
+/* Every place of one run, in order, and how to get to each. It allocates
+ * nothing: else the work of a later child would find another heap than that of
+ * the recorded one. */
 struct recording {
     uintptr_t places[RECORDING_ROOM];  // [n]: where it is after n instructions
-    uint32_t visits[RECORDING_ROOM];   // [n]: how often it was there before
-    uint32_t anchors[RECORDING_ROOM];  // [n]: where to put the breakpoint
-    size_t count;                      // instructions; one less than places
-    size_t drifts;                     // runs that were not like this one
+    // [n]: the instructions after which it was at that place before, and one
+    // more; 0 where it was not there before.
+    uint32_t unmet[RECORDING_ROOM];
+    // [n]: the last breakpoint on the cheapest way there, as a number of
+    // instructions; from which one it is met first, if it is n itself.
+    uint32_t anchors[RECORDING_ROOM];
+    uint32_t origins[RECORDING_ROOM];
+    size_t count;   // instructions; one less than places
+    size_t drifts;  // runs that were not like this one
 };
 
 bool
