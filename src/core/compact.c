@@ -3,15 +3,19 @@
  *     lock to compact --> version A, pinned --> new base, in a draft
  *                               |
  *         others publish:       +--> version B
+ *                               |    what changed from A to B --> delta
+ *         and publish:          +--> version C
  *                               |
- *     lock to publish --> what changed from A to B --> one delta over the base
+ *     lock to publish --> what changed from B to C --> delta
  *                     --> mark, rename
  *
- * The first part takes as long as copying the map, the second as long as an
- * update of what was published meanwhile.
+ * The first part takes as long as copying the map, and so much may change
+ * meanwhile that it takes long to write that, too. Other publishers would wait
+ * for it. So the draft catches up while they publish, which takes less each
+ * time, and under their lock only with what is left.
  *
- * Generation and id stay those of A for the base and of B for the delta, so
- * that a reader who moves to the new file has the version that it had.
+ * Generation and id stay those of A for the base and of B or C for the deltas,
+ * so that a reader who moves to the new file has the version that it had.
  *
  * Not here: when to compact (publish.c); the steps on files (segment/append.c,
  * segment/publish.c).
@@ -29,11 +33,18 @@ struct compaction {
     struct slice label;
     struct holder compactor;
     struct segment segment;             // of the compactor's file
-    struct version version;             // that was pinned
+    struct version version;             // of it, which the draft's base is
     struct publish_options publishing;  // borrowed by the draft
     struct draft draft;
     struct snapshot_plan plan;
+    struct segment written;     // the draft
+    struct version copied;      // of the file, which the draft has come to
+    struct version draft_base;  // the draft without deltas,
+    struct version draft_top;   // and with those that it has
 };
+
+/* How often it catches up while others publish. */
+enum { CATCH_UPS = 4 };
 
 static void
 take_identity(struct snapshot_header *header, const struct version *version)
@@ -101,33 +112,139 @@ flatten(struct compaction *compaction)
     return status;
 }
 
-/* Makes a delta over the new base of what was published since it was begun. */
+/* Opens the version of the draft that the head leads to. */
 static enum status
-catch_up(struct compaction *compaction, const struct version *present,
-         struct version_update *newer)
+open_draft(struct compaction *compaction, struct version *version,
+           uint32_t head)
 {
-    struct segment written = SEGMENT_EMPTY;
-    struct version version;
+    return version_open(version, compaction->written.bytes,
+                        compaction->written.size, head);
+}
+
+static enum status
+map_draft(struct compaction *compaction)
+{
+    const struct snapshot_header *header = &compaction->plan.header;
+    enum status status =
+        draft_map(&compaction->draft,
+                  header->limit > 0 ? header->limit : header->total_size,
+                  &compaction->written);
+    if (status == STATUS_OK) {
+        status = open_draft(compaction, &compaction->draft_base, 0);
+    }
+    compaction->draft_top = compaction->draft_base;
+    compaction->copied = compaction->version;
+    return status;
+}
+
+/* Opens what was published last in the compactor's file. */
+static enum status
+open_present(struct compaction *compaction, struct version *present)
+{
+    struct segment *segment = &compaction->segment;
+    enum status status = holder_refresh(&compaction->compactor, segment);
+    return status == STATUS_OK ? version_open(present, segment->bytes,
+                                              segment->size, segment->head)
+                               : status;
+}
+
+/* Makes a delta over a version of the draft, of what was published between two
+ * of the file. */
+static enum status
+make_delta(const struct version *over, const struct version *from,
+           const struct version *to, struct version_update *newer,
+           const struct interrupt *interrupt)
+{
     struct delta_log log;
     struct version_identity identity = {
-        .generation = present->generation,
-        .published_at = present->published_at,
+        .generation = to->generation,
+        .published_at = to->published_at,
     };
-    memcpy(identity.unique_id, present->unique_id, sizeof(identity.unique_id));
-    enum status status = draft_map(
-        &compaction->draft, compaction->plan.header.total_size, &written);
+    memcpy(identity.unique_id, to->unique_id, sizeof(identity.unique_id));
+    *newer = (struct version_update){.step = STEP_NONE};
+    enum status status = delta_log_read(&log, from, to);
     if (status == STATUS_OK) {
-        status = version_open(&version, written.bytes, written.size, 0);
+        status = version_update_prepare(newer, over, &log.changes, &identity,
+                                        COPY_IF_IT_PAYS, interrupt);
     }
-    if (status == STATUS_OK) {
-        status = delta_log_read(&log, &compaction->version, present);
-        if (status == STATUS_OK) {
-            status = version_update_prepare(newer, &version, &log.changes,
-                                            &identity, COPY_IF_IT_PAYS, NULL);
+    delta_log_clear(&log);
+    return status;
+}
+
+static enum status
+append_to_draft(struct compaction *compaction,
+                const struct version_update *newer)
+{
+    enum status status = draft_append(
+        &compaction->draft, compaction->plan.header.total_size + newer->begin,
+        newer->bytes, newer->size);
+    return status == STATUS_OK
+               ? open_draft(compaction, &compaction->draft_top, newer->head)
+               : status;
+}
+
+/* One step towards what others publish meanwhile. `is_over` says that the
+ * draft has come as far as it can without their lock. */
+static enum status
+come_closer(struct compaction *compaction, bool *is_over)
+{
+    struct version present;
+    struct version_update newer;
+    enum status status = open_present(compaction, &present);
+    *is_over = true;
+    if (status != STATUS_OK || present.head == compaction->copied.head) {
+        return status;
+    }
+    status = make_delta(&compaction->draft_top, &compaction->copied, &present,
+                        &newer, &compaction->options->interrupt);
+    if (status == STATUS_OK && newer.step == STEP_APPEND) {
+        status = append_to_draft(compaction, &newer);
+        compaction->copied = present;
+        *is_over = false;
+    }
+    version_update_release(&newer);
+    return status;
+}
+
+static enum status
+catch_up(struct compaction *compaction)
+{
+    bool is_over = false;
+    enum status status = STATUS_OK;
+    for (int i = 0; status == STATUS_OK && !is_over && i < CATCH_UPS; i++) {
+        status = interrupt_is_due(&compaction->options->interrupt)
+                     ? STATUS_INTERRUPTED
+                     : come_closer(compaction, &is_over);
+    }
+    return status;
+}
+
+/* Makes the last delta of the draft, for what was published since, and says in
+ * the draft's header which versions it has. */
+static enum status
+catch_up_last(struct compaction *compaction, const struct version *present,
+              struct version_update *newer)
+{
+    struct snapshot_header *header = &compaction->plan.header;
+    enum status status = STATUS_OK;
+    if (present->head != compaction->copied.head) {
+        status = make_delta(&compaction->draft_top, &compaction->copied,
+                            present, newer, NULL);
+        if (status == STATUS_OK && newer->step == STEP_NONE
+            && compaction->draft_top.head != 0)
+        {
+            // What was published last was undone again. That has an id of its
+            // own, which no delta of the draft has.
+            compaction->draft_top = compaction->draft_base;
+            status = make_delta(&compaction->draft_base, &compaction->version,
+                                present, newer, NULL);
         }
-        delta_log_clear(&log);
     }
-    segment_close(&written);
+    header->head = compaction->draft_top.head;
+    if (header->head == 0 && newer->step == STEP_NONE) {
+        // What was published meanwhile, if anything, was undone again.
+        take_identity(header, present);
+    }
     return status;
 }
 
@@ -135,7 +252,6 @@ catch_up(struct compaction *compaction, const struct version *present,
 static enum status
 replace(struct compaction *compaction, struct holder *holder)
 {
-    struct segment segment = SEGMENT_EMPTY;
     struct version_update newer = {.step = STEP_NONE};
     struct version present;
     // Untested: a file system would have to be mounted over the directory.
@@ -144,23 +260,16 @@ replace(struct compaction *compaction, struct holder *holder)
     {
         return STATUS_OK;
     }
-    enum status status = holder_map(holder, compaction->path, &segment);
-    if (status == STATUS_OK && !holder_can_append(holder, &segment)) {
+    enum status status = open_present(compaction, &present);
+    if (status == STATUS_OK
+        && !holder_can_append(holder, &compaction->segment))
+    {
         // A publisher was killed while it replaced the file: the next update
         // repairs that.
-        segment_close(&segment);
         return STATUS_OK;
     }
     if (status == STATUS_OK) {
-        status =
-            version_open(&present, segment.bytes, segment.size, segment.head);
-    }
-    if (status == STATUS_OK && present.head != compaction->version.head) {
-        status = catch_up(compaction, &present, &newer);
-    }
-    if (status == STATUS_OK && newer.step == STEP_NONE) {
-        // What was published meanwhile, if anything, was undone again.
-        take_identity(&compaction->plan.header, &present);
+        status = catch_up_last(compaction, &present, &newer);
     }
     // So much may have been published that it needs a base of its own.
     if (status == STATUS_OK && newer.step != STEP_COPY) {
@@ -168,7 +277,6 @@ replace(struct compaction *compaction, struct holder *holder)
                                 &compaction->plan.header, &newer);
     }
     version_update_release(&newer);
-    segment_close(&segment);
     return status;
 }
 
@@ -196,6 +304,12 @@ compact(struct compaction *compaction)
         status = flatten(compaction);
     }
     if (status == STATUS_OK) {
+        status = map_draft(compaction);
+    }
+    if (status == STATUS_OK) {
+        status = catch_up(compaction);
+    }
+    if (status == STATUS_OK) {
         status = holder_lock(&holder, compaction->path, compaction->options);
         if (status == STATUS_OK) {
             status = replace(compaction, &holder);
@@ -219,12 +333,14 @@ compact_segment(const char *path, struct slice label,
         .compactor = HOLDER_EMPTY,
         .segment = SEGMENT_EMPTY,
         .draft = DRAFT_EMPTY,
+        .written = SEGMENT_EMPTY,
     };
     enum status status = holder_begin_compaction(
         &compaction.compactor, path, &is_ours, &options->interrupt);
     if (status == STATUS_OK && is_ours) {
         status = compact(&compaction);
     }
+    segment_close(&compaction.written);
     draft_close(&compaction.draft);
     segment_close(&compaction.segment);
     holder_close(&compaction.compactor);

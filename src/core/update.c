@@ -7,6 +7,12 @@
  *       +---------------- locked all the way -----------+
  *
  *     deltas that fill the room -> compact.c, with the name unlocked again
+ *     ... and another process compacts it already -> pause
+ *
+ * While a map is compacted, its publishers could fill the rest of the room in
+ * less time than the compaction takes. Then one of them would have to copy the
+ * map under the lock, and all others wait for it. So each of them pauses a
+ * little instead, without the lock, and the longer, the less room is left.
  *
  * Not here: which of the two it is (snapshot/version_update.c); maps that
  * depend on no present one (publish.c).
@@ -98,8 +104,24 @@ copy_version(struct holder *holder, const struct segment *segment,
 struct progress {
     enum version_copying copying;
     enum version_step step;
-    bool is_full;  // the deltas should be compacted
+    bool is_full;   // the deltas should be compacted
+    int64_t pause;  // nanoseconds, if another process is at it
 };
+
+/* For each entry a compaction takes less than this, and no pause is longer. */
+static const double COMPACTION_TIME = 300, LONGEST_PAUSE = 1e7;
+
+/* If each update that is as large as this one pauses so long, the room lasts as
+ * long as a compaction. */
+static int64_t
+pause_after(const struct version *version, const struct version_update *next)
+{
+    const struct snapshot_header *base = &version->base.header;
+    uint64_t left = base->limit - base->total_size - next->begin - next->size;
+    double pause = COMPACTION_TIME * (double)base->entry_count
+                   * (double)next->size / (double)(left + 1);
+    return (int64_t)(pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE);
+}
 
 /* Writes the changes behind the present version, if that pays. */
 static enum status
@@ -120,6 +142,7 @@ append_changes(struct holder *holder, const struct version *version,
     progress->is_full = next.is_full;
     if (status == STATUS_OK && next.step == STEP_APPEND) {
         update->needed = next.size;
+        progress->pause = pause_after(version, &next);
         status = holder_append(holder, &next, path);
     }
     version_update_release(&next);
@@ -167,6 +190,23 @@ update_segment(struct holder *holder, const struct segment *segment,
     return status;
 }
 
+/* With the name unlocked. */
+static enum status
+leave_room(const struct publish_update *update, const char *path,
+           const struct progress *progress, bool is_compacted)
+{
+    if (!progress->is_full) {
+        return STATUS_OK;
+    }
+    if (is_compacted) {
+        (void)segment_pause(progress->pause);
+        return STATUS_OK;
+    }
+    // The change is published, whatever becomes of this.
+    enum status status = compact_segment(path, update->label, &update->lock);
+    return status == STATUS_INTERRUPTED ? status : STATUS_OK;
+}
+
 enum status
 publish_update(struct publish_update *update, const char *path)
 {
@@ -181,18 +221,17 @@ publish_update(struct publish_update *update, const char *path)
     if (status == STATUS_OK) {
         status = update_segment(&holder, &segment, update, path, &progress);
     }
+    bool is_compacted = progress.is_full && holder_is_compacted(&holder);
+    // Unmapping may free the memory of a large file, for which no other
+    // publisher should have to wait.
+    holder_close(&holder);
     if (status == STATUS_OK && progress.step == STEP_COPY) {
         segment_close(&segment);  // of a file that has been replaced
     }
     else {
         holder_unmap(&segment, path);
     }
-    holder_close(&holder);
-    if (status == STATUS_OK && progress.is_full) {
-        // The change is published, whatever becomes of this.
-        enum status compacted =
-            compact_segment(path, update->label, &update->lock);
-        status = compacted == STATUS_INTERRUPTED ? compacted : STATUS_OK;
-    }
-    return status;
+    return status == STATUS_OK
+               ? leave_room(update, path, &progress, is_compacted)
+               : status;
 }

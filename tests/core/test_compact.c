@@ -14,6 +14,7 @@
 #include "core/compact.h"
 #include "core/files.h"
 #include "core/publish.h"
+#include "core/segment/system.h"
 #include "core/update.h"
 
 enum { COUNT = 5000 };
@@ -200,6 +201,117 @@ test_what_is_undone_meanwhile_leaves_the_later_version(void)
     CHECK_EQUAL(new.base.header.generation, 4);
     CHECK_EQUAL(new.delta_count, 0);
     segment_close(&after);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+/* Others publish at each question, and once more when something is written
+ * after it, for example the delta by which the draft catches up. */
+static struct busy {
+    const char *path;
+    int count;  // of keys that are new
+    bool is_asked;
+    bool undoes;  // what is published while something is written
+} busy;
+
+static void
+put_another(void)
+{
+    char key[16];
+    int size = snprintf(key, sizeof(key), "busy %04d", busy.count);
+    busy.count += 1;
+    put(busy.path, (struct slice){(unsigned char *)key, (size_t)size});
+}
+
+/* Not while the compaction has the lock, for which we would wait. */
+static bool
+is_locked(const char *path)
+{
+    int descriptor = open(path, O_RDONLY);
+    CHECK(descriptor >= 0);
+    bool is_busy = system_is_locked(descriptor, LOCK_PUBLISH);
+    close(descriptor);
+    return is_busy;
+}
+
+static void
+publish_while_writing(void)
+{
+    if (busy.is_asked && !is_locked(busy.path)) {
+        busy.is_asked = false;
+        if (busy.undoes) {
+            put_and_undo(busy.path);
+        }
+        else {
+            put_another();
+        }
+    }
+}
+
+static bool
+publish_when_asked(void *context)
+{
+    busy.is_asked = false;
+    if (!busy.undoes || busy.count == 0) {
+        put_another();
+    }
+    busy.is_asked = true;
+    return false;
+}
+
+/* Fills the last version of the file that was compacted, and returns that of
+ * the new one. */
+static struct version
+compact_while_busy(const char *path, bool undoes, struct segment *after)
+{
+    publish_numbered(path, HASH);
+    put(path, SLICE("00005"));
+    struct segment first = open_segment(path), last;
+    const struct lock_options options = {.interrupt = {publish_when_asked}};
+    busy = (struct busy){.path = path, .undoes = undoes};
+    faults.writing = publish_while_writing;
+    CHECK_STATUS(compact_segment(path, SLICE(""), &options), STATUS_OK);
+    faults.writing = NULL;
+    CHECK(segment_is_marked(&first));
+    *after = open_segment(path);
+    struct version new = version_of(after);
+    CHECK_EQUAL(new.base.header.generation, 2);
+    // What the old file has last.
+    last = first;
+    last.head = segment_load_head(&first);
+    struct version old = version_of(&last);
+    check_same_identity(&new, &old);
+    CHECK_EQUAL(new.entry_count, COUNT + 1 + (uint64_t)busy.count);
+    segment_close(&first);
+    return new;
+}
+
+static void
+test_draft_catches_up_while_others_publish_on(void)
+{
+    const char *path = scratch_path("map");
+    struct segment after;
+    struct version new = compact_while_busy(path, false, &after);
+    CHECK(busy.count > 8);
+    CHECK(new.delta_count > 0);
+    // The last one is of the moment when the draft had caught up.
+    CHECK(has(&new, SLICE("busy 0000")));
+    segment_close(&after);
+    put(path, SLICE("later"));
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+static void
+test_what_is_undone_when_the_draft_has_caught_up_leaves_the_later_version(void)
+{
+    const char *path = scratch_path("map");
+    struct segment after;
+    struct version new = compact_while_busy(path, true, &after);
+    CHECK_EQUAL(busy.count, 1);
+    CHECK_EQUAL(new.delta_count, 1);
+    CHECK(has(&new, SLICE("busy 0000")));
+    CHECK(!has(&new, SLICE("undone")));
+    segment_close(&after);
+    put(path, SLICE("later"));
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
@@ -456,6 +568,9 @@ static const struct test tests[] = {
     TEST(test_compacted_map_is_the_same_version_without_deltas),
     TEST(test_what_is_published_meanwhile_is_not_lost),
     TEST(test_what_is_undone_meanwhile_leaves_the_later_version),
+    TEST(test_draft_catches_up_while_others_publish_on),
+    TEST(
+        test_what_is_undone_when_the_draft_has_caught_up_leaves_the_later_version),
     TEST(test_map_that_is_replaced_meanwhile_is_left_alone),
     TEST(test_more_than_a_delta_published_meanwhile_is_no_compaction),
     TEST(test_compaction_that_fails_at_any_step_loses_nothing),

@@ -557,6 +557,30 @@ test_no_update_of_many_processes_to_a_map_with_deltas_is_lost(void)
     check_no_update_is_lost(path, ROOMY_COUNT + 1, compactor);
 }
 
+static void
+test_updates_pause_while_another_process_compacts(void)
+{
+    const char *path = scratch_path("map");
+    struct holder compactor;
+    bool is_ours = false;
+    publish_roomy(path, HASH);
+    struct stat before = stat_of(path);
+    CHECK_STATUS(holder_begin_compaction(&compactor, path, &is_ours, NULL),
+                 STATUS_OK);
+    CHECK(is_ours);
+    // A few of these fit into the room. So it pauses for some part of 1.5 ms,
+    // which is more than compacting 5,000 entries takes.
+    int64_t begin = segment_clock();
+    CHECK_STATUS(update_number(path, 2, 550), STATUS_OK);
+    CHECK(segment_clock() - begin > 150000);
+    CHECK_EQUAL(stat_of(path).st_ino, before.st_ino);
+    holder_close(&compactor);
+    // It was full, so the next one compacts it.
+    CHECK_STATUS(update_number(path, 3, 550), STATUS_OK);
+    CHECK(stat_of(path).st_ino != before.st_ino);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
 /* An updater that is killed leaves the map as it was, and nobody waits. */
 static void
 test_killed_updater_holds_nobody_up(void)
@@ -602,6 +626,7 @@ static const struct test tests[] = {
     TEST(test_damaged_delta_is_not_published_again),
     TEST(test_no_update_of_many_processes_is_lost),
     TEST(test_no_update_of_many_processes_to_a_map_with_deltas_is_lost),
+    TEST(test_updates_pause_while_another_process_compacts),
     TEST(test_killed_updater_holds_nobody_up),
 };
 

@@ -113,9 +113,8 @@ test_failure_of_any_call_of_each_way_to_update_is_an_error_or_none(void)
     fail_each_call_of_an_update(REPAIR, "osrpdktrsrsgoamwww-kLR-k-p-d-k-p-d");
     // What is published stays it, whatever becomes of its compaction.
     fail_each_call_of_an_update(
-        COMPACT,
-        "osrpdktsrg-oaw-k-p-d-o-s-r-p-d-k-t-s-r-s-g-o-a-m-w-w-o-s-r-p-d"
-        "-k-t-r-s-r-s-w-k-L-R-k-k-p-d-p-d-k-p-d");
+        COMPACT, "osrpdktsrg-oaw-k-p-d-o-s-r-p-d-k-t-s-r-s-g-o-a-m-w-w-p-d-s-o"
+                 "-s-r-p-d-k-t-r-s-w-k-L-R-k-k-p-d-p-d-k-p-d");
 }
 
 static const struct test tests[] = {

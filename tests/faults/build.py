@@ -258,8 +258,8 @@ MUTANTS = {
     "no-catch-up": [
         (
             "compact.c",
-            "present.head != compaction->version.head) {",
-            "present.head == UINT32_MAX) {",
+            "    if (present->head != compaction->copied.head) {",
+            "    if (present->head == UINT32_MAX) {",
         )
     ],
     # ... also where another publisher has replaced the file, ...

@@ -83,3 +83,9 @@ holder_begin_compaction(struct holder *compactor, const char *path,
     *is_ours = status == STATUS_OK && *is_ours && compactor->header != NULL;
     return is_busy ? STATUS_OK : status;
 }
+
+bool
+holder_is_compacted(const struct holder *holder)
+{
+    return system_is_locked(holder->file.descriptor, LOCK_COMPACT);
+}

@@ -309,3 +309,9 @@ holder_map(const struct holder *holder, const char *path,
     }
     return status;
 }
+
+enum status
+holder_refresh(const struct holder *holder, struct segment *segment)
+{
+    return take_head(segment, holder->file.descriptor, holder->interrupt);
+}

@@ -326,7 +326,12 @@ enum status
 holder_map(const struct holder *holder, const char *path,
            struct segment *segment);
 
-/* Closes what holder_map() filled. It stays mapped for the next time, while the
+/* Moves what holder_map() filled to the newest version of the file, in the same
+ * mapping. What it answers of the deltas. */
+enum status
+holder_refresh(const struct holder *holder, struct segment *segment);
+
+/* Closes what holder_map() filled, locked or not. It stays mapped for the next time, while the
  * process has an older file of the path open. */
 void
 holder_unmap(struct segment *segment, const char *path);
@@ -357,6 +362,10 @@ holder_append(struct holder *holder, const struct version_update *update,
 enum status
 holder_begin_compaction(struct holder *compactor, const char *path,
                         bool *is_ours, const struct interrupt *interrupt);
+
+/* Whether another process compacts what has the name. */
+bool
+holder_is_compacted(const struct holder *holder);
 
 /* Gives the draft the name of a holder that is locked, with the versions that
  * it has: those of the base in the header, and of the delta in `newer`, if
