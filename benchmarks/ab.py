@@ -126,6 +126,14 @@ class Questions:
         keys = self.random.choices(self.data.keys[:256], k=count)
         return lambda: keys
 
+    def ranks(self, count: int) -> Callable[[], list[int]]:
+        ranks = self.random.choices(range(len(self.ordered)), k=count)
+        return lambda: ranks
+
+    def scans(self, count: int) -> Callable[[], list[None]]:
+        """Of the whole map each; as many as there are that many entries."""
+        return lambda: [None] * max(1, count // len(self.ordered))
+
     def batches(self, count: int) -> Callable[[], list[list[str]]]:
         makes = [self.present(1000) for _ in range(0, count, 1000)]
         return lambda: [make() for make in makes]
@@ -150,8 +158,12 @@ READING = {
     "hit-hashed": ("hash", "m[k]", Questions.hashed),
     "hit-same": ("hash", "m[k]", Questions.same),
     "hit-tree": ("tree", "m[k]", Questions.present),
+    "get": ("hash", "m.get(k)", Questions.present),
+    "in": ("hash", "k in m", Questions.present),
     "miss": ("hash", "m.get(k)", Questions.missing),
     "many": ("hash", "m.get_many(k)", Questions.batches),
+    "items": ("hash", "for _ in m.items(): pass", Questions.scans),
+    "peekitem": ("hash", "m.peekitem(k)", Questions.ranks),
     "seek": ("hash", "m.bisect_left(k)", Questions.present),
     "floor": ("hash", "m.floor(k)", Questions.missing),
     "ceiling": ("hash", "m.ceiling(k)", Questions.missing),

@@ -1,6 +1,6 @@
 """How soon a reader in another process sees an appended version.
 
-    python benchmarks/store_latency.py [--updates N]
+    python -m benchmarks.store_latency [--updates N]
 
 The reader follows the map and does nothing but `m["n"]`. Prints a Markdown table of two publishers:
 
@@ -102,18 +102,25 @@ def run(updates):
         sharedmap.remove(name)
 
 
+MOMENTS = (
+    "from the call of `update()`",
+    "from its return",
+    "from just before the store of the head",
+    "from just after it",
+)
+
+
+def summary(times):
+    """The median, and what 90 and 99 per cent are below."""
+    parts = statistics.quantiles(times, n=100)
+    return statistics.median(times), parts[89], parts[98]
+
+
 def report(called, stored):
     print("| until the reader has the value | median, ns | 90 %, ns | 99 %, ns |")
     print("|---|---:|---:|---:|")
-    for title, times in (
-        ("from the call of `update()`", called[0]),
-        ("from its return", called[1]),
-        ("from just before the store of the head", stored[0]),
-        ("from just after it", stored[1]),
-    ):
-        parts = statistics.quantiles(times, n=100)
-        numbers = (statistics.median(times), parts[89], parts[98])
-        print(f"| {title} | " + " | ".join(f"{number:,.0f}" for number in numbers) + " |")
+    for title, times in zip(MOMENTS, (*called, *stored), strict=True):
+        print(f"| {title} | " + " | ".join(f"{number:,.0f}" for number in summary(times)) + " |")
 
 
 def main():

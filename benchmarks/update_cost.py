@@ -2,10 +2,11 @@
 
     python benchmarks/update_cost.py [--entries N ...] [--changes N ...] [--seconds S]
 
-Prints Markdown tables. The contestants take turns, one transaction each, with the same random keys:
+Prints Markdown tables. The contenders take turns, one transaction each, with the same random keys:
 
-    changes   update() beside py-lmdb with both of its engines, in /dev/shm, writemap, no sync; a
-              handle is open, and the means include the compactions
+    changes   update() with a handle open and without one, beside py-lmdb with both of its
+              engines, in /dev/shm, writemap, no sync. A measurement ends with a compaction, so that
+              the means have as many of them as there would be in the long run
     reads     the same lookups in a map without deltas and in one with part of its entries changed
     memory    allocated bytes of the file while one key is changed again and again
 """
@@ -24,6 +25,7 @@ import uuid
 from pathlib import Path
 
 import sharedmap
+from sharedmap._names import path_of
 
 
 def key_of(number):
@@ -42,15 +44,18 @@ def percentile(times, share):
     return sorted(times)[min(len(times) - 1, int(len(times) * share))]
 
 
-# ---- contestants --------------------------------------------------------------------------
+# ---- contenders ---------------------------------------------------------------------------
 
 
 class Ours:
-    title = "`sharedmap.update()`"
+    title = "`update()`"
 
-    def __init__(self, entries):
+    def __init__(self, data):
         self.name = f"benchmark:{uuid.uuid4().hex[:12]}"
-        sharedmap.share(content(entries), self.name)
+        sharedmap.share(data, self.name)
+        self.open()
+
+    def open(self):
         self.handle = sharedmap.sharedmap(self.name, follow=True)
 
     def change(self, changes):
@@ -59,13 +64,30 @@ class Ours:
     def get(self, key):
         return self.handle[key]
 
+    def file(self):
+        return os.stat(path_of(self.name)).st_ino
+
     def close(self):
         self.handle.close()
         sharedmap.remove(self.name)
 
 
+class OursWithoutHandle(Ours):
+    title = "`update()`, no handle open"
+
+    def open(self):
+        pass
+
+    def get(self, key):
+        with sharedmap.sharedmap(self.name) as handle:
+            return handle[key]
+
+    def close(self):
+        sharedmap.remove(self.name)
+
+
 class Lmdb:
-    def __init__(self, entries, engine):
+    def __init__(self, data, engine):
         import lmdb
 
         self.title = f"py-lmdb, engine {('0.9', '1.0')[engine]}"
@@ -73,15 +95,15 @@ class Lmdb:
         self.store = lmdb.open(
             str(Path(self.folder) / "store"),
             subdir=False,
-            map_size=(1 << 30) + entries * 400,
+            map_size=(1 << 30) + len(data) * 400,
             writemap=True,
             sync=False,
             metasync=False,
             lib_version=engine,
         )
         with self.store.begin(write=True) as transaction:
-            for number in range(entries):
-                transaction.put(key_of(number).encode(), value_of(number).encode(), append=True)
+            for key, value in data.items():  # which are in order
+                transaction.put(key.encode(), value.encode(), append=True)
 
     def change(self, changes):
         with self.store.begin(write=True) as transaction:
@@ -97,41 +119,50 @@ class Lmdb:
         shutil.rmtree(self.folder)
 
 
-def contestants(entries):
-    yield Ours(entries)
+def contenders(entries):
+    data = content(entries)
+    yield Ours(data)
+    yield OursWithoutHandle(data)
     try:
         import lmdb  # noqa: F401
     except ImportError:
         print("py-lmdb is not installed: no peer")
         return
     for engine in (0, 1):
-        yield Lmdb(entries, engine)
+        yield Lmdb(data, engine)
 
 
 # ---- changes ------------------------------------------------------------------------------
 
 
 def measure_changes(entries, counts, seconds):
+    """Gives rows of entries, changes, title and what the transactions took, in seconds."""
     rows = []
-    rivals = list(contestants(entries))
+    rivals = list(contenders(entries))
+    ours = rivals[0]
     for count in counts:
         if count * 8 > entries:
             continue
         times = {rival.title: [] for rival in rivals}
-        end = time.monotonic() + seconds
-        while time.monotonic() < end or len(times[rivals[0].title]) < 15:
+        begin, file = time.monotonic(), ours.file()
+        is_over = False
+        while not is_over:
             changes = {
                 key_of(random.randrange(entries)): value_of(random.randrange(10**12))
                 for _ in range(count)
             }
-            random.shuffle(rivals)
-            for rival in rivals:
-                begin = time.perf_counter()
+            for rival in random.sample(rivals, len(rivals)):
+                start = time.perf_counter()
                 rival.change(changes)
-                times[rival.title].append(time.perf_counter() - begin)
+                times[rival.title].append(time.perf_counter() - start)
+            before, file = file, ours.file()
+            spent = time.monotonic() - begin
+            is_over = spent > 4 * seconds or (
+                spent > seconds and before != file and len(times[ours.title]) >= 15
+            )
         key, value = next(iter(changes.items()))
         assert all(rival.get(key) == value for rival in rivals)
-        rows += [(entries, count, title, taken) for title, taken in sorted(times.items())]
+        rows += [(entries, count, rival.title, times[rival.title]) for rival in rivals]
     for rival in rivals:
         rival.close()
     return rows
@@ -181,6 +212,7 @@ def reads(entries):
 
 
 def measure_reads(entries, shares, rounds):
+    """Gives seconds by title and part that is changed, of which 0 is the first."""
     base = f"benchmark:{uuid.uuid4().hex[:12]}"
     sharedmap.share(content(entries), base)
     handles = {0.0: sharedmap.sharedmap(base)}
@@ -212,6 +244,12 @@ def measure_reads(entries, shares, rounds):
     return times
 
 
+def ratios(times, title, share):
+    """Time with that part changed / without: first quartile, median, third."""
+    pairs = zip(times[title, share], times[title, 0.0], strict=True)
+    return statistics.quantiles([changed / plain for changed, plain in pairs], n=4)
+
+
 def report_reads(entries, times, shares):
     print(f"\n{entries:,} entries, time with part of them changed / without: median (quartiles)\n")
     print("| | " + " | ".join(f"{100 * share:g} %" for share in shares) + " |")
@@ -219,11 +257,7 @@ def report_reads(entries, times, shares):
     for title in dict.fromkeys(title for title, _ in times):
         cells = []
         for share in shares:
-            pairs = [
-                changed / plain
-                for changed, plain in zip(times[title, share], times[title, 0.0], strict=True)
-            ]
-            low, middle, high = statistics.quantiles(pairs, n=4)
+            low, middle, high = ratios(times, title, share)
             cells.append(f"{middle:.2f} ({low:.2f}-{high:.2f})")
         print(f"| {title} | " + " | ".join(cells) + " |")
 
@@ -232,24 +266,28 @@ def report_reads(entries, times, shares):
 
 
 def allocated(name):
-    from sharedmap._names import path_of
-
     return os.stat(path_of(name)).st_blocks * 512
 
 
-def report_memory(entries, updates):
-    ours = Ours(entries)
-    base = most = allocated(ours.name)
+def measure_memory(entries, updates):
+    """Gives the bytes of the base, seconds, and the file's bytes after each update."""
+    ours = Ours(content(entries))
+    base = allocated(ours.name)
+    series = []
     begin = time.perf_counter()
     for _ in range(updates):
         ours.change({key_of(random.randrange(entries)): value_of(random.randrange(10**12))})
-        most = max(most, allocated(ours.name))
+        series.append(allocated(ours.name))
     took = time.perf_counter() - begin
-    print(
-        f"\n{updates:,} updates of one key in {entries:,} entries: {took:.1f} s, the file is"
-        f" at most {most / base:.2f} of the base ({base:,} bytes)"
-    )
     ours.close()
+    return base, took, series
+
+
+def report_memory(entries, base, took, series):
+    print(
+        f"\n{len(series):,} updates of one key in {entries:,} entries: {took:.1f} s, the file is"
+        f" at most {max(series) / base:.2f} of the base ({base:,} bytes)"
+    )
 
 
 def main():
@@ -269,13 +307,10 @@ def main():
     report_changes(rows)
     for entries in options.entries:
         if options.rounds > 1:
-            report_reads(
-                entries,
-                measure_reads(entries, options.shares, options.rounds),
-                options.shares,
-            )
+            times = measure_reads(entries, options.shares, options.rounds)
+            report_reads(entries, times, options.shares)
         if options.updates:
-            report_memory(entries, options.updates)
+            report_memory(entries, *measure_memory(entries, options.updates))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How long a publisher waits for another one that compacts a large map.
 
-    python benchmarks/update_waits.py [--entries N] [--compactions N] [--changes N M]
+    python -m benchmarks.update_waits [--entries N] [--compactions N] [--changes N M]
 
 Two processes publish to one map without a pause, each with a handle open: one changes --changes N
 entries with each call of update(), the other M. The call that finds the map full of changes
@@ -23,10 +23,10 @@ import uuid
 from pathlib import Path
 from typing import NamedTuple
 
-from update_cost import content, key_of, percentile, value_of
-
 import sharedmap
 from sharedmap._names import path_of
+
+from .update_cost import content, key_of, percentile, value_of
 
 clock = time.perf_counter_ns  # the same in all processes of a machine
 SHOWN = 5
@@ -133,17 +133,24 @@ def split(publishers, entries):
     return found, beside, alone
 
 
-def row(title, calls):
+def summary(calls):
+    """How many; microseconds: median and 99 per cent; milliseconds: the longest, longest asleep."""
     times = [call.took / 1e3 for call in calls]
-    numbers = (statistics.median(times), percentile(times, 0.99))
-    longest = (max(times) / 1e3, max(call.asleep for call in calls) / 1e6)
+    asleep = max((call.asleep for call in calls), default=0) / 1e6
+    if not times:
+        return 0, 0, 0, 0, 0
     return (
-        f"| {title} | {len(calls):,} | "
-        + " | ".join(f"{number:,.0f}" for number in numbers)
-        + " | "
-        + " | ".join(f"{number:.1f}" for number in longest)
-        + " |"
+        len(times),
+        statistics.median(times),
+        percentile(times, 0.99),
+        max(times) / 1e3,
+        asleep,
     )
+
+
+def row(title, calls):
+    count, median, last, longest, asleep = summary(calls)
+    return f"| {title} | {count:,} | {median:,.0f} | {last:,.0f} | {longest:.1f} | {asleep:.1f} |"
 
 
 def report(entries, counts, publishers):

@@ -1,5 +1,6 @@
-"""The figures in the READMEs are those that `make bench` wrote last."""
+"""The figures in the READMEs and of changes are those that the benchmarks wrote last."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ if not (ROOT / "benchmarks").is_dir():
         "an installed package is tested, its figures are elsewhere", allow_module_level=True
     )
 
-from benchmarks import readme  # noqa: E402
+from benchmarks import changes, readme  # noqa: E402
 from benchmarks.results import Results  # noqa: E402
 
 
@@ -35,3 +36,22 @@ def test_table_changes_with_the_results():
         True,
         *[False] * (len(before) - 2),
     ]
+
+
+@pytest.mark.parametrize("name", changes.TABLES)
+def test_table_of_changes_is_that_of_the_last_benchmark(name):
+    results = json.loads((ROOT / changes.RESULTS).read_text("utf-8"))
+    _, table, _ = changes.parts((ROOT / changes.PAGE).read_text("utf-8"), name)
+    assert table.splitlines() == list(changes.TABLES[name](results)), (
+        "run `python -m benchmarks.changes --again`"
+    )
+
+
+@pytest.mark.parametrize("name", ["cost", "reads", "latency", "waits"])
+def test_table_of_changes_changes_with_the_results(name):
+    text = (ROOT / changes.RESULTS).read_text("utf-8")
+    before, after = (
+        list(changes.TABLES[name](json.loads(text, parse_float=parse)))
+        for parse in (float, lambda digits: 2 * float(digits))
+    )
+    assert all(old != new for old, new in zip(before[2:], after[2:], strict=True))

@@ -1,0 +1,306 @@
+"""What changes cost: measures all of it, and writes the tables and plots of docs/performance.md.
+
+    python -m benchmarks.changes              some ten minutes, 12 GB of memory
+    python -m benchmarks.changes --again      writes the tables and plots of the last results
+
+The parts are programs of their own, and say what they measure: update_cost, update_waits and
+store_latency. The results are in docs/benchmarks/changes.json.
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from . import machine, store_latency, update_cost, update_waits
+from .process import ROOT
+
+RESULTS = Path("docs/benchmarks/changes.json")
+PAGE = Path("docs/performance.md")
+BEGIN, END = "<!-- changes: {} -->\n\n", "\n<!-- /changes -->\n"
+OURS, WITHOUT_HANDLE = update_cost.Ours.title, update_cost.OursWithoutHandle.title
+ENGINES = ("py-lmdb, engine 0.9", "py-lmdb, engine 1.0")
+SAMPLES = 2000  # of the file's size, in the results
+Results = dict[str, Any]
+
+# ---- measuring ----------------------------------------------------------------------------------
+
+
+def measure(options: argparse.Namespace) -> Results:
+    results: Results = {"machine": machine.describe("python -m benchmarks.changes", ["lmdb"])}
+    results["cost"] = [
+        {
+            "entries": entries,
+            "changed": changed,
+            "title": title,
+            "transactions": len(taken),
+            "median": 1e6 * statistics.median(taken),
+            "mean": 1e6 * statistics.mean(taken),
+            "p99": 1e6 * update_cost.percentile(taken, 0.99),
+        }
+        for size in options.entries
+        for entries, changed, title, taken in update_cost.measure_changes(
+            size, options.changes, options.seconds
+        )
+    ]
+    times = update_cost.measure_reads(options.read, options.shares, options.rounds)
+    results["reads"] = {
+        "entries": options.read,
+        "ratios": {
+            title: [[share, *update_cost.ratios(times, title, share)] for share in options.shares]
+            for title in dict.fromkeys(title for title, _ in times)
+        },
+    }
+    base, seconds, series = update_cost.measure_memory(options.read, options.updates)
+    step = max(1, len(series) // SAMPLES)
+    results["memory"] = {
+        "entries": options.read,
+        "updates": len(series),
+        "seconds": round(seconds, 1),
+        "base": base,
+        "most": max(series),
+        "step": step,
+        "series": series[::step],
+    }
+    results["latency"] = latency(options.latency)
+    results["waits"] = waits(options.wait, options.compactions, [100, 1])
+    results["machine"]["load after"] = machine.load()
+    return results
+
+
+def latency(updates: int) -> Results:
+    called, stored = store_latency.run(updates)
+    moments = dict(zip(store_latency.MOMENTS, (*called, *stored), strict=True))
+    return {
+        "updates": updates,
+        "moments": {title: store_latency.summary(times) for title, times in moments.items()},
+    }
+
+
+def waits(entries: int, compactions: int, counts: list[int]) -> Results:
+    found, beside, alone = update_waits.split(
+        update_waits.measure(entries, compactions, counts), entries
+    )
+    return {
+        "entries": entries,
+        "changed": counts,
+        "compactions": sorted(call.took / 1e9 for call in found),
+        "others": {
+            "while one compacts": update_waits.summary(beside),
+            "while none does": update_waits.summary(alone),
+        },
+    }
+
+
+# ---- tables -------------------------------------------------------------------------------------
+
+
+def number(value: float) -> str:
+    return f"{value:,.1f}" if value < 20 else f"{value:,.0f}"
+
+
+def cost_table(results: Results) -> Iterator[str]:
+    found = {(row["entries"], row["changed"], row["title"]): row for row in results["cost"]}
+    yield (
+        "| entries | changed | `update()`, µs: median | mean | 99 % | no handle open: median "
+        "| LMDB, µs, engine 0.9 / 1.0: median | mean | `update()` / LMDB: median | mean |"
+    )
+    yield "|---:|---:|" + "---:|" * 8
+    for entries, changed in dict.fromkeys((entries, changed) for entries, changed, _ in found):
+        ours = found[entries, changed, OURS]
+        engines = [found[entries, changed, title] for title in ENGINES]
+        cells = [f"{entries:,}", f"{changed:,}"]
+        cells += [number(ours[what]) for what in ("median", "mean", "p99")]
+        cells.append(number(found[entries, changed, WITHOUT_HANDLE]["median"]))
+        for what in ("median", "mean"):
+            cells.append(" / ".join(number(engine[what]) for engine in engines))
+        for what in ("median", "mean"):
+            cells.append(f"{ours[what] / min(engine[what] for engine in engines):.2g}")
+        yield "| " + " | ".join(cells) + " |"
+
+
+def reads_table(results: Results) -> Iterator[str]:
+    ratios = results["reads"]["ratios"]
+    shares = [share for share, *_ in next(iter(ratios.values()))]
+    yield "| | " + " | ".join(f"{100 * share:g} %" for share in shares) + " |"
+    yield "|---|" + "---:|" * len(shares)
+    for title, rows in ratios.items():
+        cells = (f"{middle:.2f} ({low:.2f} to {high:.2f})" for _, low, middle, high in rows)
+        yield f"| {title} | " + " | ".join(cells) + " |"
+
+
+def latency_table(results: Results) -> Iterator[str]:
+    yield "| until the reader has the value | median, ns | 90 %, ns | 99 %, ns |"
+    yield "|---|---:|---:|---:|"
+    for title, numbers in results["latency"]["moments"].items():
+        yield f"| {title} | " + " | ".join(f"{value:,.0f}" for value in numbers) + " |"
+
+
+def waits_table(results: Results) -> Iterator[str]:
+    yield "| calls | | median, µs | 99 %, µs | longest, ms | longest asleep, ms |"
+    yield "|---|---:|---:|---:|---:|---:|"
+    for title, (count, *microseconds, longest, asleep) in results["waits"]["others"].items():
+        cells = [title, *(f"{value:,.0f}" for value in (count, *microseconds))]
+        yield "| " + " | ".join([*cells, f"{longest:.1f}", f"{asleep:.1f}"]) + " |"
+
+
+def machine_lines(results: Results) -> Iterator[str]:
+    told, memory, waits = results["machine"], results["memory"], results["waits"]
+    versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
+    first, last = waits["compactions"][0], waits["compactions"][-1]
+    yield f"- {told['date']}, {told['processor']}, {told['cores']} cores, {told['kernel']}"
+    yield f"- {versions}; load average {told['load before']} before and {told['load after']} after"
+    yield (
+        f"- the file took at most {memory['most'] / memory['base']:.2f} of its base in"
+        f" {memory['updates']:,} updates of one key of {memory['entries']:,}"
+    )
+    yield f"- a compaction of {waits['entries']:,} entries took {first:.1f} to {last:.1f} s"
+
+
+TABLES = {
+    "cost": cost_table,
+    "reads": reads_table,
+    "latency": latency_table,
+    "waits": waits_table,
+    "machine": machine_lines,
+}
+
+
+def parts(text: str, name: str) -> tuple[str, str, str]:
+    """What is before a table, the table, and what is behind it."""
+    before, begin, rest = text.partition(BEGIN.format(name))
+    table, end, behind = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"the marks of the table {name!r} are gone")
+    return before + begin, table, end + behind
+
+
+def write_tables(results: Results, page: Path) -> None:
+    text = page.read_text("utf-8")
+    for name, lines in TABLES.items():
+        before, _, behind = parts(text, name)
+        text = before + "".join(f"{line}\n" for line in lines(results)) + behind
+    page.write_text(text, "utf-8")
+
+
+# ---- plots --------------------------------------------------------------------------------------
+
+
+def draw(results: Results, folder: Path) -> None:
+    from . import plots
+
+    with plots.pyplot.rc_context(plots.STYLE):
+        plots.save(draw_cost(results), folder, "update-cost")
+        plots.save(draw_reads(results), folder, "changed-reads")
+        plots.save(draw_memory(results), folder, "update-memory")
+
+
+def draw_cost(results: Results) -> Any:
+    """Median and mean by the number of keys, one panel for each size of the map."""
+    from .plots import pyplot
+
+    rows = results["cost"]
+    sizes = sorted({row["entries"] for row in rows})
+    figure, grid = pyplot.subplots(
+        1, len(sizes), figsize=(3.2 * len(sizes), 3.4), sharey=True, squeeze=False
+    )
+    for axis, size in zip(grid[0], sizes, strict=True):
+        titles = dict.fromkeys(row["title"] for row in rows if row["entries"] == size)
+        for color, title in zip(("C0", "C9", "C1", "C2"), titles, strict=False):
+            found = [row for row in rows if (row["entries"], row["title"]) == (size, title)]
+            keys = [row["changed"] for row in found]
+            for what, style in (("median", "o-"), ("mean", "x:")):
+                axis.plot(
+                    keys,
+                    [row[what] for row in found],
+                    style,
+                    color=color,
+                    markersize=4,
+                    linewidth=1.3,
+                    label=f"{title.replace('`', '')}, {what}",
+                )
+        axis.set(xscale="log", yscale="log", title=f"{size:,} entries", xlabel="keys changed")
+        axis.set_xticks(keys, [f"{count:,}" for count in keys])
+        axis.minorticks_off()
+    grid[0][0].set_ylabel("µs for one transaction")
+    handles, labels = grid[0][-1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=4, fontsize=8)
+    figure.tight_layout()
+    return figure
+
+
+def draw_reads(results: Results) -> Any:
+    from .plots import pyplot
+
+    ratios = results["reads"]["ratios"]
+    figure, axis = pyplot.subplots(figsize=(6.4, 3))
+    for rows in ratios.values():
+        shares = ["0 %"] + [f"{100 * share:g} %" for share, *_ in rows]
+        axis.plot(shares, [1, *(middle for _, _, middle, _ in rows)], "o-", markersize=4)
+        axis.fill_between(
+            shares,
+            [1, *(low for _, low, _, _ in rows)],
+            [1, *(high for *_, high in rows)],
+            alpha=0.15,
+        )
+    axis.legend(list(axis.get_lines()), [title.replace("`", "") for title in ratios])
+    axis.set(
+        xlabel="part of the entries that deltas have",
+        ylabel="time / without deltas",
+        title=f"Reading {results['reads']['entries']:,} entries",
+    )
+    return figure
+
+
+def draw_memory(results: Results) -> Any:
+    from .plots import pyplot
+
+    memory = results["memory"]
+    figure, axis = pyplot.subplots(figsize=(6.4, 3))
+    numbers = [at * memory["step"] for at in range(len(memory["series"]))]
+    axis.plot(numbers, [size / memory["base"] for size in memory["series"]], linewidth=1.2)
+    axis.axhline(1.5, color="black", linewidth=0.8, linestyle=":")
+    axis.set(
+        xlabel="updates of one key",
+        ylabel="allocated / base",
+        title=f"The file of {memory['entries']:,} entries; 1.5 is its limit",
+        ylim=(0.9, 1.6),
+    )
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    return figure
+
+
+# ---- the command --------------------------------------------------------------------------------
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.changes",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--again", action="store_true", help="do not measure")
+    parser.add_argument("--entries", type=int, nargs="+", default=[10_000, 1_000_000, 10_000_000])
+    parser.add_argument("--changes", type=int, nargs="+", default=[1, 100, 10_000])
+    parser.add_argument("--seconds", type=float, default=15, help="for each row")
+    parser.add_argument("--read", type=int, default=1_000_000, help="entries of what is read")
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.001, 0.01, 0.1])
+    parser.add_argument("--rounds", type=int, default=21, help="of reading")
+    parser.add_argument("--updates", type=int, default=100_000, help="for the memory")
+    parser.add_argument("--latency", type=int, default=10_000, help="updates, at most 10,000")
+    parser.add_argument("--wait", type=int, default=10_000_000, help="entries of what is compacted")
+    parser.add_argument("--compactions", type=int, default=5)
+    parser.add_argument("--output", type=Path, default=ROOT, help="the folder that has docs")
+    options = parser.parse_args()
+    file = options.output / RESULTS
+    if not options.again:
+        file.write_text(json.dumps(measure(options), indent=1) + "\n", "utf-8")
+    results = json.loads(file.read_text("utf-8"))
+    write_tables(results, options.output / PAGE)
+    draw(results, file.parent)
+
+
+if __name__ == "__main__":
+    main()
