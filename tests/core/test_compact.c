@@ -364,6 +364,36 @@ test_map_that_is_replaced_meanwhile_is_left_alone(void)
     }
 }
 
+static void
+replace_by_the_same(const char *path)
+{
+    struct snapshot_plan plan;
+    CHECK_STATUS(
+        publish_plan(&plan, fill_numbered(&numbered, COUNT), COUNT, HASH),
+        STATUS_OK);
+    CHECK_STATUS(publish_to_segment(&plan, path, &FORCED), STATUS_OK);
+    put(path, SLICE("00007"));
+}
+
+static void
+test_map_that_is_replaced_by_one_with_the_same_head_is_left_alone(void)
+{
+    const char *path = scratch_path("map");
+    publish_numbered(path, HASH);
+    put(path, SLICE("00005"));
+    struct segment before = open_segment(path);
+    CHECK_STATUS(compact_beside(path, replace_by_the_same), STATUS_OK);
+    struct segment after = open_segment(path);
+    CHECK_EQUAL(after.head, before.head);
+    struct version version = version_of(&after);
+    CHECK_EQUAL(version.generation, 4);
+    CHECK(has(&version, SLICE("00007")));
+    CHECK(!has(&version, SLICE("00005")));
+    segment_close(&before);
+    segment_close(&after);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
 /* An update for which there is no space as a copy may be as large as this. */
 static void
 append_much(const char *path)
@@ -572,6 +602,7 @@ static const struct test tests[] = {
     TEST(
         test_what_is_undone_when_the_draft_has_caught_up_leaves_the_later_version),
     TEST(test_map_that_is_replaced_meanwhile_is_left_alone),
+    TEST(test_map_that_is_replaced_by_one_with_the_same_head_is_left_alone),
     TEST(test_more_than_a_delta_published_meanwhile_is_no_compaction),
     TEST(test_compaction_that_fails_at_any_step_loses_nothing),
     TEST(test_map_that_cannot_be_compacted_is_left_alone),

@@ -268,7 +268,12 @@ MUTANTS = {
             "compact.c",
             "        || holder->inode != compaction->compactor.inode)",
             "        || holder->inode == 0)",
-        )
+        ),
+        (
+            "compact.c",
+            "        && !holder_can_append(holder, &compaction->segment))",
+            "        && segment_is_marked(&compaction->segment) && holder->size == 0)",
+        ),
     ],
     # ... or it makes a new version of what is the present one.
     "compacts-to-a-new-version": [
