@@ -477,6 +477,24 @@ test_updated_file_stays_mapped_until_the_last_older_one_is_closed(void)
     CHECK_STATUS(segment_remove(other, NULL), STATUS_OK);
 }
 
+static void
+test_updated_file_that_another_publisher_replaced_goes_with_the_older_one(void)
+{
+    const char *path = scratch_path("map");
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    struct segment old = open_segment(path);
+    CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
+    const void *bytes = read_as_holder(path);
+    CHECK_STATUS(publish_number(path, true, 0600, 3), STATUS_OK);
+    struct segment newest = open_segment(path);
+    CHECK(is_mapped(bytes));
+    segment_close(&old);
+    CHECK(!is_mapped(bytes));
+    CHECK_EQUAL(number_in(&newest), 3);
+    segment_close(&newest);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
 /* One that is only being opened may come to nothing. */
 static void
 test_file_that_is_being_opened_keeps_no_updated_one(void)
@@ -549,6 +567,8 @@ test_holder_is_not_taken_for_what_the_path_leads_to(void)
 
 static const struct test tests[] = {
     TEST(test_updated_file_stays_mapped_until_the_last_older_one_is_closed),
+    TEST(
+        test_updated_file_that_another_publisher_replaced_goes_with_the_older_one),
     TEST(test_file_that_is_being_opened_keeps_no_updated_one),
     TEST(test_child_retains_no_updated_file),
     TEST(test_holder_is_not_taken_for_what_the_path_leads_to),

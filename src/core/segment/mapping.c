@@ -61,7 +61,8 @@ drop_in_child(struct fork_listener *listener);
 
 /* A publisher that has an older file open, whose handle will advance at its next
  * use, keeps what it updates mapped: else each update would map it anew, and
- * read it through page faults. One for the process; guarded likewise. */
+ * read it through page faults. One for the process, until the handle advances;
+ * what others have replaced by then is of no more use. Guarded likewise. */
 static struct segment retained = {.bytes = NULL};
 static uint64_t retained_path;
 
@@ -314,7 +315,8 @@ mapping_retain(struct segment *segment, uint64_t path)
     }
 }
 
-/* Gives the reference back, and hands out the one that was retained for it. */
+/* Gives the reference back, and hands out the one that was retained for it, or
+ * that is of no use any more. */
 static void
 give_back(const struct segment *segment, struct segment *retained_for_it)
 {
@@ -332,7 +334,8 @@ give_back(const struct segment *segment, struct segment *retained_for_it)
     }
     if (segment->is_kept && mapping->kept_count == 0 && retained.bytes != NULL
         && retained_path == mapping->path
-        && !is_open_besides(mapping->path, retained.mapping))
+        && (!is_open_besides(mapping->path, retained.mapping)
+            || segment_is_marked(&retained)))
     {
         *retained_for_it = retained;
         retained = SEGMENT_EMPTY;
