@@ -151,6 +151,14 @@ append_changes(struct holder *holder, const struct version *version,
     return status;
 }
 
+static bool
+can_append(const struct holder *holder, const struct segment *segment,
+           const struct version *version)
+{
+    return version->base.header.limit > 0
+           && holder_can_append(holder, segment);
+}
+
 /* The same, or everything anew where that cannot be. */
 static enum status
 update_version(struct holder *holder, const struct segment *segment,
@@ -159,7 +167,7 @@ update_version(struct holder *holder, const struct segment *segment,
 {
     enum status status = STATUS_OK;
     progress->step = STEP_COPY;
-    if (version->base.header.limit > 0 && holder_can_append(holder, segment)) {
+    if (can_append(holder, segment, version)) {
         status = append_changes(holder, version, update, path, progress);
     }
     return status == STATUS_OK && progress->step == STEP_COPY
@@ -181,11 +189,15 @@ update_segment(struct holder *holder, const struct segment *segment,
         return status;
     }
     status = update_version(holder, segment, &version, update, path, progress);
-    if (status == STATUS_NO_SPACE && progress->step == STEP_COPY) {
+    if (status == STATUS_NO_SPACE && progress->step == STEP_COPY
+        && can_append(holder, segment, &version))
+    {
         // Not enough for a copy, but the file may have room for a large delta.
         progress->copying = COPY_IF_NEEDED;
-        status =
-            update_version(holder, segment, &version, update, path, progress);
+        status = append_changes(holder, &version, update, path, progress);
+        if (status == STATUS_OK && progress->step == STEP_COPY) {
+            status = STATUS_NO_SPACE;
+        }
     }
     return status;
 }
