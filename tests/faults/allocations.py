@@ -12,8 +12,9 @@ does not ask for more:
 
 Then all of it again, some rounds, in which nothing may grow: no memory of Python's or of the core,
 no descriptor, no mapping. Each call is made in a process of its own, so a crash is one failure.
-Without test hooks in the installed package another is built. Exits with a failure if anything was
-different.
+Without test hooks in the installed package another is built, in which a map of 32 entries has room
+for deltas. Exits with a failure if anything was different, or if an update did something else to
+the file than it is there for.
 """
 
 import argparse
@@ -37,7 +38,10 @@ from itertools import pairwise
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, os.fspath(HERE))
+import deltas  # noqa: E402
 import extension  # noqa: E402
+
+import build  # noqa: E402
 
 LONG = "é" * 400
 ENTRIES = {
@@ -48,7 +52,7 @@ ENTRIES = {
     "e": None,
     "f": "é" * 700,
     LONG: "under a long key",
-    **{f"k{number:02}": number for number in range(20)},
+    **{f"k{number:02}": number for number in range(40)},
 }
 MORE = {"a": 1, "new": 2**500, LONG + "new": b"x" * 3000}
 
@@ -183,6 +187,9 @@ PUBLISHING = """
     share([("a", (1,))], name, True, encode=bytes)
     share(MORE, new, mode=0o644, huge_pages=True)
     update(name, MORE, remove=["c", LONG])
+    update(name, {"a": 1, "b": 2, "new": 3}, remove=["c", LONG])
+    update(name, {"a": 1}, remove=["c"])
+    update(old, {"a": 1}, remove=["c"])
     update(name, {})
     remove(name)
     remove(new)
@@ -200,6 +207,13 @@ CALLS = [
     *PUBLISHING.split("\n"),
 ]
 CALLS = [line.strip() for line in CALLS if line.strip()]
+# What these do to the files of their maps.
+UPDATES = {
+    'update(name, {"a": 1}, remove=["c"])': ["appends"],
+    'update(old, {"a": 1}, remove=["c"])': ["appends", "folds"],
+    'update(name, {"a": 1, "b": 2, "new": 3}, remove=["c", LONG])': ["appends", "compactions"],
+    'update(name, MORE, remove=["c", LONG])': ["copies"],
+}
 
 
 # ---- what fails --------------------------------------------------------------------------------
@@ -313,6 +327,7 @@ class Scene:
         self.space = vars(sharedmap) | {
             "name": token,
             "new": token + ".new",
+            "old": token + ".old",
             "path": os.path.join(folder, token),
             "d": sharedmap.sharedmap.frombuffer(hooked.dump(), decode=list),
             "s": globals()["Kept"](ENTRIES),
@@ -330,9 +345,12 @@ class Scene:
         self.space["dumped"] = self.space["s"].dump()
 
     def publish(self, entries):
-        for name in (self.space["name"], self.space["new"]):
-            self.sharedmap.remove(name)
-        self.sharedmap.share(entries, self.space["name"])
+        for name in ("name", "new", "old"):
+            self.sharedmap.remove(self.space[name])
+        for name in ("name", "old"):
+            self.sharedmap.share(entries, self.space[name])
+        # So that the next one has something to fold.
+        self.sharedmap.update(self.space["old"], {"d": 2.5, "more": b"x" * 20})
         self.sharedmap.rbtree(entries).save(self.space["path"], force=True)
 
     def open(self, name, follow=False):
@@ -355,7 +373,7 @@ class Scene:
     def look(self):
         """All that a call could change."""
         published = {}
-        for name in (self.space["name"], self.space["new"]):
+        for name in (self.space["name"], self.space["new"], self.space["old"]):
             with contextlib.suppress(FileNotFoundError), self.open(name) as opened:
                 published[name] = dict(opened), opened.verify()
         with self.sharedmap.sharedmap.open(self.space["path"]) as opened:
@@ -378,6 +396,18 @@ class Scene:
         result, error, count = memory.call(function, args, keywords, left, is_forever)
         told = type(error).__name__ if error is not None else plain(result)
         return told, self.look(), count
+
+
+def check_update(scene):
+    """That it does to the file what it is there for."""
+    scene.prepare()
+    place = "old" if scene.source.startswith("update(old") else "name"
+    files = deltas.Files(f"/dev/shm/sharedmap.{scene.space[place]}")
+    function, args, keywords = outermost(scene.source, scene.space)
+    function(*args, **keywords)
+    files.look()
+    counts = deltas.total([files])
+    assert [kind for kind in deltas.KINDS if counts[kind]] == UPDATES[scene.source], counts
 
 
 HOLDINGS = ["bytes of Python", "pieces of the core", "descriptors", "mappings"]
@@ -423,6 +453,8 @@ def check(source, memories, rounds):
     with tempfile.TemporaryDirectory(prefix="allocations-") as folder:
         scene = Scene(source, folder)
         try:
+            if source in UPDATES:
+                check_update(scene)
             scene.prepare()
             before = scene.look()
             after = scene.call(memories[1], -1, False)
@@ -448,8 +480,8 @@ def check(source, memories, rounds):
             return mattered
         finally:
             tracemalloc.stop()
-            for name in (scene.space["name"], scene.space["new"]):
-                scene.sharedmap.remove(name)
+            for name in ("name", "new", "old"):
+                scene.sharedmap.remove(scene.space[name])
 
 
 def check_in_child(source, memories, rounds):
@@ -482,7 +514,7 @@ def library_with_hooks(folder):
             return library
         for module in [name for name in sys.modules if name.startswith("sharedmap")]:
             del sys.modules[module]
-    sys.path.insert(0, extension.build(folder))
+    sys.path.insert(0, extension.Builder(folder).link("small", build.SMALL))
     import sharedmap._sharedmap as built
 
     return ctypes.PyDLL(built.__file__)

@@ -5,13 +5,14 @@
     main       fork ........ fork ........ fork ........             counts how they end
     publisher  share of one tree, without a pause                    most times the tree is locked
     another    share of other entries, under another name            has drafts, and locks on files
-    reader     follows both, gets, iterates
+    updater    update of a large map: appends, folds, compacts       has the lock, and mappings
+    reader     follows all of them, gets, iterates
 
 Each child, where none of these threads exists, has to
 
     hold       no file that is being written or replaced: their copies would keep memory and locks
     read       the maps that were open, move on to newer ones, finish an iteration that was begun
-    write      into the tree that was being published, and publish under both names
+    write      into the tree that was being published, publish under both names, and update
 
 and its parent notices nothing of it. A child that hangs for --limit seconds is ended by an alarm.
 In the end there were exactly as many publications as generations, and nothing is left. Exits with a
@@ -28,9 +29,14 @@ import traceback
 import uuid
 import warnings
 
+import deltas
+
 import sharedmap
 
 ENTRIES = {f"key {number:03}": f"value {number}" for number in range(300)}
+# Enough to have room for deltas.
+LARGE = ENTRIES | {f"large {number:04}": number for number in range(4500)}
+LARGE |= {"first": 0, "last": 0}
 
 
 def holdings():
@@ -54,11 +60,12 @@ class Play:
     def __init__(self, limit):
         self.limit = limit
         token = f"forks-{uuid.uuid4().hex[:12]}"
-        self.names = [f"{token}.tree", f"{token}.entries"]
+        self.names = [f"{token}.tree", f"{token}.entries", f"{token}.large"]
         self.tree = sharedmap.rbtree(ENTRIES)
         self.tree.share(self.names[0])
         sharedmap.share(ENTRIES, self.names[1])
-        self.published = [1, 1]
+        sharedmap.share(LARGE, self.names[2])
+        self.published = [1, 1, 1]
         # Of an older version than what follows: with a mapping of its own from the beginning.
         self.opened = sharedmap.sharedmap(self.names[0])
         self.publish_tree()
@@ -81,10 +88,21 @@ class Play:
         sharedmap.share(ENTRIES, self.names[1], force=True)
         self.published[1] += 1
 
+    def update(self, stamp):
+        # Some of the keys each time, so that it comes to a compaction.
+        changes = {f"large {(stamp * 60 + at) % 4500:04}": stamp for at in range(60)}
+        sharedmap.update(self.names[2], changes | {"first": stamp, "last": stamp})
+
+    def update_large(self):
+        self.published[2] += 1
+        self.update(self.published[2])
+
     def read(self):
-        for shared in self.following:
-            assert shared["key 007"] == "value 7"
-            assert sum(1 for _ in shared.items()) == len(ENTRIES)
+        for shared, entries in zip(self.following, (ENTRIES, ENTRIES, LARGE), strict=True):
+            with shared.snapshot() as pinned:
+                assert pinned["key 007"] == "value 7"
+                assert sum(1 for _ in pinned.items()) == len(entries)
+                assert pinned.get("first") == pinned.get("last")
 
     def child(self, started):
         assert held_files() == [], held_files()
@@ -96,6 +114,7 @@ class Play:
         del self.tree["child"]
         self.tree.share(self.names[0], force=True)
         sharedmap.share(ENTRIES, self.names[1], force=True)
+        self.update(-os.getpid())  # something else than the child before it, if nobody came between
         for shared in self.following:
             shared.close()
 
@@ -129,7 +148,8 @@ def main():
     warnings.simplefilter("ignore", DeprecationWarning)
     play = Play(arguments.limit)
     before = holdings()
-    works = [play.publish_tree, play.publish_entries, play.read]
+    watcher = deltas.Watcher([f"/dev/shm/sharedmap.{play.names[2]}"])
+    works = [play.publish_tree, play.publish_entries, play.update_large, play.read]
     threads = [threading.Thread(target=play.run, args=(work,)) for work in works]
     for thread in threads:
         thread.start()
@@ -148,6 +168,9 @@ def main():
         if not play.failures and shared.generation != published + forks:
             play.failures.append(f"generation {shared.generation} after {published} + {forks}")
         sharedmap.remove(name)
+    counts = watcher.end()
+    print(deltas.told(counts))
+    play.failures += deltas.missing(counts)
     play.tree = None
     if not play.failures and holdings() != before:
         play.failures.append(f"descriptors and mappings: {before} before, {holdings()} after")

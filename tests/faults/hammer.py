@@ -1,6 +1,6 @@
 """Random kills: publishers, updaters and removers die at any moment, readers must not notice.
 
-    python3 tests/faults/hammer.py --kills 10000 [--seed N]
+    python3 tests/faults/hammer.py --kills 10000 [--seed N] [--deltas]
 
 Four maps are played with at the same time, by processes that know nothing of each other:
 
@@ -23,7 +23,9 @@ value, cannot be taken for anything else. A reader keeps looking at
       is lost
 
 and in the end, after one more publication, each reader has to come to that by itself, there is one
-file for each name, and none after it was removed. Exits with a failure if anything was different.
+file for each name, and none after it was removed. With --deltas all maps but the saved one are
+large enough to have some, and updates have to append, fold and compact. Exits with a failure if
+anything was different.
 """
 
 import argparse
@@ -38,16 +40,19 @@ import time
 import traceback
 import uuid
 
+import deltas
 from cells import Cells
 
 import sharedmap
 
 SHM = "/dev/shm/"
 SHARED_KEYS = [f"shared/{number:03}" for number in range(60)]
+MORE_SHARED_KEYS = [f"shared/{number:03}" for number in range(60, 400)]
 UPDATED_KEYS = [f"updated/{{}}/{number:03}" for number in range(10)]
 LAST = "last"  # who wrote the last publication of all
 HANG = 30  # seconds without any progress, or until the last publication is read
 BAD_END = 3
+PARENT = 99  # the writer of what is there before all others
 
 READERS = ["follow", "refresh", "wait", "open", "watch"]
 
@@ -82,11 +87,11 @@ class Arena:
 
     def publish(self, entries, rng):
         if self.label == "saved":
-            sharedmap.rbtree(entries).save(self.place, force=True)
+            sharedmap.rbtree(entries).save(self.place, force=True, timeout=HANG)
         elif rng.random() < 0.5:
-            sharedmap.rbtree(entries).share(self.place, force=True)
+            sharedmap.rbtree(entries).share(self.place, force=True, timeout=HANG)
         else:
-            sharedmap.share(entries, self.place, force=True)
+            sharedmap.share(entries, self.place, force=True, timeout=HANG)
 
     def folder(self):
         return os.path.dirname(self.place) if self.label == "saved" else SHM
@@ -115,7 +120,8 @@ def share_forever(arena, row, rng):
     while True:
         number = arena.cell(row, BEGUN) + 1
         arena.set_cell(row, BEGUN, number)
-        content = {key: value(row, number, key) for key in SHARED_KEYS[: rng.randint(1, 60)]}
+        keys = SHARED_KEYS[: rng.randint(1, len(SHARED_KEYS))]
+        content = {key: value(row, number, key) for key in keys}
         arena.publish(content, rng)
         arena.set_cell(row, ENDED, number)
 
@@ -129,7 +135,8 @@ def update_forever(arena, row, rng):
         changes = {key: value(row, number, key) for key in keys}
         removed = [f"shared/{rng.randint(0, 999):03}x"]
         with contextlib.suppress(FileNotFoundError):
-            arena.set_cell(row, RESULT, sharedmap.update(arena.place, changes, remove=removed))
+            generation = sharedmap.update(arena.place, changes, remove=removed, timeout=HANG)
+            arena.set_cell(row, RESULT, generation)
             arena.set_cell(row, ENDED, number)
 
 
@@ -137,7 +144,7 @@ def remove_forever(arena, row, rng):
     while True:
         number = arena.cell(row, BEGUN) + 1
         arena.set_cell(row, BEGUN, number)
-        sharedmap.remove(arena.place)
+        sharedmap.remove(arena.place, timeout=HANG)
         arena.set_cell(row, ENDED, number)
         time.sleep(rng.random() * 0.02)
 
@@ -410,7 +417,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--deltas", action="store_true", help="of maps that are large enough")
     options = parser.parse_args()
+    if options.deltas and not deltas.have_small_maps():
+        sys.exit(deltas.run_again())
+    if options.deltas:
+        SHARED_KEYS.extend(MORE_SHARED_KEYS)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")
     token = f"hammer:{uuid.uuid4().hex[:12]}"
@@ -421,7 +433,9 @@ def main():
             Arena("counters", f"{token}.c", ["update"] * 3, READERS),
             Arena("saved", f"{folder}/map", ["share"] * 3, READERS[:-1]),
         ]
-        sharedmap.share({}, arenas[2].place)
+        filling = SHARED_KEYS if options.deltas else []
+        sharedmap.share({key: value(PARENT, 1, key) for key in filling}, arenas[2].place)
+        watcher = deltas.Watcher([f"{SHM}sharedmap.{arena.place}" for arena in arenas[:3]])
         hammer = Hammer(arenas, random.Random(seed))
         begin = time.monotonic()
         try:
@@ -432,7 +446,11 @@ def main():
             complaints = hammer.finish()
         finally:
             hammer.clean_up()
+            counts = watcher.end()
         hammer.report()
+    print(deltas.told(counts))
+    if options.deltas:
+        complaints += deltas.missing(counts)
     print(f"{time.monotonic() - begin:.0f} s")
     for complaint in complaints:
         print("FAILED:", complaint)

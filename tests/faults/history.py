@@ -126,7 +126,10 @@ class History:
 
     def add_read(self, outcome, start, end, unique_id, generation):
         self.read_count += 1
-        version = self.versions[unique_id]
+        version = self.versions.get(unique_id)
+        if version is None:
+            self.complain("nobody has read all of version", unique_id.hex())
+            return
         if version.generation != generation:
             self.complain("two generations of version", unique_id.hex())
         if outcome == KEPT:

@@ -2,10 +2,11 @@
 
     python3 tests/faults/interpreters.py [--count N] [--threads N]
 
-Each is created, builds, publishes, updates and reads maps, its own and one that all write to, meets
-exceptions, leaves maps and iterators open, and is destroyed. Meanwhile the main interpreter reads a
-map that was open before the first of them. Exits with a failure if one of them got anything but its
-own types and values, or if a descriptor or a mapping is left; a crash speaks for itself.
+Each is created, builds, publishes, updates and reads maps, its own and two that all write to, one
+of them large enough for deltas, meets exceptions, leaves maps and iterators open, and is destroyed.
+Meanwhile the main interpreter reads a map that was open before the first of them. Exits with a
+failure if one of them got anything but its own types and values, if updates did not append, fold
+and compact, or if a descriptor or a mapping is left; a crash speaks for itself.
 """
 
 import argparse
@@ -13,6 +14,8 @@ import os
 import sys
 import threading
 import uuid
+
+import deltas
 
 import sharedmap
 
@@ -47,6 +50,15 @@ try:
     tree.share(name, expect=77)
 except sharedmap.StaleError as error:
     assert error.found == 2
+following = sharedmap.sharedmap(large, follow=True)
+for turn in range(5):
+    stamp = number * 5 + turn
+    changes = {f"large {(stamp * 60 + at) % 5000:04}": stamp for at in range(60)}
+    generation = sharedmap.update(large, changes | {"first": stamp, "last": stamp})
+    assert following.generation >= generation
+    pinned = following.snapshot()
+    assert pinned["first"] == pinned["last"] and len(pinned) == 5002
+    assert type(pinned["first"]) is int and pinned.verify() is None
 assert sharedmap.remove(name)
 assert left_open["more"] == 2**100
 """
@@ -59,11 +71,12 @@ def create():
         return interpreters.create(isolated=True)
 
 
-def live_and_die(name, common):
+def live_and_die(**variables):
     own = create()
+    given = "".join(f"{name} = {value!r}\n" for name, value in variables.items())
     try:
         # Newer versions return what went wrong, older ones raise it.
-        failure = interpreters.run_string(own, f"name = {name!r}\ncommon = {common!r}\n{WORK}")
+        failure = interpreters.run_string(own, given + WORK)
         assert failure is None, failure
     finally:
         interpreters.destroy(own)
@@ -83,14 +96,22 @@ def main():
     token = f"interpreters-{uuid.uuid4().hex[:12]}"
     common = f"{token}.common"
     sharedmap.share({"main": "1"}, common)
+    large = f"{token}.large"
+    entries = {f"large {number:04}": 0 for number in range(5000)}
+    sharedmap.share(entries | {"first": 0, "last": 0}, large)
     opened = sharedmap.sharedmap(common)
     before = holdings()
+    files = deltas.Files(f"/dev/shm/sharedmap.{large}")
     failures = []
+    looking = threading.Lock()
 
     def work(first):
         for number in range(first, arguments.count, arguments.threads):
             try:
-                live_and_die(f"{token}.{number}", common)
+                own = f"{token}.{number}"
+                live_and_die(name=own, common=common, large=large, number=number)
+                with looking:
+                    files.look()
                 assert dict(opened) == {"main": "1"}, "the main interpreter reads something else"
             except BaseException as error:
                 failures.append(f"{number}: {error!r}")
@@ -100,9 +121,13 @@ def main():
         thread.start()
     for thread in threads:
         thread.join()
+    counts = deltas.total([files])
+    failures += deltas.missing(counts)
     if holdings() != before:
         failures.append(f"descriptors and mappings: {before} before, {holdings()} after")
     sharedmap.remove(common)
+    sharedmap.remove(large)
+    print(deltas.told(counts))
     left = [file for file in os.listdir("/dev/shm") if token in file]
     for file in left:
         os.unlink(f"/dev/shm/{file}")

@@ -1,7 +1,7 @@
 """Dozens of processes are killed and stopped at random; one order explains what they saw.
 
     python3 tests/faults/linearizability.py [--seconds N] [--round N] [--seed N] [--processes N]
-        [--stop-early]
+        [--stop-early] [--deltas]
 
     kept       shared anew (force, expect) and updated, never removed
     removed    the same, and removed in between: share, force, expect, update, remove
@@ -15,7 +15,8 @@ Each process records what it did and saw, with CLOCK_MONOTONIC, in a file that s
 ten seconds (--round) all are killed, history.py checks whether what they recorded is linearizable,
 and others begin with new maps. What was killed in the middle may have taken effect or not, but not
 later, nor twice. Exits with status 1 if a history was not linearizable, if a file was left, or if a
-process ended by an exception.
+process ended by an exception. With --deltas the maps are large enough to have some, and updates
+have to append, fold and compact.
 
 The seed decides who does what in which order, who is killed and stopped, and for how long; it does
 not decide when the system lets a process run.
@@ -33,6 +34,7 @@ import time
 import traceback
 import uuid
 
+import deltas
 import history
 from cells import Cells
 from history import (
@@ -55,7 +57,8 @@ import sharedmap
 SHM = "/dev/shm/"
 PARENT = 0  # the row of the process that begins and ends a round
 MEMBERS = 3  # entries of one update: all of them or none
-PIECES = 5  # entries of one share
+PIECES = [5]  # entries of one share
+PIECES_WITH_DELTAS = 150
 
 # label, is_removed, what a writer does with which weight, part of all processes, part that writes
 PLACES = [
@@ -81,7 +84,7 @@ def filling(number):
 
 
 def content_of_share(token, expected):
-    content = {f"share/{piece}": [*token, filling(token[1])] for piece in range(PIECES)}
+    content = {f"share/{piece}": [*token, filling(token[1])] for piece in range(PIECES[0])}
     content = {key: ":".join(map(str, value)) for key, value in content.items()}
     return content | {"expected": expected.hex() if expected else ""}
 
@@ -102,8 +105,13 @@ def parse(content):
             members[int(row), int(number)] += 1
             if text != filling(int(number)):
                 raise Malformed(f"{key} is not whole")
-    size = 1 + PIECES + MEMBERS * len(members)
-    if expected is None or len(shares) != PIECES or len(set(shares)) != 1 or len(content) != size:
+    size = 1 + PIECES[0] + MEMBERS * len(members)
+    if (
+        expected is None
+        or len(shares) != PIECES[0]
+        or len(set(shares)) != 1
+        or len(content) != size
+    ):
         raise Malformed(f"a version of several shares: {sorted(set(shares))}")
     if any(count != MEMBERS for count in members.values()):
         raise Malformed(f"half an update: {members}")
@@ -308,6 +316,7 @@ class Round:
         self.ends = {}
         self.stopped = {}  # row -> when it goes on
         self.kills = self.stops = self.bad_ends = 0
+        self.watcher = deltas.Watcher([f"{SHM}sharedmap.{name}" for name in self.names])
 
     def begin(self):
         for place, name in enumerate(self.names):
@@ -396,6 +405,7 @@ class Round:
         return [file for file in os.listdir(SHM) if name in file]
 
     def clean_up(self):
+        self.counts = self.watcher.end()
         for child in self.children.values():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
@@ -414,6 +424,7 @@ def play_round(totals, process_count, seconds, seed):
             complaints = one.check()
         finally:
             one.clean_up()
+    totals.update(one.counts)
     totals["kills"] += one.kills
     totals["stops"] += one.stops
     for each in one.histories:
@@ -436,7 +447,12 @@ def main():
     parser.add_argument("--processes", type=int, default=40)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     parser.add_argument("--stop-early", action="store_true", help="after the first failure")
+    parser.add_argument("--deltas", action="store_true", help="of maps that are large enough")
     options = parser.parse_args()
+    if options.deltas and not deltas.have_small_maps():
+        sys.exit(deltas.run_again())
+    if options.deltas:
+        PIECES[0] = PIECES_WITH_DELTAS
     print(f"seed {options.seed}")
     totals = collections.Counter()
     failures = number = 0
@@ -449,6 +465,9 @@ def main():
         failures += len(complaints)
         left -= seconds
         number += 1
+    for complaint in deltas.missing(totals) if options.deltas and not failures else []:
+        print(f"FAILED: {complaint}")
+        failures += 1
     print(", ".join(f"{count} {what}" for what, count in totals.items()))
     print(f"{number} rounds of {options.processes} processes, {failures} failures")
     sys.exit(1 if failures else 0)

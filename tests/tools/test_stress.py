@@ -42,8 +42,8 @@ def builder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def hooked(builder):
-    """The folder of the true extension, with test hooks."""
-    return builder.link()
+    """The folder of an extension with test hooks, in which small maps have room for deltas."""
+    return builder.link("small", build.SMALL)
 
 
 @pytest.fixture
@@ -158,7 +158,14 @@ def test_mutant_is_found_by_a_failing_file_system(mutant, name, only, operation,
 # ---- allocations -------------------------------------------------------------------------------
 
 # A few of all, and those where something was wrong once.
-SOME_CALLS = ["t.share(name, force", "t.update(", 'm.keys() & {"a"', "s.__reduce_ex__", "h.pop("]
+SOME_CALLS = [
+    "t.share(name, force",
+    "update(old",
+    "t.update(",
+    'm.keys() & {"a"',
+    "s.__reduce_ex__",
+    "h.pop(",
+]
 
 
 @pytest.mark.parametrize("only", SOME_CALLS)
@@ -349,9 +356,14 @@ def test_mutant_is_found_by_threads(mutant):
 
 
 @pytest.mark.mutant
-def test_mutant_of_the_sanitized_threads_can_be_built():
+@pytest.mark.parametrize("name", sanitized.RACY)
+def test_mutant_of_the_sanitized_threads_can_be_built(name):
     """`make threads` looks for it: here there is no Python with ThreadSanitizer."""
-    assert mutants.mutate("racy", sanitized.RACY).keys() == {"src/binding/sharedmap_handle.c"}
+    changes = sanitized.RACY[name]
+    assert set(mutants.mutate(name, changes)) == {
+        f"src/{file}" if file.startswith("binding/") else f"src/core/{file}"
+        for file, _, _ in changes
+    }
 
 
 # ---- many processes ----------------------------------------------------------------------------
@@ -372,8 +384,9 @@ def test_mutant_is_found_by_republishing(mutant):
     assert "2 readers failed" in told
 
 
-def test_republishing_in_small():
-    code, told = run("republish.py", "--publications", 1000, "--entries", 100, "--readers", 2)
+@pytest.mark.parametrize("options", [["--entries", 100], ["--entries", 4500, "--updates"]])
+def test_republishing_in_small(options):
+    code, told = run("republish.py", "--publications", 1000, "--readers", 2, *options)
     assert code == 0, told
     assert "0 readers failed" in told
 
