@@ -10,18 +10,24 @@ iterators over them. Each value says which publication it belongs to, so a wrong
     a version    of a large map, a base with deltas: the same, while others append
     a handle     once closed it raises ValueError, until then it answers
 
-Exits with a failure if a value was wrong, or if the GIL was there where it need not be. Where an
-extension for ThreadSanitizer is loaded, its reports end the process.
+Exits with a failure if a value was wrong, if no update was appended, folded or compacted, or if the
+GIL was there where it need not be. Where an extension for ThreadSanitizer is loaded, its reports
+end the process.
 """
 
 import argparse
 import operator
+import os
+import pathlib
 import random
 import sys
 import sysconfig
 import threading
 import traceback
 import uuid
+
+sys.path.insert(0, os.fspath(pathlib.Path(__file__).resolve().parents[1] / "faults"))
+import deltas
 
 import sharedmap
 
@@ -151,7 +157,8 @@ class Play:
     def append(self, rng):
         """A delta, and now and then a fold or a compaction."""
         number = rng.randrange(10**6)
-        changes = dict.fromkeys(["first", "last", rng.choice(LARGE_KEYS)], number)
+        # As many as lead to a compaction after some of them.
+        changes = dict.fromkeys(["first", "last", *rng.sample(LARGE_KEYS, 60)], number)
         sharedmap.update(self.large_name, changes)
 
     def read_a_version(self, rng):
@@ -184,6 +191,7 @@ def main():
     if is_free and sys._is_gil_enabled():
         sys.exit("FAILED: importing sharedmap brings the GIL back")
     play = Play()
+    watcher = deltas.Watcher([f"/dev/shm/sharedmap.{play.large_name}"])
     failures = []
     ended = []
 
@@ -207,6 +215,9 @@ def main():
         thread.start()
     for thread in threads:
         thread.join()
+    counts = watcher.end()
+    print(deltas.told(counts))
+    failures += deltas.missing(counts)
     sharedmap.remove(play.name)
     sharedmap.remove(play.large_name)
     for failure in failures:
