@@ -24,7 +24,6 @@ Exits with a failure if anything was different. --stride takes every N-th case, 
 after the first failure. Needs root and /dev/fuse.
 """
 
-import argparse
 import collections
 import errno
 import os
@@ -33,11 +32,11 @@ import re
 import signal
 import sys
 import tempfile
-import time
 
 SUPPORT = os.fspath(pathlib.Path(__file__).resolve().parents[1] / "support")
 sys.path.insert(0, SUPPORT)
 import file_system  # noqa: E402
+import sweep  # noqa: E402
 from helpers import Worker  # noqa: E402
 from live import has_answered  # noqa: E402
 
@@ -411,37 +410,24 @@ def run(name, call, mountpoint, source, turn, arguments):
     return len(operations), count, failures
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--stride", type=int, default=1)
-    parser.add_argument("--only", default="", help="this call, or those with this in their name")
+def add_options(parser):
     parser.add_argument("--operation", default="", help="of the file system: only this one fails")
-    parser.add_argument("--stop-early", action="store_true", help="after the first failure")
-    arguments = parser.parse_args()
+
+
+def main():
+    arguments = sweep.parse(__doc__, add_options)
     if why := file_system.why_impossible():
         sys.exit(f"NOT TESTED: {why}")
     turn = [0]
-    total = 0
-    failures = []
-    start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="failing-files-") as folder:
         mountpoint, source = os.path.join(folder, "m"), pathlib.Path(folder, "source.jsonl")
         os.mkdir(mountpoint)
         source.write_text('{"key": "a", "value": "1"}\n')
-        is_exact = arguments.only in CALLS
-        for name, call in CALLS.items():
-            if arguments.only == name if is_exact else arguments.only in name:
-                operations, count, failed = run(name, call, mountpoint, source, turn, arguments)
-                print(
-                    f"{name}: {operations} operations, {count} cases, {len(failed)} failures",
-                    flush=True,
-                )
-                total += count
-                failures += failed
-                if failures and arguments.stop_early:
-                    break
-    print(f"{total} cases in {time.monotonic() - start:.0f} s, {len(failures)} failures")
-    return 1 if failures or total == 0 else 0
+
+        def run_one(name):
+            return run(name, CALLS[name], mountpoint, source, turn, arguments)
+
+        return sweep.play(run_one, [*CALLS], arguments, "operations")
 
 
 if __name__ == "__main__":

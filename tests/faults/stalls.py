@@ -23,7 +23,6 @@ Whether the lock is held while the worker is stopped is asked of the system, not
 --stride takes every N-th stall, --stop-early none after the first failure.
 """
 
-import argparse
 import contextlib
 import fcntl
 import os
@@ -33,8 +32,8 @@ import signal
 import struct
 import sys
 import tempfile
-import time
 
+import sweep
 from system_calls import (
     OLD,
     OPERATIONS,
@@ -69,13 +68,16 @@ STEPS = {
     "save": "sharedmap.rbtree(OTHER).save(place.path, force=True, timeout=timeout)",
 }
 # What the operations that change something put.
-UPDATES = {"update": OPERATIONS["update"].after, "update of a large map": {"a": 1}}
+UPDATES = {name: each.puts for name, each in OPERATIONS.items() if each.puts}
 # These wait for a lock that we hold; the numbers are of the sleeps after which they are stopped.
 WAITING = {"share that waits": "share", "update that waits": "update"}
 SLEEPS = [1, 2, 5, 20]
+# The lock of byte 0; who compacts holds byte 1, and keeps no publisher waiting.
+PUBLISH = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
 
 WITH_OTHERS = """
 import time
+patience = 60
 
 def state():
     try:
@@ -169,8 +171,7 @@ def is_locked(path):
     except FileNotFoundError:
         return False
     try:
-        lock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        told = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, lock)
+        told = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, PUBLISH)
         return struct.unpack("hhqqi", told)[0] != fcntl.F_UNLCK
     finally:
         os.close(descriptor)
@@ -181,8 +182,7 @@ def locked(path):
     """Holds the lock of the file that has the name, as a publisher does."""
     descriptor = os.open(path, os.O_RDWR)
     try:
-        lock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, PUBLISH)
         yield
     finally:
         os.close(descriptor)
@@ -395,34 +395,16 @@ def run(name, folder, stride, turn, stop_early):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--stride", type=int, default=1)
-    parser.add_argument(
-        "--only", default="", help="this operation, or those with this in their name"
-    )
-    parser.add_argument("--stop-early", action="store_true", help="after the first failure")
-    arguments = parser.parse_args()
+    arguments = sweep.parse(__doc__)
     if shutil.which("strace") is None:
         sys.exit("NOT TESTED: strace is not installed")
-    begun = time.monotonic()
     turn = [0]
-    total = 0
-    failures = []
-    names = [*OPERATIONS, *WAITING]
-    is_exact = arguments.only in names
     with tempfile.TemporaryDirectory(prefix="stalls-") as folder:
-        for name in names:
-            if arguments.only != name if is_exact else arguments.only not in name:
-                continue
-            calls, count, failed = run(name, folder, arguments.stride, turn, arguments.stop_early)
-            print(f"{name}: {calls} calls, {count} stalls, {len(failed)} failures", flush=True)
-            total += count
-            failures += failed
-            if failures and arguments.stop_early:
-                break
-    seconds = time.monotonic() - begun
-    print(f"{total} stalls, {len(failures)} failures, {seconds:.0f} seconds")
-    return 1 if failures or total == 0 else 0
+
+        def run_one(name):
+            return run(name, folder, arguments.stride, turn, arguments.stop_early)
+
+        return sweep.play(run_one, [*OPERATIONS, *WAITING], arguments, "calls", "stalls")
 
 
 if __name__ == "__main__":
