@@ -77,11 +77,13 @@ model:  ## explore the publish protocol with Spin, up to three operations at onc
 power-failure: $(VENV)/.test  ## what a power failure during save() may leave on the disk; needs strace
 	$(BIN)/python tests/protocol/power_failure.py --large
 
-faults: $(VENV)/.test  ## kill at every instruction and 10,000 times at random; some 20 minutes
+faults: $(VENV)/.test  ## kill at every instruction and 20,000 times at random; an hour
 	$(BIN)/python tests/faults/build.py build/faults
-	build/faults/kill_everywhere --stride 1 --race-stride 7
+	build/faults/kill_everywhere --stride 1 --race-stride 17
 	$(BIN)/python tests/faults/hammer.py --kills 10000
+	$(BIN)/python tests/faults/hammer.py --kills 10000 --deltas
 	$(BIN)/python tests/faults/republish.py --publications 100000 --entries 10000 --readers 8
+	$(BIN)/python tests/faults/republish.py --publications 100000 --entries 10000 --readers 8 --updates
 	$(BIN)/python tests/faults/stalls.py
 	$(BIN)/python tests/faults/failing_files.py
 
@@ -103,6 +105,7 @@ LINEARIZABILITY_SECONDS ?= 600
 .PHONY: linearizability
 linearizability: $(VENV)/.installed  ## dozens of processes are killed and stopped; one order explains what they saw
 	$(BIN)/python tests/faults/linearizability.py --seconds $(LINEARIZABILITY_SECONDS)
+	$(BIN)/python tests/faults/linearizability.py --seconds $(LINEARIZABILITY_SECONDS) --deltas
 
 $(CORE_BUILD)/%.o: src/core/%.c Makefile
 	@mkdir -p $(@D)

@@ -22,11 +22,15 @@ import sys
 import tempfile
 import uuid
 
+import deltas
+
 import sharedmap
 
 ENTRIES = {f"key {number:03}": f"value {number}" for number in range(100)}
 ENTRIES |= {"long": "é" * 1000, "bytes": b"x" * 1000, "int": 2**1000, "float": 1.5, "none": None}
 NEWER = ENTRIES | {"newer": "x" * 500}
+# Enough to have room for deltas.
+LARGE = {f"key {number:04}": number for number in range(5000)}
 
 
 class Mallinfo(ctypes.Structure):
@@ -74,6 +78,11 @@ class Scene:
         self.kept = sharedmap.sharedmap(self.name)
         self.follower = sharedmap.sharedmap(self.name, follow=True)
         self.turn = 0
+        self.large_name = f"{self.name}.large"
+        sharedmap.share(LARGE, self.large_name)
+        self.large = sharedmap.sharedmap(self.large_name)
+        self.large_follower = sharedmap.sharedmap(self.large_name, follow=True)
+        self.files = deltas.Files(f"/dev/shm/sharedmap.{self.large_name}")
 
     # Each of these is one cycle.
 
@@ -102,6 +111,18 @@ class Scene:
         sharedmap.share(ENTRIES, name)
         sharedmap.update(name, {"int": 3**1000}, remove=["long"])
         assert sharedmap.remove(name)
+
+    def update_and_follow(self):
+        """Appends, and now and then folds and compacts."""
+        self.turn += 1
+        changes = {f"key {(self.turn * 40 + at) % 5000:04}": self.turn for at in range(40)}
+        before = self.large_follower.snapshot()
+        generation = sharedmap.update(self.large_name, changes)
+        assert self.large_follower.generation == generation > before.generation
+        before.close()
+        if self.turn % 3 == 0:
+            assert self.large.refresh() and self.large.generation == generation
+        self.files.look()
 
     def save(self):
         self.trees[0].save(self.path, force=True)
@@ -144,9 +165,10 @@ class Scene:
             raise AssertionError(f"no {error.__name__}")
 
     def close(self):
-        self.kept.close()
-        self.follower.close()
+        for handle in (self.kept, self.follower, self.large, self.large_follower):
+            handle.close()
         sharedmap.remove(self.name)
+        sharedmap.remove(self.large_name)
 
 
 # What takes longer is done less often.
@@ -155,6 +177,7 @@ CYCLES = {
     "open_read_drop": 1,
     "open_publish_refresh_close": 1,
     "share_update_remove": 2,
+    "update_and_follow": 2,
     "save": 10,
     "read_in_all_ways": 10,
     "build_and_change": 10,
@@ -204,6 +227,10 @@ def main():
             told = ", ".join(f"{what} {number:+}" for what, number in grown.items())
             print(f"{'FAILED ' if wrong else ''}{name}: {cycles} cycles, {told}", flush=True)
         scene.close()
+    if "update_and_follow" in chosen:
+        for complaint in deltas.missing(deltas.total([scene.files])):
+            failures += 1
+            print("FAILED", complaint)
     print(f"{len(chosen)} kinds of cycles, {failures} failures")
     return 1 if failures or not chosen else 0
 
