@@ -28,6 +28,7 @@
 #include "binding/signals.h"
 #include "binding/text.h"
 #include "binding/value.h"
+#include "core/snapshot/version_group.h"
 
 /* ---- a snapshot for the length of one lookup ---------------------------- */
 
@@ -240,10 +241,6 @@ sharedmap_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
 
 /* ---- many keys ---------------------------------------------------------- */
 
-/* How many keys are prefetched at the same time: enough to hide the latency of
- * memory, few enough that prefetched lines are still in the cache. */
-enum { GROUP = 32 };
-
 /* How many times all records may be found before repeats are counted, which
  * takes as long as some lookups. The factor cannot overflow: records lie in
  * memory. */
@@ -314,32 +311,17 @@ count_found(struct batch_lookup *batch, const struct entry *entry)
     return status == STATUS_OK ? STATUS_OK : count_beyond(batch, entry);
 }
 
-/* A new reference to the result for one key; NULL with an exception. `probe`
- * is NULL when the key is not ASCII and was not prefetched. */
+/* A new reference to the result for one key, whose search came to this; NULL
+ * with an exception. */
 static PyObject *
-lookup_one(struct batch_lookup *batch, PyObject *key,
-           struct snapshot_probe *probe)
+take_result(struct batch_lookup *batch, PyObject *key, enum status status,
+            const struct snapshot_probe *probe, const struct entry *entry,
+            bool is_found)
 {
     SnapshotObject *snapshot = batch->snapshot;
-    struct text text;
-    struct snapshot_probe own_probe;
-    struct entry entry;
     struct item item;
-    bool is_found;
-    text.heap = NULL;  // the rest stays uninitialized
-    if (probe == NULL) {
-        if (text_encode_key(&text, key) < 0) {
-            return NULL;
-        }
-        own_probe.key = text.slice;
-        version_probe_bucket(&snapshot->version, &own_probe);
-        probe = &own_probe;
-    }
-    enum status status =
-        version_probe_find(&snapshot->version, probe, &entry, &is_found);
-    text_clear(&text);
     if (status == STATUS_OK && is_found) {
-        status = count_found(batch, &entry);
+        status = count_found(batch, entry);
     }
     if (status != STATUS_OK) {
         return raise_status(snapshot->state, status, NULL);
@@ -347,54 +329,75 @@ lookup_one(struct batch_lookup *batch, PyObject *key,
     if (!is_found) {
         return Py_NewRef(batch->fallback);
     }
-    if (entry.value.type != VALUE_ENCODED) {
-        PyObject *value = take_value(snapshot, probe, &entry);
+    if (entry->value.type != VALUE_ENCODED) {
+        PyObject *value = take_value(snapshot, probe, entry);
         if (value != NULL && PyUnicode_CheckExact(key)) {
             keep(snapshot, key, value);
         }
         return value;
     }
-    return item_take(&item, snapshot->state, &entry, ITEM_VALUE,
+    return item_take(&item, snapshot->state, entry, ITEM_VALUE,
                      snapshot->decode)
                    < 0
                ? NULL
                : item_finish(&item);
 }
 
-/* Looks up `count` keys, GROUP at most, and fills their results, which are
- * NULL before. -1 with an exception. */
+/* The same for a key that is not ASCII, or of a subclass: it is looked up
+ * alone. */
+static PyObject *
+lookup_alone(struct batch_lookup *batch, PyObject *key)
+{
+    struct text text;
+    struct snapshot_probe probe;
+    struct entry entry;
+    bool is_found;
+    if (text_encode_key(&text, key) < 0) {
+        return NULL;
+    }
+    probe.key = text.slice;
+    enum status status = version_find_slot(&batch->snapshot->version, &probe,
+                                           &entry, &is_found);
+    text_clear(&text);
+    return take_result(batch, key, status, &probe, &entry, is_found);
+}
+
+/* Looks up `count` keys, VERSION_GROUP at most, and fills their results, which
+ * are NULL before. -1 with an exception. */
 static int
 run_group(struct batch_lookup *batch, PyObject *const *keys, Py_ssize_t count,
           PyObject **results)
 {
     SnapshotObject *snapshot = batch->snapshot;
     const struct version *version = &snapshot->version;
-    struct snapshot_probe probes[GROUP];
-    bool is_prefetched[GROUP];
+    struct version_group group;
+    bool is_grouped[VERSION_GROUP];
+    size_t grouped = 0, next = 0;
     for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *key = keys[i];
-        is_prefetched[i] = false;
+        is_grouped[i] = false;
         if (!PyUnicode_CheckExact(key)) {
             continue;
         }
         results[i] = get_cached(snapshot, key);
         if (results[i] == NULL && PyUnicode_IS_COMPACT_ASCII(key)) {
-            probes[i].key = text_ascii_bytes(key);
-            version_probe_bucket(version, &probes[i]);
-            is_prefetched[i] = true;
+            group.probes[grouped++].key = text_ascii_bytes(key);
+            is_grouped[i] = true;
         }
     }
-    if (!snapshot_is_near(&version->base)) {
-        for (Py_ssize_t i = 0; i < count; i++) {
-            if (is_prefetched[i]) {
-                version_probe_record(version, &probes[i]);
-            }
-        }
-    }
+    version_group_probe(version, &group, grouped);
     for (Py_ssize_t i = 0; i < count; i++) {
-        if (results[i] == NULL) {
-            results[i] = lookup_one(batch, keys[i],
-                                    is_prefetched[i] ? &probes[i] : NULL);
+        if (is_grouped[i]) {
+            struct entry entry;
+            bool is_found;
+            enum status status =
+                version_group_find(version, &group, next, &entry, &is_found);
+            results[i] = take_result(batch, keys[i], status,
+                                     &group.probes[next], &entry, is_found);
+            next += 1;
+        }
+        else if (results[i] == NULL) {
+            results[i] = lookup_alone(batch, keys[i]);
         }
         if (results[i] == NULL) {
             return -1;
@@ -433,12 +436,15 @@ lookup_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
     // Otherwise a decoder could find the list through gc, and clear it.
     PyObject_GC_UnTrack(results);
     int result = 0;
-    prefetch_keys(items, count < GROUP ? count : GROUP);
-    for (Py_ssize_t first = 0; result == 0 && first < count; first += GROUP) {
+    prefetch_keys(items, count < VERSION_GROUP ? count : VERSION_GROUP);
+    for (Py_ssize_t first = 0; result == 0 && first < count;
+         first += VERSION_GROUP)
+    {
         Py_ssize_t left = count - first;
-        Py_ssize_t size = left < GROUP ? left : GROUP;
-        prefetch_keys(items + first + size,
-                      left - size < GROUP ? left - size : GROUP);
+        Py_ssize_t size = left < VERSION_GROUP ? left : VERSION_GROUP;
+        prefetch_keys(items + first + size, left - size < VERSION_GROUP
+                                                ? left - size
+                                                : VERSION_GROUP);
         result = run_group(&batch, items + first, size,
                            PySequence_Fast_ITEMS(results) + first);
         result = result == 0 ? signals_check() : result;

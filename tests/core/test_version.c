@@ -11,6 +11,8 @@
 
 #include "core/base/memory.h"
 #include "core/check.h"
+#include "core/snapshot/hash_index.h"
+#include "core/snapshot/version_group.h"
 #include "core/versions.h"
 
 enum { MOST_KEYS = 3000, VALUE_COUNT = 9, ROOM = 1 << 20 };
@@ -103,14 +105,39 @@ check_key(const struct version *version, struct slice key, int number,
         struct entry expected = {key, value_of(number)};
         check_entry(&entry, &expected);
     }
-    struct snapshot_probe probe = {.key = key};
-    version_probe_bucket(version, &probe);
-    version_probe_record(version, &probe);
-    CHECK_STATUS(version_probe_find(version, &probe, &entry, &is_found),
-                 STATUS_OK);
-    CHECK_EQUAL(is_found, number >= 0);
     CHECK_STATUS(version_seek(version, key, &index), STATUS_OK);
     CHECK_EQUAL(index, below);
+}
+
+/* Many keys at once are found as each is alone. */
+static void
+check_groups(const struct version *version, const struct history *history)
+{
+    for (int first = 0; first < history->key_count; first += VERSION_GROUP) {
+        struct version_group group;
+        size_t count = 0;
+        while (count < VERSION_GROUP
+               && first + (int)count < history->key_count)
+        {
+            group.probes[count].key = key_of(first + (int)count);
+            count += 1;
+        }
+        version_group_probe(version, &group, count);
+        for (size_t i = 0; i < count; i++) {
+            int number = history->truth[first + (int)i];
+            struct entry entry;
+            bool is_found;
+            CHECK_STATUS(
+                version_group_find(version, &group, i, &entry, &is_found),
+                STATUS_OK);
+            CHECK_EQUAL(is_found, number >= 0);
+            if (is_found) {
+                struct entry expected = {key_of(first + (int)i),
+                                         value_of(number)};
+                check_entry(&entry, &expected);
+            }
+        }
+    }
 }
 
 /* A copy opens as the version that it is of, whatever the file has become. */
@@ -152,6 +179,7 @@ check_all(const struct history *history)
         check_key(&version, key_of(i), history->truth[i], below);
         below += history->truth[i] >= 0;
     }
+    check_groups(&version, history);
     check_key(&version, (struct slice){NULL, 0}, -1, 0);
     check_key(&version, SLICE("~"), -1, count);
     CHECK_STATUS(version_verify_checksum(&version, NULL), STATUS_OK);
@@ -415,6 +443,65 @@ test_delta_may_be_empty(void)
     }
 }
 
+/* Keys whose home is the last bucket of the delta, more than it has room for:
+ * the others are in the first. */
+static void
+test_group_finds_keys_behind_the_last_bucket(void)
+{
+    for (int i = 0; i < FLAVOUR_COUNT; i++) {
+        struct history history;
+        struct script script;
+        uint64_t random = (uint64_t)i;
+        begin(&history, &random, MOST_KEYS, 5, &flavours[i]);
+        const struct snapshot base = layers_version(&history.layers).base;
+        if (base.buckets == NULL) {
+            layers_destroy(&history.layers);
+            continue;
+        }
+        const size_t count = base.reference_size == 8 ? 12 : 20;
+        const uint64_t buckets =
+            hash_index_bucket_count(count, base.reference_size == 8);
+        script_begin(&script);
+        for (int j = 0; script.changes.put_count < count; j++) {
+            struct slice key = key_of(j);
+            CHECK(j < MOST_KEYS);
+            uint64_t hash = hash_bytes(key.bytes, key.size, base.hash_seed);
+            if (hash_index_home(hash, buckets) == buckets - 1) {
+                script_put(&script, &history, j,
+                           history.truth[j] == 1 ? 2 : 1);
+            }
+        }
+        append(&history, &script, OLD);
+        struct version version = layers_version(&history.layers);
+        CHECK_EQUAL(version.deltas[0].view.bucket_count, buckets);
+        layers_destroy(&history.layers);
+    }
+}
+
+/* In a base that is not in the cache, its records are prefetched, too. */
+static void
+test_groups_are_found_in_a_large_base(void)
+{
+    for (int i = 0; i < FLAVOUR_COUNT; i++) {
+        struct history history = {.key_count = MOST_KEYS,
+                                  .layers.generation = 1};
+        struct script script;
+        for (int j = 0; j < MOST_KEYS; j++) {
+            history.truth[j] = j % 7 == 0 ? -1 : 7;
+        }
+        write_base(&history, &flavours[i]);
+        struct version version = layers_version(&history.layers);
+        CHECK(!snapshot_is_near(&version.base));
+        check_groups(&version, &history);
+        uint64_t random = (uint64_t)i;
+        random_changes(&history, &random, 300, 10, &script);
+        layers_append(&history.layers, &script.changes, OLD);
+        version = layers_version(&history.layers);
+        check_groups(&version, &history);
+        layers_destroy(&history.layers);
+    }
+}
+
 /* ---- cursors ------------------------------------------------------------ */
 
 static void
@@ -524,6 +611,8 @@ static const struct test tests[] = {
     TEST(test_long_history_of_a_larger_map_is_what_an_oracle_says),
     TEST(test_all_may_be_removed_and_put_back),
     TEST(test_delta_may_be_empty),
+    TEST(test_group_finds_keys_behind_the_last_bucket),
+    TEST(test_groups_are_found_in_a_large_base),
     TEST(test_any_cursor_leads_to_the_same_entry),
     TEST(test_version_of_a_base_is_the_base),
     TEST(test_newest_version_is_the_one_that_the_file_says),

@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/snapshot/version.h"
+#include "core/snapshot/version_group.h"
 #include "core/snapshots.h"
 
 static inline struct snapshot
@@ -49,12 +50,14 @@ static inline enum status
 find_in_steps(const struct snapshot *view, struct slice key,
               struct entry *entry, bool *is_found)
 {
-    struct snapshot_probe probe = {.key = key};
-    snapshot_probe_bucket(view, &probe);
-    snapshot_probe_record(view, &probe);
-    enum status status = snapshot_probe_find(view, &probe, entry, is_found);
+    struct version version = {.base = *view};
+    struct version_group group;
+    group.probes[0].key = key;
+    version_group_probe(&version, &group, 1);
+    enum status status =
+        version_group_find(&version, &group, 0, entry, is_found);
     CHECK(status != STATUS_OK || !*is_found
-          || probe.slot < snapshot_slot_count(view));
+          || group.probes[0].slot < snapshot_slot_count(view));
     return status;
 }
 

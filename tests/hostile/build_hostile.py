@@ -73,6 +73,9 @@ MUTANTS = {
     "bucket-off-by-one": [
         ("snapshot/find.c", "at + 1 < view->bucket_count ?", "at + 1 <= view->bucket_count ?")
     ],
+    "group-bucket-off-by-one": [
+        ("snapshot/version_group.c", "bucket < end ? bucket", "bucket <= end ? bucket")
+    ],
     # A probe does not end at the max probe distance.
     "endless-probe": [("snapshot/find.c", "        max_probe -= 1;\n", "")],
     # Verify lets a key be there twice.

@@ -17,6 +17,7 @@
 #include "core/snapshot/delta_log.h"
 #include "core/snapshot/merge.h"
 #include "core/snapshot/version.h"
+#include "core/snapshot/version_group.h"
 #include "core/snapshot/version_update.h"
 #include "core/snapshots.h"
 #include "core/views.h"
@@ -86,13 +87,15 @@ static inline enum status
 find_version_in_steps(const struct version *version, struct slice key,
                       struct entry *entry, bool *is_found)
 {
-    struct snapshot_probe probe = {.key = key};
-    version_probe_bucket(version, &probe);
-    version_probe_record(version, &probe);
-    enum status status = version_probe_find(version, &probe, entry, is_found);
+    struct version_group group;
+    group.probes[0].key = key;
+    version_group_probe(version, &group, 1);
+    enum status status =
+        version_group_find(version, &group, 0, entry, is_found);
+    uint64_t slot = group.probes[0].slot;
     CHECK(status != STATUS_OK || !*is_found
-          || probe.slot < snapshot_slot_count(&version->base)
-          || (probe.slot == VERSION_NO_SLOT && version->delta_count > 0));
+          || slot < snapshot_slot_count(&version->base)
+          || (slot == VERSION_NO_SLOT && version->delta_count > 0));
     return status;
 }
 

@@ -35,6 +35,7 @@ SEEN_BY_BINDING = {
     "core/segment/fork_list",
     "core/segment/segment",
     "core/snapshot/version",
+    "core/snapshot/version_group",
     "core/tree/rbtree",
 }
 

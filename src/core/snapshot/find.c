@@ -14,7 +14,6 @@
  * (record.h); search in key order (search.c).
  */
 #include "core/base/hash.h"
-#include "core/base/load.h"
 #include "core/snapshot/hash_index.h"
 #include "core/snapshot/record.h"
 #include "core/snapshot/snapshot.h"
@@ -43,49 +42,6 @@ find_by_order(const struct snapshot *view, struct snapshot_probe *probe,
 
 /* ---- the hash index ----------------------------------------------------- */
 
-/* A bit for each slot whose fingerprint may match; bit 8 * s + 7 for slot s,
- * in two words because a narrow bucket has more than eight. */
-struct matches {
-    uint64_t low;
-    uint64_t high;
-};
-
-static inline struct matches
-match_bucket(const unsigned char *bucket, bool is_wide, uint8_t fingerprint)
-{
-    uint64_t low = hash_index_equal_bytes(load_u64(bucket), fingerprint);
-    if (is_wide) {
-        // The eighth byte is the max probe distance.
-        return (struct matches){low & UINT64_MAX >> 8, 0};
-    }
-    // The upper half holds the max probe distance and zeros.
-    uint64_t high = hash_index_equal_bytes(load_u32(bucket + 8), fingerprint);
-    return (struct matches){low, high & UINT32_MAX};
-}
-
-/* Removes the lowest slot from the matches, which are not empty. */
-static inline size_t
-take_slot(struct matches *matches)
-{
-    size_t slot;
-    if (matches->low != 0) {
-        slot = (size_t)__builtin_ctzll(matches->low) / 8;
-        matches->low &= matches->low - 1;
-    }
-    else {
-        slot = 8 + (size_t)__builtin_ctzll(matches->high) / 8;
-        matches->high &= matches->high - 1;
-    }
-    return slot;
-}
-
-static inline uint64_t
-slot_reference(const unsigned char *bucket, bool is_wide, size_t slot)
-{
-    return is_wide ? load_u64(bucket + WIDE_REFERENCES + slot * 8)
-                   : load_u32(bucket + NARROW_REFERENCES + slot * 4);
-}
-
 /* Looks up the key in the bucket with the number `at`. */
 static inline enum status
 find_in_bucket(const struct snapshot *view, uint64_t at,
@@ -94,13 +50,13 @@ find_in_bucket(const struct snapshot *view, uint64_t at,
 {
     const unsigned char *bucket = view->buckets + at * BUCKET_SIZE;
     bool is_wide = view->reference_size == 8;
-    struct matches matches =
-        match_bucket(bucket, is_wide, hash_index_fingerprint(probe->hash));
+    struct hash_index_matches matches =
+        hash_index_match(bucket, is_wide, hash_index_fingerprint(probe->hash));
     while ((matches.low | matches.high) != 0) {
         uint64_t offset;
-        size_t slot = take_slot(&matches);
+        size_t slot = hash_index_take_slot(&matches);
         enum status status = record_offset(
-            view, slot_reference(bucket, is_wide, slot), &offset);
+            view, hash_index_reference(bucket, is_wide, slot), &offset);
         if (status == STATUS_OK) {
             status = record_read(view, offset, entry);
         }
@@ -121,9 +77,8 @@ find_by_hash(const struct snapshot *view, struct snapshot_probe *probe,
              struct entry *entry, bool *is_found)
 {
     uint64_t at = hash_index_home(probe->hash, view->bucket_count);
-    unsigned max_probe = load_u8(
-        view->buckets + at * BUCKET_SIZE
-        + (view->reference_size == 8 ? WIDE_MAX_PROBE : NARROW_MAX_PROBE));
+    unsigned max_probe = hash_index_max_probe(view->buckets + at * BUCKET_SIZE,
+                                              view->reference_size == 8);
     // It is one byte: 256 buckets at most, whatever its value.
     for (;;) {
         enum status status = find_in_bucket(view, at, probe, entry, is_found);
@@ -145,32 +100,6 @@ snapshot_probe_bucket(const struct snapshot *view,
         __builtin_prefetch(view->buckets
                            + hash_index_home(probe->hash, view->bucket_count)
                                  * BUCKET_SIZE);
-    }
-}
-
-void
-snapshot_probe_record(const struct snapshot *view,
-                      const struct snapshot_probe *probe)
-{
-    if (view->buckets == NULL) {
-        return;
-    }
-    bool is_wide = view->reference_size == 8;
-    const unsigned char *bucket =
-        view->buckets
-        + hash_index_home(probe->hash, view->bucket_count) * BUCKET_SIZE;
-    struct matches matches =
-        match_bucket(bucket, is_wide, hash_index_fingerprint(probe->hash));
-    uint64_t offset;
-    if ((matches.low | matches.high) != 0
-        && record_offset(view,
-                         slot_reference(bucket, is_wide, take_slot(&matches)),
-                         &offset)
-               == STATUS_OK)
-    {
-        // Most records are within two cache lines.
-        __builtin_prefetch(view->records + offset);
-        __builtin_prefetch(view->records + offset + 64);
     }
 }
 

@@ -118,15 +118,11 @@ snapshot_is_near(const struct snapshot *view)
     return view->header.total_size <= 512 * 1024;
 }
 
-/* snapshot_find_slot() in three steps, for a caller that looks up many keys:
-  * each step prefetches for the next step of its key, and the steps of other
-  * keys fill the time. Without a hash index the first two do nothing. */
+/* snapshot_find_slot() in two steps, for a caller that has something to do
+ * until the bucket is there. Without a hash index the first does nothing. */
 void
 snapshot_probe_bucket(const struct snapshot *view,
                       struct snapshot_probe *probe);
-void
-snapshot_probe_record(const struct snapshot *view,
-                      const struct snapshot_probe *probe);
 enum status
 snapshot_probe_find(const struct snapshot *view, struct snapshot_probe *probe,
                     struct entry *entry, bool *is_found);

@@ -21,7 +21,6 @@
 
 #include <string.h>
 
-#include "core/snapshot/hash_index.h"
 #include "core/snapshot/record.h"
 
 /* ---- opening ------------------------------------------------------------ */
@@ -235,27 +234,15 @@ version_seek(const struct version *version, struct slice key, uint64_t *index)
     return status;
 }
 
-void
-version_prefetch_deltas(const struct version *version,
-                        const struct snapshot_probe *probe)
-{
-    for (unsigned i = 0; i < version->delta_count; i++) {
-        const struct snapshot *view = &version->deltas[i].view;
-        if (view->buckets != NULL) {
-            __builtin_prefetch(
-                view->buckets
-                + hash_index_home(probe->hash, view->bucket_count)
-                      * BUCKET_SIZE);
-        }
-    }
-}
-
 enum status
-version_find_beneath(const struct version *version,
+version_find_beneath(const struct version *version, unsigned deltas,
                      struct snapshot_probe *probe, struct entry *entry,
                      bool *is_found)
 {
     for (unsigned i = version->delta_count; i-- > 0;) {
+        if ((deltas >> i & 1) == 0) {
+            continue;
+        }
         enum status status = snapshot_probe_find(&version->deltas[i].view,
                                                  probe, entry, is_found);
         if (status != STATUS_OK) {

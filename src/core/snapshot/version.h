@@ -102,9 +102,13 @@ version_locate(const struct version *version, unsigned delta_count,
 /* The slot of an entry that is in a delta: it has none. */
 #define VERSION_NO_SLOT UINT64_MAX
 
-/* snapshot_find_slot() for a version with deltas. */
+/* One bit for each delta, from the oldest on. */
+#define VERSION_ALL_DELTAS ((1U << VERSION_DELTAS) - 1)
+
+/* snapshot_probe_find() for a version with deltas: for the base, and those of
+ * them that `deltas` has a bit of. */
 enum status
-version_find_beneath(const struct version *version,
+version_find_beneath(const struct version *version, unsigned deltas,
                      struct snapshot_probe *probe, struct entry *entry,
                      bool *is_found);
 
@@ -119,7 +123,8 @@ version_find_slot(const struct version *version, struct snapshot_probe *probe,
         return snapshot_find_slot(&version->base, probe, entry, is_found);
     }
     snapshot_probe_bucket(&version->base, probe);
-    return version_find_beneath(version, probe, entry, is_found);
+    return version_find_beneath(version, VERSION_ALL_DELTAS, probe, entry,
+                                is_found);
 }
 
 static inline enum status
@@ -128,41 +133,6 @@ version_find(const struct version *version, struct slice key,
 {
     struct snapshot_probe probe = {.key = key};
     return version_find_slot(version, &probe, entry, is_found);
-}
-
-/* Prefetches the buckets of the deltas; the hash is known. */
-void
-version_prefetch_deltas(const struct version *version,
-                        const struct snapshot_probe *probe);
-
-/* version_find_slot() in three steps, as in snapshot.h. */
-static inline void
-version_probe_bucket(const struct version *version,
-                     struct snapshot_probe *probe)
-{
-    snapshot_probe_bucket(&version->base, probe);
-    if (version->delta_count > 0) {
-        version_prefetch_deltas(version, probe);
-    }
-}
-
-static inline void
-version_probe_record(const struct version *version,
-                     const struct snapshot_probe *probe)
-{
-    for (unsigned i = 0; i < version->delta_count; i++) {
-        snapshot_probe_record(&version->deltas[i].view, probe);
-    }
-    snapshot_probe_record(&version->base, probe);
-}
-
-static inline enum status
-version_probe_find(const struct version *version, struct snapshot_probe *probe,
-                   struct entry *entry, bool *is_found)
-{
-    return version->delta_count == 0
-               ? snapshot_probe_find(&version->base, probe, entry, is_found)
-               : version_find_beneath(version, probe, entry, is_found);
 }
 
 /* The part of the deep check that finds damage, but not forgery: the checksums
