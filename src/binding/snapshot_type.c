@@ -37,7 +37,8 @@ begin_cache(SnapshotObject *self)
     value_cache_init(&self->cache,
                      self->version.delta_count == 0
                          ? snapshot_slot_count(&self->version.base)
-                         : VERSION_NO_SLOT);
+                         : VERSION_NO_SLOT,
+                     &self->state->cache_spare);
 #endif
 }
 

@@ -43,7 +43,10 @@ state_clear(PyObject *module)
 void
 state_free(void *module)
 {
+    struct state *state = PyModule_GetState(module);
     (void)state_clear(module);
+    PyMem_Free(state->cache_spare.by_key);
+    PyMem_Free(state->cache_spare.seen);
 }
 
 static PyObject *

@@ -28,12 +28,20 @@ enum type_index {
     TYPE_COUNT,
 };
 
+/* The arrays of the last value cache that has gone, for the next one. Of a map
+ * that changes all the time each version would have to allocate its own. */
+struct value_cache_spare {
+    struct value_cache_pairs *by_key;  // owned, all free
+    unsigned char *seen;               // owned
+};
+
 struct state {
     PyTypeObject *types[TYPE_COUNT];
     PyObject *snapshot_error;
     PyObject *stale_error;
     PyObject *follow_warning;
     PyObject *nans[2];  // the usual NaN, by its sign; see value_unpack()
+    struct value_cache_spare cache_spare;
 };
 
 /* The state of the module that created `type` or one of its bases. Only for

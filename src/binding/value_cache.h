@@ -27,22 +27,33 @@ enum {
     // Without by_slot, get_many() of 1 k entries takes 1.4 to 1.6 times as
     // long.
     VALUE_CACHE_MAX_SLOTS = 4096,
+    // With more pairs in use the arrays are not worth clearing for another.
+    VALUE_CACHE_LISTED = 32,
+};
+
+struct value_cache_pairs {
+    struct value_cache_pair pairs[VALUE_CACHE_SIZE];
+    size_t count;                         // in use
+    uint16_t listed[VALUE_CACHE_LISTED];  // the index of each, of so many
 };
 
 /* Empty when all zero. */
 struct value_cache {
-    struct value_cache_pair *by_key;  // owned; NULL until the first put
-    unsigned char *seen;              // owned; NULL until a key is seen
-    PyObject **by_slot;               // owned; NULL until it pays off
-    uint64_t slot_count;              // 0 when too many for this cache
-    uint64_t missed;                  // values made while by_slot is NULL
+    struct value_cache_pairs *by_key;  // owned; NULL until the first put
+    unsigned char *seen;               // owned; NULL until a key is seen
+    PyObject **by_slot;                // owned; NULL until it pays off
+    uint64_t slot_count;               // 0 when too many for this cache
+    uint64_t missed;                   // values made while by_slot is NULL
+    struct value_cache_spare *spare;   // borrowed
 };
 
-/* For a snapshot with that many slots. */
+/* For a snapshot with that many slots. Borrows the spare. */
 static inline void
-value_cache_init(struct value_cache *cache, uint64_t slot_count)
+value_cache_init(struct value_cache *cache, uint64_t slot_count,
+                 struct value_cache_spare *spare)
 {
     *cache = (struct value_cache){
+        .spare = spare,
         .slot_count = slot_count <= VALUE_CACHE_MAX_SLOTS ? slot_count : 0,
     };
 }
@@ -82,7 +93,7 @@ value_cache_get(const struct value_cache *cache, PyObject *key)
         return NULL;
     }
     const struct value_cache_pair *pair =
-        &cache->by_key[value_cache_index(hash)];
+        &cache->by_key->pairs[value_cache_index(hash)];
     if (pair->key == key
         || (pair->key != NULL && value_cache_hash(pair->key) == hash
             && value_cache_equal(pair->key, key)))

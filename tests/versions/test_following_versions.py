@@ -117,6 +117,45 @@ def test_first_get_after_an_append_makes_no_system_call(with_much_room, tmp_path
         assert calls_between(trace, f"/updated {number}.", f"/read {number}.") == []
 
 
+# --- cached values ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 31, 32, 33, 1000])
+def test_cached_values_do_not_outlive_their_version(history, count):
+    """The arrays of a cache pass to the next version's, cleared."""
+    keys = [key_of(number) for number in range(count)]
+    with history.open(follow=True) as shared:
+        for number in range(4):
+            for pinned in (shared.snapshot(), shared):
+                # The second time it is kept, the third time it comes from the cache.
+                for _ in range(3):
+                    assert [pinned[key] for key in keys] == [history.dict[key] for key in keys]
+            before = [history.dict[key] for key in keys]
+            pinned = shared.snapshot()
+            history.update({key: f"{key} in {number}" for key in keys[::2]}, remove=keys[1::2])
+            assert [shared.get(key) for key in keys] == [history.dict.get(key) for key in keys]
+            assert [pinned[key] for key in keys] == before
+            pinned.close()
+            history.update({key: f"{key} again in {number}" for key in keys[1::2]})
+
+
+def test_caches_of_many_versions_at_once_are_each_of_their_own(history):
+    keys = [key_of(number) for number in range(3)]
+    pinned, expected = [], []
+    for number in range(20):
+        history.update({keys[number % 3]: f"version {number}"})
+        pinned.append(history.open())
+        expected.append([history.dict[key] for key in keys])
+    for _ in range(3):
+        for shared, values in zip(pinned, expected, strict=True):
+            for _ in range(3):
+                assert [shared[key] for key in keys] == values
+        # Half of them leave their arrays to others.
+        for shared in pinned[::2]:
+            shared.close()
+        pinned, expected = pinned[1::2], expected[1::2]
+
+
 # --- waiting ----------------------------------------------------------------------------------
 
 
