@@ -28,9 +28,19 @@ Results = dict[str, Any]
 # ---- measuring ----------------------------------------------------------------------------------
 
 
-def measure(options: argparse.Namespace) -> Results:
-    results: Results = {"machine": machine.describe("python -m benchmarks.changes", ["lmdb"])}
-    results["cost"] = [
+def measure(options: argparse.Namespace, results: Results) -> None:
+    """Measures the parts that are wanted, and replaces those of earlier results."""
+    command = ["python -m benchmarks.changes"]
+    if options.only != [*PARTS]:
+        command += ["--only", *options.only]
+    results["machine"] = machine.describe(" ".join(command), ["lmdb"])
+    for name in options.only:
+        results[name] = PARTS[name](options)
+    results["machine"]["load after"] = machine.load()
+
+
+def cost(options: argparse.Namespace) -> list[Results]:
+    return [
         {
             "entries": entries,
             "changed": changed,
@@ -45,17 +55,23 @@ def measure(options: argparse.Namespace) -> Results:
             size, options.changes, options.seconds
         )
     ]
+
+
+def reads(options: argparse.Namespace) -> Results:
     times = update_cost.measure_reads(options.read, options.shares, options.rounds)
-    results["reads"] = {
+    return {
         "entries": options.read,
         "ratios": {
             title: [[share, *update_cost.ratios(times, title, share)] for share in options.shares]
             for title in dict.fromkeys(title for title, _ in times)
         },
     }
+
+
+def memory(options: argparse.Namespace) -> Results:
     base, seconds, series = update_cost.measure_memory(options.read, options.updates)
     step = max(1, len(series) // SAMPLES)
-    results["memory"] = {
+    return {
         "entries": options.read,
         "updates": len(series),
         "seconds": round(seconds, 1),
@@ -64,35 +80,33 @@ def measure(options: argparse.Namespace) -> Results:
         "step": step,
         "series": series[::step],
     }
-    results["latency"] = latency(options.latency)
-    results["waits"] = waits(options.wait, options.compactions, [100, 1])
-    results["machine"]["load after"] = machine.load()
-    return results
 
 
-def latency(updates: int) -> Results:
-    called, stored = store_latency.run(updates)
+def latency(options: argparse.Namespace) -> Results:
+    called, stored = store_latency.run(options.latency)
     moments = dict(zip(store_latency.MOMENTS, (*called, *stored), strict=True))
     return {
-        "updates": updates,
+        "updates": options.latency,
         "moments": {title: store_latency.summary(times) for title, times in moments.items()},
     }
 
 
-def waits(entries: int, compactions: int, counts: list[int]) -> Results:
-    found, beside, alone = update_waits.split(
-        update_waits.measure(entries, compactions, counts), entries
-    )
+def waits(options: argparse.Namespace) -> Results:
+    counts = [100, 1]
+    publishers = update_waits.measure(options.wait, options.compactions, counts)
+    found, beside, alone = update_waits.split(publishers, options.wait)
     return {
-        "entries": entries,
+        "entries": options.wait,
         "changed": counts,
         "compactions": sorted(call.took / 1e9 for call in found),
         "others": {
-            "while one compacts": update_waits.summary(beside),
-            "while none does": update_waits.summary(alone),
+            "while one compacts": update_waits.summary(beside, publishers),
+            "while none does": update_waits.summary(alone, publishers),
         },
     }
 
+
+PARTS = {"cost": cost, "reads": reads, "memory": memory, "latency": latency, "waits": waits}
 
 # ---- tables -------------------------------------------------------------------------------------
 
@@ -139,15 +153,19 @@ def latency_table(results: Results) -> Iterator[str]:
 
 
 def waits_table(results: Results) -> Iterator[str]:
-    yield "| calls | | median, µs | 99 %, µs | longest, ms | longest asleep, ms |"
-    yield "|---|---:|---:|---:|---:|---:|"
-    for title, (count, *microseconds, longest, asleep) in results["waits"]["others"].items():
-        cells = [title, *(f"{value:,.0f}" for value in (count, *microseconds))]
-        yield "| " + " | ".join([*cells, f"{longest:.1f}", f"{asleep:.1f}"]) + " |"
+    yield (
+        "| calls | | median, µs | 99 %, µs | longest, ms | longest asleep, ms "
+        "| the same, while the others had a core |"
+    )
+    yield "|---|---:|---:|---:|---:|---:|---:|"
+    for title, (count, *times) in results["waits"]["others"].items():
+        cells = [f"{value:,.0f}" for value in (count, *times[:2])]
+        cells += [f"{value:.1f}" for value in times[2:]]
+        yield "| " + " | ".join([title, *cells]) + " |"
 
 
 def machine_lines(results: Results) -> Iterator[str]:
-    told, memory, waits = results["machine"], results["memory"], results["waits"]
+    told, memory, waits = (results[name] for name in ("machine", "memory", "waits"))
     versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
     first, last = waits["compactions"][0], waits["compactions"][-1]
     yield f"- {told['date']}, {told['processor']}, {told['cores']} cores, {told['kernel']}"
@@ -282,6 +300,14 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--again", action="store_true", help="do not measure")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=PARTS,
+        default=[*PARTS],
+        metavar="PART",
+        help=f"measure these of {', '.join(PARTS)}, and keep the last results of the others",
+    )
     parser.add_argument("--entries", type=int, nargs="+", default=[10_000, 1_000_000, 10_000_000])
     parser.add_argument("--changes", type=int, nargs="+", default=[1, 100, 10_000])
     parser.add_argument("--seconds", type=float, default=15, help="for each row")
@@ -295,9 +321,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=ROOT, help="the folder that has docs")
     options = parser.parse_args()
     file = options.output / RESULTS
+    results = json.loads(file.read_text("utf-8")) if file.exists() else {}
     if not options.again:
-        file.write_text(json.dumps(measure(options), indent=1) + "\n", "utf-8")
-    results = json.loads(file.read_text("utf-8"))
+        measure(options, results)
+        file.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+        results = json.loads(file.read_text("utf-8"))
     write_tables(results, options.output / PAGE)
     draw(results, file.parent)
 

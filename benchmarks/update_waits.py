@@ -12,6 +12,7 @@ for the lock, or pauses to leave room in the file until it is compacted.
 """
 
 import argparse
+import bisect
 import gc
 import json
 import multiprocessing
@@ -133,24 +134,44 @@ def split(publishers, entries):
     return found, beside, alone
 
 
-def summary(calls):
-    """How many; microseconds: median and 99 per cent; milliseconds: the longest, longest asleep."""
+def without_waits_for_cores(calls, publishers):
+    """What each call was asleep, less what other publishers waited for a core meanwhile: where that
+    is much, the machine had other work, and who had the lock could not go on."""
+    sorted_calls = [sorted(found) for found in publishers]
+    for call in calls:
+        others = 0
+        for found in sorted_calls:
+            at = bisect.bisect_left(found, (call.begin,))
+            # The one that had begun before, and all that began meanwhile.
+            for other in found[max(0, at - 1) :]:
+                if other.begin > call.end:
+                    break
+                # A call that replaced the file had no lock for most of its time.
+                if other.end > call.begin and other != call and not other.replaced:
+                    others += other.core
+        yield max(0, call.asleep - others)
+
+
+def summary(calls, publishers):
+    """How many; microseconds: median and 99 per cent; milliseconds: the longest, the longest that
+    one was asleep, and that without waits for cores."""
     times = [call.took / 1e3 for call in calls]
-    asleep = max((call.asleep for call in calls), default=0) / 1e6
     if not times:
-        return 0, 0, 0, 0, 0
+        return 0, 0, 0, 0, 0, 0
     return (
         len(times),
         statistics.median(times),
         percentile(times, 0.99),
         max(times) / 1e3,
-        asleep,
+        max(call.asleep for call in calls) / 1e6,
+        max(without_waits_for_cores(calls, publishers)) / 1e6,
     )
 
 
-def row(title, calls):
-    count, median, last, longest, asleep = summary(calls)
-    return f"| {title} | {count:,} | {median:,.0f} | {last:,.0f} | {longest:.1f} | {asleep:.1f} |"
+def row(title, calls, publishers):
+    count, median, last, *longest = summary(calls, publishers)
+    cells = [title, f"{count:,}", f"{median:,.0f}", f"{last:,.0f}"]
+    return "| " + " | ".join([*cells, *(f"{value:.1f}" for value in longest)]) + " |"
 
 
 def report(entries, counts, publishers):
@@ -160,10 +181,13 @@ def report(entries, counts, publishers):
         f"\n{entries:,} entries, updates of {counts[0]:,} and of {counts[1]:,} of them;"
         f" {len(found)} compactions, which took {seconds[0]:.1f} to {seconds[-1]:.1f} s\n"
     )
-    print("| other calls | | median, us | p99, us | longest, ms | longest asleep, ms |")
-    print("|---|---:|---:|---:|---:|---:|")
-    print(row("while one compacts", beside))
-    print(row("while none does", alone))
+    print(
+        "| other calls | | median, us | p99, us | longest, ms | longest asleep, ms"
+        " | the same, while the others had a core |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    print(row("while one compacts", beside, publishers))
+    print(row("while none does", alone, publishers))
     print("\n| longest calls, ms | processor | waits for a core | asleep | |")
     print("|---:|---:|---:|---:|---|")
     kinds = [(call, "while one compacts") for call in beside] + [(call, "") for call in alone]
