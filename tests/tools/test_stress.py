@@ -105,7 +105,7 @@ def test_mutant_is_found_by_failing_system_calls(strace, mutant, name, only):
 
 def test_stalled_processes_hold_up_nobody(strace):
     """`make faults` stops each operation after every call."""
-    code, told = run("stalls.py", "--stride", 29)
+    code, told = run("stalls.py", "--stride", 43)
     assert code == 0, told
     assert " 0 failures" in told
 
