@@ -296,24 +296,6 @@ test_copy_without_space_becomes_a_large_delta(void)
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
-static void
-test_copy_without_space_is_tried_once(void)
-{
-    const char *path = scratch_path("map");
-    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
-    fail_only("a", 0, ENOSPC);
-    CHECK_STATUS(update_number(path, 2, 0), STATUS_NO_SPACE);
-    faults_reset();
-    check_published(path, 1, 1);
-    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
-    publish_roomy(path, HASH);
-    fail_only("a", 0, ENOSPC);
-    CHECK_STATUS(update_number(path, 2, ROOMY_COUNT), STATUS_NO_SPACE);
-    faults_reset();
-    check_version(path, 1, 1, false);
-    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
-}
-
 /* Header, newest delta, header again. */
 static void
 test_signal_does_not_end_a_read(void)
@@ -678,7 +660,6 @@ static const struct test tests[] = {
     TEST(test_space_is_allocated_or_the_present_version_stays),
     TEST(test_signal_that_means_to_stop_ends_an_append),
     TEST(test_copy_without_space_becomes_a_large_delta),
-    TEST(test_copy_without_space_is_tried_once),
     TEST(test_signal_does_not_end_a_read),
     TEST(test_delta_may_be_written_in_parts),
     TEST(test_delta_that_was_written_in_part_is_overwritten),

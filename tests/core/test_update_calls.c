@@ -5,7 +5,8 @@
  * the errno of the call, or it does not matter; nothing is left open or mapped,
  * and the next update works.
  *
- * Not here: maps without room, and all but updates; see test_system_calls.c.
+ * Not here: each call for maps without room, and for all but updates; see
+ * test_system_calls.c.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -117,8 +118,42 @@ test_failure_of_any_call_of_each_way_to_update_is_an_error_or_none(void)
                  "-s-r-p-d-k-t-r-s-w-k-L-R-k-k-p-d-p-d-k-p-d");
 }
 
+/* Of a map without room, of one whose room is too small for the change, and
+ * where there is no space for a delta either. */
+static void
+test_copy_without_space_is_tried_once(void)
+{
+    static const struct {
+        bool is_small;
+        int others;
+        bool is_endless;
+    } cases[] = {
+        {true, 0, false},
+        {false, ROOMY_COUNT, false},
+        {false, ROOMY_COUNT / 7, true},
+    };
+    const char *path = scratch_path("map");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        if (cases[i].is_small) {
+            CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+        }
+        else {
+            publish_roomy(path, HASH);
+        }
+        fail_only("a", 0, ENOSPC);
+        faults.is_endless = cases[i].is_endless;
+        CHECK_STATUS(update_number(path, 2, cases[i].others), STATUS_NO_SPACE);
+        faults_reset();
+        check_found(path, 1);
+        CHECK_STATUS(update_number(path, 2, cases[i].others), STATUS_OK);
+        check_found(path, 2);
+        CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+    }
+}
+
 static const struct test tests[] = {
     TEST(test_failure_of_any_call_of_each_way_to_update_is_an_error_or_none),
+    TEST(test_copy_without_space_is_tried_once),
 };
 
 int
