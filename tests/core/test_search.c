@@ -99,6 +99,25 @@ check_seek(const struct snapshot *view, size_t count, struct slice key)
     CHECK_EQUAL(index, expected_index(count, key));
 }
 
+/* A group of keys, in any order, is found as each of them is alone. */
+static void
+check_group(const struct snapshot *view, size_t count, uint64_t *random)
+{
+    struct slice keys[SEEK_GROUP];
+    unsigned char rooms[SEEK_GROUP][KEY_ROOM];
+    uint64_t indices[SEEK_GROUP];
+    size_t size = (size_t)random_below(random, SEEK_GROUP + 1);
+    for (size_t i = 0; i < size; i++) {
+        keys[i] = random_below(random, 2) == 0
+                      ? entries[random_below(random, count)].key
+                      : random_key(rooms[i], random, 26, i % 2 == 0);
+    }
+    CHECK_STATUS(snapshot_seek_group(view, keys, size, indices), STATUS_OK);
+    for (size_t i = 0; i < size; i++) {
+        CHECK_EQUAL(indices[i], expected_index(count, keys[i]));
+    }
+}
+
 static void
 test_search_ends_at_the_first_key_that_is_not_below(void)
 {
@@ -118,6 +137,9 @@ test_search_ends_at_the_first_key_that_is_not_below(void)
                 unsigned char room[KEY_ROOM];
                 check_seek(&view, count,
                            random_key(room, &random, letters, kind < 2));
+            }
+            for (size_t k = 0; k < 1000; k++) {
+                check_group(&view, count, &random);
             }
             check_seek(&view, count, SLICE(""));
             check_seek(&view, count, SLICE("\xFF\xFF\xFF\xFF\xFF\xFF"));
@@ -154,6 +176,10 @@ test_bad_reference_is_met_on_every_way(void)
         }
         uint64_t index;
         CHECK_STATUS(snapshot_seek(&view, entries[bad].key, &index),
+                     STATUS_BAD_REFERENCE);
+        const struct slice keys[] = {entries[0].key, entries[bad].key};
+        uint64_t indices[2];
+        CHECK_STATUS(snapshot_seek_group(&view, keys, 2, indices),
                      STATUS_BAD_REFERENCE);
         memcpy(reference, &sound, 4);
     }

@@ -109,6 +109,33 @@ check_key(const struct version *version, struct slice key, int number,
     CHECK_EQUAL(index, below);
 }
 
+/* Many keys at once are located as each is alone. */
+static void
+check_located(const struct version *version, const struct version_group *group,
+              size_t count)
+{
+    struct slice keys[SEEK_GROUP];
+    struct version_position together[SEEK_GROUP], alone;
+    _Static_assert(VERSION_GROUP <= (int)SEEK_GROUP, "keys of a group");
+    for (size_t i = 0; i < count; i++) {
+        keys[i] = group->probes[i].key;
+    }
+    for (unsigned deltas = 0; deltas <= version->delta_count; deltas++) {
+        CHECK_STATUS(
+            version_locate_group(version, deltas, keys, count, together),
+            STATUS_OK);
+        for (size_t i = 0; i < count; i++) {
+            CHECK_STATUS(version_locate(version, deltas, keys[i], &alone),
+                         STATUS_OK);
+            CHECK_EQUAL(together[i].below, alone.below);
+            CHECK_EQUAL(together[i].is_found, alone.is_found);
+            if (alone.is_found) {
+                check_entry(&together[i].entry, &alone.entry);
+            }
+        }
+    }
+}
+
 /* Many keys at once are found as each is alone. */
 static void
 check_groups(const struct version *version, const struct history *history)
@@ -123,6 +150,7 @@ check_groups(const struct version *version, const struct history *history)
             count += 1;
         }
         version_group_probe(version, &group, count);
+        check_located(version, &group, count);
         for (size_t i = 0; i < count; i++) {
             int number = history->truth[first + (int)i];
             struct entry entry;

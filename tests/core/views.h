@@ -81,6 +81,12 @@ read_everything(const struct snapshot *view)
         if (snapshot_seek(view, key, &index) == STATUS_OK) {
             CHECK(index <= view->entry_count);
         }
+        const struct slice pair[] = {key, SLICE("b")};
+        uint64_t indices[2];
+        if (snapshot_seek_group(view, pair, 2, indices) == STATUS_OK) {
+            CHECK(indices[0] <= view->entry_count);
+            CHECK(indices[1] <= view->entry_count);
+        }
         if (snapshot_find(view, key, &entry, &is_found) == STATUS_OK
             && is_found)
         {

@@ -57,3 +57,48 @@ snapshot_seek(const struct snapshot *view, struct slice key, uint64_t *index)
     *index = low;
     return STATUS_OK;
 }
+
+enum status
+snapshot_seek_group(const struct snapshot *view, const struct slice *keys,
+                    size_t count, uint64_t *indices)
+{
+    uint64_t high[SEEK_GROUP], offsets[SEEK_GROUP];
+    bool is_left = view->entry_count > 0;
+    for (size_t i = 0; i < count; i++) {
+        indices[i] = 0;
+        high[i] = view->entry_count;
+    }
+    // As snapshot_seek() for each key, `indices` being its `low`. The steps of
+    // the other keys are the time that a record takes to come.
+    while (is_left) {
+        for (size_t i = 0; i < count; i++) {
+            if (indices[i] < high[i]) {
+                uint64_t middle = indices[i] + (high[i] - indices[i]) / 2;
+                enum status status =
+                    record_offset_at(view, middle, &offsets[i]);
+                if (status != STATUS_OK) {
+                    return status;
+                }
+                __builtin_prefetch(view->records + offsets[i]);
+            }
+        }
+        is_left = false;
+        for (size_t i = 0; i < count; i++) {
+            if (indices[i] < high[i]) {
+                uint64_t middle = indices[i] + (high[i] - indices[i]) / 2;
+                struct entry entry;
+                enum status status = record_read(view, offsets[i], &entry);
+                if (status != STATUS_OK) {
+                    return status;
+                }
+                bool is_below = slice_compare(entry.key, keys[i]) < 0;
+                indices[i] = is_below ? middle + 1 : indices[i];
+                high[i] = is_below ? high[i] : middle;
+                prefetch_reference(view,
+                                   indices[i] + (high[i] - indices[i]) / 2);
+                is_left = is_left || indices[i] < high[i];
+            }
+        }
+    }
+    return STATUS_OK;
+}

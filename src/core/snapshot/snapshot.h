@@ -80,6 +80,14 @@ snapshot_count_entry(uint64_t *left, const struct entry *entry)
 enum status
 snapshot_seek(const struct snapshot *view, struct slice key, uint64_t *index);
 
+enum { SEEK_GROUP = 32 };
+
+/* The same for `count` keys, SEEK_GROUP at most, which together wait for
+ * memory about as often as one does alone. */
+enum status
+snapshot_seek_group(const struct snapshot *view, const struct slice *keys,
+                    size_t count, uint64_t *indices);
+
 /* Fills the entry and `is_found`. O(1) with a hash index, O(log n) without. */
 enum status
 snapshot_find(const struct snapshot *view, struct slice key,

@@ -184,39 +184,103 @@ version_at(const struct version *version, struct version_cursor *cursor,
 
 /* ---- by key ------------------------------------------------------------- */
 
+/* What one layer, a delta or with 0 the base, says of a key whose index there
+ * is `index`. `is_final` is false when those beneath it have to be asked: then
+ * `below` is what has to be added to their answer. */
+static enum status
+locate_in_layer(const struct version *version, unsigned number,
+                struct slice key, uint64_t index,
+                struct version_position *position, bool *is_final)
+{
+    const struct delta *delta =
+        number > 0 ? &version->deltas[number - 1] : NULL;
+    const struct snapshot *layer =
+        delta != NULL ? &delta->view : &version->base;
+    position->is_found = false;
+    if (index < layer->entry_count) {
+        enum status status = record_at(layer, index, &position->entry);
+        // Rarely tested: the search has read this entry, so its bytes must
+        // have changed since.
+        if (status != STATUS_OK) {
+            return status;
+        }
+        position->is_found = slice_equals(position->entry.key, key);
+    }
+    *is_final = delta == NULL || position->is_found;
+    if (!*is_final) {
+        position->below += delta_shift(delta, index);
+        return STATUS_OK;
+    }
+    position->below += delta != NULL ? delta_rank(delta, index) : index;
+    position->is_found =
+        position->is_found && !entry_is_tombstone(&position->entry);
+    return STATUS_OK;
+}
+
 enum status
 version_locate(const struct version *version, unsigned delta_count,
                struct slice key, struct version_position *position)
 {
-    const uint64_t most = count_beneath(version, delta_count);
-    uint64_t shift = 0;
-    for (unsigned i = delta_count;; i--) {
+    bool is_final = false;
+    position->below = 0;
+    for (unsigned i = delta_count; !is_final; i--) {
         const struct snapshot *layer =
             i > 0 ? &version->deltas[i - 1].view : &version->base;
         uint64_t index;
         enum status status = snapshot_seek(layer, key, &index);
-        position->is_found = false;
-        if (status == STATUS_OK && index < layer->entry_count) {
-            status = record_at(layer, index, &position->entry);
-            // Rarely tested: the search has read this entry, so its bytes
-            // must have changed since.
-            position->is_found =
-                status == STATUS_OK && slice_equals(position->entry.key, key);
+        if (status == STATUS_OK) {
+            status =
+                locate_in_layer(version, i, key, index, position, &is_final);
         }
         if (status != STATUS_OK) {
             return status;
         }
-        if (i > 0 && !position->is_found) {
-            shift += delta_shift(&version->deltas[i - 1], index);
-            continue;
-        }
-        position->below =
-            shift
-            + (i > 0 ? delta_rank(&version->deltas[i - 1], index) : index);
-        position->is_found =
-            position->is_found && !entry_is_tombstone(&position->entry);
-        return position->below <= most ? STATUS_OK : STATUS_BAD_RANK;
     }
+    return position->below <= count_beneath(version, delta_count)
+               ? STATUS_OK
+               : STATUS_BAD_RANK;
+}
+
+enum status
+version_locate_group(const struct version *version, unsigned delta_count,
+                     const struct slice *keys, size_t count,
+                     struct version_position *positions)
+{
+    struct slice left[SEEK_GROUP];  // the keys that no layer has decided on
+    uint64_t indices[SEEK_GROUP];
+    size_t numbers[SEEK_GROUP], left_count = count;
+    if (count == 1) {
+        return version_locate(version, delta_count, keys[0], positions);
+    }
+    for (size_t i = 0; i < count; i++) {
+        positions[i].below = 0;
+        left[i] = keys[i];
+        numbers[i] = i;
+    }
+    for (unsigned layer = delta_count; left_count > 0; layer--) {
+        size_t kept = 0;
+        enum status status = snapshot_seek_group(
+            layer > 0 ? &version->deltas[layer - 1].view : &version->base,
+            left, left_count, indices);
+        for (size_t i = 0; status == STATUS_OK && i < left_count; i++) {
+            bool is_final = false;
+            status = locate_in_layer(version, layer, left[i], indices[i],
+                                     &positions[numbers[i]], &is_final);
+            left[kept] = left[i];
+            numbers[kept] = numbers[i];
+            kept += !is_final;
+        }
+        if (status != STATUS_OK) {
+            return status;
+        }
+        left_count = kept;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (positions[i].below > count_beneath(version, delta_count)) {
+            return STATUS_BAD_RANK;
+        }
+    }
+    return STATUS_OK;
 }
 
 enum status

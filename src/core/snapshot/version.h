@@ -99,6 +99,12 @@ enum status
 version_locate(const struct version *version, unsigned delta_count,
                struct slice key, struct version_position *position);
 
+/* The same for `count` keys, SEEK_GROUP at most. */
+enum status
+version_locate_group(const struct version *version, unsigned delta_count,
+                     const struct slice *keys, size_t count,
+                     struct version_position *positions);
+
 /* The slot of an entry that is in a delta: it has none. */
 #define VERSION_NO_SLOT UINT64_MAX
 
