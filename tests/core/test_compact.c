@@ -17,7 +17,7 @@
 #include "core/segment/system.h"
 #include "core/update.h"
 
-enum { COUNT = 5000 };
+enum { COUNT = 5000, CATCH_UPS_AT_MOST = 4 };
 
 static struct numbered numbered;
 
@@ -210,7 +210,10 @@ static struct busy {
     const char *path;
     int count;  // of keys that are new
     bool is_asked;
-    bool undoes;  // what is published while something is written
+    bool undoes;   // what is published while something is written
+    int fails_in;  // so many of these, then memory or space is used up
+    bool lacks_space;
+    bool is_over;  // nothing is published any more
 } busy;
 
 static void
@@ -244,6 +247,14 @@ publish_while_writing(void)
         else {
             put_another();
         }
+        busy.fails_in -= 1;
+        busy.is_over = busy.fails_in == 0;
+        if (busy.fails_in == 0 && busy.lacks_space) {
+            fail_only("a", 0, ENOSPC);
+        }
+        else if (busy.fails_in == 0) {
+            memory_fail_after(0, true);
+        }
     }
 }
 
@@ -251,10 +262,10 @@ static bool
 publish_when_asked(void *context)
 {
     busy.is_asked = false;
-    if (!busy.undoes || busy.count == 0) {
+    if (!busy.is_over && (!busy.undoes || busy.count == 0)) {
         put_another();
     }
-    busy.is_asked = true;
+    busy.is_asked = !busy.is_over;
     return false;
 }
 
@@ -292,12 +303,82 @@ test_draft_catches_up_while_others_publish_on(void)
     struct segment after;
     struct version new = compact_while_busy(path, false, &after);
     CHECK(busy.count > 8);
-    CHECK(new.delta_count > 0);
-    // The last one is of the moment when the draft had caught up.
     CHECK(has(&new, SLICE("busy 0000")));
+    segment_close(&after);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+/* Returns whether the map was compacted. */
+static bool
+fail_while_busy(int fails_in, bool lacks_space)
+{
+    const char *path = scratch_path("map");
+    const struct lock_options options = {.interrupt = {publish_when_asked}};
+    publish_numbered(path, HASH);
+    put(path, SLICE("00005"));
+    struct stat before = stat_of(path);
+    int descriptors = count_descriptors();
+    long outstanding = memory_outstanding();
+    busy = (struct busy){
+        .path = path, .fails_in = fails_in, .lacks_space = lacks_space};
+    faults.writing = publish_while_writing;
+    enum status status = compact_segment(path, SLICE(""), &options);
+    memory_fail_after(-1, false);
+    faults_reset();
+    CHECK(status == STATUS_OK || (status == STATUS_NO_MEMORY && !lacks_space));
+    CHECK_EQUAL(count_descriptors(), descriptors);
+    CHECK_EQUAL(memory_outstanding(), outstanding);
+    CHECK_EQUAL(scratch_file_count(), 1);
+    bool is_compacted = stat_of(path).st_ino != before.st_ino;
+    struct segment after = open_segment(path);
+    struct version version = version_of(&after);
+    CHECK_EQUAL(version.generation, 2 + (uint64_t)busy.count);
+    CHECK_EQUAL(version.entry_count, COUNT + 1 + (uint64_t)busy.count);
     segment_close(&after);
     put(path, SLICE("later"));
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+    return is_compacted;
+}
+
+static void
+test_compaction_that_fails_while_it_catches_up_loses_nothing(void)
+{
+    for (int lacks_space = 0; lacks_space < 2; lacks_space++) {
+        int fails_in = 1;
+        while (!fail_while_busy(fails_in, lacks_space)) {
+            fails_in += 1;
+        }
+        // The last of them failed with the lock of the name.
+        CHECK(fails_in > CATCH_UPS_AT_MOST);
+    }
+}
+
+/* So few entries that the new base gets no room. */
+static void
+publish_few(const char *path)
+{
+    struct snapshot_plan plan;
+    struct entry *entries = fill_numbered(&numbered, COUNT);
+    CHECK_STATUS(publish_plan(&plan, entries, 4096, HASH), STATUS_OK);
+    CHECK_STATUS(publish_to_segment(&plan, path, &UNFORCED), STATUS_OK);
+    drop(path, entries[7].key);
+}
+
+static void
+test_map_that_became_small_gets_no_room_and_cannot_catch_up(void)
+{
+    const char *path = scratch_path("map");
+    for (int i = 0; i < 2; i++) {
+        publish_few(path);
+        CHECK_STATUS(compact_beside(path, i == 0 ? NULL : put_and_remove),
+                     STATUS_OK);
+        struct segment after = open_segment(path);
+        struct version version = version_of(&after);
+        CHECK_EQUAL(version.base.header.limit > 0, i == 1);
+        CHECK_EQUAL(version.generation, i == 0 ? 2 : 8);
+        segment_close(&after);
+        CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+    }
 }
 
 static void
@@ -308,10 +389,8 @@ test_what_is_undone_when_the_draft_has_caught_up_leaves_the_later_version(void)
     struct version new = compact_while_busy(path, true, &after);
     CHECK_EQUAL(busy.count, 1);
     CHECK_EQUAL(new.delta_count, 1);
-    CHECK(has(&new, SLICE("busy 0000")));
     CHECK(!has(&new, SLICE("undone")));
     segment_close(&after);
-    put(path, SLICE("later"));
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
@@ -601,6 +680,8 @@ static const struct test tests[] = {
     TEST(test_draft_catches_up_while_others_publish_on),
     TEST(
         test_what_is_undone_when_the_draft_has_caught_up_leaves_the_later_version),
+    TEST(test_compaction_that_fails_while_it_catches_up_loses_nothing),
+    TEST(test_map_that_became_small_gets_no_room_and_cannot_catch_up),
     TEST(test_map_that_is_replaced_meanwhile_is_left_alone),
     TEST(test_map_that_is_replaced_by_one_with_the_same_head_is_left_alone),
     TEST(test_more_than_a_delta_published_meanwhile_is_no_compaction),
