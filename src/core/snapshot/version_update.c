@@ -26,6 +26,10 @@
  * than the deltas and what they cost readers. */
 enum { COPY_FRACTION = 8, FULL_FRACTION = 10 };
 
+/* Folding so many entries takes 15 ms, and all other publishers wait for it;
+ * for a compaction they do not. */
+enum { FULL_COUNT = 250000 };
+
 /* One of the two deltas that are possible. */
 struct candidate {
     struct delta_entry *entries;  // owned
@@ -187,7 +191,8 @@ write_delta(struct version_update *update, struct choice *choice,
     {
         return STATUS_TOO_LARGE;
     }
-    update->is_full = changed > most / FULL_FRACTION
+    // Untested: FULL_COUNT, for which a map has to be ten times as large.
+    update->is_full = changed > most / FULL_FRACTION || changed > FULL_COUNT
                       || chosen->plan.begin + size > room - room / 4;
     return write_candidate(update, chosen, identity);
 }
