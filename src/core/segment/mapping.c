@@ -300,8 +300,10 @@ mapping_retain(struct segment *segment, uint64_t path)
 {
     fork_list_lock();
     struct segment before = *segment;
-    // In a child that was forked meanwhile there is nothing to retain.
-    if (!is_stale(segment) && retained.mapping != segment->mapping
+    // In a child that was forked meanwhile there is nothing to retain, and what
+    // has a handle stays mapped without that.
+    if (!is_stale(segment) && segment->mapping->kept_count == 0
+        && retained.mapping != segment->mapping
         && is_open_besides(path, segment->mapping))
     {
         before = retained;
