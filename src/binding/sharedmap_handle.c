@@ -7,12 +7,30 @@
  *     iterator, range, ---+  references of their own: a replaced snapshot stays
  *     view, thread           until the last of them is gone
  *
- * Under the GIL the pointer needs no lock: nothing between reading it and
- * taking the reference runs Python code.
+ * Under the GIL the pointers need no lock: nothing between reading one and
+ * taking the reference runs Python code. Without one they are exchanged, and
+ * the handle's own reference to what it had is dropped when all threads are
+ * done that may have read the pointer before.
  *
  * Not here: newer snapshots (sharedmap_follow.c); opening (sharedmap_type.c).
  */
 #include "binding/sharedmap_handle.h"
+
+/* Drops the handle's reference to what it does not have any more. Meanwhile
+ * other threads can go on, or stop the world. */
+static void
+drop(void *object)
+{
+    if (object == NULL) {
+        return;
+    }
+#ifdef Py_GIL_DISABLED
+    Py_BEGIN_ALLOW_THREADS
+    readers_wait();
+    Py_END_ALLOW_THREADS
+#endif
+    Py_DECREF((PyObject *)object);
+}
 
 SharedMapObject *
 sharedmap_create(PyTypeObject *type, const struct mapping_methods *methods,
@@ -29,9 +47,6 @@ sharedmap_create(PyTypeObject *type, const struct mapping_methods *methods,
     self->source_kind = kind;
     self->source = Py_NewRef(source);
     self->snapshot = snapshot;
-#ifdef Py_GIL_DISABLED
-    guard_init(&self->guard);
-#endif
     return self;
 }
 
@@ -54,41 +69,33 @@ void
 sharedmap_replace(SharedMapObject *self, SnapshotObject *seen,
                   SnapshotObject *newer)
 {
-    sharedmap_lock(self);
-    bool is_ours = self->snapshot == seen;
-    if (is_ours) {
-        self->snapshot = newer;
+    SnapshotObject *present = seen;
+    if (atomic_compare_exchange_strong(&self->snapshot, &present, newer)) {
+        drop(seen);
     }
-    sharedmap_unlock(self);
-    // The handle's own reference to the old, or the one we were given.
-    Py_DECREF(is_ours ? seen : newer);
+    else {
+        Py_DECREF(newer);
+    }
 }
 
 void
 sharedmap_set_follow_error(SharedMapObject *self, PyObject *error)
 {
-    sharedmap_lock(self);
-    PyObject *last = self->follow_error;
-    self->follow_error = error;
-    sharedmap_unlock(self);
-    Py_XDECREF(last);
+    drop(atomic_exchange(&self->follow_error, error));
 }
 
 PyObject *
 sharedmap_peek_follow_error(SharedMapObject *self)
 {
-    sharedmap_lock(self);
-    PyObject *error = Py_XNewRef(self->follow_error);
-    sharedmap_unlock(self);
+    struct sharedmap_loan loan = sharedmap_borrow(self);
+    PyObject *error = self->follow_error;
+    Py_XINCREF(error);
+    sharedmap_give_back(loan);
     return error;
 }
 
 void
 sharedmap_release(SharedMapObject *self)
 {
-    sharedmap_lock(self);
-    SnapshotObject *snapshot = self->snapshot;
-    self->snapshot = NULL;
-    sharedmap_unlock(self);
-    Py_XDECREF(snapshot);
+    drop(atomic_exchange(&self->snapshot, NULL));
 }

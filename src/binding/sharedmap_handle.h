@@ -5,16 +5,18 @@
  *
  * The handle owns a reference to the snapshot. Only the pointer changes. When
  * other threads may use the handle, too, only these functions read or change
- * it. A reader of the snapshot first takes a reference of its own.
+ * it. What uses the snapshot first takes a reference of its own; a lookup of
+ * one key borrows it instead, since without a GIL two threads that count
+ * references of one object spend their time on that.
  */
 #ifndef SHAREDMAP_BINDING_SHAREDMAP_HANDLE_H
 #define SHAREDMAP_BINDING_SHAREDMAP_HANDLE_H
 
-#include "binding/guard.h"
 #include "binding/mapping_type.h"
 #include "binding/snapshot_type.h"
 #include "binding/state.h"
 #include "core/segment/follow.h"
+#include "core/segment/readers.h"
 
 /* How many kinds of failures are told apart: errnos, and two more. */
 enum { FAILURE_KIND_COUNT = 192 };
@@ -27,15 +29,11 @@ typedef struct {
     enum source_kind source_kind;
     PyObject *source;  // owned: name or path as str, or the buffer
     PyObject *path;    // owned bytes: the file; NULL for a buffer
-    struct open_options open_options;  // for opening the path again
-    SnapshotObject *snapshot;          // owned; NULL when closed
-#ifdef Py_GIL_DISABLED
-    struct guard guard;  // of `snapshot` and `follow_error`, which change
-#endif
+    struct open_options open_options;    // for opening the path again
+    _Atomic(SnapshotObject *) snapshot;  // owned; NULL when closed
     bool is_following;
-    struct follow follow;  // of the path
-    PyObject
-        *follow_error;  // owned; of the last attempt, NULL if it succeeded
+    struct follow follow;              // of the path
+    _Atomic(PyObject *) follow_error;  // owned; NULL if the last succeeded
     _Atomic uint64_t warned[FAILURE_KIND_COUNT / 64];  // a bit for each kind
     PyObject *weak_references;
 } SharedMapObject;
@@ -52,23 +50,36 @@ sharedmap_create(PyTypeObject *type, const struct mapping_methods *methods,
 SharedMapObject *
 sharedmap_pin(SharedMapObject *self, SnapshotObject *snapshot);
 
-static inline void
-sharedmap_lock(SharedMapObject *self)
-{
+/* A snapshot for the length of one lookup. Between borrow and give back nothing
+ * waits, releases the GIL or runs Python code. */
+struct sharedmap_loan {
+    SnapshotObject *snapshot;  // NULL when the handle is closed
 #ifdef Py_GIL_DISABLED
-    guard_begin_change(&self->guard);
-#else
-    (void)self;
+    readers_counter counter;
 #endif
+};
+
+static inline struct sharedmap_loan
+sharedmap_borrow(SharedMapObject *self)
+{
+    struct sharedmap_loan loan;
+#ifdef Py_GIL_DISABLED
+    loan.counter = readers_enter();
+    loan.snapshot = atomic_load(&self->snapshot);
+#else
+    loan.snapshot =
+        atomic_load_explicit(&self->snapshot, memory_order_relaxed);
+#endif
+    return loan;
 }
 
 static inline void
-sharedmap_unlock(SharedMapObject *self)
+sharedmap_give_back(struct sharedmap_loan loan)
 {
 #ifdef Py_GIL_DISABLED
-    guard_end_change(&self->guard);
+    readers_leave(loan.counter);
 #else
-    (void)self;
+    (void)loan;
 #endif
 }
 
@@ -77,11 +88,10 @@ sharedmap_unlock(SharedMapObject *self)
 static inline SnapshotObject *
 sharedmap_peek(SharedMapObject *self)
 {
-    sharedmap_lock(self);
-    SnapshotObject *snapshot = self->snapshot;
-    Py_XINCREF(snapshot);
-    sharedmap_unlock(self);
-    return snapshot;
+    struct sharedmap_loan loan = sharedmap_borrow(self);
+    Py_XINCREF(loan.snapshot);
+    sharedmap_give_back(loan);
+    return loan.snapshot;
 }
 
 /* Makes the handle have `newer` if it still has `seen`. Takes the reference to
@@ -99,7 +109,8 @@ sharedmap_set_follow_error(SharedMapObject *self, PyObject *error);
 PyObject *
 sharedmap_peek_follow_error(SharedMapObject *self);
 
-/* Closes the handle, which may be closed already. */
+/* Closes the handle, which may be closed already, when the lookups of other
+ * threads are over. */
 void
 sharedmap_release(SharedMapObject *self);
 

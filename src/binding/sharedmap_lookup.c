@@ -30,38 +30,16 @@
 #include "binding/value.h"
 #include "core/snapshot/version_group.h"
 
-/* ---- a snapshot for the length of one lookup ---------------------------- */
+/* ---- one key ------------------------------------------------------------ */
 
-/* Borrowed under the GIL, a new reference without one: until end() nothing
- * releases the GIL or runs Python code, unless it fails, and then the snapshot
- * is not used any more. NULL when the base type must handle the lookup. */
-static inline SnapshotObject *
-begin(SharedMapObject *self)
+/* Whether the base type has to look it up: the handle is closed, or has to
+ * advance. */
+static inline bool
+is_out_of_date(const SharedMapObject *self, const SnapshotObject *snapshot)
 {
-#ifdef Py_GIL_DISABLED
-    SnapshotObject *snapshot = sharedmap_peek(self);
-#else
-    SnapshotObject *snapshot = self->snapshot;
-#endif
-    if (snapshot != NULL && self->is_following
-        && follow_is_hinted(&self->follow, &snapshot->segment))
-    {
-#ifdef Py_GIL_DISABLED
-        Py_DECREF(snapshot);
-#endif
-        return NULL;
-    }
-    return snapshot;
-}
-
-static inline void
-end(SnapshotObject *snapshot)
-{
-#ifdef Py_GIL_DISABLED
-    Py_DECREF(snapshot);
-#else
-    (void)snapshot;
-#endif
+    return snapshot == NULL
+           || (self->is_following
+               && follow_is_hinted(&self->follow, &snapshot->segment));
 }
 
 /* A new reference to the value of the entry that was found, which is not an
@@ -96,31 +74,22 @@ keep(SnapshotObject *snapshot, PyObject *key, PyObject *value)
 #endif
 }
 
-/* ---- one key ------------------------------------------------------------ */
-
 /* FALLBACK leaves the lookup, and any exception, to the base type. */
 enum outcome { FOUND, ABSENT, FALLBACK };
 
-/* Searches the snapshot. With `value`, fills a new reference to the value if
- * FOUND. */
+/* Searches the snapshot for an exact str. With `value`, fills a new reference
+ * to the value if FOUND. */
 static enum outcome
-lookup(SharedMapObject *self, PyObject *key, PyObject **value)
+lookup_in(SnapshotObject *snapshot, PyObject *key, PyObject **value)
 {
     struct snapshot_probe probe;
     struct entry entry;
     struct text text;
     bool is_found;
     enum outcome outcome = FALLBACK;
-    if (!PyUnicode_CheckExact(key)) {
-        return FALLBACK;
-    }
-    SnapshotObject *snapshot = begin(self);
-    if (snapshot == NULL) {
-        return FALLBACK;
-    }
     if (text_encode(&text, key) < 0) {
         PyErr_Clear();
-        goto done;
+        return FALLBACK;
     }
     probe.key = text.slice;
     if (version_find_slot(&snapshot->version, &probe, &entry, &is_found)
@@ -144,8 +113,20 @@ lookup(SharedMapObject *self, PyObject *key, PyObject **value)
         }
     }
     text_clear(&text);
-done:
-    end(snapshot);
+    return outcome;
+}
+
+static enum outcome
+lookup(SharedMapObject *self, PyObject *key, PyObject **value)
+{
+    if (!PyUnicode_CheckExact(key)) {
+        return FALLBACK;
+    }
+    struct sharedmap_loan loan = sharedmap_borrow(self);
+    enum outcome outcome = is_out_of_date(self, loan.snapshot)
+                               ? FALLBACK
+                               : lookup_in(loan.snapshot, key, value);
+    sharedmap_give_back(loan);
     return outcome;
 }
 
@@ -167,8 +148,10 @@ get_cached_by_handle(SharedMapObject *self, PyObject *key)
 #ifdef Py_GIL_DISABLED
     return NULL;
 #else
-    SnapshotObject *snapshot = PyUnicode_CheckExact(key) ? begin(self) : NULL;
-    return snapshot != NULL ? get_cached(snapshot, key) : NULL;
+    SnapshotObject *snapshot = sharedmap_borrow(self).snapshot;
+    return !PyUnicode_CheckExact(key) || is_out_of_date(self, snapshot)
+               ? NULL
+               : get_cached(snapshot, key);
 #endif
 }
 

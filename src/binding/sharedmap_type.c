@@ -523,8 +523,10 @@ sharedmap_tp_traverse(PyObject *object, visitproc visit, void *arg)
     SharedMapObject *self = (SharedMapObject *)object;
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->source);
-    Py_VISIT(self->snapshot);
-    Py_VISIT(self->follow_error);
+    SnapshotObject *snapshot = self->snapshot;
+    PyObject *follow_error = self->follow_error;
+    Py_VISIT(snapshot);
+    Py_VISIT(follow_error);
     return 0;
 }
 
@@ -545,8 +547,11 @@ sharedmap_tp_dealloc(PyObject *object)
     if (self->weak_references != NULL) {
         PyObject_ClearWeakRefs(object);
     }
-    Py_XDECREF(self->snapshot);
-    Py_XDECREF(self->follow_error);
+    // No thread uses it any more, so there is none to wait for.
+    SnapshotObject *snapshot = self->snapshot;
+    PyObject *follow_error = self->follow_error;
+    Py_XDECREF(snapshot);
+    Py_XDECREF(follow_error);
     Py_XDECREF(self->source);
     Py_XDECREF(self->path);
     type->tp_free(self);

@@ -33,6 +33,7 @@ SEEN_BY_BINDING = {
     "core/update",
     "core/segment/follow",
     "core/segment/fork_list",
+    "core/segment/readers",
     "core/segment/segment",
     "core/snapshot/version",
     "core/snapshot/version_group",
