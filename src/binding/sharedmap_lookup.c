@@ -138,7 +138,16 @@ get_cached(SnapshotObject *snapshot, PyObject *key)
 #ifdef Py_GIL_DISABLED
     return NULL;
 #else
-    return value_cache_get(&snapshot->cache, key);
+    struct value_cache *cache = &snapshot->cache;
+    PyObject *value = value_cache_get(cache, key);
+    if (value == NULL && value_cache_hash(key) == -1
+        && (value_cache_holds_all(cache)
+            || key_filter_meet(&snapshot->state->key_filter, key))
+        && PyObject_Hash(key) != -1)
+    {
+        value = value_cache_get(cache, key);
+    }
+    return value;
 #endif
 }
 

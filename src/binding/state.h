@@ -12,6 +12,8 @@
 
 #include <stdbool.h>
 
+#include "binding/key_filter.h"
+
 enum type_index {
     TYPE_MAPPING,
     TYPE_RBTREE,
@@ -42,6 +44,9 @@ struct state {
     PyObject *follow_warning;
     PyObject *nans[2];  // the usual NaN, by its sign; see value_unpack()
     struct value_cache_spare cache_spare;
+#ifndef Py_GIL_DISABLED
+    struct key_filter key_filter;
+#endif
 };
 
 /* The state of the module that created `type` or one of its bases. Only for

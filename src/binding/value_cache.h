@@ -58,8 +58,7 @@ value_cache_init(struct value_cache *cache, uint64_t slot_count,
     };
 }
 
-/* The hash that the str has computed already, -1 if it has not. A key that was
- * never hashed is rarely looked up again. */
+/* The hash that the str has computed already, -1 if it has not. */
 static inline Py_hash_t
 value_cache_hash(PyObject *key)
 {
@@ -101,6 +100,14 @@ value_cache_get(const struct value_cache *cache, PyObject *key)
         return Py_NewRef(pair->value);
     }
     return NULL;
+}
+
+/* Whether the map is so small that most of its values are cached by key, once
+ * they have been looked up: then any key is worth its hash. */
+static inline bool
+value_cache_holds_all(const struct value_cache *cache)
+{
+    return cache->slot_count > 0 && cache->slot_count <= VALUE_CACHE_SIZE / 2;
 }
 
 /* Keeps the value if the last key with the same index had the same hash. So

@@ -4,6 +4,7 @@ A map may remember values that were asked for lately. Nobody can see whether it 
 it must never remember too much: not a newer snapshot's past, and not a mapping that is closed.
 """
 
+import ctypes
 import gc
 import math
 import os
@@ -105,6 +106,68 @@ def test_ways_of_asking_do_not_disturb_each_other(shared):
         for ask in ASKING.values():
             for key, value in VALUES.items():
                 assert exact(ask(shared, key)) == exact(value)
+
+
+# ---- keys that have no hash ----------------------------------------------------------------------
+
+needs_gil = pytest.mark.skipif(
+    bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="without a GIL there is no cache"
+)
+
+
+def has_hash(key):
+    """Whether a str knows its hash: the field behind its length, in every CPython there is."""
+    offset = object.__basicsize__ + 8
+    return ctypes.c_ssize_t.from_address(id(key) + offset).value != -1
+
+
+def never_hashed(number):
+    return "".join(["key ", str(number)])
+
+
+each_way_to_ask = pytest.mark.parametrize(
+    "ask", [lambda m, k: m[k], lambda m, k: m.get(k), lambda m, k: m.get_many([k])]
+)
+
+
+def shared_numbers(name, count):
+    sharedmap.share({never_hashed(i): i for i in range(count)}, name)
+    return sharedmap.sharedmap(name), [never_hashed(i) for i in range(count)]
+
+
+@needs_gil
+@each_way_to_ask
+def test_key_object_that_comes_again_is_hashed(name, ask):
+    m, keys = shared_numbers(name, 10_000)
+    ask(m, keys[7])
+    assert not has_hash(keys[7])
+    ask(m, keys[7])
+    assert has_hash(keys[7])
+
+
+@needs_gil
+@each_way_to_ask
+def test_key_of_a_small_map_is_hashed_at_once(name, ask):
+    m, keys = shared_numbers(name, 100)
+    ask(m, keys[7])
+    assert has_hash(keys[7])
+
+
+@needs_gil
+def test_key_objects_that_come_in_turn_are_hashed_all(name):
+    m, keys = shared_numbers(name, 10_000)
+    for _ in range(OFTEN):
+        assert [m[key] for key in keys[:1000]] == list(range(1000))
+    # All but those that meet four others in the filter.
+    assert sum(map(has_hash, keys)) > 900
+
+
+@needs_gil
+def test_key_objects_that_are_looked_up_once_are_not_hashed(name):
+    m, keys = shared_numbers(name, 10_000)
+    assert [m[key] for key in keys] == list(range(10_000))
+    # All but those that are taken for another by chance.
+    assert sum(map(has_hash, keys)) < 100
 
 
 def test_absent_key_stays_absent(shared):
