@@ -26,9 +26,9 @@
  * than the deltas and what they cost readers. */
 enum { COPY_FRACTION = 8, FULL_FRACTION = 10 };
 
-/* Folding so many entries takes 15 ms, and all other publishers wait for it;
+/* Folding so many entries takes 20 ms, and all other publishers wait for it;
  * for a compaction they do not. */
-enum { FULL_COUNT = 250000 };
+enum { FULL_COUNT = 350000 };
 
 /* One of the two deltas that are possible. */
 struct candidate {
