@@ -86,6 +86,10 @@ module_exec(PyObject *module)
     {
         return -1;
     }
+#ifdef Py_GIL_DISABLED
+    // The first time it makes a system call, which no lookup should.
+    (void)readers_join();
+#endif
     return PyModule_AddStringConstant(module, "__version__",
                                       SHAREDMAP_VERSION);
 }
