@@ -127,7 +127,7 @@ def run(name, publications, entries, readers, seed, updates):
     changes = [{key: value(v, key) for key in keys.changing} for v in range(VERSIONS)]
     cells = Cells(2 * readers)
     trees[0].share(name)
-    files = deltas.Files(f"/dev/shm/sharedmap.{name}")
+    files = deltas.Files(f"/dev/shm/sharedmap.{name}") if updates else None
     children = [start_reader(name, keys, publications, row, cells, seed) for row in range(readers)]
     start = time.monotonic()
     for generation in range(2, publications + 1):
