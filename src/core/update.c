@@ -238,7 +238,12 @@ publish_update(struct publish_update *update, const char *path)
     bool is_compacted = progress.is_full && holder_is_compacted(&holder);
     // Unmapping may free the memory of a large file, for which no other
     // publisher should have to wait.
-    holder_close(&holder);
+    if (segment.bytes != NULL) {
+        holder_close_mapped(&holder);
+    }
+    else {
+        holder_close(&holder);
+    }
     if (status == STATUS_OK && progress.step == STEP_COPY) {
         segment_close(&segment);  // of a file that has been replaced
     }

@@ -104,13 +104,13 @@ static void
 check_group(const struct snapshot *view, size_t count, uint64_t *random)
 {
     struct slice keys[SEEK_GROUP];
-    unsigned char rooms[SEEK_GROUP][KEY_ROOM];
+    unsigned char key_rooms[SEEK_GROUP][KEY_ROOM];
     uint64_t indices[SEEK_GROUP];
     size_t size = (size_t)random_below(random, SEEK_GROUP + 1);
     for (size_t i = 0; i < size; i++) {
         keys[i] = random_below(random, 2) == 0
                       ? entries[random_below(random, count)].key
-                      : random_key(rooms[i], random, 26, i % 2 == 0);
+                      : random_key(key_rooms[i], random, 26, i % 2 == 0);
     }
     CHECK_STATUS(snapshot_seek_group(view, keys, size, indices), STATUS_OK);
     for (size_t i = 0; i < size; i++) {

@@ -328,7 +328,7 @@ test_failure_of_any_call_of_a_publication_is_an_error_or_is_none(void)
 static void
 test_failure_of_any_call_of_an_update_is_an_error_or_is_none(void)
 {
-    fail_each_call(update_over, "osrpdktsrgoamwww-kLR-k-p-d-k-p-d");
+    fail_each_call(update_over, "osrpdktsgoamwww-kLR-k-p-d-k");
 }
 
 static void

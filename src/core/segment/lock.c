@@ -132,19 +132,36 @@ turn_wait(struct turn *turn, const struct holder *holder)
 
 /* ---- the holder of a name ----------------------------------------------- */
 
-void
-holder_close(struct holder *holder)
+static void
+unlock_and_unmap(struct holder *holder)
 {
     // A forked child has neither the file nor the mapping.
-    if (holder->file.descriptor >= 0 && holder->header != NULL) {
-        munmap(holder->header, sizeof(struct snapshot_header));
-    }
-    holder->header = NULL;
     if (holder->file.descriptor >= 0) {
         // A copy of the descriptor, on its way through a child's exec(), would
         // keep the lock a little longer.
         system_unlock(holder->file.descriptor);
-        fork_closed_close_last(&holder->file);
+        if (holder->header != NULL) {
+            munmap(holder->header, sizeof(struct snapshot_header));
+        }
+    }
+    holder->header = NULL;
+}
+
+void
+holder_close(struct holder *holder)
+{
+    unlock_and_unmap(holder);
+    fork_closed_close_last(&holder->file);
+}
+
+void
+holder_close_mapped(struct holder *holder)
+{
+    unlock_and_unmap(holder);
+    // Untested: an interrupt has to fork in the middle of an update; the child
+    // has no file.
+    if (holder->file.descriptor >= 0) {
+        fork_closed_close(&holder->file);
     }
 }
 

@@ -304,6 +304,7 @@ mapping_retain(struct segment *segment, uint64_t path)
     // has a handle stays mapped without that.
     if (!is_stale(segment) && segment->mapping->kept_count == 0
         && retained.mapping != segment->mapping
+        // Rarely tested: another thread has to close the last handle meanwhile.
         && is_open_besides(path, segment->mapping))
     {
         before = retained;

@@ -282,6 +282,28 @@ holder_unmap(struct segment *segment, const char *path)
     segment_close(segment);
 }
 
+/* identify() by the header that is mapped, which has been checked. What it says
+ * may have become untrue since, if others write there; the mapping is not read
+ * beyond the file's end, whatever its size. */
+static enum status
+identify_holder(const struct holder *holder, const struct stat *file,
+                struct mapping_key *key, uint64_t *size)
+{
+    const struct snapshot_header *header = holder->header;
+    if (header == NULL) {
+        return identify(holder->file.descriptor, file, key, size,
+                        holder->interrupt);
+    }
+    uint64_t limit = load_u64((const unsigned char *)&header->limit);
+    *key = (struct mapping_key){
+        .device = file->st_dev,
+        .inode = file->st_ino,
+    };
+    memcpy(key->unique_id, header->unique_id, sizeof(key->unique_id));
+    *size = limit > holder->total_size ? limit : holder->total_size;
+    return STATUS_OK;
+}
+
 enum status
 holder_map(const struct holder *holder, const char *path,
            struct segment *segment)
@@ -295,8 +317,7 @@ holder_map(const struct holder *holder, const char *path,
         return STATUS_OTHERS_MAY_WRITE;
     }
     uint64_t size;
-    enum status status = identify(holder->file.descriptor, &file, &key, &size,
-                                  holder->interrupt);
+    enum status status = identify_holder(holder, &file, &key, &size);
     if (status == STATUS_OK && !mapping_find(segment, &key, size)
         && !(mapping_is_open(mapping_path(path))
              && map_shared(holder, path, segment)))

@@ -391,6 +391,12 @@ holder_clear_leftover(const char *path);
 void
 holder_close(struct holder *holder);
 
+/* The same with three calls of the system less, for a holder that is mapped
+ * besides: then closing it does not free the file's memory, for which a fork
+ * would have to wait. */
+void
+holder_close_mapped(struct holder *holder);
+
 /* ---- odds and ends that only the system knows --------------------------- */
 
 /* What decides who may publish under a path or remove it, as it is now. */
