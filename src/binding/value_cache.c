@@ -65,8 +65,10 @@ void
 value_cache_put(struct value_cache *cache, PyObject *key, PyObject *value)
 {
     Py_hash_t hash = value_cache_hash(key);
-    if (hash == -1 || PyUnicode_GET_LENGTH(key) > LARGEST_KEY
-        || !was_seen(cache, hash) || !is_worth_keeping(value))
+    // The objects by slot come first: there is one for each value then.
+    if ((value_cache_has_slots(cache) && cache->by_slot == NULL) || hash == -1
+        || PyUnicode_GET_LENGTH(key) > LARGEST_KEY || !was_seen(cache, hash)
+        || !is_worth_keeping(value))
     {
         return;
     }

@@ -12,6 +12,7 @@ import struct
 import sys
 import sysconfig
 import tracemalloc
+import uuid
 
 import pytest
 from helpers import exit_code, forked, lines_of_maps, segment_path
@@ -121,18 +122,17 @@ def has_hash(key):
     return ctypes.c_ssize_t.from_address(id(key) + offset).value != -1
 
 
-def never_hashed(number):
-    return "".join(["key ", str(number)])
-
-
 each_way_to_ask = pytest.mark.parametrize(
     "ask", [lambda m, k: m[k], lambda m, k: m.get(k), lambda m, k: m.get_many([k])]
 )
 
 
 def shared_numbers(name, count):
-    sharedmap.share({never_hashed(i): i for i in range(count)}, name)
-    return sharedmap.sharedmap(name), [never_hashed(i) for i in range(count)]
+    """A map, and its keys as objects that nobody has hashed."""
+    # An object with the same end where one of another test was would be taken for that one.
+    token = uuid.uuid4().hex
+    sharedmap.share({f"{token}{number}": number for number in range(count)}, name)
+    return sharedmap.sharedmap(name), [f"{token}{number}" for number in range(count)]
 
 
 @needs_gil
