@@ -331,8 +331,8 @@ holder_map(const struct holder *holder, const char *path,
 enum status
 holder_refresh(const struct holder *holder, struct segment *segment);
 
-/* Closes what holder_map() filled, locked or not. It stays mapped for the next time, while the
- * process has an older file of the path open. */
+/* Closes what holder_map() filled, locked or not. It stays mapped for the next
+ * time, while the process has an older file of the path open. */
 void
 holder_unmap(struct segment *segment, const char *path);
 
