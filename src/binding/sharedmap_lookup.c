@@ -28,6 +28,7 @@
 #include "binding/signals.h"
 #include "binding/text.h"
 #include "binding/value.h"
+#include "core/base/memory.h"
 #include "core/snapshot/version_group.h"
 
 /* ---- one key ------------------------------------------------------------ */
@@ -240,10 +241,11 @@ enum { FREE_ROUNDS = 4 };
 
 /* One call of get_many(). */
 struct batch_lookup {
-    SnapshotObject *snapshot;  // borrowed
-    PyObject *keys;            // a borrowed tuple
-    PyObject *fallback;        // borrowed
-    uint64_t left;             // bytes of records that may still be unpacked
+    SnapshotObject *snapshot;             // borrowed
+    const struct version_filter *filter;  // of the snapshot, or NULL
+    PyObject *keys;                       // a borrowed tuple
+    PyObject *fallback;                   // borrowed
+    uint64_t left;  // bytes of records that may still be unpacked
     bool has_counted_repeats;
 };
 
@@ -377,7 +379,7 @@ run_group(struct batch_lookup *batch, PyObject *const *keys, Py_ssize_t count,
             is_grouped[i] = true;
         }
     }
-    version_group_probe(version, &group, grouped);
+    version_group_probe(version, batch->filter, &group, grouped);
     for (Py_ssize_t i = 0; i < count; i++) {
         if (is_grouped[i]) {
             struct entry entry;
@@ -409,6 +411,27 @@ prefetch_keys(PyObject *const *keys, Py_ssize_t count)
     }
 }
 
+/* The filter of the snapshot, which is made when it pays for so many keys more.
+ * NULL if it does not, or cannot be made. */
+static const struct version_filter *
+take_filter(SnapshotObject *snapshot, uint64_t count)
+{
+    struct version_filter *filter = atomic_load(&snapshot->filter);
+    if (filter != NULL || snapshot->version.delta_count == 0
+        || !version_filter_pays(&snapshot->version,
+                                atomic_fetch_add(&snapshot->looked_up, count)
+                                    + count))
+    {
+        return filter;
+    }
+    struct version_filter *made = version_filter_make(&snapshot->version);
+    if (!atomic_compare_exchange_strong(&snapshot->filter, &filter, made)) {
+        memory_release(made);  // another thread was faster
+        return filter;
+    }
+    return made;
+}
+
 /* A new list of the results for a tuple of keys. */
 static PyObject *
 lookup_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
@@ -417,6 +440,7 @@ lookup_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
     Py_ssize_t count = PyTuple_GET_SIZE(keys);
     struct batch_lookup batch = {
         .snapshot = snapshot,
+        .filter = take_filter(snapshot, (uint64_t)count),
         .keys = keys,
         .fallback = fallback,
         .left = FREE_ROUNDS * snapshot->version.records_size,

@@ -14,6 +14,8 @@
 #include <errno.h>
 
 #include "binding/errors.h"
+#include "core/base/memory.h"
+#include "core/snapshot/version_filter.h"
 
 static SnapshotObject *
 snapshot_create(struct state *state, PyObject *decode)
@@ -161,6 +163,7 @@ snapshot_tp_dealloc(PyObject *object)
 #ifndef Py_GIL_DISABLED
         value_cache_clear(&self->cache);
 #endif
+    memory_release(self->filter);
     segment_close(&self->segment);
     PyBuffer_Release(&self->buffer);
     Py_XDECREF(self->decode);

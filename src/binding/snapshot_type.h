@@ -7,6 +7,8 @@
 #ifndef SHAREDMAP_BINDING_SNAPSHOT_TYPE_H
 #define SHAREDMAP_BINDING_SNAPSHOT_TYPE_H
 
+#include <stdatomic.h>
+
 #include "binding/state.h"
 #include "binding/value_cache.h"
 #include "core/segment/segment.h"
@@ -19,6 +21,9 @@ typedef struct {
     struct segment segment;  // owned; empty when it is a buffer's
     Py_buffer buffer;        // owned; buffer.obj is NULL when a segment's
     PyObject *decode;        // owned; NULL without a decoder
+    // Of the deltas, for get_many(); made when it pays, and then never changed.
+    _Atomic(struct version_filter *) filter;  // owned
+    _Atomic uint64_t looked_up;               // keys, while there is none
 #ifndef Py_GIL_DISABLED
     struct value_cache cache;
 #endif

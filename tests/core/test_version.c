@@ -138,7 +138,8 @@ check_located(const struct version *version, const struct version_group *group,
 
 /* Many keys at once are found as each is alone. */
 static void
-check_groups(const struct version *version, const struct history *history)
+check_groups_by(const struct version_filter *filter,
+                const struct version *version, const struct history *history)
 {
     for (int first = 0; first < history->key_count; first += VERSION_GROUP) {
         struct version_group group;
@@ -149,7 +150,7 @@ check_groups(const struct version *version, const struct history *history)
             group.probes[count].key = key_of(first + (int)count);
             count += 1;
         }
-        version_group_probe(version, &group, count);
+        version_group_probe(version, filter, &group, count);
         check_located(version, &group, count);
         for (size_t i = 0; i < count; i++) {
             int number = history->truth[first + (int)i];
@@ -165,6 +166,19 @@ check_groups(const struct version *version, const struct history *history)
                 check_entry(&entry, &expected);
             }
         }
+    }
+}
+
+/* Without a filter and with one. */
+static void
+check_groups(const struct version *version, const struct history *history)
+{
+    check_groups_by(NULL, version, history);
+    if (version->delta_count > 0 && version->base.buckets != NULL) {
+        struct version_filter *filter = version_filter_make(version);
+        CHECK(filter != NULL);
+        check_groups_by(filter, version, history);
+        memory_release(filter);
     }
 }
 

@@ -53,7 +53,7 @@ find_in_steps(const struct snapshot *view, struct slice key,
     struct version version = {.base = *view};
     struct version_group group;
     group.probes[0].key = key;
-    version_group_probe(&version, &group, 1);
+    version_group_probe(&version, NULL, &group, 1);
     enum status status =
         version_group_find(&version, &group, 0, entry, is_found);
     CHECK(status != STATUS_OK || !*is_found

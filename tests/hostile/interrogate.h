@@ -81,6 +81,26 @@ static const struct slice probed_keys[] = {
 
 enum { PROBED_COUNT = sizeof(probed_keys) / sizeof(probed_keys[0]) };
 
+/* A filter lets through what is there. Damaged bytes may have none, or one that
+ * lets through too little: it is looked up in the base then. */
+static inline void
+check_filter(const struct version *version, struct slice key)
+{
+    struct version_filter *filter =
+        version->delta_count > 0 ? version_filter_make(version) : NULL;
+    struct version_group group;
+    struct entry entry;
+    bool is_found;
+    group.probes[0].key = key;
+    version_group_probe(version, filter, &group, 1);
+    if (version_group_find(version, &group, 0, &entry, &is_found) == STATUS_OK
+        && is_found)
+    {
+        CHECK(is_inside_version(version, &entry));
+    }
+    memory_release(filter);
+}
+
 /* version_find() as who looks up many keys does it. Whatever the bytes say, a
  * slot is one of those that there are, or of a delta. */
 static inline enum status
@@ -89,7 +109,8 @@ find_version_in_steps(const struct version *version, struct slice key,
 {
     struct version_group group;
     group.probes[0].key = key;
-    version_group_probe(version, &group, 1);
+    check_filter(version, key);
+    version_group_probe(version, NULL, &group, 1);
     enum status status =
         version_group_find(version, &group, 0, entry, is_found);
     uint64_t slot = group.probes[0].slot;

@@ -36,6 +36,7 @@ SEEN_BY_BINDING = {
     "core/segment/readers",
     "core/segment/segment",
     "core/snapshot/version",
+    "core/snapshot/version_filter",
     "core/snapshot/version_group",
     "core/tree/rbtree",
 }

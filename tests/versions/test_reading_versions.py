@@ -111,6 +111,30 @@ def test_get_many_of_a_group_that_meets_base_and_deltas(case, count):
         assert list(map(exact, found)) == [exact(case.dict.get(key)) for key in keys]
 
 
+@pytest.mark.parametrize("index", ["hash", "tree"])
+def test_get_many_of_large_deltas_again_and_again(name, index):
+    """From some number of keys on, they are filtered before the deltas are searched."""
+    numbers = range(200_000)
+    entries = {key_of(number): number for number in numbers}
+    sharedmap.share(entries, name, index=index)
+    for first, size in ((0, 9000), (10_000, 9000), (15_000, 100)):
+        changed = {key_of(number): -number for number in numbers[first : first + size : 2]}
+        odd = [key_of(number) for number in numbers[first + 1 : first + size : 4]]
+        removed = [key for key in odd if key in entries]
+        sharedmap.update(name, changed, remove=removed)
+        entries |= changed
+        for key in removed:
+            del entries[key]
+    assert len(deltas_of(name)) == 2
+    m = sharedmap.sharedmap(name)
+    keys = [key_of(number) for number in numbers[:30_000]] + ["", "absent"]
+    expected = [entries.get(key) for key in keys]
+    for _ in range(4):
+        for first in range(0, len(keys), 5000):
+            assert m.get_many(keys[first : first + 5000]) == expected[first : first + 5000]
+    m.close()
+
+
 def test_view_of_each_key_has_the_bytes_of_the_value(case):
     for key, value in case.items:
         view = case.map.view(key)

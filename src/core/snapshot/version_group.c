@@ -9,6 +9,9 @@
  *              test the other buckets of those ----------> keys to find there
  *     base     prefetch the records
  *
+ * With a filter, its words are tested instead of the deltas' home buckets; those
+ * of the few doubtful keys are prefetched then, and tested last.
+ *
  * Whatever the bytes say or become meanwhile, a key that is not looked up in a
  * delta is looked up in the base, as in a version without deltas.
  *
@@ -121,6 +124,20 @@ is_suspect(const struct snapshot *delta, uint64_t hash,
     }
 }
 
+/* Notes which of the doubtful keys may be in a delta, the one with this bit. */
+static void
+examine(const struct snapshot *delta, unsigned bit,
+        struct version_group *group, const struct homes *homes,
+        const uint8_t *doubtful, size_t kept)
+{
+    for (size_t i = 0; i < kept; i++) {
+        size_t key = doubtful[i];
+        if (is_suspect(delta, group->probes[key].hash, homes->buckets[key])) {
+            group->deltas[key] |= (uint8_t)bit;
+        }
+    }
+}
+
 /* Finds out which keys may be in a delta, the one with this bit. */
 static void
 probe_delta(const struct snapshot *delta, unsigned bit,
@@ -131,17 +148,40 @@ probe_delta(const struct snapshot *delta, unsigned bit,
     size_t kept = delta->reference_size == 8
                       ? sift(group, count, homes, true, doubtful)
                       : sift(group, count, homes, false, doubtful);
-    for (size_t i = 0; i < kept; i++) {
-        size_t key = doubtful[i];
-        if (is_suspect(delta, group->probes[key].hash, homes->buckets[key])) {
-            group->deltas[key] |= (uint8_t)bit;
+    examine(delta, bit, group, homes, doubtful, kept);
+}
+
+/* Fills the numbers of the keys that the filter lets through, and prefetches
+ * their home buckets in the deltas. */
+static size_t
+filter_keys(const struct version *version, const struct version_filter *filter,
+            const struct version_group *group, size_t count,
+            struct homes *homes, uint8_t *doubtful)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t hash = group->probes[i].hash;
+        uint64_t bits = version_filter_bits(hash);
+        doubtful[kept] = (uint8_t)i;
+        kept += (*version_filter_word(filter, hash) & bits) == bits;
+    }
+    for (unsigned i = 0; i < version->delta_count; i++) {
+        const struct snapshot *delta = &version->deltas[i].view;
+        for (size_t j = 0; j < kept; j++) {
+            size_t key = doubtful[j];
+            uint64_t home =
+                hash_index_home(group->probes[key].hash, delta->bucket_count);
+            homes[i].buckets[key] = delta->buckets + home * BUCKET_SIZE;
+            __builtin_prefetch(homes[i].buckets[key]);
         }
     }
+    return kept;
 }
 
 void
-version_group_probe(const struct version *version, struct version_group *group,
-                    size_t count)
+version_group_probe(const struct version *version,
+                    const struct version_filter *filter,
+                    struct version_group *group, size_t count)
 {
     const struct snapshot *base = &version->base;
     const uint64_t seed = base->hash_seed;
@@ -156,15 +196,32 @@ version_group_probe(const struct version *version, struct version_group *group,
         struct slice key = group->probes[i].key;
         group->probes[i].hash = hash_bytes(key.bytes, key.size, seed);
     }
-    for (unsigned i = 0; i < delta_count; i++) {
-        prefetch_homes(&version->deltas[i].view, group, count, &homes[i]);
+    size_t kept = 0;
+    uint8_t doubtful[VERSION_GROUP];
+    if (filter != NULL) {
+        for (size_t i = 0; i < count; i++) {
+            __builtin_prefetch(
+                version_filter_word(filter, group->probes[i].hash));
+        }
+        prefetch_homes(base, group, count, &base_homes);
+        kept = filter_keys(version, filter, group, count, homes, doubtful);
     }
-    prefetch_homes(base, group, count, &base_homes);
-    for (unsigned i = 0; i < delta_count; i++) {
-        probe_delta(&version->deltas[i].view, 1U << i, group, count,
-                    &homes[i]);
+    else {
+        for (unsigned i = 0; i < delta_count; i++) {
+            prefetch_homes(&version->deltas[i].view, group, count, &homes[i]);
+        }
+        prefetch_homes(base, group, count, &base_homes);
+        for (unsigned i = 0; i < delta_count; i++) {
+            probe_delta(&version->deltas[i].view, 1U << i, group, count,
+                        &homes[i]);
+        }
     }
     if (!snapshot_is_near(base)) {
         prefetch_records(base, group, count, &base_homes);
+    }
+    // By now their buckets are there.
+    for (unsigned i = 0; kept > 0 && i < delta_count; i++) {
+        examine(&version->deltas[i].view, 1U << i, group, &homes[i], doubtful,
+                kept);
     }
 }

@@ -7,6 +7,7 @@
 #define SHAREDMAP_CORE_SNAPSHOT_VERSION_GROUP_H
 
 #include "core/snapshot/version.h"
+#include "core/snapshot/version_filter.h"
 
 /* How many keys are prefetched at the same time: enough to hide the latency of
  * memory, few enough that prefetched lines are still in the cache. */
@@ -18,10 +19,12 @@ struct version_group {
 };
 
 /* Prefetches what version_group_find() reads for the first `count` keys, and
- * finds out which deltas it need not read. */
+ * finds out which deltas it need not read. `filter` is one of the version, or
+ * NULL. */
 void
-version_group_probe(const struct version *version, struct version_group *group,
-                    size_t count);
+version_group_probe(const struct version *version,
+                    const struct version_filter *filter,
+                    struct version_group *group, size_t count);
 
 /* version_find_slot() for one of these keys. */
 static inline enum status
