@@ -197,7 +197,7 @@ version_group_probe(const struct version *version,
         group->probes[i].hash = hash_bytes(key.bytes, key.size, seed);
     }
     size_t kept = 0;
-    uint8_t doubtful[VERSION_GROUP];
+    uint8_t doubtful[VERSION_GROUP] = {0};
     if (filter != NULL) {
         for (size_t i = 0; i < count; i++) {
             __builtin_prefetch(
