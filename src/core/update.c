@@ -23,7 +23,6 @@
 #include "core/compact.h"
 #include "core/publish.h"
 #include "core/snapshot/version.h"
-#include "core/update.h"
 
 /* Writes the merged entries to a draft and replaces the holder by it. */
 static enum status

@@ -27,6 +27,14 @@ lock(struct holder *holder, const char *path)
     CHECK_STATUS(holder_lock(holder, path, NULL), STATUS_OK);
 }
 
+/* Map 1, whose lock is held. */
+static void
+publish_and_lock(struct holder *holder, const char *path)
+{
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    lock(holder, path);
+}
+
 static void
 wait_until_first(const struct holder *holder)
 {
@@ -86,9 +94,8 @@ test_lock_is_given_in_the_order_of_arrival(void)
     struct board *board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE,
                                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(board != MAP_FAILED);
-    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
     struct holder holder;
-    lock(&holder, path);
+    publish_and_lock(&holder, path);
     pid_t children[WAITERS];
     for (int i = 0; i < WAITERS; i++) {
         children[i] = start_child();
@@ -122,9 +129,8 @@ static void
 test_file_that_replaces_another_takes_over_its_queue(void)
 {
     const char *path = scratch_path("map");
-    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
     struct holder holder;
-    lock(&holder, path);
+    publish_and_lock(&holder, path);
     atomic_store(queue_of(&holder), UINT64_MAX);  // has just come
     holder_close(&holder);
     CHECK_STATUS(publish_number(path, true, 0600, 2), STATUS_OK);
@@ -159,8 +165,7 @@ test_publisher_that_gets_the_lock_wakes_the_next(void)
 {
     const char *path = scratch_path("map");
     struct holder holder;
-    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
-    lock(&holder, path);
+    publish_and_lock(&holder, path);
     pid_t first = start_child();
     if (first == 0) {
         struct holder other;
@@ -181,8 +186,7 @@ test_publisher_that_gives_up_wakes_the_next(void)
 {
     const char *path = scratch_path("map");
     struct holder holder;
-    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
-    lock(&holder, path);
+    publish_and_lock(&holder, path);
     pid_t first = start_child();
     if (first == 0) {
         struct holder other;
@@ -203,14 +207,13 @@ test_publisher_that_gives_up_wakes_the_next(void)
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
-/* The one in the queue is made up, so it wakes nobody. */
+/* The first in the queue is made up, and wakes none of the others. */
 static void
 test_file_that_replaces_another_wakes_the_publishers(void)
 {
     const char *path = scratch_path("map");
     struct holder holder;
-    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
-    lock(&holder, path);
+    publish_and_lock(&holder, path);
     atomic_store(queue_of(&holder), 7);
     pid_t sleepers[2] = {start_sleeper(path, STATUS_OK),
                          start_sleeper(path, STATUS_OK)};
@@ -227,8 +230,7 @@ test_removal_wakes_the_publishers(void)
 {
     const char *path = scratch_path("map");
     struct holder holder;
-    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
-    lock(&holder, path);
+    publish_and_lock(&holder, path);
     atomic_store(queue_of(&holder), 7);
     pid_t sleeper = start_sleeper(path, STATUS_NAME_ABSENT);
     atomic_store(queue_of(&holder), 0);
@@ -245,9 +247,8 @@ static void
 test_waiter_that_was_killed_holds_up_nobody_for_long(void)
 {
     const char *path = scratch_path("map");
-    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
     struct holder holder;
-    lock(&holder, path);
+    publish_and_lock(&holder, path);
     atomic_store(queue_of(&holder), 7);
     holder_close(&holder);
     lock(&holder, path);
@@ -274,9 +275,8 @@ test_interrupted_wait_ends_and_leaves_the_queue(void)
         .interrupt = {.is_due = is_due_at_the_third_question,
                       .context = &asked},
     };
-    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
     struct holder holder, other;
-    lock(&holder, path);
+    publish_and_lock(&holder, path);
     CHECK_STATUS(holder_lock(&other, path, &options), STATUS_INTERRUPTED);
     CHECK_EQUAL(asked, 3);
     CHECK_EQUAL(holder_waiting_since(&holder), 0);
@@ -304,9 +304,8 @@ test_child_that_an_interrupt_forks_ends_the_wait(void)
         .timeout = INT64_C(20000000),
         .interrupt = {.is_due = is_due_in_a_child, .context = &child},
     };
-    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
     struct holder holder, other;
-    lock(&holder, path);
+    publish_and_lock(&holder, path);
     enum status status = holder_lock(&other, path, &options);
     if (child == 0) {
         CHECK_STATUS(status, STATUS_INTERRUPTED);
@@ -324,9 +323,8 @@ test_timeout_is_kept_and_leaves_the_queue(void)
 {
     const char *path = scratch_path("map");
     struct lock_options options = {.timeout = INT64_C(20000000)};
-    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
     struct holder holder, other;
-    lock(&holder, path);
+    publish_and_lock(&holder, path);
     int64_t start = segment_clock();
     CHECK_STATUS(holder_lock(&other, path, &options), STATUS_LOCK_TIMEOUT);
     CHECK(segment_clock() - start >= options.timeout);

@@ -240,7 +240,7 @@ MUTANTS = {
             "    if ((copying",
         )
     ],
-    # ... and whoever opens the map looks how long the file is before where its head leads.
+    # ... and a reader that opens the map takes the size of the file before the head.
     "size-before-head": [
         (
             "segment/open.c",

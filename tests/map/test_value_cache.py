@@ -128,7 +128,7 @@ each_way_to_ask = pytest.mark.parametrize(
 
 
 def shared_numbers(name, count):
-    """A map, and its keys as objects that nobody has hashed."""
+    """A map, and its keys as objects without a hash."""
     # An object with the same end where one of another test was would be taken for that one.
     token = uuid.uuid4().hex
     sharedmap.share({f"{token}{number}": number for number in range(count)}, name)
