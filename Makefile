@@ -198,9 +198,10 @@ debug:  ## a build with assertions, test hooks and no optimisation, in .venvs/de
 
 # ---- look at the sources ----------------------------------------------------------------------
 
-lint: $(VENV)/.lint $(VENV)/.test  ## ruff, clang-format, mypy, pyright and stubtest; changes nothing
+lint: $(VENV)/.lint $(VENV)/.test  ## ruff, clang-format, codespell, mypy, pyright and stubtest; changes nothing
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
+	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/package/test_stubs.py
 

@@ -1,10 +1,11 @@
-"""What users read is in the field's words: error messages, docstrings, the help of the commands.
+"""What users read is in the field's words: pages, messages, docstrings, the help of the commands.
 
 Each text is collected from its source: docstrings from the imported package, messages of C from
 the string literals of the files that raise, those of Python from syntax trees, help from the
 parser. Comments of the core are held to the same words and some more. Comments of the binding and
 the package, and private docstrings, are held to fewer words: those that are wrong in any sense.
-Identifiers are not held to any.
+Identifiers and code on pages are not held to any. Pages and docstrings have a bound on the length
+of their sentences, too: a sentence that is too long is two.
 """
 
 import argparse
@@ -16,8 +17,10 @@ import re
 import tokenize
 import types
 
+import pages
 import pytest
 from helpers import TOP
+from prose import length, sentences
 
 from sharedmap._cli.arguments import make_parser
 
@@ -57,6 +60,16 @@ WORDS = {
     r"functions of yours": "hooks, encoder and decoder",
     r"the ending": "status code",
 }
+# What pages must not say, besides: code and comments have other uses for these.
+WORDS_OF_PAGES = [
+    *WORDS,
+    r"everybody|everyone",
+    r"neighbours?",  # predecessor, successor
+    r"the house",  # architecture, layers
+    r"shape [A-U]",  # a data set, by its name
+    r"asked for",  # looked up, requested
+    r"travell(ed|ing|er)",
+]
 # What comments must not say either: these have no second meaning that a comment could need.
 WORDS_OF_COMMENTS = [
     r"whoever|somebody|anybody|nobody|such a one",
@@ -80,6 +93,46 @@ WORDS_OF_THE_CORE = [
     r"deal(s|t|ing)?",  # counting-sort pass, partition
     r"reach of",  # max probe distance
     r"asks? for|asked for",  # prefetch, request
+]
+# Pages that are still to be rewritten.
+TO_REWRITE = [
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "README.md",
+    "README.zh-CN.md",
+    "benchmarks/README.md",
+    "docs/FORMAT.md",
+    "docs/PROTOCOL.md",
+    "docs/SECURITY.md",
+    "docs/api/errors.md",
+    "docs/api/index.md",
+    "docs/api/rbtree.md",
+    "docs/api/sharedmap.md",
+    "docs/architecture.md",
+    "docs/comparison.md",
+    "docs/development/add-a-value-type.md",
+    "docs/development/change-the-format.md",
+    "docs/development/decisions.md",
+    "docs/development/documentation.md",
+    "docs/development/index.md",
+    "docs/development/releasing.md",
+    "docs/faq.md",
+    "docs/guide/command-line.md",
+    "docs/guide/files.md",
+    "docs/guide/live-configuration.md",
+    "docs/guide/many-machines.md",
+    "docs/guide/memory.md",
+    "docs/guide/servers.md",
+    "docs/guide/sharing.md",
+    "docs/guide/sorted-queries.md",
+    "docs/guide/trees.md",
+    "docs/guide/values.md",
+    "docs/index.md",
+    "docs/migration.md",
+    "docs/performance.md",
+    "docs/recipes.md",
+    "docs/start.md",
+    "docs/zh/sharing.md",
 ]
 SAMPLES = {
     "the map is kept by whoever has it open": "whoever",
@@ -257,6 +310,32 @@ def long_sentences(text):
     return [sentence for sentence in sentences if len(sentence.split()) >= 30]
 
 
+# Readability, for each page. SQLite's and sortedcontainers' pages stay below.
+LONG = 30  # words of a sentence: few have as many
+LONGEST = 35  # none has more
+SHARE_OF_LONG = 0.02
+MEAN = 16
+
+PAGES = {
+    str(path.relative_to(TOP)): path.read_text()
+    for path in pages.pages()
+    if str(path.relative_to(TOP)) not in TO_REWRITE
+}
+each_page = pytest.mark.parametrize("page", PAGES)
+
+
+def hard_to_read(text):
+    """What is wrong with the lengths of the sentences of a page; empty if nothing is."""
+    lengths = {each: length(each) for each in sentences(text)}
+    found = [each for each, words in lengths.items() if words > LONGEST]
+    long = [each for each, words in lengths.items() if LONG <= words <= LONGEST]
+    if len(long) > max(1, SHARE_OF_LONG * len(lengths)):
+        found += long
+    mean = sum(lengths.values()) / len(lengths) if lengths else 0
+    # A page of a few sentences is too short for a mean.
+    return found + ([f"{mean:.1f} words on average"] if mean > MEAN and len(lengths) > 8 else [])
+
+
 # ---- tests -----------------------------------------------------------------------------------
 
 
@@ -286,6 +365,32 @@ def test_comments_of_the_core_have_the_words_of_the_field():
         if (words := home_made(text, WORDS_OF_THE_CORE))
     ]
     assert wrong == [], "\n" + "\n".join(wrong)
+
+
+@each_page
+def test_page_has_the_words_of_the_field(page):
+    wrong = home_made(pages.prose(pages.COMMENT.sub("", PAGES[page])), WORDS_OF_PAGES)
+    assert wrong == []
+
+
+@each_page
+def test_page_is_easy_to_read(page):
+    assert hard_to_read(PAGES[page]) == []
+
+
+def test_long_sentences_of_a_page_are_found():
+    short, long, longest = "It is short. ", "word " * 29 + "word. ", "word " * 36 + "word."
+    assert hard_to_read(20 * short + long) == []
+    assert hard_to_read(20 * short + long + "Another " + long) != []
+    assert hard_to_read(short + longest) == [longest]
+    many = "\n\n".join(f"{number} " + "words " * 20 for number in range(9))
+    assert hard_to_read(many) == ["21.0 words on average"]
+
+
+def test_sentences_of_a_page_are_its_prose():
+    text = "# Not this\n\n| nor that |\n\n    x = 1 + 2\n\nCall `f(a, b)` to\n[see more](x.md). Two"
+    text += " words:\n\n- one more item\n- another item here\n\n```python\nx = 2 + 2\n```\n"
+    assert sentences(text) == ["Call code to see more.", "one more item", "another item here"]
 
 
 def test_sentences_of_docstrings_are_short():
