@@ -26,9 +26,10 @@ count_entries(const struct version *version)
 bool
 version_filter_pays(const struct version *version, uint64_t looked_up)
 {
-    // A key of a delta costs as much here as a filter saves in three lookups.
+    // To add a key takes 6 ns and a lookup saves 13: as with what is rented
+    // until the rent has paid for it, neither choice costs twice the best.
     return version->delta_count > 0 && version->base.buckets != NULL
-           && looked_up / 2 > count_entries(version);
+           && looked_up > count_entries(version) / 2;
 }
 
 /* False if the delta is damaged. */
