@@ -22,5 +22,5 @@ def test_exit_codes_of_the_guide_are_those_of_the_program():
 def test_guide_names_every_command():
     parser = arguments.make_parser()
     commands = next(iter(parser._subparsers._group_actions)).choices
-    table = GUIDE.read_text().partition("## Load and look")[0]
+    table = GUIDE.read_text().partition("## Load and query")[0]
     assert {*re.findall(r"`([a-z]+)`", table)} >= {*commands}
