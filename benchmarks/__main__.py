@@ -2,7 +2,7 @@
 
     python -m benchmarks                        the short form, some 20 minutes
     python -m benchmarks --full                 10 M entries and more repeats as well
-    python -m benchmarks --only sharedmap,tinycdb --shapes A --sizes 1k,1M --operations hit
+    python -m benchmarks --only sharedmap,tinycdb --datasets users --sizes 1k,1M --operations hit
 
 The dict always takes part: it is the measure. What is not there is listed with the reason.
 """
@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import machine, plots, readme, report, shapes
-from .contestants import READERS
+from . import datasets, machine, plots, readme, report
+from .contenders import READERS
 from .process import ROOT
 from .results import BUILDERS, Results, size_title
 from .run import Plan, Round
@@ -70,8 +70,8 @@ def arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--sizes", type=listed(size), help=f"entries, like {SHORT_SIZES}", metavar="N,…")
-    add("--shapes", type=listed(known=list(shapes.TITLES)), default=list(shapes.TITLES))
-    add("--only", type=listed(known=[*READERS, *BUILDERS]), help="contestants besides the dict")
+    add("--datasets", type=listed(known=list(datasets.TITLES)), default=list(datasets.TITLES))
+    add("--only", type=listed(known=[*READERS, *BUILDERS]), help="contenders besides the dict")
     add("--operations", type=listed(known=GROUPS), default=GROUPS, help=", ".join(GROUPS))
     add("--repeats", type=int, help=f"{Plan.repeats}, with --full {FULL.repeats}")
     add("--full", action="store_true", help="also 10M, more repeats; takes hours")
@@ -84,11 +84,11 @@ def arguments() -> argparse.Namespace:
 def take_part(only: list[str] | None, results: Results) -> list[str]:
     """The readers that can take part; the others are noted with the reason."""
     names = []
-    for name, contestant in READERS.items():
+    for name, contender in READERS.items():
         if only is not None and name not in only and name != "dict":
             continue
         try:
-            reason = contestant.missing()
+            reason = contender.missing()
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
         if reason:
@@ -114,7 +114,7 @@ def workspace() -> Path:
 
 
 def one_round(
-    data: shapes.Data,
+    data: datasets.Data,
     names: list[str],
     folder: Path,
     plan: Plan,
@@ -122,20 +122,20 @@ def one_round(
     results: Results,
     is_first: bool,
 ) -> None:
-    """Everything for one shape and size."""
+    """Everything for one data set and size."""
     started = time.perf_counter()
 
     def say(text: str) -> None:
         clock = time.perf_counter() - started
-        print(f"{data.shape} {data.size:>9,} {clock:6.1f} s  {text}", flush=True)
+        print(f"{data.name} {data.size:>9,} {clock:6.1f} s  {text}", flush=True)
 
     present = []
-    where = f"{data.shape} {size_title(data.size)}"
+    where = f"{data.name} {size_title(data.size)}"
     for name in names:
         if data.size > READERS[name].largest:
             results.miss(name, READERS[name].why_largest, where)
         elif data.size >= 1_000_000 and not (READERS[name].quick or is_first or options.full):
-            results.miss(name, "the short form has this size with the first shape only", where)
+            results.miss(name, "the short form has this size with the first data set only", where)
         else:
             present.append(name)
     wanted = set(options.operations)
@@ -161,7 +161,7 @@ def one_round(
             all_of_them = is_first or plan.pss_all
             ours = {"dict", "sharedmap", "sharedmap-huge", "sharedmap-tree"}
             for name in set(turn.readers) - ours if not all_of_them else ():
-                reason = "the short form has the memory of all with the first shape only"
+                reason = "the short form has the memory of all with the first data set only"
                 results.miss(name, reason, f"{where}, memory")
             turn.memory([name for name in turn.readers if all_of_them or name in ours])
     finally:
@@ -184,7 +184,7 @@ def main() -> None:
     options.sizes.sort()
     old = options.output / "results.json"
     results = Results.load(old) if options.merge and old.exists() else Results()
-    results.forget_missing(options.shapes, options.sizes)
+    results.forget_missing(options.datasets, options.sizes)
     names = take_part(options.only, results)
     command = " ".join(["python -m benchmarks", *without_output(sys.argv[1:])])
     facts = machine.describe(command, names) | {"repeats": plan.repeats}
@@ -192,13 +192,13 @@ def main() -> None:
     started = time.perf_counter()
     top = workspace()
     try:
-        for shape in options.shapes:
+        for dataset in options.datasets:
             for number, count in enumerate(options.sizes):
-                data = shapes.make(shape, count)
+                data = datasets.make(dataset, count)
                 if data is None:
                     continue
-                folder = top / f"{shape}{number}"
-                is_first = shape == options.shapes[0]
+                folder = top / f"{dataset}{number}"
+                is_first = dataset == options.datasets[0]
                 one_round(data, names, folder, plan, options, results, is_first)
                 del data
     finally:

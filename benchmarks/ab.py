@@ -1,7 +1,7 @@
 """Compares two builds of the package in one process, operation by operation.
 
     pip install --no-deps --target BEFORE .    and from the changed sources the same into AFTER
-    python -m benchmarks.ab BEFORE AFTER [OPERATION ...] [--shapes A,B] [--sizes 1k,1M] [--rounds N]
+    python -m benchmarks.ab BEFORE AFTER [OPERATION ...] [--datasets users,hex] [--sizes 1k,1M]
 
 Two runs of one program differ by more than most changes do, and so do two minutes on a machine that
 others use. Here both builds answer the same questions in slices of some 30 ms, in the order before,
@@ -29,7 +29,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from . import shapes
+from . import datasets
 
 SLICE = 0.03  # seconds
 SIZES = {"1k": 1_000, "10k": 10_000, "100k": 100_000, "1M": 1_000_000}
@@ -102,14 +102,14 @@ def four(acts: list[Callable[[Any], Any]], one: Any, other: Any, spent: Round) -
 class Questions:
     """What a map is asked for, without end: functions that make the same questions anew."""
 
-    def __init__(self, data: shapes.Data) -> None:
+    def __init__(self, data: datasets.Data) -> None:
         self.data = data
         self.random = random.Random(0)
         self.ordered = sorted(data.keys)
 
     def fresh(self, keys: list[str]) -> Callable[[], list[str]]:
-        text = shapes.SEPARATOR.join(keys)
-        return lambda: text.split(shapes.SEPARATOR)
+        text = datasets.SEPARATOR.join(keys)
+        return lambda: text.split(datasets.SEPARATOR)
 
     def present(self, count: int) -> Callable[[], list[str]]:
         return self.fresh(self.random.choices(self.data.keys, k=count))
@@ -148,7 +148,7 @@ class Questions:
     def prefixes(self, count: int) -> Callable[[], list[str]]:
         """Some 20 neighbours and more."""
         if not hasattr(self, "known_prefixes"):
-            self.known_prefixes, _ = shapes.sample_prefixes(self.data, 2000, self.random)
+            self.known_prefixes, _ = datasets.sample_prefixes(self.data, 2000, self.random)
         return self.fresh(self.random.choices(self.known_prefixes, k=count))
 
 
@@ -173,7 +173,7 @@ READING = {
 }
 
 
-def reading(builds: list[Build], data: shapes.Data, operation: str) -> Iterator[Round]:
+def reading(builds: list[Build], data: datasets.Data, operation: str) -> Iterator[Round]:
     index, expression, ask = READING[operation]
     scope: dict[str, Any] = {}
     exec(LOOP.format(expression), scope)
@@ -209,7 +209,7 @@ def update(build: Build, changes: dict[str, str]) -> Any:
     return build.package.update(build.name, changes)
 
 
-def writing(builds: list[Build], data: shapes.Data, operation: str) -> Iterator[Round]:
+def writing(builds: list[Build], data: datasets.Data, operation: str) -> Iterator[Round]:
     entries = dict(zip(data.keys, data.values, strict=True))
     act = {"publish": publish, "build": tree_of, "update": update}[operation]
     acts = [partial(act, build) for build in builds]
@@ -257,7 +257,7 @@ INSERTING = {
 }
 
 
-def inserting(builds: list[Build], data: shapes.Data, operation: str) -> Iterator[Round]:
+def inserting(builds: list[Build], data: datasets.Data, operation: str) -> Iterator[Round]:
     """Two trees grow side by side, a slice of puts at a time."""
     act = INSERTING[operation]
     pairs = list(zip(data.keys, data.values, strict=True))
@@ -278,7 +278,7 @@ def inserting(builds: list[Build], data: shapes.Data, operation: str) -> Iterato
 
 # ---- the table ----------------------------------------------------------------------------------
 
-OPERATIONS: dict[str, Callable[[list[Build], shapes.Data, str], Iterator[Round]]] = {
+OPERATIONS: dict[str, Callable[[list[Build], datasets.Data, str], Iterator[Round]]] = {
     **dict.fromkeys(READING, reading),
     **dict.fromkeys(("publish", "build", "update"), writing),
     **dict.fromkeys(INSERTING, inserting),
@@ -305,7 +305,7 @@ def main() -> None:
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     parser.add_argument("operations", nargs="*", metavar="OPERATION", help=", ".join(OPERATIONS))
-    parser.add_argument("--shapes", type=words, default=["A", "B", "C"])
+    parser.add_argument("--datasets", type=words, default=["users", "hex", "paths"])
     parser.add_argument("--sizes", type=words, default=["1k", "100k", "1M"])
     parser.add_argument("--rounds", type=int, default=15)
     arguments = parser.parse_intermixed_args()
@@ -315,8 +315,8 @@ def main() -> None:
     gc.disable()
     print("| operation | entries | after / before | quartiles | by the wall clock |")
     print("|---|---|---:|---:|---:|")
-    for size, shape in itertools.product(arguments.sizes, arguments.shapes):
-        data = shapes.make(shape, SIZES[size])
+    for size, dataset in itertools.product(arguments.sizes, arguments.datasets):
+        data = datasets.make(dataset, SIZES[size])
         if data is None:
             continue
         for operation in arguments.operations or OPERATIONS:
@@ -327,7 +327,7 @@ def main() -> None:
             finally:
                 for build in builds:
                     build.package.remove(build.name)
-            print(f"| {operation} | {size} {shape} | {row(results)} |", flush=True)
+            print(f"| {operation} | {size} {dataset} | {row(results)} |", flush=True)
 
 
 if __name__ == "__main__":

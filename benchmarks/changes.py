@@ -191,7 +191,7 @@ def parts(text: str, name: str) -> tuple[str, str, str]:
     before, begin, rest = text.partition(BEGIN.format(name))
     table, end, behind = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f"the marks of the table {name!r} are gone")
+        raise ValueError(f"the comments around the table {name!r} are gone")
     return before + begin, table, end + behind
 
 

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .contestants import READERS
+from .contenders import READERS
 
 
-def describe(command: str, contestants: list[str]) -> dict[str, Any]:
+def describe(command: str, contenders: list[str]) -> dict[str, Any]:
     """Everything that belongs beside the figures."""
     versions = {"CPython": python_version()}
-    for name in contestants:
+    for name in contenders:
         with contextlib.suppress(Exception):
             versions.update(READERS[name].versions())
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -57,13 +57,13 @@ def save(figure: Any, folder: Path, operation: str) -> str:
 
 
 def ratios(results: Results, operation: str) -> Any:
-    """Ratio to the dict by size, one panel for each shape, two beside each other."""
+    """Ratio to the dict by size, one panel for each data set, two beside each other."""
     lines: dict[str, dict[str, dict[int, float]]] = {}
     for key in results.series:
-        if key.operation == operation and key.contestant != "dict":
+        if key.operation == operation and key.contender != "dict":
             ratio = results.ratio(key)
             if ratio is not None:
-                lines.setdefault(key.shape, {}).setdefault(key.contestant, {})[key.size] = ratio
+                lines.setdefault(key.dataset, {}).setdefault(key.contender, {})[key.size] = ratio
     if not lines:
         return None
     panels = sorted(lines)
@@ -76,10 +76,10 @@ def ratios(results: Results, operation: str) -> Any:
     for axis in axes[len(panels) :]:
         axis.remove()
     axes = axes[: len(panels)]
-    for axis, shape in zip(axes, panels, strict=True):
+    for axis, dataset in zip(axes, panels, strict=True):
         axis.axhline(1, color="black", linewidth=1)
         for name in TITLES:
-            if points := lines[shape].get(name):
+            if points := lines[dataset].get(name):
                 sizes = sorted(points)
                 width = 2.2 if name.startswith("sharedmap") else 1.1
                 axis.plot(
@@ -91,8 +91,8 @@ def ratios(results: Results, operation: str) -> Any:
                     color=COLORS[name],
                     label=TITLES[name],
                 )
-        sizes = sorted({size for points in lines[shape].values() for size in points})
-        axis.set(xscale="log", yscale="log", title=f"shape {shape}")
+        sizes = sorted({size for points in lines[dataset].values() for size in points})
+        axis.set(xscale="log", yscale="log", title=dataset)
         axis.set_xticks(sizes, [size_title(size) for size in sizes])
         axis.minorticks_off()
         axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -114,7 +114,7 @@ def ratios(results: Results, operation: str) -> Any:
 
 
 def bars(results: Results, operation: str) -> Any:
-    """Each contestant at the largest size that most have been measured at, by shape."""
+    """Each contender at the largest size that most have been measured at, by data set."""
     about = OPERATIONS[operation]
     keys = [key for key in results.series if key.operation == operation]
     keys = [key for key in keys if key.size <= 1_000_000]
@@ -122,20 +122,20 @@ def bars(results: Results, operation: str) -> Any:
         return None
     size = max(key.size for key in keys)
     keys = [key for key in keys if key.size == size]
-    names = [name for name in TITLES if any(key.contestant == name for key in keys)]
-    shapes = sorted({key.shape for key in keys})
+    names = [name for name in TITLES if any(key.contender == name for key in keys)]
+    datasets = sorted({key.dataset for key in keys})
     medians = {key: FACTORS[about.unit] * results.series[key].quartiles()[1] for key in keys}
     low, high = min(medians.values()), max(medians.values())
     is_wide = low > 0 and high > 30 * low  # on a logarithmic axis a bar's length means nothing
     figure, axis = pyplot.subplots(figsize=(8, 0.6 + 0.36 * len(names)))
-    height = 0.8 / len(shapes)
-    for number, shape in enumerate(shapes):
+    height = 0.8 / len(datasets)
+    for number, dataset in enumerate(datasets):
         for row, name in enumerate(names):
-            value = medians.get(Key(name, shape, size, operation))
+            value = medians.get(Key(name, dataset, size, operation))
             if value is None:
                 continue
             shade = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd")[number % 4]
-            label = f"shape {shape}" if shape not in axis.get_legend_handles_labels()[1] else None
+            label = dataset if dataset not in axis.get_legend_handles_labels()[1] else None
             place = row + (number + 0.5) * height - 0.4
             if is_wide:
                 axis.plot(value, place, "o", markersize=4, color=shade, label=label)

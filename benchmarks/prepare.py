@@ -1,4 +1,4 @@
-"""What contestants need beyond installed packages: a binding for libcdb, and the C++ ancestor.
+"""What contenders need beyond installed packages: a binding for libcdb, and the C++ ancestor.
 
 Both go into build/benchmarks, in a folder for each version of Python, and are made once.
 """

@@ -1,6 +1,6 @@
 """How publishing and building are timed. Runs in the publisher's process.
 
-Whatever a contestant publishes, the same process builds the dict of the same entries before it,
+Whatever a contender publishes, the same process builds the dict of the same entries before it,
 key by key, so that each figure has its own measure beside it. Keys and values are new str objects
 each time; no hash of them is known yet. These take so long that other work on the machine gets in
 between, hence the processor time is noted as well, as `-cpu`.
@@ -15,14 +15,14 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
-from . import shapes
+from . import datasets
 
 Seconds = tuple[float, float]  # by the clock, and of this process's processor time
 Times = dict[str, dict[int, float]]  # what -> repeat -> seconds
 
 
 def fresh(folder: Path) -> tuple[list[str], list[str]]:
-    return shapes.load(folder, "keys"), shapes.load(folder, "values")
+    return datasets.load(folder, "keys"), datasets.load(folder, "values")
 
 
 def timed(function: Callable[[], Any]) -> Seconds:
@@ -45,7 +45,7 @@ def note(times: Times, what: str, repeat: int, seconds: Seconds) -> float:
     return seconds[0]
 
 
-def publish(contestant: Any, folder: Path, repeats: int, limit: float, dumps: bool) -> Times:
+def publish(contender: Any, folder: Path, repeats: int, limit: float, dumps: bool) -> Times:
     """Publishes some times, at least once, as long as the limit of seconds is not reached."""
     gc.disable()
     times: Times = {}
@@ -56,7 +56,7 @@ def publish(contestant: Any, folder: Path, repeats: int, limit: float, dumps: bo
         d: dict[str, str] = {}
         spent += note(times, "dict", repeat, timed(partial(fill, d, keys, values)))
         del keys, values
-        jobs = {"publish": partial(contestant.publish, d)}
+        jobs = {"publish": partial(contender.publish, d)}
         if dumps:
             jobs["pickle.dumps"] = partial(pickle.dumps, d, pickle.HIGHEST_PROTOCOL)
         for what in generator.sample(list(jobs), len(jobs)):

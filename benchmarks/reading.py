@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .shapes import SEPARATOR
+from .datasets import SEPARATOR
 
 LOOP = """
 def run({names}):
@@ -60,18 +60,18 @@ def compiled(template: str, expression: str, names: dict[str, Any], argument: st
 
 
 class Reading:
-    """The operations of one contestant on what it has opened."""
+    """The operations of one contender on what it has opened."""
 
-    def __init__(self, contestant: Any, names: dict[str, Any]) -> None:
+    def __init__(self, contender: Any, names: dict[str, Any]) -> None:
         gc.disable()
-        self.contestant = contestant
+        self.contender = contender
         self.names = names
         self.functions: dict[str, Callable[..., Any]] = {}
         self.lengths: dict[str, int] = {}
 
     def function(self, operation: str) -> Callable[..., Any]:
         if operation not in self.functions:
-            expression = getattr(self.contestant, operation)
+            expression = getattr(self.contender, operation)
             template = CALL if operation in ("many", "scan") else LOOP
             self.functions[operation] = compiled(template, expression, self.names)
         return self.functions[operation]
@@ -154,7 +154,7 @@ class Reading:
     def scan(self, count: int) -> float:
         """Nanoseconds per entry of reading all."""
         if "scan" not in self.functions:
-            found = compiled(VALUE, self.contestant.scan, self.names)(None)
+            found = compiled(VALUE, self.contender.scan, self.names)(None)
             if len(found) != count:
                 raise ValueError(f"{len(found)} entries instead of {count}")
             del found
@@ -169,8 +169,8 @@ class Reading:
 
     def walk(self) -> None:
         """Touches everything that reading key by key may leave out."""
-        if self.contestant.walk is not None:
-            compiled(VALUE, self.contestant.walk, self.names)(None)
+        if self.contender.walk is not None:
+            compiled(VALUE, self.contender.walk, self.names)(None)
 
     def touch(self, chunks: list[str], limit: int) -> None:
         """Before the first batch: pages that were never touched cost a fault each."""
@@ -178,16 +178,16 @@ class Reading:
 
     def check(self, pairs: list[tuple[str, str]], missing: list[str]) -> None:
         """Raises ValueError when an answer is wrong."""
-        hit = compiled(VALUE, self.contestant.hit, self.names)
-        miss = compiled(VALUE, self.contestant.miss, self.names)
+        hit = compiled(VALUE, self.contender.hit, self.names)
+        miss = compiled(VALUE, self.contender.miss, self.names)
         for key, value in pairs:
             if hit(key) != value:
                 raise ValueError(f"wrong value for {key!r}")
         for key in missing:
             if miss(key) is not None:
                 raise ValueError(f"a value for the missing key {key!r}")
-        if self.contestant.many is not None:
-            many = compiled(VALUE, self.contestant.many, self.names, argument="q")
+        if self.contender.many is not None:
+            many = compiled(VALUE, self.contender.many, self.names, argument="q")
             chunk = (pairs * (1000 // len(pairs) + 1))[:1000]
             found = many([key for key, _ in chunk])
             if set(found) != {value for _, value in chunk}:

@@ -1,4 +1,4 @@
-"""The figures in the READMEs and a page: one table between two marks, made from the results."""
+"""The figures in the READMEs and a page: one table between two comments, made from the results."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 from .results import OPERATIONS, TITLES, Key, Results
 
 BEGIN, END = "<!-- figures -->\n\n", "\n<!-- /figures -->\n"
-SHAPE, SIZE = "A", 1_000_000
-CONTESTANTS = (
+DATASET, SIZE = "users", 1_000_000
+CONTENDERS = (
     "dict",
     "sharedmap",
     "tinycdb",
@@ -41,13 +41,13 @@ def lines(results: Results, language: int) -> Iterator[str]:
     assert all(operation in OPERATIONS for operation in COLUMNS)
     yield "| | " + " | ".join(column[language] for column in COLUMNS.values()) + " |"
     yield "|---|" + "---:|" * len(COLUMNS)
-    for contestant in CONTESTANTS:
+    for contender in CONTENDERS:
         cells = []
         for operation, (factor, *_) in COLUMNS.items():
-            series = results.series.get(Key(contestant, SHAPE, SIZE, operation))
+            series = results.series.get(Key(contender, DATASET, SIZE, operation))
             cells.append(number(factor * series.quartiles()[1]) if series else "–")
         if set(cells) != {"–"}:
-            yield f"| {TITLES[contestant]} | " + " | ".join(cells) + " |"
+            yield f"| {TITLES[contender]} | " + " | ".join(cells) + " |"
 
 
 def parts(text: str) -> tuple[str, str, str]:
@@ -55,7 +55,7 @@ def parts(text: str) -> tuple[str, str, str]:
     before, begin, rest = text.partition(BEGIN)
     figures, end, behind = rest.partition(END)
     if not (begin and end):
-        raise ValueError("the marks of the table are gone")
+        raise ValueError("the comments around the table are gone")
     return before + begin, figures, end + behind
 
 

@@ -1,10 +1,10 @@
-"""Results as Markdown: index.md with the marks and plots, tables.md with all figures."""
+"""Results as Markdown: index.md with the targets and plots, tables.md with all figures."""
 
 from pathlib import Path
 
-from . import marks, plots
+from . import plots, targets
+from .datasets import TITLES as DATASETS
 from .results import FACTORS, OPERATIONS, TITLES, Key, Results, Series, quartiles, size_title
-from .shapes import TITLES as SHAPES
 
 HEAD = """# Benchmarks
 
@@ -12,16 +12,16 @@ HEAD = """# Benchmarks
 
     {commands}
 
-Each contestant reads in a process of its own. They take turns, in a new order for each repeat, all
+Each contender reads in a process of its own. They take turns, in a new order for each repeat, all
 with the same questions: fresh `str` objects in random order, made outside the timed part. A figure
 is the median over the repeats; what stands in square brackets are the first and third quartile.
 A ratio is the median of the ratios to the dict **in the same repeat**: on a machine that has other
 work as well it tells more than the times. The dict is a plain dict in the reader's own process,
 unpickled there, as a worker process would get it.
 
-| shape | keys | raw bytes per entry |
+| data set | keys | raw bytes per entry |
 |---|---|---|
-{shapes}
+{datasets}
 
 Values are 32 characters.
 """
@@ -44,8 +44,8 @@ def write(results: Results, folder: Path) -> None:
     folder.joinpath("tables.md").write_text(tables(results), "utf-8")
 
 
-def shapes_of(results: Results) -> list[str]:
-    return sorted({key.shape for key in results.series})
+def datasets_of(results: Results) -> list[str]:
+    return [name for name in DATASETS if any(key.dataset == name for key in results.series)]
 
 
 def sizes_of(results: Results) -> list[int]:
@@ -56,22 +56,22 @@ def sizes_of(results: Results) -> list[int]:
 
 
 def index(results: Results, pictures: dict[str, str]) -> str:
-    shapes = shapes_of(results)
+    datasets = datasets_of(results)
     rows = []
-    for shape in shapes:
-        facts = [results.facts.get(f"{shape} {size}") for size in sizes_of(results)]
+    for dataset in datasets:
+        facts = [results.facts.get(f"{dataset} {size}") for size in sizes_of(results)]
         raw = ", ".join(f"{fact['raw bytes per entry']:.1f}" for fact in facts if fact)
-        rows.append(f"| {shape} | {SHAPES[shape]} | {raw} |")
+        rows.append(f"| {dataset} | {DATASETS[dataset]} | {raw} |")
     commands = list(dict.fromkeys(run["command"] for run in results.runs))
     source = ONE_RUN if len(commands) == 1 else SEVERAL_RUNS
     parts = [
-        HEAD.format(source=source, commands="\n    ".join(commands), shapes="\n".join(rows)),
+        HEAD.format(source=source, commands="\n    ".join(commands), datasets="\n".join(rows)),
         names_note(results),
-        "## Marks\n",
+        "## Targets\n",
         "What this package has set out to reach. **Bold** is more than that; – was not measured "
-        "in these runs or does not exist for that shape. What is compared is described above each "
-        "of the [tables](tables.md).\n",
-        marks.markdown(results, shapes) + "\n",
+        "in these runs or does not exist for that data set. What is compared is described above "
+        "each of the [tables](tables.md).\n",
+        targets.markdown(results, datasets) + "\n",
         "## Plots\n",
         *(f"![{title}]({name})\n" for name, title in pictures.items()),
         "## All figures\n",
@@ -87,12 +87,9 @@ def index(results: Results, pictures: dict[str, str]) -> str:
 
 def names_note(results: Results) -> str:
     for size in sizes_of(results):
-        facts = results.facts.get(f"U {size}")
+        facts = results.facts.get(f"unicode {size}")
         if facts and facts["entries"] != size:
-            return (
-                f"Under {size_title(size)}, shape U holds all {facts['entries']:,} names that "
-                "there are.\n"
-            )
+            return f"Under {size_title(size)}, `unicode` holds all {facts['entries']:,} names.\n"
     return ""
 
 
@@ -120,7 +117,7 @@ def spread(results: Results) -> str:
     widths = []
     for key in results.series:
         ratios = results.ratios(key)
-        if len(ratios) >= 3 and key.contestant != "dict":
+        if len(ratios) >= 3 and key.contender != "dict":
             first, middle, third = quartiles(ratios)
             widths.append((third - first) / middle)
     if not widths:
@@ -133,10 +130,10 @@ def spread(results: Results) -> str:
 
 
 def missing(results: Results) -> str:
-    """One line for each contestant and reason."""
+    """One line for each contender and reason."""
     places: dict[tuple[str, str], list[str]] = {}
     for found in results.missing:
-        where = places.setdefault((found["contestant"], found["reason"]), [])
+        where = places.setdefault((found["contender"], found["reason"]), [])
         if found["where"] and found["where"] not in where:
             where.append(found["where"])
     if not places:
@@ -170,15 +167,15 @@ def table(results: Results, operation: str) -> str:
     lines = [
         f"## {about.title}\n",
         f"{about.text} In {about.unit}; {about.better} is better.\n",
-        f"| shape | contestant | {' | '.join(map(size_title, sizes))} |",
+        f"| data set | library | {' | '.join(map(size_title, sizes))} |",
         f"|---|---|{'---|' * len(sizes)}",
     ]
-    for shape in sorted({key.shape for key in keys}):
-        for contestant in TITLES:
-            cells = [cell(results, Key(contestant, shape, size, operation)) for size in sizes]
+    for dataset in datasets_of(results):
+        for contender in TITLES:
+            cells = [cell(results, Key(contender, dataset, size, operation)) for size in sizes]
             if any(cells):
                 row = " | ".join(text or "–" for text in cells)
-                lines.append(f"| {shape} | {TITLES[contestant]} | {row} |")
+                lines.append(f"| {dataset} | {TITLES[contender]} | {row} |")
     return "\n".join(lines) + "\n"
 
 
@@ -188,7 +185,7 @@ def cell(results: Results, key: Key) -> str:
         return ""
     text = figures(series, OPERATIONS[key.operation].unit)
     ratio = results.ratio(key)
-    if ratio is None or key.operation == "overhead" or (key.contestant == "dict" and ratio == 1):
+    if ratio is None or key.operation == "overhead" or (key.contender == "dict" and ratio == 1):
         return text
     return f"{text} × {multiple(ratio)}"
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .contestants import READERS
+from .contenders import READERS
 
 SIZES = {1_000: "1 k", 100_000: "100 k", 1_000_000: "1 M", 10_000_000: "10 M"}
 
@@ -29,7 +29,7 @@ OPERATIONS = {
     "hit": Operation(
         "Get, hit",
         "ns",
-        "A `for` loop over fresh keys, `d[k]` and `m[k]`, or what the contestant has instead; "
+        "A `for` loop over fresh keys, `d[k]` and `m[k]`, or what the contender has instead; "
         "the result is a `str`. The loop itself is included.",
     ),
     "miss": Operation("Get, missing key", "ns", "The same with `d.get(k)` and `m.get(k)`."),
@@ -37,7 +37,7 @@ OPERATIONS = {
         "Many keys at once",
         "ns",
         "Per key, 1,000 fresh keys per call: `list(map(d.get, q))`, `m.get_many(q)`, or the "
-        "fastest that the contestant has for a list of keys; freeing the result is included.",
+        "fastest that the contender has for a list of keys; freeing the result is included.",
     ),
     "hot-same": Operation(
         "Hot set, the same key objects",
@@ -119,13 +119,13 @@ OPERATIONS = {
 }
 FACTORS = {"ns": 1.0, "µs": 1e-3, "ms": 1e-6, "bytes": 1.0, "MiB": 2.0**-20, "million/s": 1e-6}
 BUILDERS = {"rbtree": "sharedmap.rbtree", "SortedDict": "sortedcontainers.SortedDict"}
-TITLES = {name: contestant.title for name, contestant in READERS.items()} | BUILDERS
+TITLES = {name: contender.title for name, contender in READERS.items()} | BUILDERS
 
 
 @dataclass(frozen=True)
 class Key:
-    contestant: str
-    shape: str
+    contender: str
+    dataset: str
     size: int
     operation: str
 
@@ -158,7 +158,7 @@ class Results:
     series: dict[Key, Series] = field(default_factory=dict)
     missing: list[dict[str, Any]] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
-    facts: dict[str, dict[str, float]] = field(default_factory=dict)  # of shape and size
+    facts: dict[str, dict[str, float]] = field(default_factory=dict)  # of data set and size
 
     def add(self, key: Key, repeat: int, value: float) -> None:
         series = self.series.get(key)
@@ -166,14 +166,14 @@ class Results:
             series = self.series[key] = Series(run=len(self.runs) - 1)
         series.samples[repeat] = value
 
-    def miss(self, contestant: str, reason: str, where: str = "") -> None:
-        found = {"contestant": contestant, "reason": reason, "where": where}
+    def miss(self, contender: str, reason: str, where: str = "") -> None:
+        found = {"contender": contender, "reason": reason, "where": where}
         if found not in self.missing:
             self.missing.append(found)
 
-    def forget_missing(self, shapes: list[str], sizes: list[int]) -> None:
-        """Leaves out what a new run with these shapes and sizes will find again."""
-        places = {f"{shape} {size_title(size)}" for shape in shapes for size in sizes}
+    def forget_missing(self, datasets: list[str], sizes: list[int]) -> None:
+        """Leaves out what a new run with these data sets and sizes will find again."""
+        places = {f"{dataset} {size_title(size)}" for dataset in datasets for size in sizes}
         self.missing = [
             found
             for found in self.missing
@@ -184,14 +184,14 @@ class Results:
         return self.series.get(Key(*key))
 
     def ratios(self, key: Key, to: str = "dict", operation: str = "") -> list[float]:
-        """Ratios to another contestant or operation, repeat by repeat."""
+        """Ratios to another contender or operation, repeat by repeat."""
         above = self.series.get(key)
         if above is None:
             return []
         if above.reference is not None and to == "dict" and not operation:
             below = above.reference
         else:
-            other = self.get(to, key.shape, key.size, operation or key.operation)
+            other = self.get(to, key.dataset, key.size, operation or key.operation)
             if other is None or other.run != above.run:
                 return []
             below = other.samples
@@ -231,7 +231,7 @@ class Results:
         whole = json.loads(path.read_text("utf-8"))
         results = cls(missing=whole["missing"], runs=whole["runs"], facts=whole["data"])
         for row in whole["results"]:
-            key = Key(row["contestant"], row["shape"], row["size"], row["operation"])
+            key = Key(row["contender"], row["dataset"], row["size"], row["operation"])
             reference = row.get("dict_samples")
             results.series[key] = Series(
                 {int(repeat): value for repeat, value in row["samples"].items()},

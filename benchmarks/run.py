@@ -1,4 +1,4 @@
-"""One run: publishes the data of a shape and size in all ways, then lets readers take turns."""
+"""One run: publishes the data of a data set and size in all ways, then lets readers take turns."""
 
 import contextlib
 import importlib.util
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import machine, shapes
-from .contestants import READERS
+from . import datasets, machine
+from .contenders import READERS
 from .process import Process, WorkerError
 from .results import Key, Results, size_title
 
@@ -29,21 +29,21 @@ class Plan:
     opens: int = 3  # three times as many of the two that open fastest
     publishes: int = 3
     publish_limit: float = 1.5
-    slow_limit: float = 1.2  # of one contestant in one operation, over all repeats
-    open_limit: float = 0.6  # of one contestant's opening, over all repeats
+    slow_limit: float = 1.2  # of one contender in one operation, over all repeats
+    open_limit: float = 0.6  # of one contender's opening, over all repeats
     slow_repeats: int = 3  # of those that take more than 2 µs
     readers: int = 8
-    pss_all: bool = False  # all contestants for each shape, not only for the first
+    pss_all: bool = False  # all contenders for each data set, not only for the first
     warm_chunks: int = 200
     timed_chunks: int = 100
 
 
 class Round:
-    """One shape and size."""
+    """One data set and size."""
 
     def __init__(
         self,
-        data: shapes.Data,
+        data: datasets.Data,
         folder: Path,
         plan: Plan,
         operations: set[str],
@@ -54,15 +54,15 @@ class Round:
         self.data, self.folder, self.plan = data, folder, plan
         self.operations, self.results, self.say = operations, results, say
         self.is_largest = is_largest  # of up to 1 M: memory and throughput as well
-        self.random = random.Random(f"questions {data.shape} {data.size}")
+        self.random = random.Random(f"questions {data.name} {data.size}")
         self.publishers: dict[str, Process] = {}
         self.readers: dict[str, Process] = {}
         chosen = self.random.sample(range(len(data.keys)), 10)
         self.pairs = [(data.keys[index], data.values[index]) for index in chosen]
         self.raw_bytes = data.raw_bytes
         folder.mkdir()
-        shapes.save(data, folder)
-        results.facts[f"{data.shape} {data.size}"] = {
+        datasets.save(data, folder)
+        results.facts[f"{data.name} {data.size}"] = {
             "entries": len(data.keys),
             "raw bytes per entry": round(self.raw_bytes / len(data.keys), 2),
         }
@@ -70,16 +70,16 @@ class Round:
 
     @property
     def where(self) -> str:
-        return f"{self.data.shape} {size_title(self.data.size)}"
+        return f"{self.data.name} {size_title(self.data.size)}"
 
     def place(self, name: str) -> str:
-        return f"{self.folder.parent.name}-{self.data.shape}{self.data.size}-{name}"
+        return f"{self.folder.parent.name}-{self.data.name}{self.data.size}-{name}"
 
     def process(self, name: str) -> Process:
         return Process(name, self.folder, self.place(name))
 
     def note(self, name: str, operation: str, repeat: int, value: float) -> None:
-        key = Key(name, self.data.shape, self.data.size, operation)
+        key = Key(name, self.data.name, self.data.size, operation)
         self.results.add(key, repeat, value)
 
     def failed(self, name: str, what: str, error: object) -> None:
@@ -124,7 +124,7 @@ class Round:
         for repeat, value in seconds.items():
             self.note(name, operation, repeat, 1e9 * value / count)
         if reference is not None:
-            key = Key(name, self.data.shape, self.data.size, operation)
+            key = Key(name, self.data.name, self.data.size, operation)
             self.results.series[key].reference = {
                 repeat: 1e9 * value / count for repeat, value in reference.items()
             }
@@ -177,7 +177,7 @@ class Round:
                 self.drop(name)
 
     def look_at_pages(self, size: int, huge: int) -> None:
-        facts = self.results.facts[f"{self.data.shape} {self.data.size}"]
+        facts = self.results.facts[f"{self.data.name} {self.data.size}"]
         facts["huge pages"] = round(huge / max(1, size), 3)
         if huge == 0:
             reason = f"the system gave no huge pages for {size / 2**20:.1f} MiB"
@@ -189,7 +189,7 @@ class Round:
 
     def chunks(self, keys: list[str] | None = None, count: int = 1) -> list[str]:
         keys = self.data.keys if keys is None else keys
-        return shapes.sample_chunks(keys, count, CHUNK, self.random)
+        return datasets.sample_chunks(keys, count, CHUNK, self.random)
 
     def take_turns(self, operation: str, ask: Callable[[], tuple[Any, ...]]) -> None:
         """Every repeat asks all readers the same, in a new order."""
@@ -229,7 +229,7 @@ class Round:
             return "batch", operation, self.chunks(pool, warm), self.chunks(pool, timed)
 
         def hot_same() -> tuple[Any, ...]:
-            hot = shapes.SEPARATOR.join(self.random.sample(keys, HOT))
+            hot = datasets.SEPARATOR.join(self.random.sample(keys, HOT))
             order = [self.random.randrange(HOT) for _ in range(CHUNK)]
             return "same_objects", hot, order, 50
 
@@ -247,14 +247,14 @@ class Round:
         }
         if self.wants("prefix"):
             count = 20 * plan.repeats
-            prefixes, matches = shapes.sample_prefixes(self.data, count, self.random)
-            self.results.facts[f"{self.data.shape} {self.data.size}"]["entries per prefix"] = round(
+            prefixes, matches = datasets.sample_prefixes(self.data, count, self.random)
+            self.results.facts[f"{self.data.name} {self.data.size}"]["entries per prefix"] = round(
                 matches, 1
             )
             if prefixes:
                 turns["prefix"] = lambda: (
                     "prefixes",
-                    shapes.SEPARATOR.join(self.random.sample(prefixes, min(20, len(prefixes)))),
+                    datasets.SEPARATOR.join(self.random.sample(prefixes, min(20, len(prefixes)))),
                 )
         for operation, ask in turns.items():
             if self.wants(operation):

@@ -1,4 +1,4 @@
-"""A process of one contestant: `python -m benchmarks.worker FILE-DESCRIPTOR NAME FOLDER PLACE`.
+"""A process of one contender: `python -m benchmarks.worker FILE-DESCRIPTOR NAME FOLDER PLACE`.
 
 It receives (method, arguments) over a socket and answers ("result", value) or ("error", text).
 """
@@ -12,8 +12,8 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
-from . import publishing, shapes
-from .contestants import READERS
+from . import datasets, publishing
+from .contenders import READERS
 from .reading import VALUE, Reading, compiled
 
 AGAIN_LIMIT_NS = 5_000_000  # what opens faster is opened again and again
@@ -24,7 +24,7 @@ class Worker:
 
     def __init__(self, name: str, folder: str, place: str) -> None:
         self.folder, self.place = Path(folder), place
-        self.contestant = READERS[name](folder, place) if name in READERS else None
+        self.contender = READERS[name](folder, place) if name in READERS else None
         self.reading: Reading | None = None
         self.names: dict[str, Any] = {}
         self.publishes = False
@@ -33,10 +33,10 @@ class Worker:
 
     def start(self) -> None:
         self.publishes = True
-        self.contestant.start()
+        self.contender.start()
 
     def publish(self, data: str, repeats: int, limit: float, dumps: bool) -> publishing.Times:
-        return publishing.publish(self.contestant, Path(data), repeats, limit, dumps)
+        return publishing.publish(self.contender, Path(data), repeats, limit, dumps)
 
     def builders(
         self, data: str, names: list[str], repeats: int, limit: float
@@ -44,37 +44,37 @@ class Worker:
         return publishing.builders(Path(data), self.place, names, repeats, limit)
 
     def published_bytes(self) -> int | None:
-        return self.contestant.published_bytes()
+        return self.contender.published_bytes()
 
     def server_processes(self) -> list[int]:
-        return self.contestant.server_processes()
+        return self.contender.server_processes()
 
     def end(self) -> None:
         if self.publishes:
-            self.contestant.remove()
+            self.contender.remove()
 
     # ---- reader ---------------------------------------------------------------------------------
 
     def imports(self) -> None:
-        self.contestant.imports()
+        self.contender.imports()
 
     def open(self) -> None:
-        self.names = self.contestant.open()
-        self.reading = Reading(self.contestant, self.names)
+        self.names = self.contender.open()
+        self.reading = Reading(self.contender, self.names)
 
     def close(self) -> None:
         self.reading = None
         if self.names:
-            self.contestant.close(self.names)
+            self.contender.close(self.names)
             self.names = {}
 
     def open_to_first_value(self, key: str, again: int) -> tuple[float, float | None]:
         """Nanoseconds of the first opening in this process, and the median of later ones."""
-        self.contestant.imports()
+        self.contender.imports()
         took, names = self.open_once(key)
         times = []
         while took < AGAIN_LIMIT_NS and len(times) < again:
-            self.contestant.close(names)
+            self.contender.close(names)
             time, names = self.open_once(key)
             times.append(time)
         return took, statistics.median(times) if times else None
@@ -82,9 +82,9 @@ class Worker:
     def open_once(self, key: str) -> tuple[int, dict[str, Any]]:
         # What the expression needs is known only after opening: it is compiled in between.
         start = perf_counter_ns()
-        names = self.contestant.open()
+        names = self.contender.open()
         opened = perf_counter_ns()
-        first = compiled(VALUE, self.contestant.hit, names)
+        first = compiled(VALUE, self.contender.hit, names)
         read = perf_counter_ns()
         first(key)
         return (opened - start) + (perf_counter_ns() - read), names
@@ -119,20 +119,20 @@ class Worker:
         return self.reading.threads(operation, warm, timed, count)
 
     def same_objects(self, keys: str, order: list[int], rounds: int) -> float:
-        return self.reading.same_objects(keys.split(shapes.SEPARATOR), order, rounds)
+        return self.reading.same_objects(keys.split(datasets.SEPARATOR), order, rounds)
 
     def scan(self, count: int) -> float:
         return self.reading.scan(count)
 
     def prefixes(self, prefixes: str) -> float:
-        return self.reading.prefixes(prefixes.split(shapes.SEPARATOR))
+        return self.reading.prefixes(prefixes.split(datasets.SEPARATOR))
 
     # ---- memory ---------------------------------------------------------------------------------
 
     def go_through_keys(self, data: str, limit: int) -> int:
         """Everything that reading all does, except reading; gives the PSS."""
-        self.contestant.imports()
-        for chunk in shapes.load_chunks(Path(data), 1000):
+        self.contender.imports()
+        for chunk in datasets.load_chunks(Path(data), 1000):
             limit -= len(chunk)
             if limit <= 0:
                 break
@@ -142,7 +142,7 @@ class Worker:
         """Opens, reads the value of each key; gives the PSS."""
         self.open()
         function = self.reading.function("hit")
-        for chunk in shapes.load_chunks(Path(data), 1000):
+        for chunk in datasets.load_chunks(Path(data), 1000):
             function(chunk[:limit])
             limit -= len(chunk)
             if limit <= 0:

@@ -24,10 +24,12 @@ def compare(*arguments):
 
 def test_each_operation_gets_a_row_with_a_ratio():
     operations = ["hit", "many", "seek", "prefix", "publish", "insert"]
-    told = compare(BUILD, BUILD, *operations, "--sizes", "1k", "--shapes", "C", "--rounds", "2")
+    told = compare(
+        BUILD, BUILD, *operations, "--sizes", "1k", "--datasets", "paths", "--rounds", "2"
+    )
     assert told.returncode == 0, told.stderr
     rows = [line.strip("| ").split(" | ") for line in told.stdout.splitlines()[2:]]
-    assert [row[:2] for row in rows] == [[operation, "1k C"] for operation in operations]
+    assert [row[:2] for row in rows] == [[operation, "1k paths"] for operation in operations]
     for row in rows:
         lower, upper = map(float, row[3].split(" to "))
         assert 0 < lower <= float(row[2]) <= upper

@@ -3,10 +3,10 @@
 import inspect
 from typing import Any, ClassVar
 
-from .base import Contestant
+from .base import Contender
 
 
-class SharedMap(Contestant):
+class SharedMap(Contender):
     """sharedmap.share(d, name): sorted records and a hash index."""
 
     name = "sharedmap"

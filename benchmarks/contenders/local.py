@@ -3,10 +3,10 @@
 import pickle
 from typing import Any
 
-from .base import Contestant
+from .base import Contender
 
 
-class Dict(Contestant):
+class Dict(Contender):
     """Published as a pickle in a file; each reader unpickles its own."""
 
     name = "dict"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import prepare
-from .base import Contestant
+from .base import Contender
 
 IPC_RMID = 0
 NO_ORDER = {"prefix": "keeps no order"}
@@ -16,7 +16,7 @@ NO_ORDER = {"prefix": "keeps no order"}
 ENOUGH = 250_000  # random ones of 1 M keys lie on practically all pages
 
 
-class Lmdb(Contestant):
+class Lmdb(Contender):
     """A B+ tree; values are read in one transaction that stays open."""
 
     name = "lmdb"
@@ -75,7 +75,7 @@ class Lmdb(Contestant):
         names.clear()
 
 
-class TinyCdb(Contestant):
+class TinyCdb(Contender):
     """Debian's libcdb through the binding in cdb_binding.c."""
 
     name = "tinycdb"
@@ -109,7 +109,7 @@ class TinyCdb(Contestant):
         return {"m": m, "get": m.get}
 
 
-class Marisa(Contestant):
+class Marisa(Contender):
     """A trie that stores shared prefixes and suffixes once."""
 
     name = "marisa-trie"
@@ -140,7 +140,7 @@ class Marisa(Contestant):
         return {"m": m}
 
 
-class Sqlite(Contestant):
+class Sqlite(Contender):
     """One table WITHOUT ROWID, mapped, opened as immutable."""
 
     name = "sqlite3"
@@ -183,12 +183,12 @@ class Sqlite(Contestant):
     def open(self) -> dict[str, Any]:
         connection = self.connect(f"file:{self.path}?immutable=1&mode=ro", uri=True)
         connection.execute(f"pragma mmap_size = {2 * os.path.getsize(self.path)}")
-        marks = ", ".join("?" * 1000)
+        holders = ", ".join("?" * 1000)
         return {
             "connection": connection,
             "execute": connection.cursor().execute,
             "one": "select v from t where k = ?",
-            "some": f"select k, v from t where k in ({marks})",
+            "some": f"select k, v from t where k in ({holders})",
             "between": "select k, v from t where k >= ? and k < ? order by k",
             "last": chr(sys.maxunicode),
         }
@@ -198,7 +198,7 @@ class Sqlite(Contestant):
         names.clear()
 
 
-class Ancestor(Contestant):
+class Ancestor(Contender):
     """sharedmap 1.0.6 in C++; it has the same module name, so it lives in a folder of its own."""
 
     name = "ancestor"

@@ -1,6 +1,6 @@
-"""What the harness wants to know of a contestant.
+"""What the harness wants to know of a contender.
 
-Reading is given as expressions, as timeit takes them, so that each contestant is measured without
+Reading is given as expressions, as timeit takes them, so that each contender is measured without
 a function of ours around it. They may use the names that open() returns:
 
     hit     value of the key k, a str        miss    None for the missing key k
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 
-class Contestant:
+class Contender:
     """A way to publish a dict and to read it in other processes."""
 
     name: ClassVar[str] = ""
@@ -27,7 +27,7 @@ class Contestant:
     distributions: ClassVar[tuple[str, ...]] = ()  # whose versions are reported
     largest: ClassVar[int] = 1_000_000
     why_largest: ClassVar[str] = "up to 1 M entries only"
-    quick: ClassVar[bool] = True  # else the short form has it at 1 M with the first shape only
+    quick: ClassVar[bool] = True  # else the short form has it at 1 M with the first data set only
     enough: ClassVar[int] = 1_000_000_000  # reading more keys than that takes no more memory
 
     hit: ClassVar[str] = "m[k]"

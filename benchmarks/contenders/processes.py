@@ -10,12 +10,12 @@ from multiprocessing.managers import DictProxy, SyncManager
 from pathlib import Path
 from typing import Any
 
-from .base import Contestant
+from .base import Contender
 
 NO_ORDER = {"prefix": "keeps no order"}
 
 
-class Ultra(Contestant):
+class Ultra(Contender):
     """Each reader holds a dict of its own and looks for news at each access."""
 
     name = "ultradict"
@@ -58,7 +58,7 @@ class Ultra(Contestant):
             self.written = None
 
 
-class SharedMemoryDict(Contestant):
+class SharedMemoryDict(Contender):
     """The whole dict is a pickle in shared memory; each access unpickles it."""
 
     name = "shared-memory-dict"
@@ -106,7 +106,7 @@ class TableManager(SyncManager):
     """A manager whose dict other processes find by its address."""
 
 
-class Manager(Contestant):
+class Manager(Contender):
     """A dict in a server process; each access is a message and its answer."""
 
     name = "manager"
@@ -148,7 +148,7 @@ class Manager(Contestant):
         self.manager.shutdown()
 
 
-class Redis(Contestant):
+class Redis(Contender):
     """A hash in a Redis server on the same machine, over a Unix socket."""
 
     name = "redis"

@@ -1,14 +1,14 @@
-"""All contestants that read, in the order of the tables. Builders are in builders.py."""
+"""All contenders that read, in the order of the tables. Builders are in builders.py."""
 
-from .base import Contestant
+from .base import Contender
 from .files import Ancestor, Lmdb, Marisa, Sqlite, TinyCdb
 from .local import Dict
 from .ours import SharedMap, SharedMapFollow, SharedMapHuge, SharedMapTree
 from .processes import Manager, Redis, SharedMemoryDict, Ultra
 
-READERS: dict[str, type[Contestant]] = {
-    contestant.name: contestant
-    for contestant in (
+READERS: dict[str, type[Contender]] = {
+    contender.name: contender
+    for contender in (
         Dict,
         SharedMap,
         SharedMapHuge,
@@ -26,4 +26,4 @@ READERS: dict[str, type[Contestant]] = {
     )
 }
 
-__all__ = ["READERS", "Contestant"]
+__all__ = ["READERS", "Contender"]

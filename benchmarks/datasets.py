@@ -1,12 +1,12 @@
-"""The entries that all contestants hold, and what they are asked for.
+"""The entries that all contenders hold, and what they are asked for.
 
-A  user:000123456              ids in random order
-B  16 random hex characters
-C  paths and URLs of 20 to 80 bytes, most of which is prefix they share
-U  the character names of Unicode
+users    user:000123456      ids in random order
+hex      16 random hex characters
+paths    paths and URLs of 20 to 80 bytes, most of which is prefix they share
+unicode  the character names of Unicode
 
-Values are 32 characters: random hex, or for U the character itself, its number and hex. Everything
-comes from a fixed seed, so every run asks the same.
+Values are 32 characters: random hex, or for unicode the character itself, its number and hex.
+Everything comes from a fixed seed, so every run asks the same.
 """
 
 import bisect
@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TITLES = {
-    "A": "`user:000123456`, ids in random order",
-    "B": "16 random hex characters",
-    "C": "paths and URLs of 20 to 80 bytes with shared prefixes",
-    "U": "character names of Unicode",
+    "users": "`user:000123456`, ids in random order",
+    "hex": "16 random hex characters",
+    "paths": "paths and URLs of 20 to 80 bytes with shared prefixes",
+    "unicode": "character names of Unicode",
 }
 SEPARATOR = "\0"  # in no key and no value
 ROOTS = (
@@ -47,8 +47,8 @@ ENDINGS = ("html", "json", "png", "py", "txt", "xml")
 class Data:
     """Keys, their values, and keys that are missing."""
 
-    shape: str
-    size: int  # what was asked for; differs from len(keys) for U only
+    name: str
+    size: int  # what was asked for; differs from len(keys) for unicode only
     keys: list[str]
     values: list[str]
     missing: list[str]
@@ -60,16 +60,16 @@ class Data:
         )
 
 
-def make(shape: str, size: int) -> Data | None:
-    """The data of a shape. U has all names under the size 100 k and nothing under others: None."""
-    generator = random.Random(f"{shape} {size}")
-    if shape == "U":
+def make(name: str, size: int) -> Data | None:
+    """The entries of a data set; unicode has one size, of all names, and is None at others."""
+    generator = random.Random(f"{name} {size}")
+    if name == "unicode":
         return unicode_names(size, generator)
     extra = max(1000, min(size, 250_000))  # few ones would stay in the caches
-    keys = {"A": users, "B": hexes, "C": paths}[shape](size + extra, generator)
+    keys = {"users": users, "hex": hexes, "paths": paths}[name](size + extra, generator)
     digits = generator.randbytes(16 * size).hex()
     values = [digits[start : start + 32] for start in range(0, 32 * size, 32)]
-    return Data(shape, size, keys[:size], values, keys[size:])
+    return Data(name, size, keys[:size], values, keys[size:])
 
 
 def users(count: int, generator: random.Random) -> list[str]:
@@ -117,7 +117,7 @@ def unicode_names(size: int, generator: random.Random) -> Data | None:
         key = key[:at] + generator.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ") + key[at + 1 :]
         if key not in named:
             missing.append(key)
-    return Data("U", size, keys, values, missing)
+    return Data("unicode", size, keys, values, missing)
 
 
 def sample_chunks(keys: list[str], chunks: int, length: int, generator: random.Random) -> list[str]:
