@@ -107,7 +107,6 @@ TO_REWRITE = [
     "docs/api/rbtree.md",
     "docs/api/sharedmap.md",
     "docs/index.md",
-    "docs/performance.md",
     "docs/recipes.md",
     "docs/zh/sharing.md",
 ]
