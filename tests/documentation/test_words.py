@@ -96,16 +96,11 @@ WORDS_OF_THE_CORE = [
 ]
 # Pages that are still to be rewritten.
 TO_REWRITE = [
-    "CHANGELOG.md",
     "README.md",
     "README.zh-CN.md",
     "benchmarks/README.md",
     "docs/FORMAT.md",
     "docs/PROTOCOL.md",
-    "docs/api/errors.md",
-    "docs/api/index.md",
-    "docs/api/rbtree.md",
-    "docs/api/sharedmap.md",
     "docs/index.md",
     "docs/recipes.md",
     "docs/zh/sharing.md",
@@ -345,8 +340,8 @@ def test_comments_of_the_core_have_the_words_of_the_field():
 
 @each_page
 def test_page_has_the_words_of_the_field(page):
-    wrong = home_made(pages.prose(pages.COMMENT.sub("", PAGES[page])), WORDS_OF_PAGES)
-    assert wrong == []
+    shown = re.sub(r"\]\([^()\s]+\)", "]", pages.prose(pages.COMMENT.sub("", PAGES[page])))
+    assert home_made(shown, WORDS_OF_PAGES) == []
 
 
 @each_page
