@@ -99,7 +99,6 @@ TO_REWRITE = [
     "README.md",
     "README.zh-CN.md",
     "benchmarks/README.md",
-    "docs/PROTOCOL.md",
     "docs/index.md",
     "docs/recipes.md",
     "docs/zh/sharing.md",
