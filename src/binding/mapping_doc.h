@@ -97,6 +97,46 @@ static const char mapping_ceiling_doc[] =
     ">>> rbtree(b=1, d=2).ceiling(\"c\")\n"
     "'d'";
 
+static const char mapping_lower_doc[] =
+    "lower($self, key, /)\n"
+    "--\n"
+    "\n"
+    "The predecessor: the greatest key less than key; None when there is\n"
+    "none.\n"
+    "\n"
+    "Raises TypeError when the key is not a str. O(log n).\n"
+    "\n"
+    ">>> from sharedmap import rbtree\n"
+    ">>> rbtree(b=1, d=2).lower(\"d\")\n"
+    "'b'";
+
+static const char mapping_higher_doc[] =
+    "higher($self, key, /)\n"
+    "--\n"
+    "\n"
+    "The successor: the least key greater than key; None when there is none.\n"
+    "\n"
+    "Raises TypeError when the key is not a str. O(log n).\n"
+    "\n"
+    ">>> from sharedmap import rbtree\n"
+    ">>> rbtree(b=1, d=2).higher(\"b\")\n"
+    "'d'";
+
+static const char mapping_longest_prefix_doc[] =
+    "longest_prefix($self, text, /)\n"
+    "--\n"
+    "\n"
+    "The longest key that text begins with; None when there is none.\n"
+    "\n"
+    "Routes, phone prefixes and URL rules are looked up like this. Raises\n"
+    "TypeError when text is not a str. O(m log n) for a text of m bytes,\n"
+    "usually a few times O(log n).\n"
+    "\n"
+    ">>> from sharedmap import rbtree\n"
+    ">>> t = rbtree({\"/api\": 1, \"/api/users\": 2, \"/\": 0})\n"
+    ">>> t.longest_prefix(\"/api/orders\")\n"
+    "'/api'";
+
 static const char mapping_first_doc[] =
     "first($self, /)\n"
     "--\n"
@@ -122,6 +162,20 @@ static const char mapping_last_doc[] =
     ">>> from sharedmap import rbtree\n"
     ">>> rbtree(b=1, a=2).last()\n"
     "('b', 1)";
+
+static const char mapping_to_dict_doc[] =
+    "to_dict($self, /)\n"
+    "--\n"
+    "\n"
+    "A new dict of all entries, in key order; of one version, also when the\n"
+    "map follows.\n"
+    "\n"
+    "O(n), and n values in memory of this process. map | other makes a dict of\n"
+    "both mappings.\n"
+    "\n"
+    ">>> from sharedmap import rbtree\n"
+    ">>> rbtree(b=1, a=2).to_dict()\n"
+    "{'a': 2, 'b': 1}";
 
 static const char mapping_reversed_doc[] =
     "__reversed__($self, /)\n"

@@ -16,8 +16,14 @@
  *         def prefix(self, prefix): ...
  *         def floor(self, key): ...
  *         def ceiling(self, key): ...
+ *         def lower(self, key): ...
+ *         def higher(self, key): ...
+ *         def longest_prefix(self, text): ...
  *         def first(self): ...
  *         def last(self): ...
+ *         def to_dict(self): ...
+ *         def __or__(self, other): ...          # a dict; rbtree has its own
+ *         def __ror__(self, other): ...
  *
  * It is the base of four types, which differ in their struct mapping_methods:
  *
@@ -25,22 +31,18 @@
  *        +---------+------+------+-------------+
  *     rbtree  rbtree_range  sharedmap  sharedmap_range
  *
- * Not here: changing a tree (rbtree_type.c), opening a map (sharedmap_type.c),
- * and the views (view_type.c).
+ * Not here: the methods from floor() to last() (mapping_order.c), changing a
+ * tree (rbtree_type.c), opening a map (sharedmap_type.c), and the views
+ * (view_type.c).
  */
 #include "binding/mapping_type.h"
 
 #include "binding/arguments.h"
 #include "binding/mapping_doc.h"
+#include "binding/mapping_order.h"
 #include "binding/text.h"
 #include "binding/value.h"
 #include "binding/view_type.h"
-
-static inline const struct mapping_methods *
-methods_of(PyObject *self)
-{
-    return ((MappingObject *)self)->methods;
-}
 
 static inline struct state *
 state_of(PyObject *self)
@@ -129,7 +131,7 @@ mapping_type_name(PyObject *object)
 PyObject *
 mapping_iterate(PyObject *self, enum item_kind kind, enum direction direction)
 {
-    return methods_of(self)->iterate(self, kind, direction);
+    return mapping_methods_of(self)->iterate(self, kind, direction);
 }
 
 /* ---- one key ------------------------------------------------------------ */
@@ -142,7 +144,7 @@ mapping_lookup(PyObject *self, PyObject *key, PyObject **value)
     if (text_encode_key(&text, key) < 0) {
         return ANSWER_FAILED;
     }
-    enum answer answer = methods_of(self)->lookup(
+    enum answer answer = mapping_methods_of(self)->lookup(
         self, text.slice, value != NULL ? &item : NULL);
     text_clear(&text);
     if (answer == ANSWER_YES && value != NULL) {
@@ -161,7 +163,7 @@ mapping_sq_contains(PyObject *self, PyObject *key)
 static Py_ssize_t
 mapping_mp_length(PyObject *self)
 {
-    return methods_of(self)->length(self);
+    return mapping_methods_of(self)->length(self);
 }
 
 PyObject *
@@ -176,64 +178,6 @@ mapping_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
         return Py_NewRef(fallback);
     }
     return value;
-}
-
-static PyObject *
-nearest(PyObject *self, PyObject *key, enum direction direction)
-{
-    struct text text;
-    struct item item;
-    if (text_encode_key(&text, key) < 0) {
-        return NULL;
-    }
-    enum answer answer = methods_of(self)->nearest(self, &text.slice,
-                                                   direction, ITEM_KEY, &item);
-    text_clear(&text);
-    switch (answer) {
-    case ANSWER_YES:
-        return item_finish(&item);
-    case ANSWER_NO:
-        Py_RETURN_NONE;
-    case ANSWER_FAILED:
-        break;
-    }
-    return NULL;
-}
-
-static PyObject *
-mapping_py_floor(PyObject *self, PyObject *key)
-{
-    return nearest(self, key, BACKWARD);
-}
-
-static PyObject *
-mapping_py_ceiling(PyObject *self, PyObject *key)
-{
-    return nearest(self, key, FORWARD);
-}
-
-static PyObject *
-outermost(PyObject *self, enum direction direction)
-{
-    struct item item;
-    enum answer answer =
-        methods_of(self)->nearest(self, NULL, direction, ITEM_PAIR, &item);
-    if (answer == ANSWER_NO) {
-        PyErr_SetString(PyExc_KeyError, "the map is empty");
-    }
-    return answer == ANSWER_YES ? item_finish(&item) : NULL;
-}
-
-static PyObject *
-mapping_py_first(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    return outermost(self, FORWARD);
-}
-
-static PyObject *
-mapping_py_last(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    return outermost(self, BACKWARD);
 }
 
 /* ---- ranges ------------------------------------------------------------- */
@@ -270,7 +214,7 @@ subscript_slice(PyObject *self, PyObject *object)
         return NULL;
     }
     if (parse_bound(slice->stop, &high, &bounds.high) == 0) {
-        range = methods_of(self)->range(self, &bounds);
+        range = mapping_methods_of(self)->range(self, &bounds);
     }
     text_clear(&low);
     text_clear(&high);
@@ -300,7 +244,8 @@ mapping_py_prefix(PyObject *self, PyObject *prefix)
     }
     PyObject *range = NULL;
     if (low.slice.size == 0) {
-        range = methods_of(self)->range(self, &(struct bounds){NULL, NULL});
+        range = mapping_methods_of(self)->range(self,
+                                                &(struct bounds){NULL, NULL});
         goto done;
     }
     // What begins with the prefix lies below the prefix with its last byte
@@ -313,7 +258,8 @@ mapping_py_prefix(PyObject *self, PyObject *prefix)
     memcpy(raised, low.slice.bytes, low.slice.size);
     raised[low.slice.size - 1] += 1;
     high = (struct slice){raised, low.slice.size};
-    range = methods_of(self)->range(self, &(struct bounds){&low.slice, &high});
+    range = mapping_methods_of(self)->range(
+        self, &(struct bounds){&low.slice, &high});
     PyMem_Free(raised);
 done:
     text_clear(&low);
@@ -337,7 +283,7 @@ mapping_py_reversed(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 pinned_view(PyObject *self, enum item_kind kind)
 {
-    PyObject *pinned = methods_of(self)->pin(self);
+    PyObject *pinned = mapping_methods_of(self)->pin(self);
     if (pinned == NULL) {
         return NULL;
     }
@@ -363,6 +309,80 @@ mapping_py_items(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     return pinned_view(self, ITEM_PAIR);
 }
+
+/* ---- as a dict ---------------------------------------------------------- */
+
+/* Adds all entries; of a mapping of ours those of one version. */
+static int
+add_to_dict(struct state *state, PyObject *dict, PyObject *mapping)
+{
+    if (!mapping_check(state, mapping)) {
+        return PyDict_Update(dict, mapping);
+    }
+    PyObject *pairs = mapping_iterate(mapping, ITEM_PAIR, FORWARD);
+    int result = pairs != NULL ? PyDict_MergeFromSeq2(dict, pairs, true) : -1;
+    Py_XDECREF(pairs);
+    return result;
+}
+
+static PyObject *
+mapping_py_to_dict(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *dict = PyDict_New();
+    if (dict != NULL && add_to_dict(state_of(self), dict, self) < 0) {
+        Py_CLEAR(dict);
+    }
+    return dict;
+}
+
+/* Whether it is of our base type, also where that is the only one known. */
+static bool
+is_own(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    while (type != NULL && type->tp_iter != mapping_tp_iter) {
+        type = type->tp_base;
+    }
+    return type != NULL;
+}
+
+/* map | mapping and mapping | map: a dict, as with types.MappingProxyType. */
+static PyObject *
+mapping_nb_or(PyObject *left, PyObject *right)
+{
+    bool left_is_own = is_own(left);
+    struct state *state = state_of(left_is_own ? left : right);
+    PyObject *other = left_is_own ? right : left;
+    int is_mapping = mapping_check_any(state, other);
+    if (is_mapping < 0) {
+        return NULL;
+    }
+    // A tree makes a tree of both.
+    if (is_mapping == 0
+        || PyObject_TypeCheck(other, state->types[TYPE_RBTREE]))
+    {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    PyObject *dict = PyDict_New();
+    if (dict != NULL
+        && (add_to_dict(state, dict, left) < 0
+            || add_to_dict(state, dict, right) < 0))
+    {
+        Py_CLEAR(dict);
+    }
+    return dict;
+}
+
+static PyObject *
+mapping_nb_inplace_or(PyObject *self, PyObject *Py_UNUSED(other))
+{
+    return PyErr_Format(PyExc_TypeError,
+                        "'|=' is not supported by a read-only %s; use '|', "
+                        "which makes a dict",
+                        mapping_type_name(self));
+}
+
+/* ---- comparison --------------------------------------------------------- */
 
 /* The value that `mapping` has for the key, as a new reference; NULL without
  * an exception if the key is absent. */
@@ -435,9 +455,9 @@ mapping_tp_richcompare(PyObject *self, PyObject *other, int operation)
     }
     // One snapshot of each for the entire comparison, even if a handle
     // follows.
-    PyObject *left = methods_of(self)->pin(self);
+    PyObject *left = mapping_methods_of(self)->pin(self);
     PyObject *right = mapping_check(state_of(self), other)
-                          ? methods_of(other)->pin(other)
+                          ? mapping_methods_of(other)->pin(other)
                           : Py_NewRef(other);
     // As with the values of a dict: the same object is equal to itself.
     int result = left == NULL || right == NULL ? -1
@@ -469,8 +489,13 @@ static PyMethodDef mapping_methods[] = {
     {"prefix", mapping_py_prefix, METH_O, mapping_prefix_doc},
     {"floor", mapping_py_floor, METH_O, mapping_floor_doc},
     {"ceiling", mapping_py_ceiling, METH_O, mapping_ceiling_doc},
+    {"lower", mapping_py_lower, METH_O, mapping_lower_doc},
+    {"higher", mapping_py_higher, METH_O, mapping_higher_doc},
+    {"longest_prefix", mapping_py_longest_prefix, METH_O,
+     mapping_longest_prefix_doc},
     {"first", mapping_py_first, METH_NOARGS, mapping_first_doc},
     {"last", mapping_py_last, METH_NOARGS, mapping_last_doc},
+    {"to_dict", mapping_py_to_dict, METH_NOARGS, mapping_to_dict_doc},
     {"__reversed__", mapping_py_reversed, METH_NOARGS, mapping_reversed_doc},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
     {NULL, NULL, 0, NULL},
@@ -485,6 +510,8 @@ static PyType_Slot mapping_slots[] = {
     {Py_mp_length, mapping_mp_length},
     {Py_mp_subscript, mapping_mp_subscript},
     {Py_sq_contains, mapping_sq_contains},
+    {Py_nb_or, mapping_nb_or},
+    {Py_nb_inplace_or, mapping_nb_inplace_or},
     {0, NULL},
 };
 

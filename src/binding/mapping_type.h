@@ -1,58 +1,13 @@
 /* binding/mapping_type.h
  *
  * The base type of rbtree, sharedmap and the ranges of both: everything that
- * reads. Each type implements the few operations of struct mapping_methods;
- * the base type builds the rest of a Mapping from them.
+ * reads. Each type implements the few operations of struct mapping_methods
+ * (mapping_object.h); the base type builds the rest of a Mapping from them.
  */
 #ifndef SHAREDMAP_BINDING_MAPPING_TYPE_H
 #define SHAREDMAP_BINDING_MAPPING_TYPE_H
 
-#include "binding/item.h"
-#include "binding/state.h"
-#include "core/base/slice.h"
-
-enum answer { ANSWER_FAILED = -1, ANSWER_NO = 0, ANSWER_YES = 1 };
-
-enum direction { FORWARD, BACKWARD };
-
-/* Keys from `low` up to, but without, `high`; NULL leaves a side open. */
-struct bounds {
-    const struct slice *low;
-    const struct slice *high;
-};
-
-struct mapping_methods {
-    /* Is the key there? With an item, fills it with the value. */
-    enum answer (*lookup)(PyObject *self, struct slice key, struct item *item);
-
-    /* Fills the item with the first entry at or above the key (FORWARD) or the
-     * last at or below it (BACKWARD); without a key, the first or the last of
-     * all. */
-    enum answer (*nearest)(PyObject *self, const struct slice *key,
-                           enum direction direction, enum item_kind kind,
-                           struct item *item);
-
-    /* -1 with an exception. */
-    Py_ssize_t (*length)(PyObject *self);
-
-    /* A new iterator. */
-    PyObject *(*iterate)(PyObject *self, enum item_kind kind,
-                         enum direction direction);
-
-    /* A new mapping of the part of `self` that lies in the bounds. */
-    PyObject *(*range)(PyObject *self, const struct bounds *bounds);
-
-    /* A new reference to a mapping that views can hold: `self`, or something
-     * that stays as it is when `self` is closed. */
-    PyObject *(*pin)(PyObject *self);
-};
-
-/* Every mapping of ours begins like this. */
-typedef struct {
-    PyObject_HEAD
-    struct state *state;  // borrowed
-    const struct mapping_methods *methods;
-} MappingObject;
+#include "binding/mapping_object.h"
 
 /* Whether `object` is a mapping of this module. */
 bool

@@ -4,6 +4,7 @@ import collections
 import enum
 import errno
 import inspect
+import operator
 import os
 
 import pytest
@@ -386,7 +387,9 @@ BAD_MAP_CALLS = {
     "snapshot of one": lambda shared: shared.snapshot(1),
     "verify of one": lambda shared: shared.verify(1),
     "wait for a str": lambda shared: shared.wait("a"),
-    "| with a dict": lambda shared: shared | {},
+    "| with a list": lambda shared: shared | [("a", 1)],
+    "| of a list": lambda shared: [("a", 1)] | shared,
+    "|= with a dict": lambda shared: operator.ior(shared, {}),
     "order of two maps": lambda shared: shared < shared,
 }
 

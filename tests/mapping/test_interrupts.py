@@ -151,6 +151,16 @@ OPERATIONS = {
     "_sharedmap_range.__reversed__": lambda w: partial(list, reversed(w.map["0":"9"])),
     "_sharedmap_range.__eq__": lambda w: partial(operator.eq, w.map["0":"9"], w.same),
     "_sharedmap_range.__ne__": lambda w: partial(operator.ne, w.map["0":"9"], w.same),
+    "rbtree.to_dict": lambda w: w.tree.to_dict,
+    "_rbtree_range.to_dict": lambda w: w.tree["0":"9"].to_dict,
+    "_rbtree_range.__or__": lambda w: partial(operator.or_, w.tree["0":"9"], {}),
+    "_rbtree_range.__ror__": lambda w: partial(operator.or_, {}, w.tree["0":"9"]),
+    "sharedmap.to_dict": lambda w: w.map.to_dict,
+    "sharedmap.__or__": lambda w: partial(operator.or_, w.map, {}),
+    "sharedmap.__ror__": lambda w: partial(operator.or_, {}, w.map),
+    "_sharedmap_range.to_dict": lambda w: w.map["0":"9"].to_dict,
+    "_sharedmap_range.__or__": lambda w: partial(operator.or_, w.map["0":"9"], {}),
+    "_sharedmap_range.__ror__": lambda w: partial(operator.or_, {}, w.map["0":"9"]),
     "KeysView.__iter__": lambda w: partial(set, w.map.keys()),
     "KeysView.__reversed__": lambda w: partial(list, reversed(w.map.keys())),
     "KeysView.__eq__": lambda w: partial(operator.eq, w.map.keys(), w.entries.keys()),
@@ -214,9 +224,9 @@ SHORT = {
     "a constant number of steps, or O(log n)": [
         "__class_getitem__ __contains__ __copy__ __deepcopy__ __delitem__ __enter__ __exit__",
         "__getitem__ __len__ __new__ __setitem__ __sizeof__",
-        "bisect_left bisect_right ceiling close closed first floor frombuffer generation get id",
-        "index items keys last mapping name nbytes open peekitem pop prefix published_at refresh",
-        "set setdefault snapshot stale follow_error values view",
+        "bisect_left bisect_right ceiling close closed first floor frombuffer generation get",
+        "higher id index items keys last longest_prefix lower mapping name nbytes open peekitem",
+        "pop prefix published_at refresh set setdefault snapshot stale follow_error values view",
         "_reopen _warn_of_failure",
     ],
     "some entries of a long map": ["ItemsView.__repr__ KeysView.__repr__ ValuesView.__repr__"],
@@ -233,6 +243,7 @@ SHORT = {
             for kind in ("rbtree", "_rbtree_range", "sharedmap", "_sharedmap_range")
             for order in ("lt", "le", "gt", "ge")
         ),
+        *(f"{kind}.__ior__" for kind in ("_rbtree_range", "sharedmap", "_sharedmap_range")),
     ],
 }
 

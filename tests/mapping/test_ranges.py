@@ -200,6 +200,55 @@ def test_ceiling_is_the_nearest_key_at_or_above(make):
 
 
 @each_kind
+def test_lower_is_the_nearest_key_below(make):
+    whole = make(LETTERS)
+    asked = ("", "a", "a\0", "c", "cc", "z")
+    assert [whole.lower(key) for key in asked] == [None, None, "a", "b", "c", "e"]
+
+
+@each_kind
+def test_higher_is_the_nearest_key_above(make):
+    whole = make(LETTERS)
+    asked = ("", "a", "a\0", "c", "cc", "e")
+    assert [whole.higher(key) for key in asked] == ["a", "b", "b", "d", "d", None]
+
+
+@each_kind
+def test_higher_is_what_comes_next_where_a_nul_follows(make):
+    whole = make({"": 0, "\0": 1, "\0\0": 2})
+    assert [whole.higher(key) for key in ("", "\0", "\0\0")] == ["\0", "\0\0", None]
+
+
+@each_kind
+def test_longest_prefix_is_the_longest_key_that_the_text_begins_with(make):
+    whole = make(dict.fromkeys(["/", "/api", "/api/users", "/api/users/x", "/apj", "é", "éa"], 0))
+    expected = {
+        "/api/users/ann": "/api/users",
+        "/api/users/x": "/api/users/x",
+        "/api/orders": "/api",
+        "/apple": "/",
+        "": None,
+        "api": None,
+        "ê": None,
+        "éb": "é",
+        "éa\0": "éa",
+    }
+    assert {text: whole.longest_prefix(text) for text in expected} == expected
+
+
+@each_kind
+def test_empty_key_is_a_prefix_of_every_text(make):
+    whole = make({"": 0, "ab": 1})
+    assert [whole.longest_prefix(text) for text in ("", "a", "ab", "z")] == ["", "", "ab", ""]
+
+
+@each_kind
+def test_longest_prefix_in_a_part_is_inside_it(make):
+    part = make(dict.fromkeys(["a", "ab", "abc", "abd"], 0))["ab":"abc"]
+    assert [part.longest_prefix(text) for text in ("abcd", "ab", "a")] == ["ab", "ab", None]
+
+
+@each_kind
 def test_neighbours_in_a_part_are_inside_it(make):
     part = make(LETTERS)["b":"d"]
     assert [part.floor(key) for key in ("a", "b", "bb", "d", "z")] == [None, "b", "b", "c", "c"]
@@ -210,6 +259,8 @@ def test_neighbours_in_a_part_are_inside_it(make):
         None,
         None,
     ]
+    assert [part.lower(key) for key in ("a", "b", "bb", "d", "z")] == [None, None, "b", "c", "c"]
+    assert [part.higher(key) for key in ("", "b", "bb", "c")] == ["b", "c", "c", None]
 
 
 @each_kind
@@ -227,6 +278,9 @@ def test_nothing_is_near_in_an_empty_map(make):
     for empty in (make({}), make(LETTERS)["x":], make({})[:]):
         assert empty.floor("a") is None
         assert empty.ceiling("a") is None
+        assert empty.lower("a") is None
+        assert empty.higher("a") is None
+        assert empty.longest_prefix("a") is None
         with pytest.raises(KeyError, match="empty"):
             empty.first()
         with pytest.raises(KeyError, match="empty"):
@@ -234,7 +288,7 @@ def test_nothing_is_near_in_an_empty_map(make):
 
 
 @each_kind
-@pytest.mark.parametrize("method", ["floor", "ceiling"])
+@pytest.mark.parametrize("method", ["floor", "ceiling", "lower", "higher", "longest_prefix"])
 def test_neighbour_of_what_is_no_str_raises_type_error(make, method):
     for wrong in (1, None, b"a"):
         with pytest.raises(TypeError, match=f"must be str, not {type(wrong).__name__}"):

@@ -85,7 +85,7 @@ def unit_of(file):
 # The files of a Python type are one part, and so are a mapping and its views, which need each
 # other; help texts are no part of anything.
 TYPES = {
-    "mapping": ("mapping_type", "view_type"),
+    "mapping": ("mapping_type", "mapping_object", "mapping_order", "view_type"),
     "rbtree": (
         "rbtree_type",
         "rbtree_iterator",

@@ -102,6 +102,17 @@ class ReadingMachine(RuleBasedStateMachine):
         at_or_above = [other for other in keys if other >= key]
         assert part.mapping.floor(key) == (at_or_below[-1] if at_or_below else None)
         assert part.mapping.ceiling(key) == (at_or_above[0] if at_or_above else None)
+        below = [other for other in keys if other < key]
+        above = [other for other in keys if other > key]
+        assert part.mapping.lower(key) == (below[-1] if below else None)
+        assert part.mapping.higher(key) == (above[0] if above else None)
+
+    @rule(part=parts, text=KEYS, more=KEYS)
+    def look_for_the_longest_prefix(self, part, text, more):
+        keys = list(self.entries(part))
+        for asked in (text, text + more):
+            prefixes = [key for key in keys if asked.startswith(key)]
+            assert part.mapping.longest_prefix(asked) == max(prefixes, key=len, default=None)
 
     # ---- all of them ----------------------------------------------------------------------
 
@@ -124,6 +135,7 @@ class ReadingMachine(RuleBasedStateMachine):
         assert list(mapping) == list(entries)
         assert list(reversed(mapping)) == list(reversed(entries))
         assert exact_items(dict(mapping).items()) == exact_items(entries.items())
+        assert exact_items(mapping.to_dict().items()) == exact_items(entries.items())
 
     @rule(part=parts, key=KEYS, value=VALUES)
     def compare(self, part, key, value):

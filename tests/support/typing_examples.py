@@ -131,6 +131,10 @@ def reading_a_tree() -> None:
     assert_type(tree == {"a": 1}, bool)
     assert_type(tree.floor("a"), str | None)
     assert_type(tree.ceiling("a"), str | None)
+    assert_type(tree.lower("a"), str | None)
+    assert_type(tree.higher("a"), str | None)
+    assert_type(tree.longest_prefix("a"), str | None)
+    assert_type(tree.to_dict(), dict[str, int])
     assert_type(tree.first(), tuple[str, int])
     assert_type(tree.last(), tuple[str, int])
 
@@ -151,6 +155,9 @@ def reading_a_part_of_a_tree() -> None:
         assert_type(dict(part), dict[str, int])
         assert_type(part.first(), tuple[str, int])
         assert_type(part.floor("a"), str | None)
+        assert_type(part.to_dict(), dict[str, int])
+        assert_type(part | {"c": 3}, dict[str, int])
+        assert_type(part | {"c": "x"}, dict[str, int | str])
 
 
 def wrong_parts(tree: rbtree[int]) -> None:

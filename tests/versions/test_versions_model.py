@@ -272,6 +272,11 @@ class VersionsMachine(RuleBasedStateMachine):
             assert handle.map.ceiling(key) == (ordered[below] if below < len(ordered) else None)
             at_or_below = below + is_there
             assert handle.map.floor(key) == (ordered[at_or_below - 1] if at_or_below else None)
+            assert handle.map.lower(key) == (ordered[below - 1] if below else None)
+            above = ordered[at_or_below : at_or_below + 1]
+            assert handle.map.higher(key) == (above[0] if above else None)
+            prefixes = [other for other in ordered if key.startswith(other)]
+            assert handle.map.longest_prefix(key) == (prefixes[-1] if prefixes else None)
 
     @rule(handle=handles, index=st.integers(-7000, 7000))
     def peek_item(self, handle, index):
