@@ -101,7 +101,6 @@ TO_REWRITE = [
     "benchmarks/README.md",
     "docs/index.md",
     "docs/recipes.md",
-    "docs/zh/sharing.md",
 ]
 SAMPLES = {
     "the map is kept by whoever has it open": "whoever",
