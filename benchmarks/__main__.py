@@ -26,6 +26,7 @@ SHORT_SIZES = "1k,100k,1M"
 FULL = Plan(repeats=11, opens=5, publishes=5, publish_limit=20.0, slow_limit=10.0, pss_all=True)
 GROUPS = [
     "hit",
+    "newest",
     "miss",
     "many",
     "hot-same",
@@ -71,7 +72,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--sizes", type=listed(size), help=f"entries, like {SHORT_SIZES}", metavar="N,…")
     add("--datasets", type=listed(known=list(datasets.TITLES)), default=list(datasets.TITLES))
-    add("--only", type=listed(known=[*READERS, *BUILDERS]), help="contenders besides the dict")
+    add("--only", type=listed(known=[*READERS, *BUILDERS]), help="libraries besides the dict")
     add("--operations", type=listed(known=GROUPS), default=GROUPS, help=", ".join(GROUPS))
     add("--repeats", type=int, help=f"{Plan.repeats}, with --full {FULL.repeats}")
     add("--full", action="store_true", help="also 10M, more repeats; takes hours")

@@ -11,6 +11,7 @@ import argparse
 import json
 import statistics
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -209,84 +210,84 @@ def write_tables(results: Results, page: Path) -> None:
 def draw(results: Results, folder: Path) -> None:
     from . import plots
 
-    with plots.pyplot.rc_context(plots.STYLE):
-        plots.save(draw_cost(results), folder, "update-cost")
-        plots.save(draw_reads(results), folder, "changed-reads")
-        plots.save(draw_memory(results), folder, "update-memory")
+    functions = {
+        "update-cost": draw_cost,
+        "changed-reads": draw_reads,
+        "update-memory": draw_memory,
+    }
+    for name, function in functions.items():
+        plots.save(partial(function, results), folder, name)
 
 
-def draw_cost(results: Results) -> Any:
-    """Median and mean by the number of keys, one panel for each size of the map."""
-    from .plots import pyplot
+def draw_cost(results: Results, theme: Any) -> Any:
+    """The median by the number of keys, one panel for each size of the map."""
+    from . import plots
 
-    rows = results["cost"]
-    sizes = sorted({row["entries"] for row in rows})
-    figure, grid = pyplot.subplots(
-        1, len(sizes), figsize=(3.2 * len(sizes), 3.4), sharey=True, squeeze=False
+    titles = {OURS: "update()", WITHOUT_HANDLE: "no handle open", ENGINES[0]: "LMDB"}
+    colors = (theme.ours, theme.others[1], theme.others[0])
+    sizes = sorted({row["entries"] for row in results["cost"]})
+    figure, grid = plots.pyplot.subplots(
+        1, len(sizes), figsize=(2.7 * len(sizes), 3.2), sharey=True, squeeze=False
     )
     for axis, size in zip(grid[0], sizes, strict=True):
-        titles = dict.fromkeys(row["title"] for row in rows if row["entries"] == size)
-        for color, title in zip(("C0", "C9", "C1", "C2"), titles, strict=False):
-            found = [row for row in rows if (row["entries"], row["title"]) == (size, title)]
+        ends = []
+        for color, (title, text) in zip(colors, titles.items(), strict=True):
+            found = [
+                row for row in results["cost"] if (row["entries"], row["title"]) == (size, title)
+            ]
             keys = [row["changed"] for row in found]
-            for what, style in (("median", "o-"), ("mean", "x:")):
-                axis.plot(
-                    keys,
-                    [row[what] for row in found],
-                    style,
-                    color=color,
-                    markersize=4,
-                    linewidth=1.3,
-                    label=f"{title.replace('`', '')}, {what}",
-                )
-        axis.set(xscale="log", yscale="log", title=f"{size:,} entries", xlabel="keys changed")
+            medians = [row["median"] for row in found]
+            axis.plot(keys, medians, "o-", color=color, markersize=4, linewidth=1.6)
+            ends.append((keys[-1], medians[-1], text, color))
+        axis.set(xscale="log", yscale="log", xlabel="keys changed")
+        axis.set_title(f"{size:,} entries")
         axis.set_xticks(keys, [f"{count:,}" for count in keys])
+        axis.yaxis.set_major_formatter(plots.plain)
         axis.minorticks_off()
-    grid[0][0].set_ylabel("µs for one transaction")
-    handles, labels = grid[0][-1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=4, fontsize=8)
+    grid[0][0].set_ylabel("µs for one transaction, median")
     figure.tight_layout()
+    plots.label_ends(grid[0][-1], ends)
     return figure
 
 
-def draw_reads(results: Results) -> Any:
-    from .plots import pyplot
+def draw_reads(results: Results, theme: Any) -> Any:
+    from . import plots
 
     ratios = results["reads"]["ratios"]
-    figure, axis = pyplot.subplots(figsize=(6.4, 3))
-    for rows in ratios.values():
+    figure, axis = plots.pyplot.subplots(figsize=(6.4, 3.2))
+    ends = []
+    for color, (title, rows) in zip((theme.ours, *theme.others), ratios.items(), strict=False):
         shares = ["0 %"] + [f"{100 * share:g} %" for share, *_ in rows]
-        axis.plot(shares, [1, *(middle for _, _, middle, _ in rows)], "o-", markersize=4)
+        middles = [1, *(middle for _, _, middle, _ in rows)]
+        axis.plot(shares, middles, "o-", color=color, markersize=4)
         axis.fill_between(
             shares,
             [1, *(low for _, low, _, _ in rows)],
             [1, *(high for *_, high in rows)],
-            alpha=0.15,
+            color=color,
+            alpha=0.12,
+            linewidth=0,
         )
-    axis.legend(list(axis.get_lines()), [title.replace("`", "") for title in ratios])
-    axis.set(
-        xlabel="part of the entries that deltas have",
-        ylabel="time / without deltas",
-        title=f"Reading {results['reads']['entries']:,} entries",
-    )
+        ends.append((len(shares) - 1, middles[-1], title.replace("`", ""), color))
+    axis.set(xlabel="part of the entries that deltas have", ylabel="time / without deltas")
+    axis.set_title(f"Reading {results['reads']['entries']:,} entries")
+    plots.label_ends(axis, ends)
     return figure
 
 
-def draw_memory(results: Results) -> Any:
-    from .plots import pyplot
+def draw_memory(results: Results, theme: Any) -> Any:
+    from . import plots
 
     memory = results["memory"]
-    figure, axis = pyplot.subplots(figsize=(6.4, 3))
+    figure, axis = plots.pyplot.subplots(figsize=(6.4, 3))
     numbers = [at * memory["step"] for at in range(len(memory["series"]))]
-    axis.plot(numbers, [size / memory["base"] for size in memory["series"]], linewidth=1.2)
-    axis.axhline(1.5, color="black", linewidth=0.8, linestyle=":")
-    axis.set(
-        xlabel="updates of one key",
-        ylabel="allocated / base",
-        title=f"The file of {memory['entries']:,} entries; 1.5 is its limit",
-        ylim=(0.9, 1.6),
-    )
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    sizes = [size / memory["base"] for size in memory["series"]]
+    axis.plot(numbers, sizes, color=theme.ours, linewidth=1.2)
+    axis.axhline(1.5, color=theme.reference, linewidth=1, linestyle=":")
+    axis.set(xlabel="updates of one key", ylabel="allocated / base", ylim=(0.9, 1.6))
+    axis.set_title(f"The file of {memory['entries']:,} entries")
+    axis.xaxis.set_major_formatter(plots.plain)
+    plots.label_ends(axis, [(numbers[-1], 1.5, "limit", theme.reference)])
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Results as Markdown: index.md with the targets and plots, tables.md with all figures."""
+"""Results as Markdown: index.md with plots, tables.md with all figures, targets.md."""
 
 from pathlib import Path
 
@@ -8,16 +8,24 @@ from .results import FACTORS, OPERATIONS, TITLES, Key, Results, Series, quartile
 
 HEAD = """# Benchmarks
 
-{source}
+sharedmap beside a dict, SortedDict, LMDB, MDBX, cdb, marisa-trie, SQLite, UltraDict, gunicorn's
+stash, `multiprocessing.Manager` and Redis. {source}
 
     {commands}
 
-Each contender reads in a process of its own. They take turns, in a new order for each repeat, all
-with the same questions: fresh `str` objects in random order, made outside the timed part. A figure
-is the median over the repeats; what stands in square brackets are the first and third quartile.
-A ratio is the median of the ratios to the dict **in the same repeat**: on a machine that has other
-work as well it tells more than the times. The dict is a plain dict in the reader's own process,
-unpickled there, as a worker process would get it.
+Repeat it with `make bench`, some 20 minutes on a quiet machine. `python -m benchmarks --help` lists
+how to measure a part, and benchmarks/README.md in the repository says how it is built.
+
+{short}
+"""
+HOW = """## How it is measured
+
+Each library reads in a process of its own, opened as its documentation says. The processes take
+turns, in a new order for each repeat. All of them answer the same questions: fresh `str` objects in
+random order, made outside the timed part. A figure is the median over the repeats, with the first
+and third quartile in square brackets. A ratio is the median of the ratios to the dict **in the same
+repeat**, since a machine with other work slows both. The dict is a plain dict in the reader's own
+process, unpickled there, as a worker process would get it.
 
 | data set | keys | raw bytes per entry |
 |---|---|---|
@@ -25,15 +33,17 @@ unpickled there, as a worker process would get it.
 
 Values are 32 characters.
 """
-
-
-ONE_RUN = (
-    "All figures on these pages come from one command, which compares everything in the same run:"
-)
+ONE_RUN = "All figures on these pages come from one command:"
 SEVERAL_RUNS = (
-    "All figures on these pages come from these commands. Each compares what it measures in the\n"
-    "same run, and a later one replaces what an earlier one has measured as well:"
+    "All figures on these pages come from these commands. A later one replaces\nwhat an earlier "
+    "one has measured as well:"
 )
+TARGETS = """# Performance targets
+
+For developers: what this package has set out to reach, and what the last run measured. **Bold**
+misses the target; – was not measured in these runs, or does not exist for that data set. Each of
+the [tables](tables.md) begins with what is compared.
+"""
 
 
 def write(results: Results, folder: Path) -> None:
@@ -42,6 +52,8 @@ def write(results: Results, folder: Path) -> None:
     pictures = plots.draw(results, folder)
     folder.joinpath("index.md").write_text(index(results, pictures), "utf-8")
     folder.joinpath("tables.md").write_text(tables(results), "utf-8")
+    judged = targets.markdown(results, datasets_of(results))
+    folder.joinpath("targets.md").write_text(f"{TARGETS}\n{judged}\n", "utf-8")
 
 
 def datasets_of(results: Results) -> list[str]:
@@ -65,24 +77,64 @@ def index(results: Results, pictures: dict[str, str]) -> str:
     commands = list(dict.fromkeys(run["command"] for run in results.runs))
     source = ONE_RUN if len(commands) == 1 else SEVERAL_RUNS
     parts = [
-        HEAD.format(source=source, commands="\n    ".join(commands), datasets="\n".join(rows)),
-        names_note(results),
-        "## Targets\n",
-        "What this package has set out to reach. **Bold** is more than that; – was not measured "
-        "in these runs or does not exist for that data set. What is compared is described above "
-        "each of the [tables](tables.md).\n",
-        targets.markdown(results, datasets) + "\n",
+        HEAD.format(source=source, commands="\n    ".join(commands), short=in_short(results)),
         "## Plots\n",
+        "Data set `users`. The tables have the other data sets and libraries.\n",
         *(f"![{title}]({name})\n" for name, title in pictures.items()),
         "## All figures\n",
-        "[tables.md](tables.md) has a table for each operation, "
-        "[results.json](results.json) every sample.\n",
+        "[All figures](tables.md) has a table for each operation, [results.json](results.json) "
+        "every sample, and [Performance targets](targets.md) what this package tries to reach. "
+        "What changes cost is on [a page of its own](../performance.md#what-a-change-costs).\n",
+        HOW.format(datasets="\n".join(rows)),
+        names_note(results),
         "## Where, when and with what\n",
         machine(results),
-        "## Who is missing where\n",
+        "## What is missing\n",
         missing(results),
     ]
     return "\n".join(part for part in parts if part)
+
+
+SHORT = {  # what is compared in the first table of the page
+    "hit": "`m[key]`",
+    "newest": "`m[key]`, always the newest",
+    "miss": "`m.get(key)`, missing",
+    "many": "`get_many()`, each key",
+    "scan": "`list(m.items())`",
+    "publish": "publishing / building the dict",
+    "open": "opening, to the first value",
+    "pss": "memory of 8 readers",
+}
+SHORT_COLUMNS = ("sharedmap", "cdbx", "tinycdb", "lmdb", "sqlite3", "ultradict2", "ultradict")
+
+
+def in_short(results: Results) -> str:
+    """Ratios to the dict at one size, with the range of each over the repeats."""
+    names = plots.present(SHORT_COLUMNS, {key.contender for key in results.series}, 5)
+    lines = [
+        "A million entries, data set `users`: time or memory as a multiple of a dict in each",
+        "process, with the quartiles over the repeats. Less is better; below 1 beats the dict.",
+        "",
+        f"| | {' | '.join(plots.SHORT[name] for name in names)} |",
+        f"|---|{'---:|' * len(names)}",
+    ]
+    for operation, title in SHORT.items():
+        cells = []
+        for name in names:
+            # Only sharedmap has to be told to look for the newest version.
+            is_follow = operation == "newest" and name == "sharedmap"
+            key = Key("sharedmap-follow" if is_follow else name, "users", 1_000_000, operation)
+            cells.append(paired(results.ratios(key)))
+        if any(cells):
+            lines.append(f"| {title} | {' | '.join(cell or '–' for cell in cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def paired(ratios: list[float]) -> str:
+    if not ratios:
+        return ""
+    first, middle, third = map(multiple, quartiles(ratios))
+    return f"**{middle}**" if len(ratios) < 3 else f"**{middle}** ({first} to {third})"
 
 
 def names_note(results: Results) -> str:
@@ -130,14 +182,14 @@ def spread(results: Results) -> str:
 
 
 def missing(results: Results) -> str:
-    """One line for each contender and reason."""
+    """One line for each library and reason."""
     places: dict[tuple[str, str], list[str]] = {}
     for found in results.missing:
         where = places.setdefault((found["contender"], found["reason"]), [])
         if found["where"] and found["where"] not in where:
             where.append(found["where"])
     if not places:
-        return "Nobody.\n"
+        return "Nothing.\n"
     lines = []
     for (name, reason), where in places.items():
         scope = f" ({'; '.join(where)})" if where else ""

@@ -29,15 +29,22 @@ OPERATIONS = {
     "hit": Operation(
         "Get, hit",
         "ns",
-        "A `for` loop over fresh keys, `d[k]` and `m[k]`, or what the contender has instead; "
+        "A `for` loop over fresh keys, `d[k]` and `m[k]`, or what the library has instead; "
         "the result is a `str`. The loop itself is included.",
+    ),
+    "newest": Operation(
+        "Get, always the newest",
+        "ns",
+        "The same loop, but each get sees what any process has published before it: "
+        "`sharedmap(name, follow=True)`, a new transaction of LMDB, MDBX and SQLite for each get. "
+        "The ratio is to a dict that never changes.",
     ),
     "miss": Operation("Get, missing key", "ns", "The same with `d.get(k)` and `m.get(k)`."),
     "many": Operation(
         "Many keys at once",
         "ns",
         "Per key, 1,000 fresh keys per call: `list(map(d.get, q))`, `m.get_many(q)`, or the "
-        "fastest that the contender has for a list of keys; freeing the result is included.",
+        "fastest that the library has for a list of keys; freeing the result is included.",
     ),
     "hot-same": Operation(
         "Hot set, the same key objects",
@@ -119,7 +126,9 @@ OPERATIONS = {
 }
 FACTORS = {"ns": 1.0, "µs": 1e-3, "ms": 1e-6, "bytes": 1.0, "MiB": 2.0**-20, "million/s": 1e-6}
 BUILDERS = {"rbtree": "sharedmap.rbtree", "SortedDict": "sortedcontainers.SortedDict"}
-TITLES = {name: contender.title for name, contender in READERS.items()} | BUILDERS
+# Of results that were measured before its successor took its place.
+FORMER = {"ultradict": "UltraDict"}
+TITLES = {name: contender.title for name, contender in READERS.items()} | FORMER | BUILDERS
 
 
 @dataclass(frozen=True)

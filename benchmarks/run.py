@@ -239,6 +239,7 @@ class Round:
 
         turns: dict[str, Callable[[], tuple[Any, ...]]] = {
             "hit": lambda: batch("hit", keys),
+            "newest": lambda: batch("newest", keys),
             "miss": lambda: batch("miss", self.data.missing),
             "many": lambda: batch("many", keys),
             "hot-same": hot_same,

@@ -1,10 +1,10 @@
 """All contenders that read, in the order of the tables. Builders are in builders.py."""
 
 from .base import Contender
-from .files import Ancestor, Lmdb, Marisa, Sqlite, TinyCdb
+from .files import Ancestor, Cdbx, Lmdb, Lmdb1, Marisa, Mdbx, Sqlite, TinyCdb
 from .local import Dict
 from .ours import SharedMap, SharedMapFollow, SharedMapHuge, SharedMapTree
-from .processes import Manager, Redis, SharedMemoryDict, Ultra
+from .processes import Manager, Redis, SharedMemoryDict, Stash, Ultra
 
 READERS: dict[str, type[Contender]] = {
     contender.name: contender
@@ -14,13 +14,17 @@ READERS: dict[str, type[Contender]] = {
         SharedMapHuge,
         SharedMapTree,
         SharedMapFollow,
+        Cdbx,
         TinyCdb,
         Lmdb,
+        Lmdb1,
+        Mdbx,
         Ancestor,
         Marisa,
         Sqlite,
         Ultra,
         SharedMemoryDict,
+        Stash,
         Manager,
         Redis,
     )

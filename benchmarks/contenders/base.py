@@ -1,4 +1,4 @@
-"""What the harness wants to know of a contender.
+"""What the harness wants to know of a library under comparison.
 
 Reading is given as expressions, as timeit takes them, so that each contender is measured without
 a function of ours around it. They may use the names that open() returns:
@@ -6,7 +6,8 @@ a function of ours around it. They may use the names that open() returns:
     hit     value of the key k, a str        miss    None for the missing key k
     many    values of the list of keys q     scan    list of all pairs
     prefix  list of all pairs whose key begins with k
-    walk    goes through all pairs without keeping them
+    walk    iterates over all pairs without keeping them
+    newest  value of the key k in the newest version that any process has published
 
 None instead of an expression: `why` says why there is none.
 """
@@ -36,6 +37,7 @@ class Contender:
     scan: ClassVar[str | None] = "list(m.items())"
     prefix: ClassVar[str | None] = None
     walk: ClassVar[str | None] = None
+    newest: ClassVar[str | None] = None
     why: ClassVar[dict[str, str]] = {}
 
     def __init__(self, folder: str, place: str) -> None:

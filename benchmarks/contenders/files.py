@@ -1,16 +1,17 @@
-"""Peers that publish a file which readers map: LMDB, cdb, MARISA, SQLite."""
+"""Libraries that publish a file which readers map: LMDB, MDBX, cdb, MARISA, SQLite."""
 
 import ctypes
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import prepare
 from .base import Contender
 
 IPC_RMID = 0
 NO_ORDER = {"prefix": "keeps no order"}
+REPLACED = NO_ORDER | {"newest": "a new version is a new file, which readers have to open"}
 
 
 ENOUGH = 250_000  # random ones of 1 M keys lie on practically all pages
@@ -20,7 +21,8 @@ class Lmdb(Contender):
     """A B+ tree; values are read in one transaction that stays open."""
 
     name = "lmdb"
-    title = "py-lmdb, transaction reused"
+    title = "py-lmdb, engine 0.9"
+    engine = 0
     modules = ("lmdb",)
     distributions = ("lmdb",)
     largest = 1_000_000_000
@@ -30,6 +32,7 @@ class Lmdb(Contender):
     scan = "[(k.decode(), v.decode()) for k, v in cursor()]"
     prefix = "scan_prefix(k.encode())"
     walk = "sum(1 for _ in cursor())"
+    newest = "begin().get(k.encode()).decode()"
 
     def start(self) -> None:
         import lmdb
@@ -46,11 +49,12 @@ class Lmdb(Contender):
         pairs = sorted((key.encode(), value.encode()) for key, value in data.items())
         room = 2**24 + 4 * sum(len(key) + len(value) + 32 for key, value in pairs)
         options = {"map_size": room, "subdir": False, "lock": False, "sync": False}
+        options["lib_version"] = self.engine
         with self.lmdb.open(path, **options) as store, store.begin(write=True) as change:
             change.cursor().putmulti(pairs, append=True)
 
     def open(self) -> dict[str, Any]:
-        store = self.lmdb.open(str(self.path), subdir=False, readonly=True, lock=False)
+        store = self.lmdb.open(str(self.path), subdir=False, readonly=True, lib_version=self.engine)
         reading = store.begin()
         cursor = reading.cursor()
 
@@ -65,6 +69,7 @@ class Lmdb(Contender):
 
         return {
             "store": store,
+            "begin": store.begin,
             "get": reading.get,
             "cursor": reading.cursor,
             "scan_prefix": scan_prefix,
@@ -72,6 +77,110 @@ class Lmdb(Contender):
 
     def close(self, names: dict[str, Any]) -> None:
         names["store"].close()
+        names.clear()
+
+
+class Lmdb1(Lmdb):
+    """The same with LMDB 1.0, which py-lmdb offers beside 0.9."""
+
+    name = "lmdb-1"
+    title = "py-lmdb, engine 1.0"
+    engine = 1
+
+
+class Mdbx(Contender):
+    """LMDB's descendant, through its own binding; one transaction that stays open."""
+
+    name = "mdbx"
+    title = "clibmdbx"
+    modules = ("clibmdbx",)
+    distributions = ("clibmdbx",)
+    largest = 10_000_000
+    why_largest = "up to 10 M entries only"
+    hit = "get(k.encode()).decode()"
+    miss = "get(k.encode())"
+    many = "[v.decode() for v in get_many([k.encode() for k in q])]"
+    scan = "[(k.decode(), v.decode()) for k, v in items()]"
+    walk = "sum(1 for _ in items())"
+    newest = "get_newest(k.encode()).decode()"
+
+    def start(self) -> None:
+        import clibmdbx
+
+        self.mdbx = clibmdbx
+
+    imports = start
+
+    def publish(self, data: dict[str, str]) -> None:
+        self.replace_file(lambda path: self.write(path, data))
+
+    def write(self, path: str, data: dict[str, str]) -> None:
+        """All in one transaction and in key order, as for LMDB."""
+        pairs = sorted((key.encode(), value.encode()) for key, value in data.items())
+        flags = self.mdbx.MDBX_SAFE_NOSYNC
+        with (
+            self.mdbx.Environment(path, subdir=False, flags=flags) as store,
+            store.write() as change,
+        ):
+            change.put_many(pairs)
+
+    def open(self) -> dict[str, Any]:
+        store = self.mdbx.Environment(str(self.path), subdir=False, readonly=True)
+        reading = store.read()
+        return {
+            "store": store,
+            "reading": reading,
+            "get": reading.get,
+            "get_many": reading.get_many,
+            "items": lambda: reading.cursor().items(),
+            "get_newest": store.get,
+        }
+
+    def close(self, names: dict[str, Any]) -> None:
+        store, reading = names["store"], names["reading"]
+        names.clear()
+        reading.abort()
+        store.close()
+
+
+class Cdbx(Contender):
+    """A cdb by a C extension from the package index. It takes str keys as Latin-1."""
+
+    name = "cdbx"
+    title = "cdbx"
+    modules = ("cdbx",)
+    distributions = ("cdbx",)
+    largest = 40_000_000  # a cdb ends at 4 GiB
+    why_largest = "a cdb holds up to 4 GiB"
+    hit = "m[k].decode()"
+    miss = "get(k)"
+    many = "[m[k].decode() for k in q]"
+    scan = "[(k.decode(), v.decode()) for k, v in m.items()]"
+    walk = "sum(1 for _ in m.items())"
+    why = REPLACED
+
+    def start(self) -> None:
+        import cdbx
+
+        self.cdb = cdbx.CDB
+
+    imports = start
+
+    def publish(self, data: dict[str, str]) -> None:
+        self.replace_file(lambda path: self.write(path, data))
+
+    def write(self, path: str, data: dict[str, str]) -> None:
+        maker = self.cdb.make(path)
+        for key, value in data.items():
+            maker.add(key, value.encode())
+        maker.commit().close()
+
+    def open(self) -> dict[str, Any]:
+        m = self.cdb(str(self.path))
+        return {"m": m, "get": m.get}
+
+    def close(self, names: dict[str, Any]) -> None:
+        names["m"].close()
         names.clear()
 
 
@@ -83,7 +192,7 @@ class TinyCdb(Contender):
     largest = 40_000_000  # a cdb ends at 4 GiB
     why_largest = "a cdb holds up to 4 GiB"
     scan = "m.items()"
-    why = NO_ORDER
+    why = REPLACED
 
     @classmethod
     def missing(cls) -> str | None:
@@ -122,6 +231,7 @@ class Marisa(Contender):
     many = "[m[k][0].decode() for k in q]"
     scan = "[(k, v.decode()) for k, v in m.items()]"
     prefix = "[(key, v.decode()) for key, v in m.items(k)]"
+    why: ClassVar[dict[str, str]] = {"newest": REPLACED["newest"]}
 
     def start(self) -> None:
         import marisa_trie
@@ -154,6 +264,7 @@ class Sqlite(Contender):
     scan = "execute('select k, v from t order by k').fetchall()"
     prefix = "execute(between, (k, k + last)).fetchall()"
     walk = "sum(1 for _ in execute('select k, v from t'))"
+    newest = "fresh(one, (k,)).fetchone()[0]"
 
     @classmethod
     def versions(cls) -> dict[str, str]:
@@ -183,9 +294,14 @@ class Sqlite(Contender):
     def open(self) -> dict[str, Any]:
         connection = self.connect(f"file:{self.path}?immutable=1&mode=ro", uri=True)
         connection.execute(f"pragma mmap_size = {2 * os.path.getsize(self.path)}")
+        # Not immutable: each statement is a transaction, which checks for a newer version.
+        checking = self.connect(f"file:{self.path}?mode=ro", uri=True, isolation_level=None)
+        checking.execute(f"pragma mmap_size = {2 * os.path.getsize(self.path)}")
         holders = ", ".join("?" * 1000)
         return {
             "connection": connection,
+            "checking": checking,
+            "fresh": checking.cursor().execute,
             "execute": connection.cursor().execute,
             "one": "select v from t where k = ?",
             "some": f"select k, v from t where k in ({holders})",
@@ -195,6 +311,7 @@ class Sqlite(Contender):
 
     def close(self, names: dict[str, Any]) -> None:
         names["connection"].close()
+        names["checking"].close()
         names.clear()
 
 
@@ -208,7 +325,11 @@ class Ancestor(Contender):
     hit = "get(k)"
     miss = "get(k)"
     scan = None
-    why = {"scan": "can not iterate", "prefix": "has no range queries"}  # noqa: RUF012
+    why: ClassVar[dict[str, str]] = {
+        "scan": "can not iterate",
+        "prefix": "has no range queries",
+        "newest": "a new version is a new segment, which readers have to open",
+    }
 
     @classmethod
     def missing(cls) -> str | None:

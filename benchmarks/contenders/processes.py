@@ -1,14 +1,16 @@
-"""Peers that are shared in other ways: streams in shared memory and server processes."""
+"""Libraries that share in other ways: streams in shared memory and server processes."""
 
 import contextlib
+import importlib.util
 import pickle
 import shutil
 import subprocess
+import sys
 import time
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.managers import DictProxy, SyncManager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from .base import Contender
 
@@ -16,17 +18,18 @@ NO_ORDER = {"prefix": "keeps no order"}
 
 
 class Ultra(Contender):
-    """Each reader holds a dict of its own and looks for news at each access."""
+    """Each reader holds a dict of its own and checks for changes at each access."""
 
-    name = "ultradict"
-    title = "UltraDict"
-    modules = ("UltraDict",)
-    distributions = ("UltraDict",)
+    name = "ultradict2"
+    title = "UltraDict2"
+    modules = ("UltraDict2",)
+    distributions = ("UltraDict2",)
     quick = False
+    newest = "m[k]"
     why = NO_ORDER
 
     def start(self) -> None:
-        from UltraDict import UltraDict
+        from UltraDict2 import UltraDict
 
         self.ultra = UltraDict
         self.written: Any = None
@@ -68,6 +71,7 @@ class SharedMemoryDict(Contender):
     largest = 200_000
     why_largest = "unpickles the whole dict at each access: up to 100 k entries only"
     enough = 10
+    newest = "m[k]"
     many = "list(map(dict(m.items()).get, q))"
     why = NO_ORDER
 
@@ -113,6 +117,7 @@ class Manager(Contender):
     title = "multiprocessing.Manager().dict()"
     quick = False
     enough = 1000
+    newest = "m[k]"
     scan = "m.items()"
     why = NO_ORDER
     key = b"benchmark"
@@ -159,6 +164,7 @@ class Redis(Contender):
     enough = 1000
     hit = "hget(name, k)"
     miss = "hget(name, k)"
+    newest = "hget(name, k)"
     many = "hmget(name, q)"
     scan = "list(hgetall(name).items())"
     why = NO_ORDER
@@ -221,3 +227,87 @@ class Redis(Contender):
         if self.server is not None:
             self.server.terminate()
             self.server.wait()
+
+
+class Stash(Contender):
+    """gunicorn's tables for all workers: in its dirty arbiter, which each access asks."""
+
+    name = "stash"
+    title = "gunicorn.dirty.stash"
+    modules = ("gunicorn.dirty",)
+    distributions = ("gunicorn",)
+    largest = 100_000
+    why_largest = "publishes key by key: up to 100 k entries only"
+    quick = False
+    enough = 1000
+    hit = "get(table, k)"
+    miss = "get_or_none(k)"
+    newest = "get(table, k)"
+    many = "[get(table, k) for k in q]"
+    scan = None
+    why: ClassVar[dict[str, str]] = NO_ORDER | {"scan": "reads all entries key by key"}
+
+    @property
+    def socket(self) -> str:
+        return str(self.folder / "stash.socket")
+
+    @classmethod
+    def missing(cls) -> str | None:
+        if importlib.util.find_spec("gunicorn") is None:
+            return "the module gunicorn is not installed"
+        return super().missing()
+
+    def start(self) -> None:
+        """gunicorn's dirty arbiter without its web server."""
+        self.parent = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.contenders.stash", self.socket],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.imports()
+        for _ in range(100):
+            with contextlib.suppress(Exception):
+                self.client(self.socket).tables()
+                return
+            time.sleep(0.1)
+        raise TimeoutError("the arbiter does not answer")
+
+    def imports(self) -> None:
+        from gunicorn.dirty.stash import StashClient, StashError
+
+        self.client, self.error = StashClient, StashError
+
+    def publish(self, data: dict[str, str]) -> None:
+        client = self.client(self.socket)
+        client.delete_table(self.place)
+        for key, value in data.items():
+            client.put(self.place, key, value)
+
+    def published_bytes(self) -> None:
+        return None
+
+    def server_processes(self) -> list[int]:
+        pid = self.parent.pid
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
+
+    def open(self) -> dict[str, Any]:
+        client = self.client(self.socket)
+        get, table, error = client.get, self.place, self.error
+
+        def get_or_none(key: str) -> Any:  # of version 27: get() raises despite its default
+            try:
+                return get(table, key)
+            except error:
+                return None
+
+        return {"client": client, "get": get, "table": table, "get_or_none": get_or_none}
+
+    def close(self, names: dict[str, Any]) -> None:
+        names["client"].close()
+        names.clear()
+
+    def remove(self) -> None:
+        self.parent.terminate()
+        self.parent.wait()

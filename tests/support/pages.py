@@ -73,7 +73,9 @@ def blocks(text):
 
 
 # Comments of those who write tables into pages.
-OTHERS = re.compile(r" */?(?:figures|changes(?:: \w+)?) *$| *(?:begin|end) of what ")
+OTHERS = re.compile(
+    r" */?(?:benefits|figures|tested|changes(?:: \w+)?) *$| *(?:begin|end) of what "
+)
 
 
 def marks(text):
