@@ -280,7 +280,7 @@ def overview(results: Results, theme: Theme) -> Any:
     names = present(OVERVIEW, found["hit"].keys() & found["pss"].keys())
     if not names:
         return None
-    figure, axes = pyplot.subplots(1, 2, figsize=(8, 0.9 + 0.32 * len(names)), sharey=True)
+    figure, axes = pyplot.subplots(1, 2, figsize=(6.8, 0.9 + 0.32 * len(names)), sharey=True)
     for axis, (operation, title) in zip(axes, panels.items(), strict=True):
         bar_rows(axis, {name: found[operation][name] for name in names}, theme)
         axis.set_title(title)

@@ -9,16 +9,19 @@ from .results import FACTORS, OPERATIONS, TITLES, Key, Results, Series, quartile
 HEAD = """# Benchmarks
 
 sharedmap beside a dict, SortedDict, LMDB, MDBX, cdb, marisa-trie, SQLite, UltraDict, gunicorn's
-stash, `multiprocessing.Manager` and Redis. {source}
-
-    {commands}
-
-Repeat it with `make bench`, some 20 minutes on a quiet machine. `python -m benchmarks --help` lists
-how to measure a part, and benchmarks/README.md in the repository says how it is built.
+stash, `multiprocessing.Manager` and Redis. `make bench` repeats the measurement, in some 25 minutes
+on a quiet machine.
 
 {short}
 """
 HOW = """## How it is measured
+
+{source}
+
+    {commands}
+
+`python -m benchmarks --help` lists how to measure a part, benchmarks/README.md in the repository
+says how it is built.
 
 Each library reads in a process of its own, opened as its documentation says. The processes take
 turns, in a new order for each repeat. All of them answer the same questions: fresh `str` objects in
@@ -77,7 +80,7 @@ def index(results: Results, pictures: dict[str, str]) -> str:
     commands = list(dict.fromkeys(run["command"] for run in results.runs))
     source = ONE_RUN if len(commands) == 1 else SEVERAL_RUNS
     parts = [
-        HEAD.format(source=source, commands="\n    ".join(commands), short=in_short(results)),
+        HEAD.format(short=in_short(results)),
         "## Plots\n",
         "Data set `users`. The tables have the other data sets and libraries.\n",
         *(f"![{title}]({name})\n" for name, title in pictures.items()),
@@ -85,7 +88,7 @@ def index(results: Results, pictures: dict[str, str]) -> str:
         "[All figures](tables.md) has a table for each operation, [results.json](results.json) "
         "every sample, and [Performance targets](targets.md) what this package tries to reach. "
         "What changes cost is on [a page of its own](../performance.md#what-a-change-costs).\n",
-        HOW.format(datasets="\n".join(rows)),
+        HOW.format(source=source, commands="\n    ".join(commands), datasets="\n".join(rows)),
         names_note(results),
         "## Where, when and with what\n",
         machine(results),
@@ -133,8 +136,12 @@ def in_short(results: Results) -> str:
 def paired(ratios: list[float]) -> str:
     if not ratios:
         return ""
-    first, middle, third = map(multiple, quartiles(ratios))
-    return f"**{middle}**" if len(ratios) < 3 else f"**{middle}** ({first} to {third})"
+    first, middle, third = map(short_multiple, quartiles(ratios))
+    return middle if len(ratios) < 3 else f"{middle} ({first}–{third})"
+
+
+def short_multiple(ratio: float) -> str:
+    return multiple(ratio) if ratio < 0.001 or ratio >= 10 else f"{ratio:.2g}"
 
 
 def names_note(results: Results) -> str:
