@@ -1,40 +1,34 @@
-"""The smallest complete program: one process writes a map, another one reads it.
+"""The smallest complete program: one process publishes a configuration, another one reads it.
 
     python examples/hello.py
 
-The map stays when the writer ends, so the last line removes it.
+The map stays when the publisher ends, so the last line removes it.
 """
 
 import multiprocessing
+import os
 
 import sharedmap
 
-NAME = "test:3325"
+NAME = f"example:hello:{os.getpid()}"  # a real service has one fixed name
+CONFIG = {"checkout.timeout": 30, "checkout.currency": "EUR", "banner": "夏季特卖"}
 
 
-def write() -> None:
-    tree = sharedmap.rbtree()
-    tree.set("aaa", "323")
-    tree.set("zb", "1233")
-    tree.set("tes", "32z")
-    tree.set("红", "32是")
-    print("writer: tes is", tree.get("tes"))
-    tree.share(NAME, force=True)
-
-
-def read() -> None:
-    shared = sharedmap.sharedmap(NAME)
-    for key in ("aaa", "zb", "tes", "红", "missing"):
-        print(f"reader: {key} is", shared.get(key))
+def read(name: str) -> None:
+    config = sharedmap.sharedmap(name, follow=True)
+    for key, value in config.items():
+        print(f"worker: {key} is {value!r}")
+    sharedmap.update(name, {"checkout.timeout": 60})  # any process may
+    print(f"worker: checkout.timeout is now {config['checkout.timeout']}")
 
 
 if __name__ == "__main__":
     try:
-        write()
+        sharedmap.share(CONFIG, NAME)
         # A spawned process is a new interpreter: it inherits nothing of this one's memory.
-        reader = multiprocessing.get_context("spawn").Process(target=read)
-        reader.start()
-        reader.join()
+        worker = multiprocessing.get_context("spawn").Process(target=read, args=(NAME,))
+        worker.start()
+        worker.join()
     finally:
-        sharedmap.rbtree.remove(NAME)
-    raise SystemExit(reader.exitcode)
+        sharedmap.remove(NAME)
+    raise SystemExit(worker.exitcode)

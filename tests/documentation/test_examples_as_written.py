@@ -119,14 +119,22 @@ def answers(port):
 # ---- programs that end by themselves -----------------------------------------------------------
 
 PROGRAMS = {
-    "hello.py": "reader: tes is 32z",
+    "hello.py": "worker: checkout.timeout is now 60",
     "feature_flags.py": "switched off: True",
+    "openfeature_flags.py": "worker 1: new-checkout is True, cart-limit is 50",
+    "ip_ranges.py": "192.0.2.200: Belgium",
     "live_configuration.py": "closed; exit codes [0, 0, 0]",
     "worker_pool.py": "1000 orders",
     "data_loader.py": "10000 samples, sum 495000",
     "unicode_names.py": "character names of Unicode",
 }
-SERVERS = {"web_service.py", "async_service.py", "job_queue.py"}
+SERVERS = {
+    "web_service.py",
+    "fastapi_service.py",
+    "django_site.py",
+    "async_service.py",
+    "job_queue.py",
+}
 
 
 def test_every_example_is_typed_by_a_test():
@@ -135,8 +143,7 @@ def test_every_example_is_typed_by_a_test():
 
 @pytest.mark.parametrize("example", PROGRAMS)
 def test_program_runs_as_its_docstring_says(example):
-    if example == "data_loader.py":
-        needs("torch")
+    needs(*{"data_loader.py": ["torch"], "openfeature_flags.py": ["openfeature"]}.get(example, []))
     (command,) = commands(example)
     assert command == f"python examples/{example}"
     assert PROGRAMS[example] in typed(command)
@@ -156,6 +163,32 @@ def test_web_service_runs_as_its_docstring_says(name, tmp_path):
         assert typed(ask, replaced).startswith("Hello, limit 100, version 1, worker ")
         assert typed(change, replaced)
         assert typed(ask_again, replaced).startswith("Good evening, limit 20, version 2, worker ")
+
+
+def test_fastapi_service_runs_as_its_docstring_says(name, tmp_path):
+    needs("fastapi", "uvicorn")
+    serve, ask, change, ask_again = commands("fastapi_service.py")
+    port = free_port()
+    replaced = {"example:prices": name, "localhost:8000": f"127.0.0.1:{port}"}
+    environment = {**of_servers(tmp_path), "PRICES": name}
+    with Served(f"{serve} --port {port}", replaced, environment):
+        wait_until(lambda: answers(port), "uvicorn answers")
+        assert typed(ask, replaced) == '{"article":"shoe","price":79.9,"version":1}'
+        assert typed(change, replaced)
+        assert typed(ask_again, replaced) == '{"article":"shoe","price":59.9,"version":2}'
+
+
+def test_django_site_runs_as_its_docstring_says(name, tmp_path):
+    needs("django", "gunicorn")
+    serve, ask, change, ask_again = commands("django_site.py")
+    port = free_port()
+    replaced = {"example:site": name, "localhost:8000": f"127.0.0.1:{port}"}
+    environment = {**of_servers(tmp_path), "SITE": name}
+    with Served(serve, replaced, environment):
+        wait_until(lambda: answers(port), "gunicorn answers")
+        assert typed(ask, replaced) == "Welcome\n"
+        assert typed(change, replaced)
+        assert typed(ask_again, replaced) == "Back in a minute\n"
 
 
 def test_async_service_runs_as_its_docstring_says(name):
