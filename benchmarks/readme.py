@@ -50,8 +50,8 @@ ENGLISH = """\
 - **One copy in memory.** Eight processes that read a million entries need {ours} MiB together;
   with a dict in each process they need {dict} MiB. ([memory]({docs}benchmarks/index.md))
 - **Reads faster than your own dict.** At a million entries `m[key]` takes {hit} of the time of a
-  lookup in the process's own dict, and `get_many()` {many}; at a thousand entries `m[key]` is on a
-  par ({small}). Opening takes {open} ms: nothing is deserialized, and no reader takes a lock.
+  lookup in a local dict, and `get_many()` {many}. At a thousand entries the two are on a par
+  ({small}). Opening takes {open} ms: nothing is deserialized, and no reader takes a lock.
   ([lookups]({docs}benchmarks/index.md))
 - **Live updates.** Changing one of a million entries takes {update} µs, where publishing them all
   again takes {publish} ms. A following process has the new value {seen} µs after it is stored.

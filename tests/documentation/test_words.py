@@ -96,10 +96,6 @@ WORDS_OF_THE_CORE = [
 ]
 # Pages that are still to be rewritten.
 TO_REWRITE = [
-    "README.md",
-    "README.zh-CN.md",
-    "benchmarks/README.md",
-    "docs/index.md",
     "docs/recipes.md",
 ]
 SAMPLES = {
