@@ -264,7 +264,7 @@ fuzz:  ## libFuzzer on each target, for FUZZ_SECONDS, or for FUZZ_RUNS=50000000
 
 # ---- compare it ---------------------------------------------------------------------------------
 
-bench: $(VENV)/.bench  ## beside dict, LMDB, cdb, Redis and others, into docs/benchmarks; some 20 minutes
+bench: $(VENV)/.bench  ## beside dict, LMDB, cdb, Redis and others, into docs/benchmarks; some 25 minutes
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 # ---- hand it out --------------------------------------------------------------------------------

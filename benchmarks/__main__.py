@@ -1,6 +1,6 @@
 """Measures sharedmap beside its peers and writes what was found into a folder.
 
-    python -m benchmarks                        the short form, some 20 minutes
+    python -m benchmarks                        the short form, some 25 minutes
     python -m benchmarks --full                 10 M entries and more repeats as well
     python -m benchmarks --only sharedmap,tinycdb --datasets users --sizes 1k,1M --operations hit
 

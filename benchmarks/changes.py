@@ -23,6 +23,7 @@ PAGE = Path("docs/performance.md")
 BEGIN, END = "<!-- changes: {} -->\n\n", "\n<!-- /changes -->\n"
 OURS, WITHOUT_HANDLE = update_cost.Ours.title, update_cost.OursWithoutHandle.title
 ENGINES = ("py-lmdb, engine 0.9", "py-lmdb, engine 1.0")
+PEERS = (update_cost.Mdbx.title, update_cost.Sqlite.title)  # which earlier results do not have
 SAMPLES = 2000  # of the file's size, in the results
 Results = dict[str, Any]
 
@@ -34,7 +35,7 @@ def measure(options: argparse.Namespace, results: Results) -> None:
     command = ["python -m benchmarks.changes"]
     if options.only != [*PARTS]:
         command += ["--only", *options.only]
-    results["machine"] = machine.describe(" ".join(command), ["lmdb"])
+    results["machine"] = machine.describe(" ".join(command), ["lmdb", "mdbx", "sqlite3"])
     for name in options.only:
         results[name] = PARTS[name](options)
     results["machine"]["load after"] = machine.load()
@@ -118,11 +119,13 @@ def number(value: float) -> str:
 
 def cost_table(results: Results) -> Iterator[str]:
     found = {(row["entries"], row["changed"], row["title"]): row for row in results["cost"]}
+    peers = [title for title in PEERS if any(title in key for key in found)]
     yield (
         "| entries | changed | `update()`, µs: median | mean | 99 % | no handle open: median "
         "| LMDB, µs, engine 0.9 / 1.0: median | mean | `update()` / LMDB: median | mean |"
+        + "".join(f" {title}: median |" for title in peers)
     )
-    yield "|---:|---:|" + "---:|" * 8
+    yield "|---:|---:|" + "---:|" * (8 + len(peers))
     for entries, changed in dict.fromkeys((entries, changed) for entries, changed, _ in found):
         ours = found[entries, changed, OURS]
         engines = [found[entries, changed, title] for title in ENGINES]
@@ -133,6 +136,7 @@ def cost_table(results: Results) -> Iterator[str]:
             cells.append(" / ".join(number(engine[what]) for engine in engines))
         for what in ("median", "mean"):
             cells.append(f"{ours[what] / min(engine[what] for engine in engines):.2g}")
+        cells += [number(found[entries, changed, title]["median"]) for title in peers]
         yield "| " + " | ".join(cells) + " |"
 
 

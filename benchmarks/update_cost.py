@@ -5,8 +5,9 @@
 Prints Markdown tables. The contenders take turns, one transaction each, with the same random keys:
 
     changes   update() with a handle open and without one, beside py-lmdb with both of its
-              engines, in /dev/shm, writemap, no sync. A measurement ends with a compaction, so that
-              the means have as many of them as there would be in the long run
+              engines, clibmdbx and sqlite3, in /dev/shm and without sync. A measurement ends
+              with a compaction, so that the means have as many of them as there would be in the
+              long run
     reads     the same lookups in a map without deltas and in one with part of its entries changed
     memory    allocated bytes of the file while one key is changed again and again
 """
@@ -15,13 +16,16 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib.util
 import os
 import random
 import shutil
+import sqlite3
 import statistics
 import tempfile
 import time
 import uuid
+from functools import partial
 from pathlib import Path
 
 import sharedmap
@@ -119,17 +123,68 @@ class Lmdb:
         shutil.rmtree(self.folder)
 
 
+class Mdbx:
+    title = "clibmdbx"
+
+    def __init__(self, data):
+        import clibmdbx
+
+        self.folder = tempfile.mkdtemp(dir="/dev/shm")
+        flags = clibmdbx.MDBX_WRITEMAP | clibmdbx.MDBX_UTTERLY_NOSYNC
+        path = str(Path(self.folder) / "store")
+        self.store = clibmdbx.Environment(path, subdir=False, flags=flags)
+        self.change(data)
+
+    def change(self, changes):
+        with self.store.write() as transaction:
+            transaction.put_many([(key.encode(), value.encode()) for key, value in changes.items()])
+
+    def get(self, key):
+        return self.store.get(key.encode()).decode()
+
+    def close(self):
+        self.store.close()
+        shutil.rmtree(self.folder)
+
+
+class Sqlite:
+    title = "sqlite3"
+
+    def __init__(self, data):
+        self.folder = tempfile.mkdtemp(dir="/dev/shm")
+        self.store = sqlite3.connect(Path(self.folder) / "store", isolation_level=None)
+        self.store.execute("pragma journal_mode = wal")  # so that readers do not wait
+        self.store.execute("pragma synchronous = off")
+        self.store.execute("create table t (k text primary key, v text) without rowid")
+        self.change(data)
+
+    def change(self, changes):
+        self.store.execute("begin immediate")
+        self.store.executemany("insert or replace into t values (?, ?)", changes.items())
+        self.store.execute("commit")
+
+    def get(self, key):
+        return self.store.execute("select v from t where k = ?", (key,)).fetchone()[0]
+
+    def close(self):
+        self.store.close()
+        shutil.rmtree(self.folder)
+
+
 def contenders(entries):
     data = content(entries)
     yield Ours(data)
     yield OursWithoutHandle(data)
-    try:
-        import lmdb  # noqa: F401
-    except ImportError:
-        print("py-lmdb is not installed: no peer")
-        return
-    for engine in (0, 1):
-        yield Lmdb(data, engine)
+    for module, kinds in {
+        "lmdb": [partial(Lmdb, engine=0), partial(Lmdb, engine=1)],
+        "clibmdbx": [Mdbx],
+        "sqlite3": [Sqlite],
+    }.items():
+        if importlib.util.find_spec(module) is None:
+            print(f"{module} is not installed: no peer")
+            continue
+        for kind in kinds:
+            yield kind(data)
 
 
 # ---- changes ------------------------------------------------------------------------------

@@ -86,6 +86,7 @@ class Lmdb1(Lmdb):
     name = "lmdb-1"
     title = "py-lmdb, engine 1.0"
     engine = 1
+    quick = False
 
 
 class Mdbx(Contender):
@@ -95,6 +96,7 @@ class Mdbx(Contender):
     title = "clibmdbx"
     modules = ("clibmdbx",)
     distributions = ("clibmdbx",)
+    quick = False
     largest = 10_000_000
     why_largest = "up to 10 M entries only"
     hit = "get(k.encode()).decode()"
@@ -103,6 +105,7 @@ class Mdbx(Contender):
     scan = "[(k.decode(), v.decode()) for k, v in items()]"
     walk = "sum(1 for _ in items())"
     newest = "get_newest(k.encode()).decode()"
+    prefix = "scan_prefix(k.encode())"
 
     def start(self) -> None:
         import clibmdbx
@@ -127,6 +130,16 @@ class Mdbx(Contender):
     def open(self) -> dict[str, Any]:
         store = self.mdbx.Environment(str(self.path), subdir=False, readonly=True)
         reading = store.read()
+
+        def scan_prefix(prefix: bytes) -> list[tuple[str, str]]:
+            found = []
+            cursor = reading.cursor()
+            pair = cursor.set_range(prefix)
+            while pair and pair[0].startswith(prefix):
+                found.append((pair[0].decode(), pair[1].decode()))
+                pair = cursor.next()
+            return found
+
         return {
             "store": store,
             "reading": reading,
@@ -134,6 +147,7 @@ class Mdbx(Contender):
             "get_many": reading.get_many,
             "items": lambda: reading.cursor().items(),
             "get_newest": store.get,
+            "scan_prefix": scan_prefix,
         }
 
     def close(self, names: dict[str, Any]) -> None:
