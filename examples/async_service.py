@@ -47,8 +47,8 @@ class Masker:
 
 
 async def main() -> None:
-    with contextlib.suppress(FileExistsError):
-        sharedmap.share(DEFAULTS, NAME)
+    # The first process publishes; the settings of the last start are kept.
+    sharedmap.share(DEFAULTS, NAME, exist_ok=True)
     masker = Masker()
     follower = asyncio.create_task(masker.follow())
     await masker.is_ready.wait()

@@ -10,7 +10,6 @@ worker follows: none of them is restarted, told, or asks anybody. A request sees
 settings, whatever is published while it is being answered.
 """
 
-import contextlib
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -29,9 +28,8 @@ preload_app = True
 
 # ---- the application --------------------------------------------------------------------------
 
-# Whoever comes first publishes; those of the last start are kept.
-with contextlib.suppress(FileExistsError):
-    sharedmap.share(DEFAULTS, NAME)
+# The first process publishes; the settings of the last start are kept.
+sharedmap.share(DEFAULTS, NAME, exist_ok=True)
 
 settings = sharedmap.sharedmap(NAME, follow=True)
 

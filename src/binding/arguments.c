@@ -9,10 +9,10 @@
 #include <math.h>
 #include <stdint.h>
 
-int
-arguments_timeout(PyObject *object, void *address)
+/* Converts the argument of that name. */
+static int
+parse_seconds(PyObject *object, const char *name, int64_t *nanoseconds)
 {
-    int64_t *nanoseconds = address;
     if (object == Py_None) {
         *nanoseconds = INT64_MAX;
         return 1;
@@ -23,15 +23,27 @@ arguments_timeout(PyObject *object, void *address)
     }
     if (isnan(seconds) || seconds < 0) {
         PyErr_Format(PyExc_ValueError,
-                     "timeout must be None or a non-negative number of "
-                     "seconds, not %R",
-                     object);
+                     "%s must be None or a non-negative number of seconds, "
+                     "not %R",
+                     name, object);
         return 0;
     }
     // 100 years and for ever are the same to us, and so are 0 and 1 ns.
     *nanoseconds = seconds < 3e9 ? (int64_t)(seconds * 1e9) : INT64_MAX;
     *nanoseconds += *nanoseconds == 0;
     return 1;
+}
+
+int
+arguments_timeout(PyObject *object, void *address)
+{
+    return parse_seconds(object, "timeout", address);
+}
+
+int
+arguments_wait(PyObject *object, void *address)
+{
+    return parse_seconds(object, "wait", address);
 }
 
 int

@@ -11,6 +11,9 @@
  * int64_t of nanoseconds, which is never 0. */
 int
 arguments_timeout(PyObject *object, void *address);
+/* The same; the exception names the argument "wait". */
+int
+arguments_wait(PyObject *object, void *address);
 
 /* Slow path of arguments_get(). */
 int

@@ -40,9 +40,9 @@ fill_in_order(struct batch *batch, PyObject *mapping)
 static PyObject *
 module_py_share(PyObject *module, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"mapping", "name",  "force",      "mode",
-                            "expect",  "index", "huge_pages", "encode",
-                            "timeout", NULL};
+    static char *names[] = {"mapping", "name",     "force",      "mode",
+                            "expect",  "index",    "huge_pages", "encode",
+                            "timeout", "exist_ok", NULL};
     struct state *state = PyModule_GetState(module);
     struct target target = {
         .options.mode = PUBLISHING_DEFAULT_MODE,
@@ -51,18 +51,30 @@ module_py_share(PyObject *module, PyObject *args, PyObject *keywords)
     struct name name;
     struct batch batch;
     PyObject *mapping, *hook = NULL, *encode, *result = NULL;
-    int force = 0, huge_pages = 0;
+    int force = 0, huge_pages = 0, exist_ok = 0;
     if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "OO|p$O&O&O&pOO&:share", names, &mapping,
+            args, keywords, "OO|p$O&O&O&pOO&p:share", names, &mapping,
             &target.object, &force, publishing_mode, &target.options.mode,
             publishing_expect, &target.options, publishing_index,
             &target.index, &huge_pages, &hook, arguments_timeout,
-            &target.options.lock.timeout)
+            &target.options.lock.timeout, &exist_ok)
         || value_parse_hook("encode", hook, &encode) < 0)
     {
         return NULL;
     }
-    if (name_parse(state, &name, target.object) < 0) {
+    target.options.force = force != 0;
+    target.options.huge_pages = huge_pages != 0;
+    target.exist_ok = exist_ok != 0;
+    if (name_parse(state, &name, target.object) < 0
+        || publishing_check_exist_ok(&target) < 0)
+    {
+        goto done;
+    }
+    // Many workers ask at once, and only one of them has to read its mapping.
+    if (target.exist_ok
+        && segment_check_free(name.path, NULL) == STATUS_NAME_TAKEN)
+    {
+        result = Py_NewRef(Py_False);
         goto done;
     }
     if (batch_init(&batch, state, encode) == 0
@@ -71,8 +83,6 @@ module_py_share(PyObject *module, PyObject *args, PyObject *keywords)
         struct signals signals;
         target.path = name.path;
         target.label = name.text.slice;
-        target.options.force = force != 0;
-        target.options.huge_pages = huge_pages != 0;
         signals_begin(&signals, SIGNALS_PUBLISHING,
                       &target.options.lock.interrupt);
         enum status status =

@@ -31,12 +31,31 @@ publishing_run(struct target *target, const struct entry *entries,
     return status;
 }
 
+int
+publishing_check_exist_ok(const struct target *target)
+{
+    const struct publish_options *options = &target->options;
+    if (target->exist_ok
+        && (options->force || options->has_expected
+            || options->has_expected_id))
+    {
+        PyErr_SetString(PyExc_ValueError,
+                        "exist_ok keeps a published map, force and expect "
+                        "replace it: give only one of them");
+        return -1;
+    }
+    return 0;
+}
+
 PyObject *
 publishing_result(struct state *state, const struct target *target,
                   enum status status)
 {
     if (status == STATUS_OK) {
         Py_RETURN_TRUE;
+    }
+    if (status == STATUS_NAME_TAKEN && target->exist_ok) {
+        Py_RETURN_FALSE;
     }
     if (status == STATUS_NO_SPACE) {
         return raise_no_space(target->object, target->needed,

@@ -18,6 +18,7 @@ struct target {
     struct slice label;  // borrowed
     struct publish_options options;
     enum snapshot_index index;
+    bool exist_ok;        // a name that is taken is no error
     uint64_t needed;      // filled: the size of the snapshot
     uint64_t available;   // filled where that does not fit
     uint64_t generation;  // filled: what is published now
@@ -28,7 +29,12 @@ enum status
 publishing_run(struct target *target, const struct entry *entries,
                size_t count);
 
-/* True for success, or NULL with the exception. */
+/* -1 with ValueError if exist_ok is given with what replaces a map. */
+int
+publishing_check_exist_ok(const struct target *target);
+
+/* True for success, False for a name that may be taken and is, or NULL with
+ * the exception. */
 PyObject *
 publishing_result(struct state *state, const struct target *target,
                   enum status status);

@@ -4,7 +4,8 @@
  *
  *     class rbtree:  # continued
  *         def share(self, name, force=False, *, mode=0o600, expect=None,
- *                   index="hash", huge_pages=False, timeout=5.0): ...
+ *                   index="hash", huge_pages=False, timeout=5.0,
+ *                   exist_ok=False): ...
  *         def save(self, path, force=False, *, mode=0o600, index="hash",
  *                  timeout=5.0): ...
  *         def dump(self, name="", *, index="hash"): ...
@@ -77,29 +78,33 @@ publish(RBTreeObject *self, struct target *target)
 PyObject *
 rbtree_py_share(PyObject *object, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"name",  "force",      "mode",    "expect",
-                            "index", "huge_pages", "timeout", NULL};
+    static char *names[] = {"name",    "force",    "mode",
+                            "expect",  "index",    "huge_pages",
+                            "timeout", "exist_ok", NULL};
     RBTreeObject *self = (RBTreeObject *)object;
     struct target target = {
         .options.mode = PUBLISHING_DEFAULT_MODE,
         .options.lock.timeout = PUBLISHING_DEFAULT_TIMEOUT,
     };
-    int force = 0, huge_pages = 0;
+    int force = 0, huge_pages = 0, exist_ok = 0;
     if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "O|p$O&O&O&pO&:share", names, &target.object,
+            args, keywords, "O|p$O&O&O&pO&p:share", names, &target.object,
             &force, publishing_mode, &target.options.mode, publishing_expect,
             &target.options, publishing_index, &target.index, &huge_pages,
-            arguments_timeout, &target.options.lock.timeout))
+            arguments_timeout, &target.options.lock.timeout, &exist_ok))
     {
         return NULL;
     }
+    target.options.force = force != 0;
+    target.options.huge_pages = huge_pages != 0;
+    target.exist_ok = exist_ok != 0;
     struct name name;
     PyObject *result = NULL;
-    if (name_parse(self->base.state, &name, target.object) == 0) {
+    if (name_parse(self->base.state, &name, target.object) == 0
+        && publishing_check_exist_ok(&target) == 0)
+    {
         target.path = name.path;
         target.label = name.text.slice;
-        target.options.force = force != 0;
-        target.options.huge_pages = huge_pages != 0;
         result = publish(self, &target);
     }
     name_clear(&name);

@@ -7,7 +7,7 @@
 #define SHAREDMAP_BINDING_SHAREDMAP_DOC_H
 
 static const char sharedmap_doc[] =
-    "sharedmap(name, *, follow=False, decode=None, owner=None)\n"
+    "sharedmap(name, *, follow=False, decode=None, owner=None, wait=0)\n"
     "--\n"
     "\n"
     "A read-only mapping that a process published under a name.\n"
@@ -22,6 +22,8 @@ static const char sharedmap_doc[] =
     "on. decode is the inverse of the publisher's encode. owner is the uid or\n"
     "user name of a trusted publisher, in addition to the current user and\n"
     "root. In a user namespace the uid of all unmapped users is not trusted.\n"
+    "wait is how long to wait, in seconds, for a map that is not published\n"
+    "yet; None waits without limit. It is opened within 32 ms of its publication.\n"
     "\n"
     "Raises FileNotFoundError when nothing is published under the name,\n"
     "PermissionError when the map belongs to an untrusted user or is writable\n"
@@ -39,7 +41,7 @@ static const char sharedmap_doc[] =
     "True";
 
 static const char sharedmap_open_doc[] =
-    "open($type, path, *, follow=False, decode=None, owner=None)\n"
+    "open($type, path, *, follow=False, decode=None, owner=None, wait=0)\n"
     "--\n"
     "\n"
     "Open a file that rbtree.save() wrote, as a read-only mapping.\n"

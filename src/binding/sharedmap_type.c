@@ -3,9 +3,11 @@
  * In Python this file would be:
  *
  *     class sharedmap(Mapping):
- *         def __init__(self, name, *, follow=False, decode=None, owner=None)
+ *         def __init__(self, name, *, follow=False, decode=None, owner=None,
+ *                      wait=0): ...
  *         @classmethod
- *         def open(cls, path, *, follow=False, decode=None, owner=None): ...
+ *         def open(cls, path, *, follow=False, decode=None, owner=None,
+ *                  wait=0): ...
  *         @classmethod
  *         def frombuffer(cls, data, *, decode=None): ...
  *         name: str | None
@@ -35,6 +37,7 @@
 #include <stddef.h>
 #include <structmember.h>
 
+#include "binding/arguments.h"
 #include "binding/errors.h"
 #include "binding/identity.h"
 #include "binding/mapping_doc.h"
@@ -55,6 +58,7 @@ struct options {
     PyObject *decode;  // NULL without a decoder
     bool follow;
     PyObject *owner;  // int or None
+    int64_t wait;     // nanoseconds, for a map that is not there yet
 };
 
 /* Takes the reference to the snapshot. */
@@ -64,6 +68,41 @@ create(PyTypeObject *type, SnapshotObject *snapshot, enum source_kind kind,
 {
     return sharedmap_create(type, &sharedmap_mapping_methods, snapshot, kind,
                             source);
+}
+
+/* Opens what is at `path`, once it is there. STATUS_INTERRUPTED with the
+ * exception of a signal handler. */
+static enum status
+open_snapshot(struct state *state, PyObject *path,
+              struct open_options open_options, const struct options *options,
+              SnapshotObject **snapshot)
+{
+    struct backoff backoff = FOLLOW_BACKOFF;
+    int64_t deadline;
+    if (__builtin_add_overflow(segment_clock(), options->wait, &deadline)) {
+        deadline = INT64_MAX;
+    }
+    for (;;) {
+        enum status status =
+            snapshot_open_path(state, PyBytes_AS_STRING(path), open_options,
+                               options->decode, NULL, snapshot);
+        if (status == STATUS_NAME_ABSENT) {
+            int64_t left = deadline - segment_clock();
+            if (left <= 0) {
+                return status;
+            }
+            int64_t pause = backoff_next(&backoff);
+            Py_BEGIN_ALLOW_THREADS
+            segment_pause(pause < left ? pause : left);
+            Py_END_ALLOW_THREADS
+        }
+        else if (status != STATUS_INTERRUPTED) {
+            return status;
+        }
+        if (PyErr_CheckSignals() < 0) {
+            return STATUS_INTERRUPTED;
+        }
+    }
 }
 
 /* Opens the file at `path`, bytes, that `source` stands for. `given` is the
@@ -90,12 +129,8 @@ open_file(PyTypeObject *type, PyObject *path, enum source_kind kind,
         open_options.owner = (uint32_t)owner;
     }
     SnapshotObject *snapshot;
-    enum status status;
-    do {
-        status =
-            snapshot_open_path(state, PyBytes_AS_STRING(path), open_options,
-                               options->decode, NULL, &snapshot);
-    } while (status == STATUS_INTERRUPTED && PyErr_CheckSignals() == 0);
+    enum status status =
+        open_snapshot(state, path, open_options, options, &snapshot);
     if (status != STATUS_OK) {
         return raise_open_status(state, status, given, kind == SOURCE_PATH);
     }
@@ -217,9 +252,9 @@ parse_owner(PyObject *owner)
 /* Opens with options as the user gave them. */
 static PyObject *
 open_with(PyTypeObject *type, enum source_kind kind, PyObject *source,
-          bool follow, PyObject *decode, PyObject *owner)
+          bool follow, PyObject *decode, PyObject *owner, int64_t wait)
 {
-    struct options options = {.follow = follow};
+    struct options options = {.follow = follow, .wait = wait};
     PyObject *self = NULL;
     if (value_parse_hook("decode", decode, &options.decode) < 0) {
         return NULL;
@@ -233,24 +268,27 @@ open_with(PyTypeObject *type, enum source_kind kind, PyObject *source,
     return self;
 }
 
-/* Reads (source, *, follow=False, decode=None, owner=None) and opens. */
+/* Reads (source, *, follow=False, decode=None, owner=None, wait=0) and opens. */
 static PyObject *
 parse_and_open(PyTypeObject *type, PyObject *args, PyObject *keywords,
                enum source_kind kind)
 {
-    static char *name_names[] = {"name", "follow", "decode", "owner", NULL};
-    static char *path_names[] = {"path", "follow", "decode", "owner", NULL};
+    static char *name_names[] = {"name",  "follow", "decode",
+                                 "owner", "wait",   NULL};
+    static char *path_names[] = {"path",  "follow", "decode",
+                                 "owner", "wait",   NULL};
     PyObject *source, *decode = NULL, *owner = Py_None;
     int follow = 0;
+    int64_t wait = 0;
     if (!PyArg_ParseTupleAndKeywords(
             args, keywords,
-            kind == SOURCE_NAME ? "O|$pOO:sharedmap" : "O|$pOO:open",
+            kind == SOURCE_NAME ? "O|$pOOO&:sharedmap" : "O|$pOOO&:open",
             kind == SOURCE_NAME ? name_names : path_names, &source, &follow,
-            &decode, &owner))
+            &decode, &owner, arguments_wait, &wait))
     {
         return NULL;
     }
-    return open_with(type, kind, source, follow != 0, decode, owner);
+    return open_with(type, kind, source, follow != 0, decode, owner, wait);
 }
 
 static PyObject *
@@ -276,7 +314,7 @@ sharedmap_py_frombuffer(PyObject *type, PyObject *args, PyObject *keywords)
         return NULL;
     }
     return open_with((PyTypeObject *)type, SOURCE_BUFFER, data, false, decode,
-                     Py_None);
+                     Py_None, 0);
 }
 
 /* ---- pickling ----------------------------------------------------------- */
@@ -359,7 +397,7 @@ sharedmap_py_reopen(PyObject *type, PyObject *args)
         return PyErr_Format(PyExc_ValueError, "unknown source kind: %d", kind);
     }
     PyObject *self = open_with((PyTypeObject *)type, (enum source_kind)kind,
-                               source, follow != 0, decode, owner);
+                               source, follow != 0, decode, owner, 0);
     if (self != NULL && id != Py_None) {
         const struct version *version =
             &((SharedMapObject *)self)->snapshot->version;

@@ -59,7 +59,8 @@ def share(
     huge_pages: bool = False,
     encode: _Encode | None = None,
     timeout: float | None = 5.0,
-) -> Literal[True]: ...
+    exist_ok: bool = False,
+) -> bool: ...
 def update(
     name: str,
     changes: SupportsKeysAndGetItem[str, object] | Iterable[tuple[str, object]],
@@ -182,6 +183,7 @@ class sharedmap(_ReadOnly[_V_co]):
         follow: bool = False,
         decode: _Decode | None = None,
         owner: _Owner | None = None,
+        wait: float | None = 0,
     ) -> Self: ...
     @classmethod
     def open(
@@ -191,6 +193,7 @@ class sharedmap(_ReadOnly[_V_co]):
         follow: bool = False,
         decode: _Decode | None = None,
         owner: _Owner | None = None,
+        wait: float | None = 0,
     ) -> Self: ...
     @classmethod
     def frombuffer(cls, data: ReadableBuffer, *, decode: _Decode | None = None) -> Self: ...
@@ -301,7 +304,8 @@ class rbtree(_Mapping[_V], MutableMapping[str, _V]):
         index: _Index = "hash",
         huge_pages: bool = False,
         timeout: float | None = 5.0,
-    ) -> Literal[True]: ...
+        exist_ok: bool = False,
+    ) -> bool: ...
     def save(
         self,
         path: StrOrBytesPath,

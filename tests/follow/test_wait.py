@@ -387,3 +387,66 @@ def test_wait_leaves_no_descriptor_and_no_mapping_behind(place):
         assert mapped() == 1
     assert mapped() == 0
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+# --- for a map that is not there yet ------------------------------------------------------------
+
+
+@pytest.fixture(params=["shm", "file"])
+def absent(request, names, tmp_path):
+    return Shm(names()) if request.param == "shm" else Saved(tmp_path / "a.map")
+
+
+def test_opening_waits_until_the_map_is_published(absent, other):
+    source = absent.open_source.replace("follow=follow", f"follow=follow, wait={LONG}")
+    other.send("eval", f"{source}['a']", {"name": absent.name, "follow": True})
+    wait_until_it_has_looked(other.pid)
+    absent.publish(NEW)
+    assert other.answer() == "new"
+
+
+def test_opening_does_not_wait_for_what_is_there(place):
+    with place.open(wait=None) as shared:
+        assert shared["a"] == "old"
+
+
+def test_opening_raises_file_not_found_when_the_time_is_over(absent):
+    begin = time.monotonic()
+    for wait in (0, 0.05):
+        with pytest.raises(FileNotFoundError):
+            absent.open(wait=wait)
+    assert time.monotonic() - begin >= 0.05
+
+
+def test_opening_waits_for_an_absent_map_only(place):
+    put_in_place(place.path, damaged(sharedmap.rbtree(OLD).dump()))
+    with pytest.raises(sharedmap.SnapshotError):
+        place.open(wait=None)
+
+
+def test_signal_handler_ends_waiting_for_a_map(absent):
+    class Ended(Exception):
+        pass
+
+    def handler(number, frame):
+        raise Ended
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+        with pytest.raises(Ended):
+            absent.open(wait=None)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("wrong", [-1, float("nan")])
+def test_wait_for_a_map_must_not_be_negative(absent, wrong):
+    with pytest.raises(ValueError, match="wait must be None or a non-negative number of seconds"):
+        absent.open(wait=wrong)
+
+
+def test_time_to_wait_must_be_a_number(absent):
+    with pytest.raises(TypeError):
+        absent.open(wait="1")

@@ -60,6 +60,51 @@ def test_whatever_an_rbtree_is_made_from_can_be_shared(name, source):
         assert list(shared) == ["a", "b", "c"]
 
 
+def test_exist_ok_publishes_where_nothing_is(names):
+    first, second = names(), names()
+    assert sharedmap.share(ENTRIES, first, exist_ok=True) is True
+    assert sharedmap.rbtree(ENTRIES).share(second, exist_ok=True) is True
+    assert content(first) == content(second) == ENTRIES
+
+
+def test_exist_ok_keeps_what_is_published_and_returns_false(name):
+    sharedmap.share(ENTRIES, name)
+    before = read_header(name)
+    assert sharedmap.share({"z": 1}, name, exist_ok=True) is False
+    assert sharedmap.rbtree(z=1).share(name, exist_ok=True) is False
+    assert read_header(name) == before
+    assert content(name) == ENTRIES
+
+
+def test_exist_ok_does_not_read_the_mapping_where_the_name_is_taken(name):
+    sharedmap.share(ENTRIES, name)
+    pairs = iter(ENTRIES.items())
+    assert sharedmap.share(pairs, name, exist_ok=True) is False
+    assert list(pairs) == list(ENTRIES.items())
+
+
+def test_exist_ok_of_many_processes_publishes_once(name, workers):
+    all_of_them = [workers() for _ in range(4)]
+    for number, worker in enumerate(all_of_them):
+        worker.send(
+            "eval", f"sharedmap.share({{'a': {number}}}, name, exist_ok=True)", {"name": name}
+        )
+    published = [worker.answer() for worker in all_of_them]
+    assert sorted(published) == [False, False, False, True]
+    assert content(name) == {"a": published.index(True)}
+
+
+@pytest.mark.parametrize("other", [{"force": True}, {"expect": 0}, {"expect": "0" * 32}])
+def test_exist_ok_with_what_replaces_a_map_raises_value_error(name, other):
+    for share in (
+        sharedmap.rbtree(ENTRIES).share,
+        lambda *a, **k: sharedmap.share(ENTRIES, *a, **k),
+    ):
+        with pytest.raises(ValueError, match="exist_ok keeps a published map"):
+            share(name, exist_ok=True, **other)
+    assert name not in sharedmap.names()
+
+
 def test_iterator_can_be_shared(name):
     sharedmap.share(((key, value) for key, value in ENTRIES.items()), name)
     assert content(name) == ENTRIES

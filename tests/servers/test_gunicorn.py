@@ -83,7 +83,11 @@ def test_workers_of_another_user_serve_a_change(open_folder, name):
     configuration = open_folder / "user.conf.py"
     servers.replace(configuration, '"www-data"', repr(user))
     # A Python that is root's own is out of the workers' reach: what they import, root has imported.
-    servers.replace(configuration, "import contextlib\n", "import contextlib\nimport hashlib\n")
+    servers.replace(
+        configuration,
+        "import sharedmap\n",
+        "import contextlib\nimport hashlib\n\nimport sharedmap\n",
+    )
     with gunicorn(open_folder, configuration) as server:
         workers = answers(server).workers("Hello, limit 100, version 1")
         number = pwd.getpwnam(user).pw_uid

@@ -210,18 +210,19 @@ def abstract_classes_fit() -> None:
 
 def publishing(name: str) -> None:
     tree = rbtree(a=b"12345678")
-    assert_type(tree.share(name), Literal[True])
-    assert_type(tree.share(name, True), Literal[True])
-    assert_type(tree.share(name, force=True, mode=0o644), Literal[True])
-    assert_type(sharedmap.share({"a": b"12345678"}, name, force=True), Literal[True])
-    assert_type(sharedmap.share([("a", 1)], name, True, mode=0o600), Literal[True])
-    assert_type(sharedmap.share(tree, name, True), Literal[True])
+    assert_type(tree.share(name), bool)
+    assert_type(tree.share(name, True), bool)
+    assert_type(tree.share(name, force=True, mode=0o644), bool)
+    assert_type(sharedmap.share({"a": b"12345678"}, name, force=True), bool)
+    assert_type(sharedmap.share([("a", 1)], name, True, mode=0o600), bool)
+    assert_type(sharedmap.share(tree, name, True), bool)
     mixed = {"a": 1, "b": "2", "c": None}
-    assert_type(sharedmap.share(mixed, name, True, huge_pages=True), Literal[True])
-    assert_type(sharedmap.share({"a": [1]}, name, True, encode=pickle.dumps), Literal[True])
-    now = sharedmap.sharedmap(name).generation
-    assert_type(sharedmap.share({"a": 1}, name, expect=now, index="tree"), Literal[True])
-    assert_type(tree.share(name, expect=now + 1, index="hash"), Literal[True])
+    assert_type(sharedmap.share(mixed, name, True, huge_pages=True), bool)
+    assert_type(sharedmap.share({"a": [1]}, name, True, encode=pickle.dumps), bool)
+    assert_type(sharedmap.share(mixed, name, exist_ok=True), bool)
+    now = sharedmap.sharedmap(name, wait=1.5).generation
+    assert_type(sharedmap.share({"a": 1}, name, expect=now, index="tree"), bool)
+    assert_type(tree.share(name, expect=now + 1, index="hash"), bool)
     assert_type(sharedmap.update(name, {"b": 1}, remove=["b", "c"][1:]), int)
     assert_type(sharedmap.update(name, [("c", [1])], encode=pickle.dumps), int)
     assert_type(sharedmap.names(), list[str])
