@@ -8,9 +8,8 @@ from .results import FACTORS, OPERATIONS, TITLES, Key, Results, Series, quartile
 
 HEAD = """# Benchmarks
 
-sharedmap beside a dict, SortedDict, LMDB, MDBX, cdb, marisa-trie, SQLite, UltraDict, gunicorn's
-stash, `multiprocessing.Manager` and Redis. `make bench` repeats the measurement, in some 25 minutes
-on a quiet machine.
+sharedmap beside {peers}.
+`make bench` repeats the measurement, in some 25 minutes on a quiet machine.
 
 {short}
 """
@@ -80,7 +79,7 @@ def index(results: Results, pictures: dict[str, str]) -> str:
     commands = list(dict.fromkeys(run["command"] for run in results.runs))
     source = ONE_RUN if len(commands) == 1 else SEVERAL_RUNS
     parts = [
-        HEAD.format(short=in_short(results)),
+        HEAD.format(peers=peers(results), short=in_short(results)),
         "## Plots\n",
         "Data set `users`. The tables have the other data sets and libraries.\n",
         *(f"![{title}]({name})\n" for name, title in pictures.items()),
@@ -109,6 +108,31 @@ SHORT = {  # what is compared in the first table of the page
     "pss": "memory of 8 readers",
 }
 SHORT_COLUMNS = ("sharedmap", "cdbx", "tinycdb", "lmdb", "sqlite3", "ultradict2", "ultradict")
+
+
+# What a reader knows the libraries by.
+PEERS = {
+    "dict": "a dict",
+    "SortedDict": "SortedDict",
+    "lmdb": "LMDB",
+    "mdbx": "MDBX",
+    "cdbx": "cdb",
+    "tinycdb": "cdb",
+    "marisa-trie": "marisa-trie",
+    "sqlite3": "SQLite",
+    "ultradict": "UltraDict",
+    "ultradict2": "UltraDict",
+    "shared-memory-dict": "shared-memory-dict",
+    "stash": "gunicorn's stash",
+    "manager": "`multiprocessing.Manager`",
+    "redis": "Redis",
+}
+
+
+def peers(results: Results) -> str:
+    measured = {key.contender for key in results.series}
+    *names, last = dict.fromkeys(title for name, title in PEERS.items() if name in measured)
+    return f"{', '.join(names)} and {last}"
 
 
 def in_short(results: Results) -> str:

@@ -32,7 +32,7 @@ class Masker:
             try:
                 self.pattern = re.compile("|".join(f"(?:{p})" for p in patterns.values()))
             except re.error as error:
-                # Somebody has made a mistake: what worked before goes on working.
+                # A pattern is wrong: the last version that worked stays in use.
                 print(f"version {patterns.generation} is not used: {error}", flush=True)
                 continue
             self.version = patterns.generation

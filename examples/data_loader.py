@@ -4,7 +4,7 @@
 
 A Dataset that is a list of objects is copied into every worker, page by page, as soon as its
 reference counts are touched. Here it is a shared map: all workers have the same pages, a sample is
-a tensor on them, and shuffling is a matter of places: the map knows which entry is number i.
+a tensor on them, and shuffling needs only ranks: the map finds entry number i.
 """
 
 import argparse

@@ -2,10 +2,9 @@
 
     python examples/feature_flags.py
 
-A flag is an entry of a shared map: true or false for everybody, or a number for so many percent of
-the users, or a text with the names of some. Asking is a lookup in memory, so it can be done
-anywhere and as often as one likes; nobody is asked over a network, and there is no cache that could
-be stale. Who is among the ten percent stays among them when they become twenty.
+A flag is an entry of a shared map: true or false for all users, a number for a percentage of them,
+or a text with the names of some. An evaluation is a lookup in memory, without a network or a cache
+that could be stale. A user who is among the first ten percent is also among the first twenty.
 """
 
 import hashlib
@@ -24,7 +23,7 @@ class Flags:
         self.flags = sharedmap.sharedmap[Any](name, follow=True)
 
     def is_on(self, flag: str, user: str) -> bool:
-        """A flag that nobody has set is off."""
+        """A flag that is not set is off."""
         setting = self.flags.get(flag, False)
         if isinstance(setting, bool):
             return setting

@@ -2,9 +2,9 @@
 
     python examples/live_configuration.py [--workers N]
 
-The workers are plain processes, as those of a web server are. None of them is told anything: each
-has the settings open as a map that follows, and looks at them when it has something to do. While
-nothing changes that costs about as much as looking into a dict of its own.
+The workers are plain processes, as those of a web server are. They get no message: each has
+the settings open as a map that follows, and reads them when it has something to do. While nothing
+changes, that costs about as much as a lookup in a dict of its own.
 """
 
 import argparse
@@ -24,7 +24,7 @@ CHANGES: list[dict[str, int | str]] = [
     {"greeting": "Good evening", "limit": 50},
     {"maintenance": "at midnight"},
 ]
-SECONDS = 30  # longer than anything here takes: nobody waits for ever
+SECONDS = 30  # longer than anything here takes, so that no process hangs
 
 Answers = Queue[tuple[int, int, str]]  # generation, worker, what it said
 

@@ -1,10 +1,10 @@
-"""A pool of processes that look things up in one big table, without each having a copy.
+"""A pool of processes that share one big table, without a copy in each.
 
     python examples/worker_pool.py [--workers N] [--entries N]
 
 The table is published once. A worker opens it when it starts, which takes microseconds, and its
 tasks find it in a global. That works with every way to start processes; nothing is inherited, and
-what travels to a worker is the map's name.
+a worker receives only the map's name.
 """
 
 import argparse
