@@ -9,7 +9,6 @@ The middleware asks the shared map at each request. Switching the site to mainte
 for all workers; nothing is restarted, and no cache or database is asked.
 """
 
-import contextlib
 import os
 
 from django.conf import settings
@@ -22,8 +21,7 @@ import sharedmap
 NAME = os.environ.get("SITE", "example:site")
 
 # The first worker publishes; what an earlier start has left is kept.
-with contextlib.suppress(FileExistsError):
-    sharedmap.share({"maintenance": False, "greeting": "Welcome"}, NAME)
+sharedmap.share({"maintenance": False, "greeting": "Welcome"}, NAME, exist_ok=True)
 
 settings.configure(
     SECRET_KEY="from your own secrets",

@@ -9,7 +9,6 @@ A lookup takes less than a microsecond and waits for nothing, so a coroutine can
 thread. A change reaches all workers with their next request, without a restart.
 """
 
-import contextlib
 import os
 from typing import Any
 
@@ -20,8 +19,7 @@ import sharedmap
 NAME = os.environ.get("PRICES", "example:prices")
 
 # The first worker publishes; the prices of an earlier start are kept.
-with contextlib.suppress(FileExistsError):
-    sharedmap.share({"shoe": 79.9, "shirt": 25.0, "hat": 19.5}, NAME)
+sharedmap.share({"shoe": 79.9, "shirt": 25.0, "hat": 19.5}, NAME, exist_ok=True)
 
 prices = sharedmap.sharedmap[float](NAME, follow=True)
 app = FastAPI()

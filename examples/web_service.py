@@ -6,7 +6,7 @@
     curl localhost:8000
 
 One file is application and configuration of gunicorn. The settings are a shared map that each
-worker follows: none of them is restarted, told, or asks anybody. A request sees one version of all
+worker follows: no worker is restarted or notified. A request sees one version of all
 settings, whatever is published while it is being answered.
 """
 
