@@ -84,6 +84,41 @@ test_readers_that_come_meanwhile_hold_up_nobody(void)
     CHECK_EQUAL(pthread_join(waiter.thread, NULL), 0);
 }
 
+/* The second must not move the epoch on between the rounds of the first. */
+static void
+test_reader_in_either_epoch_is_waited_for_by_two(void)
+{
+    struct waiter first, second;
+    readers_counter early = readers_enter();
+    atomic_fetch_add(&readers_epoch, 1);
+    readers_counter late = readers_enter();
+    atomic_fetch_add(&readers_epoch, 1);
+    CHECK(early != late);
+    start(&first);
+    wait_until_asleep(getpid(), first.number, "nanosleep");
+    start(&second);
+    // For the first; if it does not wait for that, for a reader.
+    while (!is_asleep(getpid(), second.number, "futex")
+           && !is_asleep(getpid(), second.number, "nanosleep"))
+    {
+        nap(1);
+    }
+    unsigned epoch = atomic_load(&readers_epoch);
+    readers_leave(early);
+    while (atomic_load(&readers_epoch) == epoch) {
+        nap(1);
+    }
+    while (!first.has_returned
+           && !is_asleep(getpid(), first.number, "nanosleep"))
+    {
+        nap(1);
+    }
+    CHECK(!first.has_returned && !second.has_returned);
+    readers_leave(late);
+    CHECK_EQUAL(pthread_join(first.thread, NULL), 0);
+    CHECK_EQUAL(pthread_join(second.thread, NULL), 0);
+}
+
 static void
 test_threads_have_stripes_of_their_own(void)
 {
@@ -171,6 +206,10 @@ test_child_waits_for_no_reader_of_its_parent(void)
     while (!atomic_load(&has_entered)) {
         nap(1);
     }
+    // Nor for a thread that waits for it.
+    struct waiter waiter;
+    start(&waiter);
+    wait_until_asleep(getpid(), waiter.number, "nanosleep");
     pid_t child = start_child();
     if (child == 0) {
         readers_wait();
@@ -185,12 +224,14 @@ test_child_waits_for_no_reader_of_its_parent(void)
     CHECK_EQUAL(end_of_child(child), 0);
     atomic_store(&may_leave, true);
     CHECK_EQUAL(pthread_join(thread, NULL), 0);
+    CHECK_EQUAL(pthread_join(waiter.thread, NULL), 0);
 }
 
 static const struct test tests[] = {
     TEST(test_nobody_is_waited_for_where_nobody_reads),
     TEST(test_reader_that_has_entered_is_waited_for),
     TEST(test_readers_that_come_meanwhile_hold_up_nobody),
+    TEST(test_reader_in_either_epoch_is_waited_for_by_two),
     TEST(test_threads_have_stripes_of_their_own),
     TEST(test_nothing_is_freed_while_it_is_read),
     TEST(test_child_waits_for_no_reader_of_its_parent),

@@ -2,12 +2,14 @@
  *
  * Waiting for readers. Each of two rounds sends the next readers to the other
  * counter and waits until every stripe's old one has been 0: so neither can be
- * kept up by readers that come and go. Several may wait at once. They disturb
- * each other's epochs, which only costs time: a reader that was there is in
- * one of the counters, whatever the epoch, until it leaves.
+ * kept up by readers that come and go.
  *
- * A forked child has the counts of threads that it does not have; they begin
- * anew there.
+ * One thread at a time does that. A second one would change the epoch between
+ * the rounds of the first, which then would wait for the same counter twice,
+ * and not for the readers in the other.
+ *
+ * A forked child has the counts of threads that it does not have, and the lock
+ * as they had it; both begin anew there.
  */
 #define _GNU_SOURCE
 #include "core/segment/readers.h"
@@ -29,6 +31,7 @@ _Atomic unsigned readers_epoch;
 _Thread_local struct readers_stripe *readers_own;
 
 static pthread_once_t listen_once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t wait_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static void
 begin_anew(struct fork_listener *listener)
@@ -37,6 +40,7 @@ begin_anew(struct fork_listener *listener)
         atomic_store(&readers_stripes[i].counts[0], 0);
         atomic_store(&readers_stripes[i].counts[1], 0);
     }
+    (void)pthread_mutex_init(&wait_mutex, NULL);
     fork_list_add(listener);
 }
 
@@ -74,10 +78,12 @@ wait_for_zero(_Atomic uint32_t *counter)
 void
 readers_wait(void)
 {
+    pthread_mutex_lock(&wait_mutex);
     for (int round = 0; round < 2; round++) {
         unsigned old = atomic_fetch_add(&readers_epoch, 1) & 1;
         for (int i = 0; i < READERS_STRIPES; i++) {
             wait_for_zero(&readers_stripes[i].counts[old]);
         }
     }
+    pthread_mutex_unlock(&wait_mutex);
 }
