@@ -18,6 +18,7 @@
 #include "binding/state.h"
 #include "binding/value.h"
 #include "binding/view_type.h"
+#include "core/segment/readers.h"
 
 /* In the order of enum type_index, bases before what descends from them. */
 static const struct {
