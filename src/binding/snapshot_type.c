@@ -17,12 +17,26 @@
 #include "core/base/memory.h"
 #include "core/snapshot/version_filter.h"
 
+/* Without a GIL, the last reference to an object is noticed by the thread that
+ * created it, when it runs next: a thread that sleeps would keep what others
+ * close mapped. So a new snapshot is made to belong to no thread. */
+static void
+disown(SnapshotObject *self)
+{
+#ifdef Py_GIL_DISABLED
+    ((PyObject *)self)->ob_tid = 0;
+    // Of an object of another thread, all references are shared.
+    Py_SET_REFCNT((PyObject *)self, 1);
+#endif
+}
+
 static SnapshotObject *
 snapshot_create(struct state *state, PyObject *decode)
 {
     PyTypeObject *type = state->types[TYPE_SNAPSHOT];
     SnapshotObject *self = (SnapshotObject *)type->tp_alloc(type, 0);
     if (self != NULL) {
+        disown(self);
         self->state = state;
         self->segment = SEGMENT_EMPTY;
         self->decode = Py_XNewRef(decode);

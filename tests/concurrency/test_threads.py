@@ -4,8 +4,9 @@ import os
 import threading
 
 import pytest
+from helpers import segment_path
 from independent_reader import read
-from live import descriptors, run_together, wait_until
+from live import descriptors, mappings_of, run_together, wait_until
 
 import sharedmap
 
@@ -138,6 +139,32 @@ def test_close_while_another_thread_reads_is_an_answer_or_value_error(name):
                 assert type(error) is ValueError
 
         run_together(read_until_closed, shared.close)
+
+
+@pytest.mark.parametrize(("end", "left"), [("close", 0), ("refresh", 1)])
+def test_version_that_a_sleeping_thread_has_opened_is_unmapped(name, end, left):
+    """Without a GIL, an object is freed by the thread that created it, when that runs again."""
+    has_opened, may_end = threading.Event(), threading.Event()
+    sharedmap.share({"version": 1}, name)
+    shared = sharedmap.sharedmap(name, follow=True)
+    sharedmap.share({"version": 2}, name, force=True)
+
+    def open_and_sleep():
+        assert shared["version"] == 2
+        has_opened.set()
+        may_end.wait()
+
+    def end_what_it_has_opened():
+        has_opened.wait()
+        sharedmap.share({"version": 3}, name, force=True)
+        getattr(shared, end)()
+        try:
+            assert mappings_of(os.fsdecode(segment_path(name))) == left
+        finally:
+            may_end.set()
+
+    run_together(open_and_sleep, end_what_it_has_opened)
+    shared.close()
 
 
 def test_two_threads_set_in_one_tree_and_nothing_is_lost():
