@@ -1,9 +1,10 @@
 """Runs stress.py under ThreadSanitizer: no report, and one of each that is racy on purpose.
 
-    python3 tests/threads/sanitized.py [--threads N] [--rounds N]
+    python3 tests/threads/sanitized.py [--threads N] [--rounds N] [--seconds N]
 
 The Python without a GIL and with the sanitizer comes from build_python.sh, the extension is built
-for it here. Exits with a failure if there is a report, or none where there has to be one.
+for it here. --seconds says how long the true one runs, instead of rounds. Exits with a failure if
+there is a report, or none where there has to be one.
 """
 
 import argparse
@@ -24,6 +25,11 @@ MAPPING = "segment/mapping.c"
 RACY = {
     # What a handle had is freed in the middle of other threads' lookups.
     "racy": [(HANDLE, "    readers_wait();\n", "")],
+    # Two that wait for lookups change the epoch for each other.
+    "racy-waiters": [
+        ("segment/readers.c", "    pthread_mutex_lock(&wait_mutex);\n", ""),
+        ("segment/readers.c", "    pthread_mutex_unlock(&wait_mutex);\n", ""),
+    ],
     # The next version refers to the mapping of the one before without the lock of all mappings.
     "racy-versions": [
         (
@@ -36,12 +42,11 @@ RACY = {
 }
 
 
-def run(python, folder, threads, rounds):
+def run(python, folder, *numbers):
     """(exit status, what was told); a report makes the status REPORTED."""
     environment = os.environ | {"PYTHONPATH": folder, "TSAN_OPTIONS": f"exitcode={REPORTED}"}
     # The sanitizer of older compilers does not know how far addresses are spread nowadays.
     command = ["setarch", "--addr-no-randomize", python, HERE / "stress.py"]
-    numbers = ["--threads", str(threads), "--rounds", str(rounds)]
     done = subprocess.run([*command, *numbers], env=environment, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
 
@@ -50,13 +55,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=2000)
+    parser.add_argument("--seconds", type=int, help="of the true one, instead of rounds")
     arguments = parser.parse_args()
     script = ["bash", HERE / "build_python.sh", "sanitized"]
     python = subprocess.check_output(script, text=True).strip()
     os.environ["CC"] = "clang"
     with tempfile.TemporaryDirectory(prefix="extension-") as folder:
         builder = extension.Builder(folder, python, ["-fsanitize=thread"])
-        code, told = run(python, builder.link(), arguments.threads, arguments.rounds)
+        numbers = ["--threads", str(arguments.threads), "--rounds", str(arguments.rounds)]
+        length = ["--seconds", str(arguments.seconds)] if arguments.seconds else []
+        code, told = run(python, builder.link(), *numbers, *length)
         reports = told.count("WARNING: ThreadSanitizer")
         print(told if code != 0 else told.splitlines()[-1], f"{reports} reports")
         is_good = code == 0
@@ -64,7 +72,7 @@ def main():
             # The same, as often, finds it in one of a few runs at the latest.
             folder = builder.link(name, changes)
             for _ in range(ATTEMPTS):
-                racy, told = run(python, folder, arguments.threads, arguments.rounds)
+                racy, told = run(python, folder, *numbers)
                 reports = told.count("WARNING: ThreadSanitizer")
                 if racy == REPORTED:
                     break

@@ -1,14 +1,16 @@
 """Threads share maps and trees, and do to them all that can be done: for ThreadSanitizer, too.
 
-    python3 tests/threads/stress.py [--threads N] [--rounds N]
+    python3 tests/threads/stress.py [--threads N] [--rounds N | --seconds N]
 
 All threads have the same objects: a tree, handles that are refreshed, followed and closed, and
-iterators over them. Each value says which publication it belongs to, so a wrong answer is seen:
+iterators, ranges and views of them. Each value says which publication it belongs to, so a wrong
+answer is seen:
 
     the tree     its values of one update() belong together, whoever reads or publishes meanwhile
-    a snapshot   all its values are of one publication, also in a range of it
+    a snapshot   all its values are of one publication, also in a range of it, a copy, a pickle
     a version    of a large map, a base with deltas: the same, while others append
     a handle     once closed it raises ValueError, until then it answers
+    a child      forked by any of the threads, reads, advances and closes all of these
 
 Exits with a failure if a value was wrong, if no update was appended, folded or compacted, or if the
 GIL was there where it need not be. Where an extension for ThreadSanitizer is loaded, its reports
@@ -16,15 +18,20 @@ end the process.
 """
 
 import argparse
+import copy
 import operator
 import os
 import pathlib
+import pickle
 import random
+import signal
 import sys
 import sysconfig
 import threading
+import time
 import traceback
 import uuid
+import warnings
 
 sys.path.insert(0, os.fspath(pathlib.Path(__file__).resolve().parents[1] / "faults"))
 import deltas
@@ -34,6 +41,9 @@ import sharedmap
 KEYS = [f"key {number:02}" for number in range(24)]
 # Enough to have room for deltas.
 LARGE_KEYS = [f"large {number:04}" for number in range(5000)]
+# A fork takes as long as many other works, more so under ThreadSanitizer.
+FORKS = 0.05
+CHILD_LIMIT = 60  # seconds until a child hangs
 
 
 def entries(number):
@@ -63,10 +73,12 @@ class Play:
         self.iterator = iter(self.refreshed.items())
         self.of_large = iter(self.large.items())
         self.of_tree = iter(self.tree)
+        self.range = self.refreshed["key 05":"key 15"]
+        self.range_of_tree = self.tree["key 05":"key 15"]
         # Who reads an attribute without a GIL looks at what it was a moment ago, even when its
         # memory has become another object, whose birth is then reported as a race of CPython's
         # own: github.com/python/cpython/issues/131680. So what an attribute was is kept.
-        self.kept = [self.closed, self.iterator, self.of_large, self.of_tree]
+        self.kept = [self.closed, self.iterator, self.of_large, self.of_tree, self.range]
 
     def put(self, attribute, new):
         self.kept.append(new)
@@ -112,11 +124,37 @@ class Play:
             except RuntimeError:
                 self.put("of_tree", iter(self.tree))
 
+    def share_a_range(self, rng):
+        part = self.range
+        assert len(part) == 10
+        assert part[rng.choice(KEYS[5:15])] in part.values()
+        assert "key 15" not in part
+        number_of(part.values())
+        number_of(reversed(part["key 07":].values()))
+        if rng.random() < 0.2:
+            self.put("range", self.refreshed["key 05":"key 15"])
+        assert len(self.range_of_tree) == 10
+        assert self.range_of_tree["key 07"].endswith(":key 07")
+
+    def share_views(self, rng):
+        for handle in (self.refreshed, self.followed):
+            keys, items = handle.keys(), handle.items()
+            assert keys & {"key 03", "nobody"} == {"key 03"}
+            assert len(items) >= len(KEYS)
+            number_of(value for key, value in items if key.startswith("key"))
+
     def move_on(self, rng):
         assert self.refreshed.refresh() in (True, False)
         assert self.refreshed.stale in (True, False)
         assert self.followed.generation > 0
         assert self.refreshed.wait(0) in (True, False)
+
+    def wait(self, rng):
+        for handle in (self.refreshed, self.followed, self.closed):
+            try:
+                assert handle.wait(0.001) in (True, False)
+            except ValueError as error:
+                assert "closed" in str(error), error
 
     def look(self, rng):
         for handle in (self.refreshed, self.followed, self.closed):
@@ -124,8 +162,51 @@ class Play:
                 assert handle.generation > 0
                 assert handle.stale in (True, False)
                 assert len(handle) >= len(KEYS)
+                assert handle.id != "" and handle.follow_error is None
             except ValueError as error:
                 assert "closed" in str(error), error
+
+    def copy(self, rng):
+        for handle in (self.refreshed, self.followed, self.closed):
+            try:
+                for copied in (copy.copy(handle), copy.deepcopy(handle), handle.snapshot()):
+                    number_of(copied.get_many(KEYS))
+                    copied.close()
+                number_of(pickle.loads(pickle.dumps(handle)).get_many(KEYS))
+            except sharedmap.StaleError:
+                pass  # a pickle of one version, and another one was published meanwhile
+            except ValueError as error:
+                assert "closed" in str(error), error
+        tree = pickle.loads(pickle.dumps(self.tree))
+        number_of(tree[key] for key in KEYS)
+
+    def fork(self, rng):
+        if rng.random() >= FORKS:
+            return
+        child = os.fork()
+        if child == 0:
+            # The default action, so that it also ends a wait that no Python code interrupts.
+            signal.alarm(CHILD_LIMIT)
+            code = 1
+            try:
+                self.read_in_a_child(rng)
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        status = os.waitpid(child, 0)[1]
+        assert status == 0, f"a forked child ends with status {status:#x}"
+
+    def read_in_a_child(self, rng):
+        for work in (self.get, self.get_many, self.get_of_the_tree, self.share_an_iterator):
+            work(rng)
+        number_of(self.range.values())
+        self.read_a_version(rng)
+        self.refreshed.refresh()
+        number_of(self.refreshed.get_many(KEYS))
+        for handle in (self.refreshed, self.followed, self.closed, self.large):
+            handle.close()
 
     def open_and_close(self, rng):
         handle = self.closed
@@ -135,6 +216,9 @@ class Play:
             assert bytes(view).endswith(b":key 01")
             handle.verify()
             number_of(handle.get_many(KEYS))
+            view = handle.view("key 02")
+            handle.close()
+            assert bytes(view).endswith(b":key 02")
         except ValueError as error:
             assert "closed" in str(error), error
         handle.close()
@@ -176,7 +260,8 @@ class Play:
         sharedmap.update(self.name, {f"temporary {rng.randrange(8)}": 1}, remove=["nobody"])
 
 
-WORKS = [name for name in vars(Play) if not name.startswith("_") and name != "put"]
+NO_WORKS = ["put", "read_in_a_child"]
+WORKS = [name for name in vars(Play) if not name.startswith("_") and name not in NO_WORKS]
 # A lock puts what is on its two sides into an order, and so hides races. Who opens a file or uses
 # a tree takes one; so every other thread does neither.
 QUICK = ["get", "look"]
@@ -186,7 +271,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=2000)
+    parser.add_argument("--seconds", type=float, help="for so long, however many rounds that is")
     arguments = parser.parse_args()
+    # Newer versions warn of a fork where there are threads: that is what this is about.
+    warnings.simplefilter("ignore", DeprecationWarning)
     is_free = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
     if is_free and sys._is_gil_enabled():
         sys.exit("FAILED: importing sharedmap brings the GIL back")
@@ -194,13 +282,23 @@ def main():
     watcher = deltas.Watcher([f"/dev/shm/sharedmap.{play.large_name}"])
     failures = []
     ended = []
+    counted = {}
+    deadline = None if arguments.seconds is None else time.monotonic() + arguments.seconds
+
+    def rounds():
+        """Counts them, as long as there are any left."""
+        done = 0
+        while done < arguments.rounds if deadline is None else time.monotonic() < deadline:
+            yield done
+            done += 1
 
     def run(number):
         rng = random.Random(number)
         works = [getattr(play, name) for name in (QUICK if number % 2 else WORKS)]
         try:
             if number % 2 == 0:
-                for _ in range(arguments.rounds):
+                for done in rounds():
+                    counted[number] = done + 1
                     rng.choice(works)(rng)
                     if failures:
                         break
@@ -223,9 +321,8 @@ def main():
     for failure in failures:
         print("FAILED", failure)
     kind = "without a GIL" if is_free else "with the GIL"
-    print(
-        f"{arguments.threads} threads, {arguments.rounds} rounds {kind}, {len(failures)} failures"
-    )
+    done = min(counted.values())
+    print(f"{arguments.threads} threads, {done} rounds {kind}, {len(failures)} failures")
     return 1 if failures else 0
 
 
