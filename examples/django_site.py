@@ -10,6 +10,7 @@ for all workers; nothing is restarted, and no cache or database is asked.
 """
 
 import os
+from collections.abc import Callable
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
@@ -32,10 +33,12 @@ settings.configure(
 )
 
 
-def maintenance(get_response):
+def maintenance(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
     def answer(request: HttpRequest) -> HttpResponse:
         if settings.LIVE["maintenance"]:
-            return HttpResponse("Back in a minute\n", status=200)
+            return HttpResponse("Back in a minute\n", status=503)
         return get_response(request)
 
     return answer

@@ -30,8 +30,12 @@ if not EXAMPLES.is_dir():
     )
 
 CURL = """
-import sys, urllib.request
-print(urllib.request.urlopen("http://" + sys.argv[1], timeout=30).read().decode(), end="")
+import sys, urllib.error, urllib.request
+try:
+    answer = urllib.request.urlopen("http://" + sys.argv[1], timeout=30)
+except urllib.error.HTTPError as error:
+    answer = error  # curl prints the body, too
+print(answer.read().decode(), end="")
 """
 NC = """
 import socket, sys
