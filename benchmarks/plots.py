@@ -28,6 +28,12 @@ class Theme:
     reference: str  # the dict
     others: tuple[str, ...]
 
+    def color(self, name: str) -> str:
+        """The same for a library in every plot."""
+        if name.startswith("sharedmap"):
+            return self.ours
+        return self.others[OTHERS[name]]
+
     @property
     def style(self) -> dict[str, Any]:
         return {
@@ -77,6 +83,8 @@ THEMES = (LIGHT, DARK)
 DATASET = "users"
 # Of each plot; with one dict these are five lines. What was not measured makes room for the next.
 LINES = ("sharedmap", "cdbx", "lmdb", "ultradict2", "sqlite3", "tinycdb", "ultradict")
+OTHERS = {"cdbx": 0, "tinycdb": 0, "lmdb": 1, "ultradict2": 2, "ultradict": 2}
+OTHERS |= {"sqlite3": 3, "mdbx": 3}
 NEWEST = ("sharedmap-follow", "lmdb", "mdbx", "ultradict2")
 BARS = ("sharedmap", "cdbx", "tinycdb", "dict", "lmdb", "mdbx", "marisa-trie", "sqlite3")
 BARS += ("ultradict2", "ultradict")
@@ -187,10 +195,9 @@ def ratios(results: Results, operation: str, theme: Theme) -> Any:
     sizes = sorted({size for name in names for size in points[name]})
     axis.axhline(1, color=theme.reference, linewidth=1.2)
     ends = []
-    others = iter(theme.others)
     for name in names:
         is_ours = name.startswith("sharedmap")
-        color = theme.ours if is_ours else next(others)
+        color = theme.color(name)
         own = sorted(points[name])
         values = [points[name][size] for size in own]
         axis.plot(own, values, "o-", markersize=4, linewidth=2.4 if is_ours else 1.3, color=color)
