@@ -229,6 +229,30 @@ static const char sharedmap_wait_doc[] =
     ">>> remove(\"doc:wait\")\n"
     "True";
 
+static const char sharedmap_derived_doc[] =
+    "derived($self, function, /)\n"
+    "--\n"
+    "\n"
+    "Return function(snapshot), called once per version in each process.\n"
+    "\n"
+    "Use it for what is expensive to make of a map: compiled patterns, a\n"
+    "validated model, a parsed config. The result is kept with the version,\n"
+    "for all handles on it, and dropped with it. Threads that ask meanwhile\n"
+    "wait. An exception is not kept: the next call tries again. function must\n"
+    "be hashable and must be the same object in each call, so define it once,\n"
+    "not inside a loop. Raises TypeError when it is not callable, ValueError\n"
+    "when the map is closed. O(1) when the result exists.\n"
+    "\n"
+    ">>> import re\n"
+    ">>> from sharedmap import rbtree, sharedmap\n"
+    ">>> def pattern(words):\n"
+    "...     return re.compile(\"|\".join(map(re.escape, words)))\n"
+    ">>> m = sharedmap.frombuffer(rbtree(bad=1, worse=2).dump())\n"
+    ">>> m.derived(pattern).search(\"much worse\")[0]\n"
+    "'worse'\n"
+    ">>> m.derived(pattern) is m.derived(pattern)\n"
+    "True";
+
 static const char sharedmap_snapshot_doc[] =
     "snapshot($self, /)\n"
     "--\n"

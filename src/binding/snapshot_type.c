@@ -121,6 +121,9 @@ snapshot_open_path(struct state *state, const char *path,
         errno = saved_errno;
         return status;
     }
+    if (known != NULL && snapshot_is_same_version(known, self)) {
+        self->derived = Py_XNewRef(atomic_load(&known->derived));
+    }
     begin_cache(self);
     *opened = self;
     return STATUS_OK;
@@ -155,6 +158,8 @@ snapshot_tp_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->buffer.obj);
     Py_VISIT(self->decode);
+    PyObject *derived = self->derived;
+    Py_VISIT(derived);
     return 0;
 }
 
@@ -162,7 +167,9 @@ static int
 snapshot_tp_clear(PyObject *object)
 {
     // The buffer stays: a memoryview may still use the bytes.
-    Py_CLEAR(((SnapshotObject *)object)->decode);
+    SnapshotObject *self = (SnapshotObject *)object;
+    Py_CLEAR(self->decode);
+    Py_XDECREF(atomic_exchange(&self->derived, NULL));
     return 0;
 }
 
@@ -181,6 +188,8 @@ snapshot_tp_dealloc(PyObject *object)
     segment_close(&self->segment);
     PyBuffer_Release(&self->buffer);
     Py_XDECREF(self->decode);
+    PyObject *derived = self->derived;
+    Py_XDECREF(derived);
     type->tp_free(self);
     Py_DECREF(type);
     Py_TRASHCAN_END

@@ -21,6 +21,9 @@ typedef struct {
     struct segment segment;  // owned; empty when it is a buffer's
     Py_buffer buffer;        // owned; buffer.obj is NULL when a segment's
     PyObject *decode;        // owned; NULL without a decoder
+    // What functions made of the version, a dict; set once. See
+    // sharedmap_derived.c.
+    _Atomic(PyObject *) derived;  // owned; NULL while there is nothing
     // Of the deltas, for get_many(); made when it pays, and then never changed.
     _Atomic(struct version_filter *) filter;  // owned
     _Atomic uint64_t looked_up;               // keys, while there is none

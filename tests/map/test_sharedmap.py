@@ -134,6 +134,7 @@ USES = {
     "higher": lambda shared: shared.higher("a"),
     "longest_prefix": lambda shared: shared.longest_prefix("a"),
     "to_dict": lambda shared: shared.to_dict(),
+    "derived": lambda shared: shared.derived(len),
     "|": lambda shared: shared | {},
     "reflected |": lambda shared: {} | shared,
     "first": lambda shared: shared.first(),

@@ -86,6 +86,7 @@ USES = [
     lambda m: m.higher("a"),
     lambda m: m.longest_prefix("a"),
     lambda m: m.to_dict(),
+    lambda m: m.derived(len),
     lambda m: m | {},
     lambda m: m.first(),
     lambda m: m.last(),

@@ -235,7 +235,7 @@ SHORT = {
     "memory is freed, which cannot stop half way": ["rbtree.clear"],
     "a wait, which has tests of its own": ["remove wait"],
     "the files of a folder": ["names"],
-    "Python code": ["watch"],
+    "Python code": ["watch derived"],
     "no operation": [
         "FollowWarning SnapshotError StaleError __version__ __hash__ __doc__ __module__",
         *(

@@ -84,7 +84,7 @@ LANGUAGE_OF_BINDING = LANGUAGE | {"__errno_location", "strerror"}
 CIRCLES = {frozenset({"binding/mapping_type", "binding/view_type"})}
 
 # Modules that the binding may ask for, when they are first needed.
-IMPORTED_BY_BINDING = {"collections.abc", "os", "pwd", "sharedmap._copying"}
+IMPORTED_BY_BINDING = {"collections.abc", "os", "pwd", "sharedmap._copying", "sharedmap._derived"}
 
 MOST_LINES = 700
 

@@ -4,6 +4,7 @@ import os
 import pwd
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,68 @@ def user_exists(user):
     except KeyError:
         return False
     return True
+
+
+# ---- derived() -----------------------------------------------------------------------------------
+
+CHANGES = int(os.environ.get("SHAREDMAP_TEST_CHANGES", "40"))
+
+DERIVED = """
+import os
+
+import sharedmap
+
+settings = sharedmap.sharedmap({name!r}, follow=True)
+seen = []
+
+
+def model(snapshot):
+    seen.append(snapshot.generation)
+    return dict(snapshot)
+
+
+def app(environ, start_response):
+    with settings.snapshot() as now:
+        is_right = now.derived(model) == dict(now)
+        is_once = len(seen) == len(set(seen))
+        verdict = f"{{now.generation}} right={{is_right}} once={{is_once}}"
+    worker = str(os.getpid())
+    start_response("200 OK", [("X-Worker", worker), ("X-Prepared", verdict)])
+    return [b""]
+"""
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_derived_is_called_once_in_each_worker_for_a_version(folder, name, kind):
+    """Also while the map changes: a change comes with every few requests, at any moment of them."""
+    if kind == "gevent":
+        servers.needs("gevent")
+    (folder / "tested.py").write_text(DERIVED.format(name=name))
+    configuration = folder / CLASSES[kind]
+    text = configuration.read_text()
+    text = text[: text.index("def post_worker_init")]
+    configuration.write_text(text.replace(f"workers = {servers.WORKERS}", "workers = 4"))
+    asked = threading.Semaphore(0)
+
+    def change():
+        for number in range(CHANGES):
+            asked.acquire()
+            sharedmap.update(name, {"limit": number})
+
+    workers, generations = set(), set()
+    with gunicorn(folder, configuration, "--worker-class", kind, "--threads", "2") as server:
+        answers(server)
+        changing = threading.Thread(target=change)
+        changing.start()
+        while changing.is_alive():
+            asked.release()
+            for answer in server.ask(8):
+                assert answer.prepared == "right=True once=True"
+                workers.add(answer.worker)
+                generations.add(answer.generation)
+        changing.join()
+    assert len(workers) == 4
+    assert len(generations) > CHANGES / 2
 
 
 # ---- why gevent needs its pool -----------------------------------------------------------------

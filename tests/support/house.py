@@ -96,6 +96,7 @@ TYPES = {
     ),
     "sharedmap": (
         "sharedmap_type",
+        "sharedmap_derived",
         "sharedmap_follow",
         "sharedmap_handle",
         "sharedmap_iterator",

@@ -244,6 +244,7 @@ def opening(name: str) -> None:
         assert_type(shared.wait(0), bool)
         assert_type(shared.wait(timeout=0.0), bool)
         assert_type(shared.snapshot(), sharedmap.sharedmap[Any])
+        assert_type(shared.derived(len), int)
     shared.close()
     typed: sharedmap.sharedmap[bytes] = sharedmap.sharedmap(name)
     assert_type(typed["a"], bytes)
