@@ -86,7 +86,8 @@ def index(results: Results, pictures: dict[str, str]) -> str:
         "## All figures\n",
         "[All figures](tables.md) has a table for each operation, [results.json](results.json) "
         "every sample, and [Performance targets](targets.md) what this package tries to reach. "
-        "What changes cost is on [a page of its own](../performance.md#what-a-change-costs).\n",
+        "[Where the time goes](../performance.md) measures what changes cost, and how lookups "
+        "scale over threads.\n",
         HOW.format(source=source, commands="\n    ".join(commands), datasets="\n".join(rows)),
         names_note(results),
         "## Where, when and with what\n",
