@@ -61,8 +61,8 @@ ENGLISH = """\
 CHINESE = (
     "- **内存里只有一份。** 8 个进程读取一百万个条目，一共占用 {ours} MiB；"
     "每个进程各存一个 dict 则需要 {dict} MiB。（[内存]({docs}benchmarks/index.md)）\n"
-    "- **读取比进程自己的 dict 还快。** 一百万个条目时，`m[key]` 的耗时是进程自己的 dict 的 {hit} 倍，"
-    "`get_many()` 是 {many} 倍；一千个条目时两者相当（{small}）。"
+    "- **读取比进程自己的 dict 还快。** 一百万个条目时，"
+    "`m[key]` 的耗时是进程自己的 dict 的 {hit} 倍，`get_many()` 是 {many} 倍；一千个条目时两者相当（{small}）。"
     "打开只需 {open} 毫秒：零拷贝，无需反序列化，读取无锁。（[读取]({docs}benchmarks/index.md)）\n"
     "- **实时更新。** 在一百万个条目里改一个，耗时 {update} 微秒；全部重新发布则要 {publish} 毫秒。"
     "跟随的进程在新值写入后 {seen} 微秒就能读到它。"
