@@ -13,7 +13,7 @@
  * them apart. Two objects may have the same, and then one is hashed too early.
  * Objects with one index drive out each other: four tags, so that of a
  * thousand that come in turn all are found. Belongs to an interpreter, as
- * objects do; used under the GIL.
+ * objects do, and is used under the GIL; without one it belongs to a thread.
  */
 #ifndef SHAREDMAP_BINDING_KEY_FILTER_H
 #define SHAREDMAP_BINDING_KEY_FILTER_H

@@ -90,6 +90,7 @@ module_exec(PyObject *module)
 #ifdef Py_GIL_DISABLED
     // The first time it makes a system call, which no lookup should.
     (void)readers_join();
+    state->interpreter = PyInterpreterState_GetID(PyInterpreterState_Get());
 #endif
     return PyModule_AddStringConstant(module, "__version__",
                                       SHAREDMAP_VERSION);

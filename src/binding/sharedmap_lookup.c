@@ -43,36 +43,86 @@ is_out_of_date(const SharedMapObject *self, const SnapshotObject *snapshot)
                && follow_is_hinted(&self->follow, &snapshot->segment));
 }
 
+/* The caches of this thread, or NULL if it has none. With a GIL each snapshot
+ * has one, for all threads. */
+static inline struct thread_cache *
+own_caches(const struct state *state)
+{
+#ifdef Py_GIL_DISABLED
+    return thread_cache_get(state);
+#else
+    (void)state;
+    return NULL;
+#endif
+}
+
+/* What was cached of the snapshot, or NULL. Code of the user's may make it the
+ * cache of another one. */
+static inline struct value_cache *
+cache_of(SnapshotObject *snapshot, struct thread_cache *own)
+{
+#ifdef Py_GIL_DISABLED
+    return own != NULL ? thread_cache_find(own, snapshot->life) : NULL;
+#else
+    (void)own;
+    return &snapshot->cache;
+#endif
+}
+
+/* The same, to put something in. */
+static inline struct value_cache *
+cache_to_fill(SnapshotObject *snapshot, struct thread_cache *own)
+{
+    struct value_cache *cache = cache_of(snapshot, own);
+#ifdef Py_GIL_DISABLED
+    if (cache == NULL && own != NULL) {
+        cache = thread_cache_add(own, snapshot->life,
+                                 snapshot_cached_slots(snapshot));
+    }
+#endif
+    return cache;
+}
+
+static inline struct key_filter *
+key_filter_of(SnapshotObject *snapshot, struct thread_cache *own)
+{
+#ifdef Py_GIL_DISABLED
+    (void)snapshot;
+    return &own->key_filter;
+#else
+    (void)own;
+    return &snapshot->state->key_filter;
+#endif
+}
+
 /* A new reference to the value of the entry that was found, which is not an
  * encoded one. NULL with an exception. */
 static inline PyObject *
-take_value(SnapshotObject *snapshot, const struct snapshot_probe *probe,
-           const struct entry *entry)
+take_value(SnapshotObject *snapshot, struct thread_cache *own, PyObject *key,
+           const struct snapshot_probe *probe, const struct entry *entry)
 {
-#ifndef Py_GIL_DISABLED
-    struct value_cache *cache = &snapshot->cache;
-    if (value_cache_has_slots(cache)) {
-        PyObject *value = value_cache_get_at(cache, probe->slot);
+    struct value_cache *cache = cache_to_fill(snapshot, own);
+    PyObject *value = NULL;
+    if (cache == NULL) {
+        return value_unpack(snapshot->state, &entry->value);
+    }
+    bool has_slots = value_cache_has_slots(cache);
+    if (has_slots) {
+        value = value_cache_get_at(cache, probe->slot);
+    }
+    if (value == NULL) {
+        value = value_unpack(snapshot->state, &entry->value);
         if (value == NULL) {
-            value = value_unpack(snapshot->state, &entry->value);
-            if (value != NULL) {
-                value_cache_put_at(cache, probe->slot, value);
-            }
+            return NULL;
         }
-        return value;
+        if (has_slots) {
+            value_cache_put_at(cache, probe->slot, value);
+        }
     }
-#endif
-    return value_unpack(snapshot->state, &entry->value);
-}
-
-static inline void
-keep(SnapshotObject *snapshot, PyObject *key, PyObject *value)
-{
-#ifndef Py_GIL_DISABLED
-    if (value_cache_hash(key) != -1) {
-        value_cache_put(&snapshot->cache, key, value);
+    if (PyUnicode_CheckExact(key) && value_cache_hash(key) != -1) {
+        value_cache_put(cache, key, value);
     }
-#endif
+    return value;
 }
 
 /* FALLBACK leaves the lookup, and any exception, to the base type. */
@@ -81,7 +131,8 @@ enum outcome { FOUND, ABSENT, FALLBACK };
 /* Searches the snapshot for an exact str. With `value`, fills a new reference
  * to the value if FOUND. */
 static enum outcome
-lookup_in(SnapshotObject *snapshot, PyObject *key, PyObject **value)
+lookup_in(SnapshotObject *snapshot, struct thread_cache *own, PyObject *key,
+          PyObject **value)
 {
     struct snapshot_probe probe;
     struct entry entry;
@@ -103,10 +154,9 @@ lookup_in(SnapshotObject *snapshot, PyObject *key, PyObject **value)
             outcome = FOUND;
         }
         else if (entry.value.type != VALUE_ENCODED) {
-            *value = take_value(snapshot, &probe, &entry);
+            *value = take_value(snapshot, own, key, &probe, &entry);
             if (*value != NULL) {
                 outcome = FOUND;
-                keep(snapshot, key, *value);
             }
             else {
                 PyErr_Clear();
@@ -117,64 +167,70 @@ lookup_in(SnapshotObject *snapshot, PyObject *key, PyObject **value)
     return outcome;
 }
 
-static enum outcome
-lookup(SharedMapObject *self, PyObject *key, PyObject **value)
-{
-    if (!PyUnicode_CheckExact(key)) {
-        return FALLBACK;
-    }
-    struct sharedmap_loan loan = sharedmap_borrow(self);
-    enum outcome outcome = is_out_of_date(self, loan.snapshot)
-                               ? FALLBACK
-                               : lookup_in(loan.snapshot, key, value);
-    sharedmap_give_back(loan);
-    return outcome;
-}
-
 /* A new reference to the value of an exact str, from the cache; NULL without
  * an exception when it is not there. */
 static inline PyObject *
-get_cached(SnapshotObject *snapshot, PyObject *key)
+get_cached(SnapshotObject *snapshot, struct thread_cache *own, PyObject *key)
 {
-#ifdef Py_GIL_DISABLED
-    return NULL;
-#else
-    struct value_cache *cache = &snapshot->cache;
+    struct value_cache *cache = cache_of(snapshot, own);
+    if (cache == NULL) {
+        return NULL;
+    }
     PyObject *value = value_cache_get(cache, key);
     if (value == NULL && value_cache_hash(key) == -1
         && (value_cache_holds_all(cache)
-            || key_filter_meet(&snapshot->state->key_filter, key))
+            || key_filter_meet(key_filter_of(snapshot, own), key))
         && PyObject_Hash(key) != -1)
     {
         value = value_cache_get(cache, key);
     }
     return value;
-#endif
 }
 
-static inline PyObject *
-get_cached_by_handle(SharedMapObject *self, PyObject *key)
+/* A lookup that began with a loan and was not a hit. It is out of line: a hit
+ * must not pay for the stack frame of a search. */
+static __attribute__((noinline)) enum outcome
+lookup_uncached(SharedMapObject *self, struct sharedmap_loan loan,
+                struct thread_cache *own, PyObject *key, PyObject **value)
 {
+    enum outcome outcome = lookup_in(loan.snapshot, own, key, value);
+    sharedmap_give_back(loan);
 #ifdef Py_GIL_DISABLED
-    return NULL;
-#else
-    SnapshotObject *snapshot = sharedmap_borrow(self).snapshot;
-    return !PyUnicode_CheckExact(key) || is_out_of_date(self, snapshot)
-               ? NULL
-               : get_cached(snapshot, key);
+    if (own == NULL) {
+        thread_cache_want(self->base.state, 1);
+    }
 #endif
+    return outcome;
+}
+
+/* Fills a new reference to the value if FOUND. */
+static inline enum outcome
+lookup(SharedMapObject *self, PyObject *key, PyObject **value)
+{
+    if (!PyUnicode_CheckExact(key)) {
+        return FALLBACK;
+    }
+    struct thread_cache *own = own_caches(self->base.state);
+    struct sharedmap_loan loan = sharedmap_borrow(self);
+    if (is_out_of_date(self, loan.snapshot)) {
+        sharedmap_give_back(loan);
+        return FALLBACK;
+    }
+    *value = get_cached(loan.snapshot, own, key);
+    if (*value != NULL) {
+        sharedmap_give_back(loan);
+        return FOUND;
+    }
+    return lookup_uncached(self, loan, own, key, value);
 }
 
 int
 sharedmap_sq_contains(PyObject *self, PyObject *key)
 {
-    PyObject *value = get_cached_by_handle((SharedMapObject *)self, key);
-    if (value != NULL) {
-        Py_DECREF(value);
-        return 1;
-    }
-    switch (lookup((SharedMapObject *)self, key, NULL)) {
+    PyObject *value;
+    switch (lookup((SharedMapObject *)self, key, &value)) {
     case FOUND:
+        Py_DECREF(value);
         return 1;
     case ABSENT:
         return 0;
@@ -184,10 +240,8 @@ sharedmap_sq_contains(PyObject *self, PyObject *key)
     return mapping_sq_contains(self, key);
 }
 
-/* A cache miss is looked up out of line: a hit must not pay for the stack
- * frame of a search. */
-static __attribute__((noinline)) PyObject *
-subscript_uncached(PyObject *self, PyObject *key)
+PyObject *
+sharedmap_mp_subscript(PyObject *self, PyObject *key)
 {
     PyObject *value;
     switch (lookup((SharedMapObject *)self, key, &value)) {
@@ -203,23 +257,12 @@ subscript_uncached(PyObject *self, PyObject *key)
 }
 
 PyObject *
-sharedmap_mp_subscript(PyObject *self, PyObject *key)
-{
-    PyObject *value = get_cached_by_handle((SharedMapObject *)self, key);
-    return value != NULL ? value : subscript_uncached(self, key);
-}
-
-PyObject *
 sharedmap_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
                  PyObject *keyword_names)
 {
     PyObject *key, *fallback, *value;
     if (arguments_get(args, count, keyword_names, &key, &fallback) < 0) {
         return NULL;
-    }
-    value = get_cached_by_handle((SharedMapObject *)self, key);
-    if (value != NULL) {
-        return value;
     }
     switch (lookup((SharedMapObject *)self, key, &value)) {
     case FOUND:
@@ -239,9 +282,18 @@ sharedmap_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
  * memory. */
 enum { FREE_ROUNDS = 4 };
 
+/* Whether keys without a hash are worth computing it. In a group they are
+ * looked up for so little that new ones took 1.1 times as long without a GIL. */
+#ifdef Py_GIL_DISABLED
+enum { MANY_UNHASHED = false };
+#else
+enum { MANY_UNHASHED = true };
+#endif
+
 /* One call of get_many(). */
 struct batch_lookup {
     SnapshotObject *snapshot;             // borrowed
+    struct thread_cache *own;             // borrowed, or NULL
     const struct version_filter *filter;  // of the snapshot, or NULL
     PyObject *keys;                       // a borrowed tuple
     PyObject *fallback;                   // borrowed
@@ -324,11 +376,7 @@ take_result(struct batch_lookup *batch, PyObject *key, enum status status,
         return Py_NewRef(batch->fallback);
     }
     if (entry->value.type != VALUE_ENCODED) {
-        PyObject *value = take_value(snapshot, probe, entry);
-        if (value != NULL && PyUnicode_CheckExact(key)) {
-            keep(snapshot, key, value);
-        }
-        return value;
+        return take_value(snapshot, batch->own, key, probe, entry);
     }
     return item_take(&item, snapshot->state, entry, ITEM_VALUE,
                      snapshot->decode)
@@ -373,7 +421,9 @@ run_group(struct batch_lookup *batch, PyObject *const *keys, Py_ssize_t count,
         if (!PyUnicode_CheckExact(key)) {
             continue;
         }
-        results[i] = get_cached(snapshot, key);
+        if (MANY_UNHASHED || value_cache_hash(key) != -1) {
+            results[i] = get_cached(snapshot, batch->own, key);
+        }
         if (results[i] == NULL && PyUnicode_IS_COMPACT_ASCII(key)) {
             group.probes[grouped++].key = text_ascii_bytes(key);
             is_grouped[i] = true;
@@ -438,8 +488,14 @@ lookup_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
 {
     PyObject *const *items = PySequence_Fast_ITEMS(keys);
     Py_ssize_t count = PyTuple_GET_SIZE(keys);
+#ifdef Py_GIL_DISABLED
+    if (own_caches(snapshot->state) == NULL) {
+        thread_cache_want(snapshot->state, (size_t)count);
+    }
+#endif
     struct batch_lookup batch = {
         .snapshot = snapshot,
+        .own = own_caches(snapshot->state),
         .filter = take_filter(snapshot, (uint64_t)count),
         .keys = keys,
         .fallback = fallback,

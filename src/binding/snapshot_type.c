@@ -35,25 +35,29 @@ snapshot_create(struct state *state, PyObject *decode)
 {
     PyTypeObject *type = state->types[TYPE_SNAPSHOT];
     SnapshotObject *self = (SnapshotObject *)type->tp_alloc(type, 0);
-    if (self != NULL) {
-        disown(self);
-        self->state = state;
-        self->segment = SEGMENT_EMPTY;
-        self->decode = Py_XNewRef(decode);
+    if (self == NULL) {
+        return NULL;
     }
+    disown(self);
+    self->state = state;
+    self->segment = SEGMENT_EMPTY;
+    self->decode = Py_XNewRef(decode);
+#ifdef Py_GIL_DISABLED
+    self->life = cache_life_create();
+    if (self->life == NULL) {
+        Py_DECREF(self);
+        return (SnapshotObject *)PyErr_NoMemory();
+    }
+#endif
     return self;
 }
 
-/* Initializes the cache; the version is open already. A small map never has
- * deltas, unless it is hostile; an entry in a delta has no slot. */
+/* Initializes the cache; the version is open already. */
 static void
 begin_cache(SnapshotObject *self)
 {
 #ifndef Py_GIL_DISABLED
-    value_cache_init(&self->cache,
-                     self->version.delta_count == 0
-                         ? snapshot_slot_count(&self->version.base)
-                         : VERSION_NO_SLOT,
+    value_cache_init(&self->cache, snapshot_cached_slots(self),
                      &self->state->cache_spare);
 #endif
 }
@@ -181,7 +185,9 @@ snapshot_tp_dealloc(PyObject *object)
     PyObject_GC_UnTrack(self);
     // The buffer may be a value of another snapshot, and so on, however deep.
     Py_TRASHCAN_BEGIN(object, snapshot_tp_dealloc)
-#ifndef Py_GIL_DISABLED
+#ifdef Py_GIL_DISABLED
+        cache_life_end(self->life, self->state);
+#else
         value_cache_clear(&self->cache);
 #endif
     memory_release(self->filter);

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "binding/state.h"
+#include "binding/thread_cache.h"
 #include "binding/value_cache.h"
 #include "core/segment/segment.h"
 #include "core/snapshot/version.h"
@@ -27,7 +28,9 @@ typedef struct {
     // Of the deltas, for get_many(); made when it pays, and then never changed.
     _Atomic(struct version_filter *) filter;  // owned
     _Atomic uint64_t looked_up;               // keys, while there is none
-#ifndef Py_GIL_DISABLED
+#ifdef Py_GIL_DISABLED
+    struct cache_life *life;  // a counted reference
+#else
     struct value_cache cache;
 #endif
 } SnapshotObject;
@@ -50,6 +53,17 @@ snapshot_is_same_version(const SnapshotObject *left,
     return memcmp(left->version.unique_id, right->version.unique_id,
                   sizeof(left->version.unique_id))
            == 0;
+}
+
+/* How many slots have a value to cache; many when they cannot be cached by
+ * slot. A small map never has deltas, unless it is hostile; an entry in a
+ * delta has no slot. */
+static inline uint64_t
+snapshot_cached_slots(const SnapshotObject *self)
+{
+    return self->version.delta_count == 0
+               ? snapshot_slot_count(&self->version.base)
+               : VERSION_NO_SLOT;
 }
 
 /* A new reference to the snapshot in the buffer of `data`, which it holds. */

@@ -43,10 +43,12 @@ state_clear(PyObject *module)
 void
 state_free(void *module)
 {
-    struct state *state = PyModule_GetState(module);
     (void)state_clear(module);
+#ifndef Py_GIL_DISABLED
+    struct state *state = PyModule_GetState(module);
     PyMem_Free(state->cache_spare.by_key);
-    PyMem_Free(state->cache_spare.seen);
+    PyMem_Free(state->cache_spare.tags);
+#endif
 }
 
 static PyObject *

@@ -34,7 +34,7 @@ enum type_index {
  * that changes all the time each version would have to allocate its own. */
 struct value_cache_spare {
     struct value_cache_pairs *by_key;  // owned, all free
-    unsigned char *seen;               // owned
+    struct value_cache_tags *tags;     // owned
 };
 
 struct state {
@@ -43,8 +43,10 @@ struct state {
     PyObject *stale_error;
     PyObject *follow_warning;
     PyObject *nans[2];  // the usual NaN, by its sign; see value_unpack()
+#ifdef Py_GIL_DISABLED
+    int64_t interpreter;  // its id, which does not come again
+#else
     struct value_cache_spare cache_spare;
-#ifndef Py_GIL_DISABLED
     struct key_filter key_filter;
 #endif
 };

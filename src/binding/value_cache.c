@@ -1,6 +1,7 @@
 /* binding/value_cache.c
  *
- *     seen     | byte of a hash | ...            of the last key at the index
+ *     tags     | two bytes of hashes | ...       of the last key at the index,
+ *                                              of the key in by_key
  *     by_key   | key, value | key, value | ...   index: hash of the str
  *     by_slot  | value | value | ...             index: slot of the snapshot
  *
@@ -16,11 +17,14 @@
  */
 #include "binding/value_cache.h"
 
-#ifndef Py_GIL_DISABLED
-
 /* Larger values and keys are not worth what they would occupy: with 4 bytes for
- * each character, a full cache has 32 MiB. */
+ * each character, a full cache has 32 MiB; without a GIL 8 MiB, but there each
+ * thread has one. */
+#ifdef Py_GIL_DISABLED
+enum { LARGEST_VALUE = 256, LARGEST_KEY = 256 };
+#else
 enum { LARGEST_VALUE = 1024, LARGEST_KEY = 1024 };
+#endif
 
 static bool
 is_worth_keeping(PyObject *value)
@@ -43,21 +47,21 @@ is_worth_keeping(PyObject *value)
 static bool
 was_seen(struct value_cache *cache, Py_hash_t hash)
 {
-    size_t index = value_cache_index(hash);
-    unsigned char tag = (unsigned char)((size_t)hash / VALUE_CACHE_SIZE);
-    if (cache->seen == NULL) {
+    if (cache->tags == NULL) {
         // What the last cache has seen is as likely to come again.
-        cache->seen = cache->spare->seen;
-        cache->spare->seen = NULL;
+        cache->tags = cache->spare->tags;
+        cache->spare->tags = NULL;
     }
-    if (cache->seen == NULL) {
-        cache->seen = PyMem_Calloc(VALUE_CACHE_SIZE, sizeof(*cache->seen));
-        if (cache->seen == NULL) {
+    if (cache->tags == NULL) {
+        cache->tags = PyMem_Calloc(VALUE_CACHE_SIZE, sizeof(*cache->tags));
+        if (cache->tags == NULL) {
             return false;
         }
     }
-    bool is_same = cache->seen[index] == tag;
-    cache->seen[index] = tag;
+    struct value_cache_tags *tags = &cache->tags[value_cache_index(hash)];
+    unsigned char tag = value_cache_tag(hash);
+    bool is_same = tags->seen == tag;
+    tags->seen = tag;
     return is_same;
 }
 
@@ -84,6 +88,7 @@ value_cache_put(struct value_cache *cache, PyObject *key, PyObject *value)
         }
     }
     size_t index = value_cache_index(hash);
+    cache->tags[index].kept = value_cache_tag(hash);
     struct value_cache_pairs *by_key = cache->by_key;
     struct value_cache_pair *pair = &by_key->pairs[index];
     if (pair->key == NULL) {
@@ -145,11 +150,11 @@ clear_by_key(struct value_cache *cache)
             PyMem_Free(cache->by_key);
         }
     }
-    if (cache->seen != NULL && cache->spare->seen == NULL) {
-        cache->spare->seen = cache->seen;
+    if (cache->tags != NULL && cache->spare->tags == NULL) {
+        cache->spare->tags = cache->tags;
     }
     else {
-        PyMem_Free(cache->seen);
+        PyMem_Free(cache->tags);
     }
 }
 
@@ -169,5 +174,3 @@ value_cache_clear(struct value_cache *cache)
     clear_by_slot(cache);
     *cache = (struct value_cache){.by_key = NULL};
 }
-
-#endif

@@ -8,9 +8,9 @@
  *               snapshot, but creates no object.
  *
  * Cached values are immutable, and a snapshot never changes, so an object can
- * be returned any number of times. The cache belongs to a snapshot and dies
- * with it. It holds keys and values, which hold no other objects. Used under
- * the GIL; without one there is no cache.
+ * be returned any number of times. The cache belongs to a snapshot; it holds
+ * keys and values, which hold no other objects. Used under the GIL, where it
+ * dies with the snapshot, or by one thread: thread_cache.h.
  */
 #ifndef SHAREDMAP_BINDING_VALUE_CACHE_H
 #define SHAREDMAP_BINDING_VALUE_CACHE_H
@@ -37,10 +37,16 @@ struct value_cache_pairs {
     uint16_t listed[VALUE_CACHE_LISTED];  // the index of each, of so many
 };
 
+/* A byte of two hashes: of the last key with this index, and of the one whose
+ * value is kept. Most lookups that miss read nothing else. */
+struct value_cache_tags {
+    unsigned char seen, kept;
+};
+
 /* Empty when all zero. */
 struct value_cache {
     struct value_cache_pairs *by_key;  // owned; NULL until the first put
-    unsigned char *seen;               // owned; NULL until a key is seen
+    struct value_cache_tags *tags;     // owned; NULL until a key is seen
     PyObject **by_slot;                // owned; NULL until it pays off
     uint64_t slot_count;               // 0 when too many for this cache
     uint64_t missed;                   // values made while by_slot is NULL
@@ -62,13 +68,24 @@ value_cache_init(struct value_cache *cache, uint64_t slot_count,
 static inline Py_hash_t
 value_cache_hash(PyObject *key)
 {
+#ifdef Py_GIL_DISABLED
+    // Another thread may be computing it.
+    return __atomic_load_n(&((PyASCIIObject *)key)->hash, __ATOMIC_RELAXED);
+#else
     return ((PyASCIIObject *)key)->hash;
+#endif
 }
 
 static inline size_t
 value_cache_index(Py_hash_t hash)
 {
     return (size_t)hash % VALUE_CACHE_SIZE;
+}
+
+static inline unsigned char
+value_cache_tag(Py_hash_t hash)
+{
+    return (unsigned char)((size_t)hash / VALUE_CACHE_SIZE);
 }
 
 /* Whether two str with the same hash are equal. */
@@ -88,11 +105,13 @@ static inline PyObject *
 value_cache_get(const struct value_cache *cache, PyObject *key)
 {
     Py_hash_t hash = value_cache_hash(key);
-    if (hash == -1 || cache->by_key == NULL) {
+    size_t index = value_cache_index(hash);
+    if (hash == -1 || cache->by_key == NULL
+        || cache->tags[index].kept != value_cache_tag(hash))
+    {
         return NULL;
     }
-    const struct value_cache_pair *pair =
-        &cache->by_key->pairs[value_cache_index(hash)];
+    const struct value_cache_pair *pair = &cache->by_key->pairs[index];
     if (pair->key == key
         || (pair->key != NULL && value_cache_hash(pair->key) == hash
             && value_cache_equal(pair->key, key)))

@@ -192,6 +192,33 @@ def test_subinterpreters_work_at_the_same_time(host, names):
             assert shared["7"] == name
 
 
+def test_interpreters_of_one_thread_each_cache_their_values(host, name):
+    """One thread goes back and forth between them; another one ends the one that it used."""
+    sharedmap.share({f"key {number}": f"value {number}" for number in range(10)}, name)
+    host.run(
+        """
+work = f'''
+import sharedmap
+m = sharedmap.sharedmap({name!r})
+keys = [f"key {{number}}" for number in range(10)]
+for _ in range(100):
+    assert [m[key] for key in keys] == [f"value {{number}}" for number in range(10)]
+'''
+exec(work)
+for _ in range(5):
+    own = create()
+    for _ in range(3):
+        run(work, own)
+        exec(work)
+    ending = threading.Thread(target=interpreters.destroy, args=(own,))
+    ending.start()
+    ending.join()
+    exec(work)
+""",
+        name=name,
+    )
+
+
 @pytest.mark.skipif(
     sys.version_info < (3, 12), reason="Python before 3.12 has one GIL for all interpreters"
 )

@@ -22,6 +22,7 @@ REPORTED = 66
 ATTEMPTS = 5
 HANDLE = "binding/sharedmap_handle.c"
 MAPPING = "segment/mapping.c"
+THREAD_CACHE = "binding/thread_cache.c"
 RACY = {
     # What a handle had is freed in the middle of other threads' lookups.
     "racy": [(HANDLE, "    readers_wait();\n", "")],
@@ -37,6 +38,14 @@ RACY = {
             "    fork_list_lock();\n    refer(segment, known->mapping, known->size);\n"
             "    fork_list_unlock();\n",
             "    refer(segment, known->mapping, known->size);\n",
+        )
+    ],
+    # All threads have the same caches.
+    "racy-cache": [
+        (
+            THREAD_CACHE,
+            "PyThreadState_GetDict()",
+            "PyInterpreterState_GetDict(PyInterpreterState_Get())",
         )
     ],
 }
