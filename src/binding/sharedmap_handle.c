@@ -47,6 +47,9 @@ sharedmap_create(PyTypeObject *type, const struct mapping_methods *methods,
     self->source_kind = kind;
     self->source = Py_NewRef(source);
     self->snapshot = snapshot;
+#ifdef HAS_DEFERRED_COUNTS
+    self->creator = PyThread_get_thread_ident();
+#endif
     return self;
 }
 

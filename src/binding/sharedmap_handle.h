@@ -18,6 +18,11 @@
 #include "core/segment/follow.h"
 #include "core/segment/readers.h"
 
+/* Whether CPython can leave references from threads' stacks uncounted. */
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
+#define HAS_DEFERRED_COUNTS
+#endif
+
 /* How many kinds of failures are told apart: errnos, and two more. */
 enum { FAILURE_KIND_COUNT = 192 };
 
@@ -36,6 +41,9 @@ typedef struct {
     _Atomic(PyObject *) follow_error;  // owned; NULL if the last succeeded
     _Atomic uint64_t warned[FAILURE_KIND_COUNT / 64];  // a bit for each kind
     PyObject *weak_references;
+#ifdef HAS_DEFERRED_COUNTS
+    _Atomic unsigned long creator;  // thread; 0 once others use it, too
+#endif
 } SharedMapObject;
 
 /* A new handle, open and not following. Takes the reference to the snapshot,
@@ -99,6 +107,26 @@ sharedmap_peek(SharedMapObject *self)
 void
 sharedmap_replace(SharedMapObject *self, SnapshotObject *seen,
                   SnapshotObject *newer);
+
+/* A thread has looked up a key. The count of references to a handle that many
+ * threads load from a global variable is a cache line that they fight for. So
+ * a handle that another thread than its creator uses is counted as functions
+ * and modules are. The price: when it is dropped without close(), it lives
+ * until the next run of the garbage collector. */
+static inline void
+sharedmap_note_thread(SharedMapObject *self)
+{
+#ifdef HAS_DEFERRED_COUNTS
+    unsigned long creator =
+        atomic_load_explicit(&self->creator, memory_order_relaxed);
+    if (creator != 0 && creator != PyThread_get_thread_ident()) {
+        atomic_store_explicit(&self->creator, 0, memory_order_relaxed);
+        (void)PyUnstable_Object_EnableDeferredRefcount((PyObject *)self);
+    }
+#else
+    (void)self;
+#endif
+}
 
 /* Takes the reference to the exception of an attempt that failed; NULL for one
  * that succeeded. */

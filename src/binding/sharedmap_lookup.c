@@ -195,6 +195,7 @@ lookup_uncached(SharedMapObject *self, struct sharedmap_loan loan,
 {
     enum outcome outcome = lookup_in(loan.snapshot, own, key, value);
     sharedmap_give_back(loan);
+    sharedmap_note_thread(self);
 #ifdef Py_GIL_DISABLED
     if (own == NULL) {
         thread_cache_want(self->base.state, 1);
