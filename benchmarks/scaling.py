@@ -1,6 +1,6 @@
 """How lookups scale over the threads of one process, with and without a GIL.
 
-    python benchmarks/scaling.py [--threads N ...] [--entries N ...] [--rounds N]
+    python benchmarks/scaling.py [--threads N ...] [--entries N ...] [--rounds N] [--lookups N]
 
 Prints a Markdown table for each size. All threads look up the same keys, each with str objects of
 its own, hashed before: keys chosen at random, or the same 200 again and again. Contenders take
@@ -11,19 +11,26 @@ turns, with one thread and with several:
     one `get_many`   one handle, 100 keys a call
     each `m[k]`      a handle for each thread
     one dict, each dict, and py-lmdb if it can be loaded: one environment
+    interpreter `m[k]`, interpreter dict
+                     each thread has an interpreter with a GIL of its own, which opens the map by
+                     its name, or has a dict of its own; Python 3.12 and newer
     empty loop       nothing but the loop
 
-Scaling is throughput with several threads over throughput with one; the other figure is processor
-time for each lookup, of one thread and of several. Where the empty loop does not scale the machine
-has no cores to spare, and the run tells nothing: that is said below the table.
+Scaling is throughput with several threads over throughput with one, the median with the quartiles;
+the other figure is processor time for each lookup, of one thread and of several. Where the empty
+loop does not scale in three of four rounds the machine has no cores to spare, and the run tells
+nothing: that is said below the table. Processor times tell more then, unless the threads ran one
+after the other.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import shutil
 import statistics
+import struct
 import sys
 import tempfile
 import threading
@@ -33,6 +40,11 @@ import uuid
 from update_cost import content, key_of, value_of
 
 import sharedmap
+
+try:
+    import _interpreters as interpreters
+except ImportError:
+    interpreters = None  # Python 3.12 has another module for them, and before they share the GIL
 
 LOOKUPS = 200_000
 BATCH = 100
@@ -84,6 +96,68 @@ def lmdb_get(environment):
     return run
 
 
+# ---- interpreters ---------------------------------------------------------------------------
+
+PREPARE = """
+import os, struct, sys, time
+sys.path[:] = {path!r}
+import sharedmap
+with open({keys!r}) as file:
+    keys = file.read().split("\\n")
+copies = {{key: key for key in keys}}  # one object for each key, hashed
+keys = [copies[key] for key in keys]
+mapping = sharedmap.sharedmap({name!r})
+if {is_dict}:
+    mapping = dict(mapping.items())
+def run(keys):
+    for key in keys:
+        mapping[key]
+run(keys)
+"""
+RUN = """
+began, processor = time.perf_counter(), time.thread_time()
+run(keys)
+spent = time.perf_counter() - began, time.thread_time() - processor
+os.write({pipe}, struct.pack("2d", *spent))
+"""
+
+
+class Interpreter:
+    """An interpreter with the map and the keys. Called, it looks them up and returns the times."""
+
+    def __init__(self, name, keys_path, is_dict):
+        self.id = interpreters.create("isolated")
+        self.reading, self.writing = os.pipe()
+        self.exec(PREPARE.format(path=sys.path, keys=keys_path, name=name, is_dict=is_dict))
+
+    def exec(self, script):
+        failure = interpreters.run_string(self.id, script)
+        if failure is not None:
+            sys.exit(f"in an interpreter of its own: {failure.formatted}")
+
+    def __call__(self, _keys):
+        self.exec(RUN.format(pipe=self.writing))
+        return struct.unpack("2d", os.read(self.reading, 16))
+
+    def close(self):
+        interpreters.destroy(self.id)
+        os.close(self.reading)
+        os.close(self.writing)
+
+
+def make_interpreters(name, folder, keys, count):
+    """{title: an interpreter for each thread}"""
+    if interpreters is None:
+        return {}
+    path = os.path.join(folder, "keys")
+    with open(path, "w") as file:
+        file.write("\n".join(keys))
+    return {
+        title: [Interpreter(name, path, is_dict) for _ in range(count)]
+        for title, is_dict in (("interpreter `m[k]`", False), ("interpreter dict", True))
+    }
+
+
 # ---- measuring ------------------------------------------------------------------------------
 
 
@@ -95,8 +169,10 @@ def run_threads(runs, keys):
     def work(run, own_keys):
         start.wait()
         began, processor = time.perf_counter(), time.thread_time()
-        run(own_keys)
-        ends.append((time.perf_counter() - began, time.thread_time() - processor))
+        spent = run(own_keys)
+        if spent is None:
+            spent = time.perf_counter() - began, time.thread_time() - processor
+        ends.append(spent)
 
     threads = [threading.Thread(target=work, args=pair) for pair in zip(runs, keys, strict=True)]
     for thread in threads:
@@ -150,8 +226,9 @@ def report(measured, contenders, numbers_of_threads):
                 threads * one[0] / more[0]
                 for one, more in zip(alone, measured[title, threads], strict=True)
             ]
-            scalings[title, threads] = median = statistics.median(ratios)
-            cells.append(f"{median:.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+            lower, median, upper = statistics.quantiles(ratios, n=4)
+            scalings[title, threads] = lower
+            cells.append(f"{median:.2f} ({lower:.2f} to {upper:.2f})")
         times = [
             statistics.median(cost for _, cost in measured[title, threads]) * 1e9
             for threads in numbers_of_threads
@@ -177,7 +254,7 @@ def open_lmdb(folder, data):
     return environment
 
 
-def run_size(entries, numbers_of_threads, rounds):
+def run_size(entries, numbers_of_threads, rounds, lookups):
     name = f"benchmark:{uuid.uuid4().hex[:12]}"
     data = content(entries)
     folder = tempfile.mkdtemp(dir="/dev/shm", prefix="benchmark-")
@@ -202,14 +279,21 @@ def run_size(entries, numbers_of_threads, rounds):
         numbers = list(range(entries))
         random.seed(entries)
         for pattern, chosen in (
-            ("random keys", random.choices(numbers, k=LOOKUPS)),
-            (f"{HOT} hot keys", random.sample(numbers, HOT) * (LOOKUPS // HOT)),
+            ("random keys", random.choices(numbers, k=lookups)),
+            (f"{HOT} hot keys", random.sample(numbers, HOT) * (lookups // HOT)),
         ):
             print(f"**{entries:,} entries, {pattern}**\n")
             keys = [key_of(number) for number in chosen]
             assert one[keys[0]] == value_of(chosen[0])
-            measured = measure(contenders, numbers_of_threads, keys, rounds)
-            report(measured, contenders, numbers_of_threads)
+            own = make_interpreters(name, folder, keys, most)
+            taking_part = contenders | {
+                title: (several.__getitem__, False) for title, several in own.items()
+            }
+            measured = measure(taking_part, numbers_of_threads, keys, rounds)
+            report(measured, taking_part, numbers_of_threads)
+            for several in own.values():
+                for interpreter in several:
+                    interpreter.close()
     finally:
         sharedmap.remove(name)
         shutil.rmtree(folder)
@@ -220,11 +304,12 @@ def main():
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--entries", type=int, nargs="+", default=[1_000, 100_000, 1_000_000])
     parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--lookups", type=int, default=LOOKUPS)
     arguments = parser.parse_args()
     has_gil = getattr(sys, "_is_gil_enabled", lambda: True)()
     print(f"CPython {sys.version.split()[0]}, {'with' if has_gil else 'without'} a GIL\n")
     for entries in arguments.entries:
-        run_size(entries, arguments.threads, arguments.rounds)
+        run_size(entries, arguments.threads, arguments.rounds, arguments.lookups)
 
 
 if __name__ == "__main__":
