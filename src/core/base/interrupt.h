@@ -4,7 +4,8 @@
  *
  * The caller answers it, for example after a signal. The core asks every few
  * milliseconds, and only where stopping leaves nothing behind. So after
- * STATUS_INTERRUPTED nothing has changed, except for rbtree_put_all().
+ * STATUS_INTERRUPTED nothing has changed, except for rbtree_put_all(). Once the
+ * answer was yes, it does not ask again.
  *
  * It also asks when a call of the system ended with EINTR, before it makes the
  * call again: the file system may hang, and then the next question never

@@ -366,11 +366,13 @@ write_regions(struct output *output, struct snapshot_plan *plan)
     if (indices_allocate(&indices, plan)) {
         write_records(output, plan, &indices);
         status = output->status;
+        // What was interrupted must not ask again.
         if (status == STATUS_OK) {
             write_sorted_index(output, plan, &indices);
-            status = indices.hashes != NULL
-                         ? write_hash_index(output, plan, &indices)
-                         : STATUS_OK;
+            status = output->status;
+        }
+        if (status == STATUS_OK && indices.hashes != NULL) {
+            status = write_hash_index(output, plan, &indices);
         }
         // Fills the room that was planned for a hash index and not used.
         while (status == STATUS_OK
@@ -378,7 +380,9 @@ write_regions(struct output *output, struct snapshot_plan *plan)
         {
             output_append_zeros(output, SNAPSHOT_ALIGNMENT);
         }
-        output_flush(output);
+        if (status == STATUS_OK) {
+            output_flush(output);
+        }
     }
     indices_clear(&indices);
     return status != STATUS_OK ? status : output->status;
