@@ -277,6 +277,47 @@ const struct mapping_methods rbtree_mapping_methods = {
     .pin = tree_range_pin,
 };
 
+/* ---- removing ----------------------------------------------------------- */
+
+enum { REMOVALS_BETWEEN_QUESTIONS = 1024 };
+
+/* Under the guard. STATUS_INTERRUPTED when some are removed. */
+static enum status
+remove_nodes(const struct tree_span *span, const struct interrupt *interrupt)
+{
+    const struct rbtree_node *node = tree_span_first(span);
+    for (size_t removed = 1; node != NULL; removed++) {
+        struct slice key = rbtree_entry(node).key;
+        if (!is_inside(span, key)) {
+            break;
+        }
+        node = rbtree_next(node);
+        rbtree_remove(span->tree->tree, key);
+        if (removed % REMOVALS_BETWEEN_QUESTIONS == 0
+            && interrupt_is_due(interrupt))
+        {
+            return STATUS_INTERRUPTED;
+        }
+    }
+    return STATUS_OK;
+}
+
+int
+rbtree_range_clear(PyObject *range)
+{
+    struct tree_span span = tree_span_of(range);
+    struct signals signals;
+    struct interrupt interrupt;
+    enum status status;
+    do {
+        signals_watch(&signals, &interrupt);
+        tree_begin_change(span.tree);
+        status = remove_nodes(&span, &interrupt);
+        guard_end_change(&span.tree->guard);
+    } while (status == STATUS_INTERRUPTED && signals_retry(&signals));
+    return status == STATUS_OK ? 0 : -1;
+}
+
 /* ---- the type ----------------------------------------------------------- */
 
 static PyObject *

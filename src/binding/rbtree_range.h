@@ -11,6 +11,11 @@
 /* How a tree and its ranges read. */
 extern const struct mapping_methods rbtree_mapping_methods;
 
+/* Removes from the tree what is in the range. -1 with the exception of a
+ * signal handler; then part of it is removed. */
+int
+rbtree_range_clear(PyObject *range);
+
 extern PyType_Spec rbtree_range_spec;
 
 #endif

@@ -224,10 +224,23 @@ delete_key(RBTreeObject *self, PyObject *key)
 }
 
 static int
+delete_slice(PyObject *self, PyObject *slice)
+{
+    PyObject *range = mapping_mp_subscript(self, slice);
+    int result = range != NULL ? rbtree_range_clear(range) : -1;
+    Py_XDECREF(range);
+    return result;
+}
+
+static int
 rbtree_mp_ass_subscript(PyObject *object, PyObject *key, PyObject *value)
 {
     RBTreeObject *self = (RBTreeObject *)object;
-    return value != NULL ? put(self, key, value) : delete_key(self, key);
+    if (value != NULL) {
+        return put(self, key, value);
+    }
+    return PySlice_Check(key) ? delete_slice(object, key)
+                              : delete_key(self, key);
 }
 
 static PyObject *

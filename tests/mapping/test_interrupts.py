@@ -122,6 +122,7 @@ OPERATIONS = {
     "rbtree.update: of a sharedmap": lambda w: partial(w.some.update, w.map),
     "rbtree.copy": lambda w: w.tree.copy,
     "rbtree.popitem": lambda w: partial(w.tree.popitem, COUNT // 2),
+    "rbtree.__delitem__: of a slice": lambda w: partial(operator.delitem, w.tree, slice("0", "9")),
     "rbtree.dump": lambda w: w.big.tree.dump,
     "rbtree.share": lambda w: partial(w.big.tree.share, w.name),
     "rbtree.save": lambda w: partial(w.big.tree.save, w.path),
@@ -358,6 +359,14 @@ def test_tree_that_a_handler_fills_is_filled_further(world):
     call = partial(tree.update, world.interrupted_at_the_end(world.pairs))
     result_of(call, partial(tree.set, "handler", 1), interrupt=partial(len, ""))
     assert dict(tree) == world.entries | {"handler": 1}
+
+
+def test_interrupted_del_of_a_slice_can_be_called_again(world):
+    call = partial(operator.delitem, world.tree, slice(None))
+    assert is_ended(call)
+    assert 0 < len(world.tree) < COUNT
+    call()
+    assert len(world.tree) == 0
 
 
 @pytest.mark.parametrize("operation", ["rbtree.copy", "rbtree.__or__"])

@@ -93,12 +93,55 @@ def test_slice_with_a_bound_that_is_no_str_raises_type_error(make, wrong):
         whole["b":wrong]
 
 
-def test_slice_of_a_tree_cannot_be_assigned_or_deleted(tree):
+def test_slice_of_a_tree_cannot_be_assigned(tree):
     with pytest.raises(TypeError):
         tree["a":"b"] = {}
-    with pytest.raises(TypeError):
-        del tree["a":"b"]
     assert tree == LETTERS
+
+
+@pytest.mark.parametrize(
+    ("bounds", "left"),
+    [
+        (slice("b", "d"), "ade"),
+        (slice("bb", "cc"), "abde"),
+        (slice(None, "c"), "cde"),
+        (slice("c", None), "ab"),
+        (slice(None), ""),
+        (slice("d", "b"), "abcde"),
+        (slice("x", None), "abcde"),
+    ],
+    ids=str,
+)
+def test_del_of_a_slice_removes_the_keys_inside(tree, bounds, left):
+    part = tree["b":"d"]
+    del tree[bounds]
+    assert "".join(tree) == left
+    assert list(part) == [key for key in left if "b" <= key < "d"]
+
+
+def test_del_of_a_slice_removes_what_was_put_just_before(tree):
+    tree["bz"] = 1
+    del tree["b":"c"]
+    assert "".join(tree) == "acde"
+
+
+def test_iterator_notices_that_a_slice_was_deleted(tree):
+    keys = iter(tree)
+    next(keys)
+    del tree["b":"d"]
+    with pytest.raises(RuntimeError, match="changed"):
+        next(keys)
+
+
+def test_del_of_a_slice_with_a_step_raises_value_error(tree):
+    with pytest.raises(ValueError, match="step"):
+        del tree["a":"d":2]
+    assert tree == LETTERS
+
+
+def test_slice_of_a_map_cannot_be_deleted(shared):
+    with pytest.raises(TypeError):
+        del shared["a":"b"]
 
 
 @each_kind

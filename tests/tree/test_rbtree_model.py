@@ -15,7 +15,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from mapping_model import ABSENT, Part, ReadingMachine
+from mapping_model import ABSENT, BOUNDS, Part, ReadingMachine
 from strategies import KEYS, VALUES, by_key, exact, exact_items
 
 import sharedmap
@@ -108,6 +108,17 @@ class TreeMachine(ReadingMachine):
             with pytest.raises(KeyError) as caught:
                 del self.tree[key]
             assert caught.value.args == (key,)
+
+    @rule(low=BOUNDS, high=BOUNDS)
+    def delete_slice(self, low, high):
+        inside = [
+            key for key in self.dict if (low is None or low <= key) and (high is None or key < high)
+        ]
+        # Few: the tests would mostly be of trees with nothing in them.
+        if len(inside) <= 3:
+            del self.tree[low:high]
+            for key in inside:
+                del self.dict[key]
 
     @rule(data=st.data(), key=KEYS)
     def pop(self, data, key):
