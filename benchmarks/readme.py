@@ -49,23 +49,25 @@ BENEFITS = {
 ENGLISH = """\
 - **One copy in memory.** Eight processes that read a million entries need {ours} MiB together;
   with a dict in each process they need {dict} MiB. ([memory]({docs}benchmarks/index.md))
-- **Reads faster than your own dict.** At a million entries `m[key]` takes {hit} of the time of a
-  lookup in a local dict, and `get_many()` {many}. At a thousand entries the two are on a par
+- **Lookups faster than in your own dict.** At a million entries `m[key]` takes {hit} of the time of
+  a lookup in a local dict, and `get_many()` {many}. At a thousand entries the two are on a par
   ({small}). Opening takes {open} ms: nothing is deserialized, and no reader takes a lock.
   ([lookups]({docs}benchmarks/index.md))
-- **Live updates.** Changing one of a million entries takes {update} µs, where publishing them all
-  again takes {publish} ms. A following process has the new value {seen} µs after it is stored.
+- **Live updates.** Changing one of a million entries takes {update} µs in a process that has the
+  map open; publishing all of them takes {publish} ms. A process that reads and follows has the new
+  value {seen} µs after it is stored.
   ([updates]({docs}performance.md#what-a-change-costs))
 """
 # One line for each: a browser would show the end of a line as a space.
 CHINESE = (
     "- **内存里只有一份。** 8 个进程读取一百万个条目，一共占用 {ours} MiB；"
     "每个进程各存一个 dict 则需要 {dict} MiB。（[内存]({docs}benchmarks/index.md)）\n"
-    "- **读取比进程自己的 dict 还快。** 一百万个条目时，"
+    "- **查找比进程自己的 dict 还快。** 一百万个条目时，"
     "`m[key]` 的耗时是进程自己的 dict 的 {hit} 倍，"
     "`get_many()` 是 {many} 倍；一千个条目时两者相当（{small}）。"
     "打开只需 {open} 毫秒：零拷贝，无需反序列化，读取无锁。（[读取]({docs}benchmarks/index.md)）\n"
-    "- **实时更新。** 在一百万个条目里改一个，耗时 {update} 微秒；全部重新发布则要 {publish} 毫秒。"
+    "- **实时更新。** 进程已打开映射时，在一百万个条目里改一个，耗时 {update} 微秒；"
+    "全部重新发布则要 {publish} 毫秒。"
     "跟随的进程在新值写入后 {seen} 微秒就能读到它。"
     "（[更新]({docs}performance.md#what-a-change-costs)）\n"
 )
