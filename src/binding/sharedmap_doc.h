@@ -229,6 +229,25 @@ static const char sharedmap_wait_doc[] =
     ">>> remove(\"doc:wait\")\n"
     "True";
 
+static const char sharedmap_diff_doc[] =
+    "diff($self, old, /)\n"
+    "--\n"
+    "\n"
+    "The keys in which this map differs from an older one.\n"
+    "\n"
+    "Returns (added, changed, removed), three lists of keys in key order. A\n"
+    "value is changed when its stored bytes or its type differ. Of maps that\n"
+    "follow, the present versions are compared. Raises TypeError when old is\n"
+    "not a sharedmap, SnapshotError when one of them is damaged. O(n);\n"
+    "O(m log n) for two versions that update() appended to one file, for m\n"
+    "keys changed since it was published or compacted.\n"
+    "\n"
+    ">>> from sharedmap import rbtree, sharedmap\n"
+    ">>> old = sharedmap.frombuffer(rbtree(a=1, b=2, c=3).dump())\n"
+    ">>> new = sharedmap.frombuffer(rbtree(b=2, c=4, d=5).dump())\n"
+    ">>> new.diff(old)\n"
+    "(['d'], ['c'], ['a'])";
+
 static const char sharedmap_derived_doc[] =
     "derived($self, function, /)\n"
     "--\n"

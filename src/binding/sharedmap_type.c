@@ -43,6 +43,7 @@
 #include "binding/mapping_doc.h"
 #include "binding/name.h"
 #include "binding/sharedmap_derived.h"
+#include "binding/sharedmap_diff.h"
 #include "binding/sharedmap_doc.h"
 #include "binding/sharedmap_follow.h"
 #include "binding/sharedmap_handle.h"
@@ -621,6 +622,7 @@ static PyMethodDef sharedmap_methods[] = {
     {"wait", METHOD(sharedmap_py_wait), METH_VARARGS | METH_KEYWORDS,
      sharedmap_wait_doc},
     {"snapshot", sharedmap_py_snapshot, METH_NOARGS, sharedmap_snapshot_doc},
+    {"diff", sharedmap_py_diff, METH_O, sharedmap_diff_doc},
     {"derived", sharedmap_py_derived, METH_O, sharedmap_derived_doc},
     {"verify", sharedmap_py_verify, METH_NOARGS, sharedmap_verify_doc},
     {"close", sharedmap_py_close, METH_NOARGS, sharedmap_close_doc},

@@ -40,6 +40,7 @@ ENTRIES = {
     "k" * 130: "v" * 70,
     "红": "x",
 }
+INTACT = sharedmap.sharedmap.frombuffer(sharedmap.rbtree(ENTRIES).dump())
 KEYS = [*ENTRIES, "\0", "between", "\U0010ffff"]
 
 # What is no failure: not there, out of range, and a value that wants a decoder.
@@ -99,6 +100,9 @@ READS = [
     lambda m: m.to_dict(),
     lambda m: m | {},
     lambda m: m == m.snapshot(),
+    lambda m: m.diff(m.snapshot()),
+    lambda m: m.diff(INTACT),
+    lambda m: INTACT.diff(m),
     lambda m: m.get_many(KEYS),
     lambda m: m.first(),
     lambda m: m.last(),

@@ -135,6 +135,7 @@ USES = {
     "longest_prefix": lambda shared: shared.longest_prefix("a"),
     "to_dict": lambda shared: shared.to_dict(),
     "derived": lambda shared: shared.derived(len),
+    "diff": lambda shared: shared.diff(shared),
     "|": lambda shared: shared | {},
     "reflected |": lambda shared: {} | shared,
     "first": lambda shared: shared.first(),

@@ -87,6 +87,7 @@ USES = [
     lambda m: m.longest_prefix("a"),
     lambda m: m.to_dict(),
     lambda m: m.derived(len),
+    lambda m: m.diff(m),
     lambda m: m | {},
     lambda m: m.first(),
     lambda m: m.last(),

@@ -86,6 +86,7 @@ class World:
         self.some = rbtree((key, "old") for key in self.keys[::2])
         self.map = sharedmap.sharedmap.frombuffer(self.tree.dump())
         self.same = sharedmap.sharedmap.frombuffer(self.tree.dump())
+        self.nothing = sharedmap.sharedmap.frombuffer(rbtree().dump())
         self.proxy = types.MappingProxyType(self.entries)  # a mapping that is no dict
 
     def interrupted_at_the_end(self, values):
@@ -104,6 +105,7 @@ class Big:
         self.tree = rbtree((f"{number:07}", number) for number in range(MANY))
         self.data = self.tree.dump()
         self.map = sharedmap.sharedmap.frombuffer(self.data)
+        self.same = sharedmap.sharedmap.frombuffer(self.tree.dump())
         self.pickled = pickle.dumps(self.tree)
 
 
@@ -143,6 +145,8 @@ OPERATIONS = {
     "_rbtree_range.__reversed__": lambda w: partial(list, reversed(w.tree["0":"9"])),
     "_rbtree_range.__repr__": lambda w: partial(repr, w.tree["0":"9"]),
     "sharedmap.get_many": lambda w: partial(w.map.get_many, w.keys),
+    "sharedmap.diff: from nothing": lambda w: partial(w.big.map.diff, w.nothing),
+    "sharedmap.diff: to the same": lambda w: partial(w.big.map.diff, w.big.same),
     "sharedmap.verify": lambda w: w.big.map.verify,
     "sharedmap.__iter__": lambda w: partial(list, w.map),
     "sharedmap.__reversed__": lambda w: partial(list, reversed(w.map)),

@@ -36,6 +36,7 @@ SEEN_BY_BINDING = {
     "core/segment/readers",
     "core/segment/segment",
     "core/snapshot/version",
+    "core/snapshot/version_diff",
     "core/snapshot/version_filter",
     "core/snapshot/version_group",
     "core/tree/rbtree",
@@ -97,6 +98,7 @@ TYPES = {
     "sharedmap": (
         "sharedmap_type",
         "sharedmap_derived",
+        "sharedmap_diff",
         "sharedmap_follow",
         "sharedmap_handle",
         "sharedmap_iterator",
