@@ -225,6 +225,15 @@ MUTANTS = {
     ],
     # In a forked child nobody ends what a thread of its parent began.
     "child-waits": [("segment/fork_list.c", "    generation += 1;\n", "")],
+    # A forked child waits for lookups of threads that it does not have.
+    "child-counts-readers": [
+        (
+            "segment/readers.c",
+            "        atomic_store(&readers_stripes[i].counts[0], 0);\n"
+            "        atomic_store(&readers_stripes[i].counts[1], 0);\n",
+            "        (void)i;\n",
+        )
+    ],
     # All interpreters have the types and exceptions of the first.
     "one-state": [
         (

@@ -1,14 +1,18 @@
 """Forks at any moment, while threads publish and read, with maps open.
 
-    python3 tests/faults/forks.py [--forks N] [--limit SECONDS]
+    python3 tests/faults/forks.py [--forks N] [--limit SECONDS] [--by python | c | bare]
 
     main       fork ........ fork ........ fork ........             counts how they end
     publisher  share of one tree, without a pause                    most times the tree is locked
     another    share of other entries, under another name            has drafts, and locks on files
     updater    update of a large map: appends, folds, compacts       has the lock, and mappings
     reader     follows all of them, gets, iterates
+    lookups    of one key in a handle, by two threads: they are counted in it without a GIL
 
-Each child, where none of these threads exists, has to
+The process forks by os.fork(), or in C (tests/binding/forking.c): with what Python asks for in the
+child, or without any of that, where the child only looks up, refreshes and closes, all in C.
+
+Each other child, where none of these threads exists, has to
 
     hold       no file that is being written or replaced: their copies would keep memory and locks
     read       the maps that were open, move on to newer ones, finish an iteration that was begun
@@ -24,12 +28,15 @@ import gc
 import os
 import signal
 import sys
+import sysconfig
+import tempfile
 import threading
 import traceback
 import uuid
 import warnings
 
 import deltas
+import extension
 
 import sharedmap
 
@@ -37,6 +44,7 @@ ENTRIES = {f"key {number:03}": f"value {number}" for number in range(300)}
 # Enough to have room for deltas.
 LARGE = ENTRIES | {f"large {number:04}": number for number in range(4500)}
 LARGE |= {"first": 0, "last": 0}
+IS_FREE = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
 def holdings():
@@ -57,8 +65,10 @@ def held_files():
 
 
 class Play:
-    def __init__(self, limit):
+    def __init__(self, limit, by, forking):
         self.limit = limit
+        self.by = by
+        self.forking = forking  # the module, unless Python forks
         token = f"forks-{uuid.uuid4().hex[:12]}"
         self.names = [f"{token}.tree", f"{token}.entries", f"{token}.large"]
         self.tree = sharedmap.rbtree(ENTRIES)
@@ -104,6 +114,11 @@ class Play:
                 assert sum(1 for _ in pinned.items()) == len(entries)
                 assert pinned.get("first") == pinned.get("last")
 
+    def look_up(self):
+        get = self.opened.get
+        for _ in range(1000):
+            assert get("key 007") == "value 7"
+
     def child(self, started):
         assert held_files() == [], held_files()
         assert self.opened["key 007"] == "value 7"
@@ -120,9 +135,13 @@ class Play:
 
     def fork(self):
         """How the child ends: 0 for well."""
+        if self.by == "bare":
+            # With a GIL, a child that releases it may wait for a thread that wanted it.
+            arguments = self.opened, "key 007", "value 7", self.limit, IS_FREE
+            return self.forking.fork_bare(*arguments)
         started = iter(self.opened)
         next(started)
-        child = os.fork()
+        child = os.fork() if self.by == "python" else self.forking.fork()
         if child == 0:
             # The default action, so that it also ends a wait that no Python code interrupts.
             signal.alarm(self.limit)
@@ -139,17 +158,26 @@ class Play:
         return status
 
 
+def load_forking():
+    with tempfile.TemporaryDirectory(prefix="forking-") as folder:
+        sys.path.insert(0, extension.build_module("binding/forking.c", folder))
+        import forking
+    return forking
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--forks", type=int, default=10000)
     parser.add_argument("--limit", type=int, default=30, help="seconds until a child hangs")
+    parser.add_argument("--by", choices=["python", "c", "bare"], default="python")
     arguments = parser.parse_args()
     # Newer versions warn of a fork where there are threads: that is what this is about.
     warnings.simplefilter("ignore", DeprecationWarning)
-    play = Play(arguments.limit)
+    play = Play(arguments.limit, arguments.by, load_forking() if arguments.by != "python" else None)
     before = holdings()
     watcher = deltas.Watcher([f"/dev/shm/sharedmap.{play.names[2]}"])
     works = [play.publish_tree, play.publish_entries, play.update_large, play.read]
+    works += [play.look_up, play.look_up]
     threads = [threading.Thread(target=play.run, args=(work,)) for work in works]
     for thread in threads:
         thread.start()
@@ -164,9 +192,10 @@ def main():
         thread.join()
     for name, shared, published in zip(play.names, play.following, play.published, strict=True):
         shared.refresh()
-        # One in each child, besides those of the thread.
-        if not play.failures and shared.generation != published + forks:
-            play.failures.append(f"generation {shared.generation} after {published} + {forks}")
+        # One in each child that is in Python, besides those of the thread.
+        by_children = 0 if arguments.by == "bare" else forks
+        if not play.failures and shared.generation != published + by_children:
+            play.failures.append(f"generation {shared.generation}: {published} + {by_children}")
         sharedmap.remove(name)
     counts = watcher.end()
     print(deltas.told(counts))
@@ -178,7 +207,9 @@ def main():
     play.failures += [f"left: {file}" for file in left]
     for failure in play.failures:
         print("FAILED", failure)
-    print(f"{forks} forks, {sum(play.published)} publications, {len(play.failures)} failures")
+    kind = "without a GIL" if IS_FREE else "with the GIL"
+    told = f"{forks} forks by {arguments.by}, {sum(play.published)} publications {kind}"
+    print(f"{told}, {len(play.failures)} failures")
     return 1 if play.failures else 0
 
 

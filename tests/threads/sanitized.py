@@ -26,11 +26,6 @@ THREAD_CACHE = "binding/thread_cache.c"
 RACY = {
     # What a handle had is freed in the middle of other threads' lookups.
     "racy": [(HANDLE, "    readers_wait();\n", "")],
-    # Two that wait for lookups change the epoch for each other.
-    "racy-waiters": [
-        ("segment/readers.c", "    pthread_mutex_lock(&wait_mutex);\n", ""),
-        ("segment/readers.c", "    pthread_mutex_unlock(&wait_mutex);\n", ""),
-    ],
     # The next version refers to the mapping of the one before without the lock of all mappings.
     "racy-versions": [
         (

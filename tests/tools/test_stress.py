@@ -230,10 +230,12 @@ def test_interpreters_come_and_go():
     assert "20 interpreters" in told
 
 
-def test_forks_at_any_moment_harm_nobody():
-    code, told = run("forks.py", "--forks", 150)
+@pytest.mark.parametrize("by", ["python", "c", "bare"])
+def test_forks_at_any_moment_harm_nobody(by):
+    forks = 150 if by == "python" else 50
+    code, told = run("forks.py", "--forks", forks, "--by", by)
     assert code == 0, told
-    assert "150 forks" in told
+    assert f"{forks} forks by {by}" in told
 
 
 @pytest.mark.mutant
@@ -247,6 +249,18 @@ def test_mutant_is_found_by_interpreters(mutant):
 @pytest.mark.parametrize("name", ["child-keeps-files", "child-waits"])
 def test_mutant_is_found_by_forks(mutant, name):
     code, told = run("forks.py", "--forks", 3000, "--limit", 3, folder=mutant(name))
+    assert code == 1, told
+    assert "FAILED child" in told
+
+
+@pytest.mark.mutant
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="with a GIL, lookups are not counted"
+)
+def test_mutant_is_found_by_forks_in_c(mutant):
+    """Python's own fork first stops all threads where none of them is in a lookup."""
+    arguments = ["--forks", 1000, "--limit", 3, "--by", "bare"]
+    code, told = run("forks.py", *arguments, folder=mutant("child-counts-readers"))
     assert code == 1, told
     assert "FAILED child" in told
 
@@ -342,6 +356,14 @@ def test_threads_share_everything():
     """Without a GIL, and under ThreadSanitizer, in `make threads`."""
     code, told = run("../threads/stress.py", "--rounds", 500)
     assert code == 0, told
+    assert " 0 failures" in told
+
+
+def test_handles_are_closed_beside_threads_that_read_them():
+    """`make threads` does that for a minute, and limits how long a close() takes."""
+    code, told = run("../threads/closing.py", "--rounds", 20, "--limit", "inf")
+    assert code == 0, told
+    assert "20 rounds" in told
     assert " 0 failures" in told
 
 
