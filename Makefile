@@ -123,10 +123,8 @@ $(CORE_BUILD)/test_%: $(CORE_BUILD)/test_%.o $(OBJECTS)
 
 -include $(OBJECTS:.o=.d) $(C_TESTS:=.d)
 
-threads:  ## all tests without a GIL and a stress test under ThreadSanitizer; builds two Pythons the first time
-	PIP_CONSTRAINT=$(CURDIR)/tests/threads/constraints.txt $(MAKE) test-python EXTRAS=test \
-	    VENV=.venvs/free-threaded PYTHON="$$(bash tests/threads/build_python.sh free-threaded)"
-	.venvs/free-threaded/bin/python tests/threads/stress.py
+threads:  ## all tests without a GIL and a stress test under ThreadSanitizer; builds the Pythons the first time
+	for version in 3.13 3.14; do bash tests/threads/free_threaded.sh $$version $(PYTEST_ARGS) || exit 1; done
 	$(PYTHON) tests/threads/sanitized.py
 
 # The newest are not on the machine: tests/pythons/newest.sh brings them, for root.
