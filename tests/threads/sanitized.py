@@ -35,12 +35,12 @@ RACY = {
             "    refer(segment, known->mapping, known->size);\n",
         )
     ],
-    # All threads have the same caches.
+    # That a snapshot has gone is told to other threads by a plain store.
     "racy-cache": [
         (
             THREAD_CACHE,
-            "PyThreadState_GetDict()",
-            "PyInterpreterState_GetDict(PyInterpreterState_Get())",
+            "atomic_store(&life->is_over, true)",
+            "*(volatile bool *)&life->is_over = true",
         )
     ],
 }
