@@ -117,8 +117,8 @@ run(keys)
 RUN = """
 began, processor = time.perf_counter(), time.thread_time()
 run(keys)
-spent = time.perf_counter() - began, time.thread_time() - processor
-os.write({pipe}, struct.pack("2d", *spent))
+spent = began, time.perf_counter(), time.thread_time() - processor
+os.write({pipe}, struct.pack("3d", *spent))
 """
 
 
@@ -137,7 +137,7 @@ class Interpreter:
 
     def __call__(self, _keys):
         self.exec(RUN.format(pipe=self.writing))
-        return struct.unpack("2d", os.read(self.reading, 16))
+        return struct.unpack("3d", os.read(self.reading, 24))
 
     def close(self):
         interpreters.destroy(self.id)
@@ -162,24 +162,29 @@ def make_interpreters(name, folder, keys, count):
 
 
 def run_threads(runs, keys):
-    """(seconds of the slowest, processor seconds of all) of a thread for each run."""
+    """(seconds, processor seconds) of a thread for each run.
+
+    From the first one's beginning to the last one's end: threads that run one after the other, each
+    as fast as if it were alone, do not scale.
+    """
     start = threading.Barrier(len(runs))
-    ends = []
+    times = []
 
     def work(run, own_keys):
         start.wait()
         began, processor = time.perf_counter(), time.thread_time()
         spent = run(own_keys)
         if spent is None:
-            spent = time.perf_counter() - began, time.thread_time() - processor
-        ends.append(spent)
+            spent = began, time.perf_counter(), time.thread_time() - processor
+        times.append(spent)
 
     threads = [threading.Thread(target=work, args=pair) for pair in zip(runs, keys, strict=True)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return max(end[0] for end in ends), sum(end[1] for end in ends)
+    begins, ends, processor = zip(*times, strict=True)
+    return max(ends) - min(begins), sum(processor)
 
 
 def own_copies(keys, is_encoded):
