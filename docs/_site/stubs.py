@@ -13,7 +13,7 @@ SOURCES = Path(__file__).parents[2] / "src/sharedmap"
 
 # A module, and the files that say what is in it, in the order in which they are asked.
 MODULES = {
-    "sharedmap": ["_sharedmap.pyi", "_watch.pyi"],
+    "sharedmap": ["_sharedmap.pyi", "_watch.pyi", "__init__.pyi"],
     "sharedmap.replication": [
         "replication/__init__.py",
         "replication/_errors.py",

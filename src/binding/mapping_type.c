@@ -310,6 +310,33 @@ mapping_py_items(PyObject *self, PyObject *Py_UNUSED(ignored))
     return pinned_view(self, ITEM_PAIR);
 }
 
+/* ---- interactive shells ------------------------------------------------- */
+
+/* More than a person reads, in a time that is not noticed. */
+enum { MOST_COMPLETIONS = 10000 };
+
+/* The keys that IPython offers behind m[". */
+static PyObject *
+mapping_py_key_completions(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *keys = mapping_iterate(self, ITEM_KEY, FORWARD);
+    PyObject *list = keys != NULL ? PyList_New(0) : NULL;
+    PyObject *key = NULL;
+    while (list != NULL && PyList_GET_SIZE(list) < MOST_COMPLETIONS
+           && (key = PyIter_Next(keys)) != NULL)
+    {
+        if (PyList_Append(list, key) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_DECREF(key);
+    }
+    Py_XDECREF(keys);
+    if (PyErr_Occurred()) {
+        Py_CLEAR(list);
+    }
+    return list;
+}
+
 /* ---- as a dict ---------------------------------------------------------- */
 
 /* Adds all entries; of a mapping of ours those of one version. */
@@ -496,6 +523,8 @@ static PyMethodDef mapping_methods[] = {
     {"first", mapping_py_first, METH_NOARGS, mapping_first_doc},
     {"last", mapping_py_last, METH_NOARGS, mapping_last_doc},
     {"to_dict", mapping_py_to_dict, METH_NOARGS, mapping_to_dict_doc},
+    {"_ipython_key_completions_", mapping_py_key_completions, METH_NOARGS,
+     NULL},
     {"__reversed__", mapping_py_reversed, METH_NOARGS, mapping_reversed_doc},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
     {NULL, NULL, 0, NULL},

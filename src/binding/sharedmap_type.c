@@ -447,6 +447,14 @@ sharedmap_get_id(PyObject *object, void *Py_UNUSED(closure))
     return result;
 }
 
+/* For Dask, which would pickle it otherwise: one version is one input. */
+static PyObject *
+sharedmap_py_dask_tokenize(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *id = sharedmap_get_id(self, NULL);
+    return id != NULL ? Py_BuildValue("sN", "sharedmap", id) : NULL;
+}
+
 static PyObject *
 sharedmap_get_published_at(PyObject *object, void *Py_UNUSED(closure))
 {
@@ -631,6 +639,7 @@ static PyMethodDef sharedmap_methods[] = {
     {"__copy__", sharedmap_py_copy, METH_NOARGS, sharedmap_copy_doc},
     {"__deepcopy__", sharedmap_py_deepcopy, METH_O, sharedmap_deepcopy_doc},
     {"__reduce__", sharedmap_py_reduce, METH_NOARGS, NULL},
+    {"__dask_tokenize__", sharedmap_py_dask_tokenize, METH_NOARGS, NULL},
     {"_reopen", sharedmap_py_reopen, METH_VARARGS | METH_CLASS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -27,7 +27,9 @@ __all__ = [
     "SnapshotError",
     "StaleError",
     "__version__",
+    "frombuffer",
     "names",
+    "open",
     "rbtree",
     "remove",
     "share",
@@ -42,3 +44,30 @@ _collections_abc.MutableMapping.register(rbtree)
 _collections_abc.KeysView.register(_sharedmap.KeysView)
 _collections_abc.ValuesView.register(_sharedmap.ValuesView)
 _collections_abc.ItemsView.register(_sharedmap.ItemsView)
+
+
+def open(path, *, follow=False, decode=None, owner=None, wait=0):
+    """Open a file that rbtree.save() wrote, as a read-only mapping.
+
+    The same as sharedmap.sharedmap.open(path, ...), with the same arguments and errors. O(1).
+
+    >>> import os, tempfile
+    >>> import sharedmap
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "a.map")
+    ...     sharedmap.rbtree(a="1").save(path), sharedmap.open(path)["a"]
+    (True, '1')
+    """
+    return sharedmap.open(path, follow=follow, decode=decode, owner=owner, wait=wait)
+
+
+def frombuffer(data, *, decode=None):
+    """Open a snapshot in a buffer, such as rbtree.dump() or an mmap.
+
+    The same as sharedmap.sharedmap.frombuffer(data, ...), with the same arguments and errors. O(1).
+
+    >>> import sharedmap
+    >>> sharedmap.frombuffer(sharedmap.rbtree(a="1").dump())["a"]
+    '1'
+    """
+    return sharedmap.frombuffer(data, decode=decode)
