@@ -106,6 +106,33 @@ def test_interpreters_share_one_mapping_of_a_map(host, name):
     assert host.eval("m['a']") == "1"
 
 
+def test_interpreters_share_one_mapping_while_all_of_them_follow_the_map(host, name):
+    """Each opens it by its name; with a GIL of its own where Python has that."""
+    sharedmap.share({"a": "1"}, name)
+    host.run("ready = os.pipe(); go = [os.pipe() for _ in range(4)]; failures = []")
+    work = """
+        import os
+        m = sharedmap.sharedmap(name, follow=True)
+        for value in ("1", "2"):
+            assert m["a"] == value
+            os.write(ready, b"x")
+            assert os.read(go, 1) == b"x"
+        """
+    ready = host.eval("ready[1]")
+    scripts = [script(work, name=name, ready=ready, go=go) for go, _ in host.eval("go")]
+    host.run("follow = lambda: failures.extend(run_together(scripts))", scripts=scripts)
+    host.run("thread = threading.Thread(target=follow); thread.start()")
+    mapped = "sum('/dev/shm/' in line for line in open('/proc/self/maps'))"
+    for value in ("2", "3"):
+        assert host.eval("b''.join(os.read(ready[0], 1) for _ in range(4))") == b"xxxx"
+        assert host.eval(mapped) == 1
+        sharedmap.share({"a": value}, name, force=True)
+        host.run("for _, one in go: os.write(one, b'x')")
+    host.run("thread.join()")
+    assert host.eval("failures") == []
+    assert host.eval(mapped) == 0
+
+
 def test_main_interpreter_reads_what_a_subinterpreter_shared(host, name):
     host.run(
         "run(script)",
