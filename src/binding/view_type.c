@@ -423,7 +423,7 @@ view_repr_entries(PyObject *mapping, enum item_kind kind,
         goto done;
     }
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(keys); i++) {
-        PyObject *repr;
+        PyObject *repr = NULL;
         if (signals_step(&steps) < 0) {
             goto done;
         }
