@@ -4,10 +4,10 @@
     python3 tests/fuzz/fuzz.py DIRECTORY [--seconds N | --runs N] --mutants [TARGET ...]
     python3 tests/fuzz/fuzz.py DIRECTORY --minimise [TARGET ...]
 
-The targets are fuzz_read, fuzz_delta, fuzz_publish and fuzz_utf8; all of them, one after the other,
-if none is named. Each begins with what is in tests/fuzz/corpus and with what earlier runs have
-found and left in DIRECTORY, for as many seconds or executions as are wanted. What crashes one is
-left there, too.
+The targets are fuzz_read, fuzz_delta, fuzz_publish, fuzz_msgpack and fuzz_utf8; all of them, one
+after the other, if none is named. Each begins with what is in tests/fuzz/corpus and with what
+earlier runs have found and left in DIRECTORY, for as many seconds or executions as are wanted.
+What crashes one is left there, too.
 A mutant (tests/support/mutants.py) has to crash its target, within the seconds or executions that
 are given.
 
@@ -31,8 +31,14 @@ import build_hostile
 import mutants
 
 HERE = pathlib.Path(__file__).resolve().parent
-TARGETS = ["fuzz_read", "fuzz_delta", "fuzz_publish", "fuzz_utf8"]
-LONGEST = {"fuzz_read": 2048, "fuzz_delta": 2048, "fuzz_publish": 64, "fuzz_utf8": 64}
+TARGETS = ["fuzz_read", "fuzz_delta", "fuzz_publish", "fuzz_msgpack", "fuzz_utf8"]
+LONGEST = {
+    "fuzz_read": 2048,
+    "fuzz_delta": 2048,
+    "fuzz_publish": 64,
+    "fuzz_msgpack": 256,
+    "fuzz_utf8": 64,
+}
 
 FLAGS = [
     *("-std=c11", "-O2", "-g", "-pthread", "-DSHAREDMAP_TESTING", "-fno-omit-frame-pointer"),
@@ -93,6 +99,20 @@ MUTANTS = {
                 "base/sort.c",
                 "return left->index < right->index;",
                 "return left->index > right->index;",
+            )
+        ],
+    },
+    "fuzz_msgpack": {
+        # A str of one byte more than there is.
+        "bytes-off-by-one": [
+            ("base/msgpack.h", "size > reader->left - reader->owed)", "size > reader->left + 1)")
+        ],
+        # The last key is not compared with the one before.
+        "last-key-uncompared": [
+            (
+                "base/msgpack.c",
+                "for (size_t i = 1; i < count; i++)",
+                "for (size_t i = 2; i < count; i++)",
             )
         ],
     },
