@@ -210,6 +210,38 @@ fill_samples(struct entry entries[SAMPLE_COUNT])
     memcpy(entries, samples, sizeof(samples));
 }
 
+/* Containers, which follow the samples: a dict with all in it that a container
+ * can have, a list, and the empty ones. */
+enum { CONTAINER_COUNT = 5 };
+
+static inline void
+fill_containers(struct entry entries[CONTAINER_COUNT])
+{
+    const struct entry containers[CONTAINER_COUNT] = {
+        {SLICE("\xF0\x9F\x98\x80"
+               "dict"),
+         {SLICE("\x84\xA4port\xCD\x1F\x90\xA5hosts\x92\xA1"
+                "a\xA1"
+                "b\xA4rate\xCB\x3F\xF8\x00\x00\x00\x00\x00\x00\xA3top\xC0"),
+          VALUE_CONTAINER}},
+        {SLICE("\xF0\x9F\x98\x80"
+               "empty dict"),
+         {SLICE("\x80"), VALUE_CONTAINER}},
+        {SLICE("\xF0\x9F\x98\x80"
+               "empty list"),
+         {SLICE("\x90"), VALUE_CONTAINER}},
+        {SLICE("\xF0\x9F\x98\x80"
+               "list"),
+         {SLICE("\x94\xC3\xC4\x02\xFF\x00\xC7\x09\x01\x00\x00\x00\x00\x00\x00"
+                "\x00\x00\x01\x91\xFF"),
+          VALUE_CONTAINER}},
+        {SLICE("\xF0\x9F\x98\x80"
+               "tuple"),
+         {SLICE("\x93\xD4\x02\x00\x01\x91\xD4\x02\x00"), VALUE_CONTAINER}},
+    };
+    memcpy(entries, containers, sizeof(containers));
+}
+
 /* sort_entries() for an array that is not from memory_allocate(). */
 static inline enum status
 sort_array(struct entry *entries, size_t *count)

@@ -519,7 +519,7 @@ test_tombstone_has_a_valid_key_and_no_value(void)
     unsigned char *record = record_of(&layers, &version, 1, 1);
     CHECK_EQUAL(record[0] & 7, RECORD_TOMBSTONE);
     CHECK_EQUAL(memcmp(record + 2, "bytes", 5), 0);
-    // A size of 1: the byte behind it is another record's.
+    // A size of 1: then it is a container, which the base has to announce.
     record[0] += 1 << RECORD_VALUE_SIZE_SHIFT;
     delta_seal(bytes);
     check_verdict(&layers, STATUS_BAD_VALUE);

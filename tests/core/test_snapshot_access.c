@@ -441,13 +441,37 @@ test_sizes_beyond_the_records_are_refused(void)
     }
 }
 
+/* Without a value it would be a tombstone, which a base has not. */
 static void
-test_unknown_value_types_are_refused(void)
+test_containers_are_refused_without_their_flag(void)
 {
-    unsigned char record[8] = {7, 0};
-    struct entry entry;
-    CHECK_STATUS(status_of_record(record, sizeof(record), &entry),
-                 STATUS_BAD_VALUE);
+    unsigned char records[] = "\x0F\x00\x90\x07\x00";
+    const uint64_t references[] = {0, 3};
+    struct image image = image_by_hand(
+        (struct slice){records, sizeof(records) - 1}, references, 2, 4, 0);
+    for (unsigned flag = 0; flag < 2; flag++) {
+        image_header(&image)->flags = flag * SNAPSHOT_FLAG_CONTAINERS;
+        image_reseal(&image);
+        struct snapshot view = open_image(&image);
+        struct entry entry;
+        CHECK_STATUS(snapshot_at(&view, 0, &entry),
+                     flag ? STATUS_OK : STATUS_BAD_VALUE);
+        CHECK_STATUS(snapshot_at(&view, 1, &entry), STATUS_BAD_VALUE);
+    }
+    image_destroy(&image);
+}
+
+static void
+test_containers_come_back(void)
+{
+    struct entry entries[CONTAINER_COUNT];
+    fill_containers(entries);
+    for (int i = 0; i < FLAVOUR_COUNT; i++) {
+        struct image image =
+            image_of_entries(entries, CONTAINER_COUNT, &flavours[i]);
+        check_holds(&image, entries, CONTAINER_COUNT);
+        image_destroy(&image);
+    }
 }
 
 static const struct test tests[] = {
@@ -464,7 +488,8 @@ static const struct test tests[] = {
     TEST(test_references_into_no_records_at_all_are_refused),
     TEST(test_records_that_are_cut_anywhere_are_refused),
     TEST(test_sizes_beyond_the_records_are_refused),
-    TEST(test_unknown_value_types_are_refused),
+    TEST(test_containers_are_refused_without_their_flag),
+    TEST(test_containers_come_back),
 };
 
 int

@@ -61,6 +61,10 @@ test_verify_refuses_values_that_do_not_fit_their_type(void)
         {VALUE_BYTES, SLICE(""), STATUS_OK},
         {VALUE_BYTES, SLICE("\xFF"), STATUS_OK},
         {VALUE_ENCODED, SLICE("\xFF"), STATUS_OK},
+        {VALUE_CONTAINER, SLICE("\x90"), STATUS_OK},
+        {VALUE_CONTAINER, SLICE(""), STATUS_BAD_VALUE},
+        {VALUE_CONTAINER, SLICE("\x91"), STATUS_BAD_VALUE},
+        {VALUE_CONTAINER, SLICE("\x91\xA1\xFF"), STATUS_BAD_TEXT},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct entry entry = {SLICE("k"), {cases[i].bytes, cases[i].type}};

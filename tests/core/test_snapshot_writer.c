@@ -35,7 +35,7 @@ check_layout(const struct image *image, size_t entry_count,
     CHECK_EQUAL(header->version, 1);
     CHECK_EQUAL(header->header_size, 512);
     CHECK_EQUAL(header->kind, 1);
-    CHECK_EQUAL(header->flags, has_hash_index);
+    CHECK_EQUAL(header->flags & ~SNAPSHOT_FLAG_CONTAINERS, has_hash_index);
     CHECK_EQUAL(header->total_size, image->size);
     CHECK_EQUAL(header->entry_count, entry_count);
     CHECK_EQUAL(header->reference_size, options->is_wide ? 8 : 4);
@@ -510,29 +510,56 @@ test_write_without_memory_never_sends_the_header(void)
     }
 }
 
+static void
+test_flag_says_whether_there_are_containers(void)
+{
+    struct entry entries[SAMPLE_COUNT + CONTAINER_COUNT];
+    fill_samples(entries);
+    fill_containers(entries + SAMPLE_COUNT);
+    for (int i = 0; i < FLAVOUR_COUNT; i++) {
+        for (size_t first = 0; first <= CONTAINER_COUNT;
+             first += CONTAINER_COUNT)
+        {
+            struct image image =
+                image_of_entries(entries + first, SAMPLE_COUNT, &flavours[i]);
+            bool has_containers = first > 0;
+            CHECK_EQUAL(image_header(&image)->flags >> 2, has_containers);
+            image_destroy(&image);
+        }
+    }
+}
+
 /* ---- the golden files --------------------------------------------------- */
 
 static const struct {
     const char *name;
     enum snapshot_index index;
+    bool has_containers;
 } goldens[] = {
-    {"v1-tree.snapshot", INDEX_TREE},
-    {"v1-hash.snapshot", INDEX_HASH},
+    {"v1-tree.snapshot", INDEX_TREE, false},
+    {"v1-hash.snapshot", INDEX_HASH, false},
+    {"v1-containers.snapshot", INDEX_HASH, true},
 };
 
 enum { GOLDEN_COUNT = sizeof(goldens) / sizeof(goldens[0]) };
 
-/* The example of docs/FORMAT.md. */
+/* The examples of docs/FORMAT.md. */
 static struct image
-golden_image(enum snapshot_index index)
+golden_image(int number)
 {
     struct snapshot_plan plan;
     struct entry entries[SAMPLE_COUNT];
     struct snapshot_options options = {.label = SLICE("example"),
-                                       .index = index};
-    fill_samples(entries);
-    CHECK_STATUS(snapshot_plan(&plan, entries, SAMPLE_COUNT, &options),
-                 STATUS_OK);
+                                       .index = goldens[number].index};
+    size_t count =
+        goldens[number].has_containers ? CONTAINER_COUNT : SAMPLE_COUNT;
+    if (goldens[number].has_containers) {
+        fill_containers(entries);
+    }
+    else {
+        fill_samples(entries);
+    }
+    CHECK_STATUS(snapshot_plan(&plan, entries, count, &options), STATUS_OK);
     for (size_t i = 0; i < sizeof(plan.header.unique_id); i++) {
         plan.header.unique_id[i] = (unsigned char)(0xA0 + i);
     }
@@ -544,7 +571,7 @@ test_golden_files_are_what_the_writer_writes(void)
 {
     for (int i = 0; i < GOLDEN_COUNT; i++) {
         unsigned char golden[4096];
-        struct image image = golden_image(goldens[i].index);
+        struct image image = golden_image(i);
         FILE *file = open_golden(goldens[i].name, "rb");
         CHECK(file != NULL);
         size_t size = fread(golden, 1, sizeof(golden), file);
@@ -561,10 +588,10 @@ test_golden_files_are_what_the_writer_writes(void)
 }
 
 static int
-write_golden(const char *name, enum snapshot_index index)
+write_golden(int number)
 {
-    struct image image = golden_image(index);
-    FILE *file = open_golden(name, "wb");
+    struct image image = golden_image(number);
+    FILE *file = open_golden(goldens[number].name, "wb");
     bool is_written =
         file != NULL && fwrite(image.bytes, 1, image.size, file) == image.size;
     is_written = file != NULL && fclose(file) == 0 && is_written;
@@ -577,7 +604,7 @@ write_goldens(void)
 {
     int result = EXIT_SUCCESS;
     for (int i = 0; i < GOLDEN_COUNT; i++) {
-        result |= write_golden(goldens[i].name, goldens[i].index);
+        result |= write_golden(i);
     }
     return result;
 }
@@ -597,6 +624,7 @@ static const struct test tests[] = {
     TEST(test_sink_that_fails_is_not_called_again),
     TEST(test_write_ends_at_each_question_of_an_interrupt),
     TEST(test_write_without_memory_never_sends_the_header),
+    TEST(test_flag_says_whether_there_are_containers),
     TEST(test_golden_files_are_what_the_writer_writes),
 };
 

@@ -164,6 +164,37 @@ test_young_deltas_are_written_until_a_fold_is_cheaper(void)
     layers_destroy(&layers);
 }
 
+/* Old readers have to refuse the file, and only its base can tell them. */
+static void
+test_first_container_is_a_copy(void)
+{
+    struct layers layers = begin_with_deltas(HASH);
+    const struct changes *changes = change(0, 5, "new");
+    struct value *value = &script.puts[changes->put_count - 1].value;
+    *value = (struct value){SLICE("\x90"), VALUE_CONTAINER};
+    CHECK_EQUAL(step_of(&layers, changes), STEP_COPY);
+    layers_destroy(&layers);
+
+    // With one there already, the next is a delta.
+    static struct numbered others;
+    struct entry *entries = fill_numbered(&others, BASE_COUNT);
+    entries[BASE_COUNT - 1].value = *value;
+    layers.generation = 1;
+    layers_begin(&layers, entries, BASE_COUNT, HASH, ROOM);
+    CHECK_EQUAL(step_of(&layers, changes), STEP_APPEND);
+    layers_append(&layers, changes, OLD);
+    struct version version = layers_version(&layers);
+    struct entry entry;
+    bool is_found;
+    CHECK_STATUS(version_verify(&version, NULL), STATUS_OK);
+    CHECK_STATUS(version_find(&version,
+                              script.puts[changes->put_count - 1].key, &entry,
+                              &is_found),
+                 STATUS_OK);
+    CHECK(is_found && value_equals(&entry.value, value));
+    layers_destroy(&layers);
+}
+
 static void
 test_more_than_an_eighth_is_a_copy_and_more_than_a_tenth_is_full(void)
 {
@@ -626,6 +657,7 @@ static const struct test tests[] = {
     TEST(test_change_of_nothing_is_no_step),
     TEST(test_first_delta_lies_over_the_base),
     TEST(test_young_deltas_are_written_until_a_fold_is_cheaper),
+    TEST(test_first_container_is_a_copy),
     TEST(test_more_than_an_eighth_is_a_copy_and_more_than_a_tenth_is_full),
     TEST(test_room_that_is_used_up_is_a_copy),
     TEST(test_room_ends_where_no_head_leads_to),

@@ -112,6 +112,14 @@ make_foreign(const struct snapshot_options *options)
 }
 
 static inline struct image
+make_containers(const struct snapshot_options *options)
+{
+    struct entry entries[CONTAINER_COUNT];
+    fill_containers(entries);
+    return image_of_entries(entries, CONTAINER_COUNT, options);
+}
+
+static inline struct image
 make_sample(const struct snapshot_options *options)
 {
     return sample_image(options);
@@ -133,6 +141,8 @@ static const struct kind kinds[] = {
     {"types-tree-wide", make_sample, {.index = INDEX_TREE, .is_wide = true}},
     {"types-hash", make_sample, {.index = INDEX_HASH}},
     {"types-hash-wide", make_sample, {.index = INDEX_HASH, .is_wide = true}},
+    {"containers-tree", make_containers, {.index = INDEX_TREE}},
+    {"containers-hash", make_containers, {.index = INDEX_HASH}},
     {"long", make_long, {.index = INDEX_HASH}},
     {"crowded", make_crowded, {.index = INDEX_HASH}},
     {"crowded-wide", make_crowded, {.index = INDEX_HASH, .is_wide = true}},

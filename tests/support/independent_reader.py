@@ -13,7 +13,7 @@ K0, K1, K2 = 0x243F6A8885A308D3, 0x13198A2E03707345, 0xA4093822299F31D1
 K3, K4 = 0x082EFA98EC4E6C89, 0x452821E638D01377
 HEADER = struct.Struct("<8sIIIIQQBBHIQQ 8Q Q16sQ4Q I60s 256s")
 DELTA = struct.Struct("<8sQQQQQIIQ Q16sQQ24s")
-NONE, BOOL, INT, FLOAT, STR, BYTES, ENCODED, REMOVED = range(8)
+NONE, BOOL, INT, FLOAT, STR, BYTES, ENCODED, CONTAINER = range(8)
 TOMBSTONE = object()
 
 
@@ -100,9 +100,9 @@ class Base:
         (index, index_size), (buckets, buckets_size), region, (records, records_size) = zip(
             regions[::2], regions[1::2], strict=True
         )
-        has_hash = flags
+        has_hash, self.has_containers = flags & 1, flags >> 2
         assert (magic, version, header_size, kind) == (b"\x89SMAP\r\n\x1a", 1, 512, 1)
-        assert flags in range(2)
+        assert flags in (0, 1, 4, 5)
         assert (total_size % 64, sealed) == (0, header_checksum(data))
         assert limit % 64 == 0
         assert not any([reserved, *region, *more_reserved, *tail, *label_bytes[label_size:]])
@@ -122,12 +122,13 @@ class Base:
             key, value, end = read_record(data, at)
             table = data[buckets : buckets + buckets_size]
             found = find(data, table, width, shift, seed, key)
-            assert not has_hash or found == (key, value, end)
+            assert not has_hash or found[::2] == (key, end)
             assert value is not TOMBSTONE
             self.entries.append((key, value))
         assert end == records + records_size
         assert not any(data[end:index])
         assert [key for key, _ in self.entries] == sorted({key for key, _ in self.entries})
+        assert self.has_containers == any(map(is_container, self.entries))
         self.seed, self.width, self.has_hash, self.end = seed, width, has_hash, total_size
         self.length = count
 
@@ -183,6 +184,7 @@ class Delta(Base):
             key, value, at = read_record(data, at, room)
             self.log.append((key, value))
         assert at == records + records_size
+        assert base.has_containers or not any(map(is_container, self.log))
         assert [key for key, _ in self.log] == sorted({key for key, _ in self.log})
 
         self.entries, table = [], data[buckets : begin + size]
@@ -191,7 +193,7 @@ class Delta(Base):
             assert at < records + records_size
             key, value, end = read_record(data, at, room)
             found = find(data, table, width, 0, base.seed, key, room)
-            assert not base.has_hash or found == (key, value, end)
+            assert not base.has_hash or found[::2] == (key, end)
             self.entries.append((key, value))
         assert [key for key, _ in self.entries] == sorted({key for key, _ in self.entries})
         pairs = [number(data, ranks + i * width, width) for i in range(2 * count + 2)]
@@ -324,8 +326,7 @@ def read_record(data, at, records=512):
         zeros = -(at - records) % 8
         assert not any(data[at : at + zeros])
         at += zeros
-    if head & 7 == REMOVED:
-        assert value_size == 0
+    if head & 7 == CONTAINER and value_size == 0:
         return key, TOMBSTONE, at
     return key, read_value(head & 7, data[at : at + value_size]), at + value_size
 
@@ -343,5 +344,84 @@ def read_value(kind, data):
         return struct.unpack("<d", data)[0]
     if kind == STR:
         return data.decode("utf-8", "surrogatepass")
+    if kind == CONTAINER:
+        value, end = read_container(data, 0, 1)
+        assert end == len(data)
+        assert type(value) in (list, tuple, dict)
+        return value
     assert kind in (BYTES, ENCODED)
     return data
+
+
+def is_container(entry):
+    return type(entry[1]) in (list, tuple, dict)
+
+
+def read_container(data, at, depth):
+    """The value that begins there, each in the shortest form there is, and where it ends."""
+    head, at = data[at], at + 1
+    if head < 0x80 or head >= 0xE0:
+        return (head if head < 0x80 else head - 256), at
+    if head < 0xC0:
+        size = head & (0x1F if head >= 0xA0 else 0x0F)
+        return read_sized(["map", "array", "str", "str"][(head >> 4) - 8], data, at, size, depth)
+    if head in (0xC0, 0xC2, 0xC3):
+        return {0xC0: None, 0xC2: False, 0xC3: True}[head], at
+    if head == 0xCB:
+        return struct.unpack_from(">d", data, at)[0], at + 8
+    if 0xCC <= head <= 0xD3:
+        width, is_signed = 1 << (head & 3), head >= 0xD0
+        value = int.from_bytes(data[at : at + width], "big", signed=is_signed)
+        assert (value < 0) == is_signed
+        beyond = -value - 1 if is_signed else value
+        assert width > 1 or beyond >= (32 if is_signed else 128)
+        assert width == 1 or beyond >= 1 << (4 * width - is_signed)
+        return value, at + width
+    if head == 0xD8:
+        return read_sized("ext", data, at, 16, depth)
+    name, width = {
+        0xC4: ("bin", 1),
+        0xC5: ("bin", 2),
+        0xC6: ("bin", 4),
+        0xC7: ("ext", 1),
+        0xC8: ("ext", 2),
+        0xC9: ("ext", 4),
+        0xD9: ("str", 1),
+        0xDA: ("str", 2),
+        0xDB: ("str", 4),
+        0xDC: ("array", 2),
+        0xDD: ("array", 4),
+        0xDE: ("map", 2),
+        0xDF: ("map", 4),
+    }[head]
+    size = int.from_bytes(data[at : at + width], "big")
+    least = {"str": 32, "array": 16, "map": 16, "bin": 0, "ext": 0}[name]
+    assert size >= (least if width == 1 or (width == 2 and least == 16) else 256 ** (width // 2))
+    return read_sized(name, data, at + width, size, depth)
+
+
+def read_sized(name, data, at, size, depth):
+    assert at + size <= len(data)
+    if name == "str":
+        return data[at : at + size].decode("utf-8", "surrogatepass"), at + size
+    if name == "bin":
+        return data[at : at + size], at + size
+    if name == "ext":
+        assert data[at] == 1
+        value = int.from_bytes(data[at + 1 : at + 1 + size], "little", signed=True)
+        assert not -(2**63) <= value < 2**64
+        assert size == (value if value >= 0 else ~value).bit_length() // 8 + 1
+        return value, at + 1 + size
+    assert depth <= 200
+    values, is_tuple = [], name == "array" and size > 0 and data[at : at + 3] == b"\xd4\2\0"
+    if is_tuple:
+        size, at = size - 1, at + 3
+    for _ in range(size if name == "array" else 2 * size):
+        value, at = read_container(data, at, depth + 1)
+        values.append(value)
+    if name == "array":
+        return (tuple(values) if is_tuple else values), at
+    keys = values[::2]
+    assert all(type(key) is str for key in keys)
+    assert len(set(keys)) == size
+    return dict(zip(keys, values[1::2], strict=True)), at

@@ -20,10 +20,11 @@ enum value_type {
     VALUE_FLOAT = 3,  // IEEE 754 binary64, little-endian
     VALUE_STR = 4,    // UTF-8, lone surrogates encoded like other code points
     VALUE_BYTES = 5,  // as they are, aligned to 8 bytes inside a snapshot
-    VALUE_ENCODED = 6,  // made by the caller's encoder, aligned likewise
+    VALUE_ENCODED = 6,    // made by the caller's encoder, aligned likewise
+    VALUE_CONTAINER = 7,  // list, tuple or dict as MessagePack: never empty
 };
 
-enum { VALUE_TYPE_COUNT = 7 };
+enum { VALUE_TYPE_COUNT = 8 };
 
 /* Whether a snapshot aligns the value, for zero-copy use. */
 static inline bool

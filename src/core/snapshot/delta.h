@@ -87,7 +87,8 @@ delta_head(uint64_t begin)
 static inline bool
 entry_is_tombstone(const struct entry *entry)
 {
-    return (int)entry->value.type == RECORD_TOMBSTONE;
+    return (int)entry->value.type == RECORD_TOMBSTONE
+           && entry->value.bytes.size == 0;
 }
 
 /* How many entries of what lies beneath are below entry `index`, which is

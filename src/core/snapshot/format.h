@@ -34,7 +34,10 @@
 #define SNAPSHOT_VERSION         UINT32_C(1)
 #define SNAPSHOT_KIND_SORTED_MAP UINT32_C(1)
 #define SNAPSHOT_FLAG_HASH_INDEX UINT32_C(1)
-#define SNAPSHOT_FLAGS_KNOWN     SNAPSHOT_FLAG_HASH_INDEX
+// 2 was that of an index in development versions.
+#define SNAPSHOT_FLAG_CONTAINERS UINT32_C(4)
+#define SNAPSHOT_FLAGS_KNOWN \
+    (SNAPSHOT_FLAG_HASH_INDEX | SNAPSHOT_FLAG_CONTAINERS)
 #define SNAPSHOT_ALIGNMENT       UINT64_C(64)
 #define SNAPSHOT_VALUE_ALIGNMENT UINT64_C(8)
 #define SNAPSHOT_LABEL_SIZE      256
@@ -190,7 +193,8 @@ enum {
 
     RECORD_HEAD_SIZE = 2,
 
-    // The type of a record without a value that says: this key is removed.
+    // The type of containers, which are never empty. A record of it without a
+    // value says: this key is removed.
     RECORD_TOMBSTONE = 7,
 };
 

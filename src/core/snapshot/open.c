@@ -41,7 +41,7 @@ snapshot_open(struct snapshot *view, const void *bytes, size_t size)
         .entry_count = header.entry_count,
         .reference_size = header.reference_size,
         .reference_shift = header.reference_shift,
-        .type_count = VALUE_TYPE_COUNT,
+        .has_containers = (header.flags & SNAPSHOT_FLAG_CONTAINERS) != 0,
         .header = header,
     };
     return STATUS_OK;

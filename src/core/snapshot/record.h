@@ -74,6 +74,14 @@ record_take_bytes(struct record_cursor *cursor, uint64_t size,
     return true;
 }
 
+/* Whether a container of that size is valid here: without a value it is a
+ * tombstone. */
+static inline bool
+record_may_have(const struct snapshot *view, uint64_t container_size)
+{
+    return container_size == 0 ? view->has_tombstones : view->has_containers;
+}
+
 /* Reads the record at `offset` of the records and fills the entry. */
 static inline enum status
 record_read(const struct snapshot *view, uint64_t offset, struct entry *entry)
@@ -94,13 +102,9 @@ record_read(const struct snapshot *view, uint64_t offset, struct entry *entry)
     uint64_t key_size, value_size;
     struct slice padding;
 
-    if (type >= view->type_count) {
-        return STATUS_BAD_VALUE;
-    }
     entry->value.type = (enum value_type)type;
     if (key_code < RECORD_KEY_SIZE_ESCAPE
-        && value_code < RECORD_VALUE_SIZE_ESCAPE
-        && !value_type_is_aligned(entry->value.type))
+        && value_code < RECORD_VALUE_SIZE_ESCAPE && type < VALUE_BYTES)
     {
         // The common case: the head holds both sizes.
         if (cursor.left < key_code + value_code) {
@@ -116,6 +120,9 @@ record_read(const struct snapshot *view, uint64_t offset, struct entry *entry)
         || !record_take_bytes(&cursor, key_size, &entry->key))
     {
         return STATUS_BAD_RECORD;
+    }
+    if (type == VALUE_CONTAINER && !record_may_have(view, value_size)) {
+        return STATUS_BAD_VALUE;
     }
     if (value_type_is_aligned(entry->value.type)) {
         uint64_t value_offset = view->records_size - cursor.left;

@@ -34,7 +34,8 @@ struct snapshot {
     uint64_t entry_count;
     uint8_t reference_size;
     uint8_t reference_shift;
-    uint8_t type_count;             // of records that are valid here
+    bool has_containers;            // some values may be,
+    bool has_tombstones;            // and so may be some records
     struct snapshot_header header;  // as it was when the view was made
 };
 

@@ -12,6 +12,7 @@
  */
 #include "core/base/hash.h"
 #include "core/base/load.h"
+#include "core/base/msgpack.h"
 #include "core/base/utf8.h"
 #include "core/snapshot/hash_index.h"
 #include "core/snapshot/record.h"
@@ -24,7 +25,6 @@ enum { UNINTERRUPTED = 1024 };
 static bool
 value_fits_its_type(const struct value *value)
 {
-    // Untested: a record of another type has been refused by snapshot_at().
     switch (value->type) {
     case VALUE_NONE:
         return value->bytes.size == 0;
@@ -37,7 +37,8 @@ value_fits_its_type(const struct value *value)
     case VALUE_STR:
     case VALUE_BYTES:
     case VALUE_ENCODED:
-        return true;
+    case VALUE_CONTAINER:
+        return true;  // a container is checked by msgpack_check()
     }
     return false;
 }
@@ -114,6 +115,9 @@ snapshot_check_entry(const struct entry *entry)
             && !utf8_is_valid(entry->value.bytes)))
     {
         return STATUS_BAD_TEXT;
+    }
+    if (entry->value.type == VALUE_CONTAINER) {
+        return msgpack_check(entry->value.bytes);
     }
     return value_fits_its_type(&entry->value) ? STATUS_OK : STATUS_BAD_VALUE;
 }

@@ -2,7 +2,8 @@
  *
  *     changes + young ------------------------> new young     mostly
  *     changes + young + old ------------------> new old       fold
- *     more than an eighth, or no room left ---> new base      copy
+ *     more than an eighth, or no room left,
+ *     or the first container -----------------> new base      copy
  *
  * Folding tunes itself: young deltas are written until all of them since the
  * last fold have cost as much as a fold. Then neither is written for more than
@@ -119,6 +120,19 @@ plan_fold(struct choice *choice, const struct interrupt *interrupt)
                                : status;
 }
 
+/* Whether only a new base can have what is put: readers that do not know
+ * containers have to refuse the file, which the header of the base tells them.
+ */
+static bool
+needs_flag(const struct version *version, const struct changes *changes)
+{
+    bool has_container = false;
+    for (size_t i = 0; !has_container && i < changes->put_count; i++) {
+        has_container = changes->puts[i].value.type == VALUE_CONTAINER;
+    }
+    return has_container && !version->base.has_containers;
+}
+
 /* Whether folding costs less than all the young deltas since the last time. */
 static bool
 is_fold_due(const struct choice *choice, uint64_t since_fold)
@@ -217,7 +231,10 @@ version_update_prepare(struct version_update *update,
                             &is_changed, interrupt);
     }
     if (status == STATUS_OK && is_changed) {
-        status = write_delta(update, &choice, identity, copying, interrupt);
+        status =
+            needs_flag(version, changes)
+                ? STATUS_TOO_LARGE
+                : write_delta(update, &choice, identity, copying, interrupt);
         if (status == STATUS_OK) {
             update->step = STEP_APPEND;
         }

@@ -76,16 +76,11 @@ verify_delta_entry(const struct version *version, unsigned number,
     if (status != STATUS_OK) {
         return status;
     }
-    if (entry_is_tombstone(entry)) {
-        if (!utf8_is_valid(entry->key)) {
-            return STATUS_BAD_TEXT;
-        }
-        if (entry->value.bytes.size > 0) {
-            return STATUS_BAD_VALUE;
-        }
-    }
-    else {
+    if (!entry_is_tombstone(entry)) {
         status = snapshot_check_entry(entry);
+    }
+    else if (!utf8_is_valid(entry->key)) {
+        return STATUS_BAD_TEXT;
     }
     if (status == STATUS_OK) {
         status = version_locate(version, number, entry->key, &beneath);

@@ -36,17 +36,19 @@ append_region(uint64_t *end, uint64_t size)
     return region;
 }
 
-/* Fills the size of all records. False above 2^62 bytes: all of them are in
- * memory, but many may borrow the same bytes. */
+/* Fills the size of all records, and whether one has a container. False above
+ * 2^62 bytes: all of them are in memory, but many may borrow the same bytes. */
 static bool
 measure_records(const struct entry *entries, size_t entry_count,
-                uint64_t *size)
+                uint64_t *size, bool *has_containers)
 {
     *size = 0;
+    *has_containers = false;
     for (size_t i = 0; i < entry_count; i++) {
         struct record_shape shape;
         record_shape_fill(&shape, &entries[i], *size);
         *size += shape.size;
+        *has_containers |= entries[i].value.type == VALUE_CONTAINER;
         if (*size > UINT64_C(1) << 62) {
             return false;
         }
@@ -59,10 +61,12 @@ snapshot_plan(struct snapshot_plan *plan, const struct entry *entries,
               size_t entry_count, const struct snapshot_options *options)
 {
     uint64_t records_size;
+    bool has_containers;
     if (options->label.size > SNAPSHOT_LABEL_SIZE) {
         return STATUS_LABEL_TOO_LONG;
     }
-    if (!measure_records(entries, entry_count, &records_size)) {
+    if (!measure_records(entries, entry_count, &records_size, &has_containers))
+    {
         return STATUS_TOO_LARGE;
     }
     bool is_wide = options->is_wide || records_size > UINT32_MAX;
@@ -71,6 +75,7 @@ snapshot_plan(struct snapshot_plan *plan, const struct entry *entries,
         .version = SNAPSHOT_VERSION,
         .header_size = SNAPSHOT_HEADER_SIZE,
         .kind = SNAPSHOT_KIND_SORTED_MAP,
+        .flags = has_containers ? SNAPSHOT_FLAG_CONTAINERS : 0,
         .entry_count = entry_count,
         .reference_size = is_wide ? 8 : 4,
         .label_size = (uint16_t)options->label.size,
