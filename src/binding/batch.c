@@ -113,6 +113,7 @@ owner_of_value(const struct packed_value *packed, PyObject *object)
     case VALUE_BOOL:
     case VALUE_INT:
     case VALUE_FLOAT:
+    case VALUE_CONTAINER:
         break;
     }
     return NULL;
@@ -205,17 +206,21 @@ check_signals(PyObject *dict, Py_ssize_t size)
 /* A dict's own items, without an iterator. They are scattered in memory, so a
  * group of them is prefetched before the first is used. Adding runs no Python
  * code, so within a group the dict and the references borrowed from it stay
- * valid. */
+ * valid. Without a GIL those are of a copy: adding a container locks it, which
+ * may unlock the dict. */
 static int
 add_dict(struct batch *batch, PyObject *dict)
 {
+#ifdef Py_GIL_DISABLED
+    dict = PyDict_Copy(dict);
+    if (dict == NULL) {
+        return -1;
+    }
+#endif
     PyObject *keys[GROUP], *values[GROUP];
     const Py_ssize_t size = PyDict_GET_SIZE(dict);
     Py_ssize_t position = 0;
     int result = 0, count, unchecked = 0;
-#ifdef Py_GIL_DISABLED
-    Py_BEGIN_CRITICAL_SECTION(dict);
-#endif
     do {
         count = 0;
         while (count < GROUP
@@ -234,7 +239,7 @@ add_dict(struct batch *batch, PyObject *dict)
         }
     } while (result == 0 && count == GROUP);
 #ifdef Py_GIL_DISABLED
-    Py_END_CRITICAL_SECTION();
+    Py_DECREF(dict);
 #endif
     return result;
 }

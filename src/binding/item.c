@@ -4,6 +4,7 @@
  */
 #include "binding/item.h"
 
+#include "binding/container.h"
 #include "binding/value.h"
 
 static void
@@ -18,7 +19,7 @@ int
 item_take(struct item *item, struct state *state, const struct entry *entry,
           enum item_kind kind, PyObject *decode)
 {
-    *item = (struct item){.key = NULL};
+    *item = (struct item){.state = state};
     if (kind != ITEM_VALUE) {
         item->key = value_unpack_text(state, entry->key);
         if (item->key == NULL) {
@@ -31,6 +32,7 @@ item_take(struct item *item, struct state *state, const struct entry *entry,
             item_clear(item);
             return -1;
         }
+        item->is_packed = entry->value.type == VALUE_CONTAINER;
         item->is_encoded = entry->value.type == VALUE_ENCODED;
         if (item->is_encoded) {
             item->decode = Py_XNewRef(decode);
@@ -39,12 +41,23 @@ item_take(struct item *item, struct state *state, const struct entry *entry,
     return 0;
 }
 
+static PyObject *
+unpack_bytes(struct state *state, PyObject *bytes)
+{
+    struct slice slice = {(const unsigned char *)PyBytes_AS_STRING(bytes),
+                          (size_t)PyBytes_GET_SIZE(bytes)};
+    return container_unpack(state, slice);
+}
+
 PyObject *
 item_finish(struct item *item)
 {
     PyObject *result = NULL;
-    if (item->is_encoded) {
-        Py_SETREF(item->value, value_decode(item->decode, item->value));
+    if (item->is_encoded || item->is_packed) {
+        PyObject *value = item->is_packed
+                              ? unpack_bytes(item->state, item->value)
+                              : value_decode(item->decode, item->value);
+        Py_SETREF(item->value, value);
         if (item->value == NULL) {
             goto done;
         }

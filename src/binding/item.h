@@ -11,12 +11,15 @@
 enum item_kind { ITEM_KEY, ITEM_VALUE, ITEM_PAIR };
 
 /* An entry as Python objects on the way to the user. item_take() runs no
- * Python code unless it fails; item_finish() may call the decoder. */
+ * Python code unless it fails; item_finish() may call the decoder, and builds
+ * containers, for which the garbage collector may run. */
 struct item {
-    PyObject *key;     // owned; NULL if not wanted
-    PyObject *value;   // owned; NULL if not wanted
-    PyObject *decode;  // owned; NULL without a decoder
-    bool is_encoded;   // the value must still be decoded
+    PyObject *key;        // owned; NULL if not wanted
+    PyObject *value;      // owned; NULL if not wanted
+    PyObject *decode;     // owned; NULL without a decoder
+    bool is_encoded;      // the value must still be decoded
+    bool is_packed;       // the value is the bytes of a container
+    struct state *state;  // borrowed
 };
 
 /* Fills the item with new objects. `decode` may be NULL. -1 with an exception,

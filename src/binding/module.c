@@ -8,6 +8,7 @@
 #include "binding/functions.h"
 #include "binding/functions_doc.h"
 #include "binding/mapping_type.h"
+#include "binding/number.h"
 #include "binding/rbtree_iterator.h"
 #include "binding/rbtree_range.h"
 #include "binding/rbtree_type.h"
@@ -16,7 +17,6 @@
 #include "binding/sharedmap_type.h"
 #include "binding/snapshot_type.h"
 #include "binding/state.h"
-#include "binding/value.h"
 #include "binding/view_type.h"
 #include "core/segment/readers.h"
 
@@ -83,7 +83,7 @@ module_exec(PyObject *module)
         || add_exception(module, "sharedmap.FollowWarning", follow_warning_doc,
                          PyExc_RuntimeWarning, &state->follow_warning)
                < 0
-        || value_create_nans(state) < 0 || add_types(module, state) < 0)
+        || number_create_nans(state) < 0 || add_types(module, state) < 0)
     {
         return -1;
     }

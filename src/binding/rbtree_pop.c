@@ -22,11 +22,11 @@
 #include "binding/signals.h"
 #include "binding/text.h"
 
-/* Whether a decoder will be called for the item. */
+/* Whether the value has still to be made of its bytes, and can be. */
 static bool
-wants_decoder(const struct item *item)
+wants_decoding(const struct item *item)
 {
-    return item->is_encoded && item->decode != NULL;
+    return item->is_packed || (item->is_encoded && item->decode != NULL);
 }
 
 /* Under the guard: takes the node's entry and removes it. An encoded entry
@@ -42,20 +42,21 @@ take_node(RBTreeObject *self, const struct rbtree_node *node,
     if (item_take(item, self->base.state, &entry, kind, self->decode) < 0) {
         return ANSWER_FAILED;
     }
-    if (!item->is_encoded || wants_decoder(item)) {
+    if (!item->is_encoded || wants_decoding(item)) {
         rbtree_remove(self->tree, entry.key);
     }
     return ANSWER_YES;
 }
 
-/* Puts the bytes of an encoded value back, unless the key was put again in the
+/* Puts the bytes of a value back, unless the key was put again in the
  * meantime. */
 static enum status
-put_back(RBTreeObject *self, struct slice key, PyObject *encoded)
+put_back(RBTreeObject *self, struct slice key, PyObject *bytes,
+         enum value_type type)
 {
-    struct value value = {{(const unsigned char *)PyBytes_AS_STRING(encoded),
-                           (size_t)PyBytes_GET_SIZE(encoded)},
-                          VALUE_ENCODED};
+    struct value value = {{(const unsigned char *)PyBytes_AS_STRING(bytes),
+                           (size_t)PyBytes_GET_SIZE(bytes)},
+                          type};
     enum status status = STATUS_OK;
     tree_begin_change(self);
     if (rbtree_find(self->tree, key) == NULL) {
@@ -68,13 +69,14 @@ put_back(RBTreeObject *self, struct slice key, PyObject *encoded)
 /* The same, keeping the current exception. A MemoryError replaces it if the
  * entry is lost, because that is worse. */
 static void
-put_back_after(RBTreeObject *self, PyObject *key, PyObject *encoded)
+put_back_after(RBTreeObject *self, PyObject *key, PyObject *bytes,
+               enum value_type value_type)
 {
     PyObject *type, *error, *traceback;
     struct text text;
     PyErr_Fetch(&type, &error, &traceback);
     if (text_encode_key(&text, key) == 0) {
-        enum status status = put_back(self, text.slice, encoded);
+        enum status status = put_back(self, text.slice, bytes, value_type);
         text_clear(&text);
         if (status == STATUS_OK) {
             PyErr_Restore(type, error, traceback);
@@ -91,16 +93,17 @@ put_back_after(RBTreeObject *self, PyObject *key, PyObject *encoded)
 static PyObject *
 finish_taking(RBTreeObject *self, struct item *item, PyObject *key)
 {
-    if (!wants_decoder(item)) {
+    if (!wants_decoding(item)) {
         return item_finish(item);
     }
     PyObject *taken_key = Py_NewRef(key != NULL ? key : item->key);
-    PyObject *encoded = Py_NewRef(item->value);
+    PyObject *bytes = Py_NewRef(item->value);
+    enum value_type type = item->is_packed ? VALUE_CONTAINER : VALUE_ENCODED;
     PyObject *result = item_finish(item);
     if (result == NULL) {
-        put_back_after(self, taken_key, encoded);
+        put_back_after(self, taken_key, bytes, type);
     }
-    Py_DECREF(encoded);
+    Py_DECREF(bytes);
     Py_DECREF(taken_key);
     return result;
 }

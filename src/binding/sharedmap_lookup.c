@@ -9,7 +9,7 @@
  *         def get_many(self, keys, default=None): ...  # -> list
  *
  * The base type can do all but the last. Here they are again for the case that
- * counts, an exact str and a value without a decoder, with nothing in between:
+ * counts, an exact str and a simple value, with nothing in between:
  *
  *     str --> value cache --> UTF-8 --> hash --> bucket --> record --> value
  *                  |                                                    |
@@ -95,8 +95,8 @@ key_filter_of(SnapshotObject *snapshot, struct thread_cache *own)
 #endif
 }
 
-/* A new reference to the value of the entry that was found, which is not an
- * encoded one. NULL with an exception. */
+/* A new reference to the value of the entry that was found, a simple one. NULL
+ * with an exception. */
 static inline PyObject *
 take_value(SnapshotObject *snapshot, struct thread_cache *own, PyObject *key,
            const struct snapshot_probe *probe, const struct entry *entry)
@@ -153,7 +153,7 @@ lookup_in(SnapshotObject *snapshot, struct thread_cache *own, PyObject *key,
         else if (value == NULL) {
             outcome = FOUND;
         }
-        else if (entry.value.type != VALUE_ENCODED) {
+        else if (value_is_simple(&entry.value)) {
             *value = take_value(snapshot, own, key, &probe, &entry);
             if (*value != NULL) {
                 outcome = FOUND;
@@ -376,7 +376,7 @@ take_result(struct batch_lookup *batch, PyObject *key, enum status status,
     if (!is_found) {
         return Py_NewRef(batch->fallback);
     }
-    if (entry->value.type != VALUE_ENCODED) {
+    if (value_is_simple(&entry->value)) {
         return take_value(snapshot, batch->own, key, probe, entry);
     }
     return item_take(&item, snapshot->state, entry, ITEM_VALUE,

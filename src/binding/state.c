@@ -37,6 +37,9 @@ state_clear(PyObject *module)
     Py_CLEAR(state->follow_warning);
     Py_CLEAR(state->nans[0]);
     Py_CLEAR(state->nans[1]);
+#ifndef Py_GIL_DISABLED
+    dict_keys_clear(&state->dict_keys);
+#endif
     return 0;
 }
 

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 
+#include "binding/dict_keys.h"
 #include "binding/key_filter.h"
 
 enum type_index {
@@ -42,12 +43,13 @@ struct state {
     PyObject *snapshot_error;
     PyObject *stale_error;
     PyObject *follow_warning;
-    PyObject *nans[2];  // the usual NaN, by its sign; see value_unpack()
+    PyObject *nans[2];  // the usual NaN, by its sign; see number_to_float()
 #ifdef Py_GIL_DISABLED
     int64_t interpreter;  // its id, which does not come again
 #else
     struct value_cache_spare cache_spare;
     struct key_filter key_filter;
+    struct dict_keys dict_keys;
 #endif
 };
 

@@ -6,6 +6,7 @@
  *     float    IEEE 754 binary64
  *     str      UTF-8
  *     bytes    as they are
+ *     list, tuple, dict    MessagePack; with an encoder they count as others
  *     others   the result of the encoder
  *
  * Subclasses count as others: a value must come back with its own type, and
@@ -15,120 +16,8 @@
  */
 #include "binding/value.h"
 
+#include "binding/container.h"
 #include "binding/errors.h"
-
-/* Of float("nan"), and with the sign bit of what processors compute. */
-static const uint64_t USUAL_NAN = UINT64_C(0x7FF8000000000000);
-
-/* ---- int ---------------------------------------------------------------- */
-
-/* The size without the bytes beyond the first that only repeat the sign. */
-static size_t
-without_redundant_bytes(const unsigned char *bytes, size_t size)
-{
-    while (size > 1) {
-        unsigned char sign = bytes[size - 2] & 0x80 ? 0xFF : 0x00;
-        if (bytes[size - 1] != sign) {
-            break;
-        }
-        size -= 1;
-    }
-    return size;
-}
-
-/* A size that is enough for the two's complement of the int; 0 with an
- * exception. */
-static size_t
-long_size(PyObject *number)
-{
-#if PY_VERSION_HEX >= 0x030D0000
-    Py_ssize_t size =
-        PyLong_AsNativeBytes(number, NULL, 0, Py_ASNATIVEBYTES_LITTLE_ENDIAN);
-    return size < 0 ? 0 : (size_t)size;
-#else
-    size_t bits = _PyLong_NumBits(number);
-    return bits == (size_t)-1 && PyErr_Occurred() ? 0 : bits / 8 + 1;
-#endif
-}
-
-static int
-long_to_bytes(PyObject *number, unsigned char *bytes, size_t size)
-{
-#if PY_VERSION_HEX >= 0x030D0000
-    return PyLong_AsNativeBytes(number, bytes, (Py_ssize_t)size,
-                                Py_ASNATIVEBYTES_LITTLE_ENDIAN)
-                   < 0
-               ? -1
-               : 0;
-#else
-    return _PyLong_AsByteArray((PyLongObject *)number, bytes, size, 1, 1);
-#endif
-}
-
-static PyObject *
-long_from_bytes(const unsigned char *bytes, size_t size)
-{
-#if PY_VERSION_HEX >= 0x030D0000
-    return PyLong_FromNativeBytes(bytes, size, Py_ASNATIVEBYTES_LITTLE_ENDIAN);
-#else
-    return _PyLong_FromByteArray(bytes, size, 1, 1);
-#endif
-}
-
-static int
-pack_long(struct packed_value *packed, PyObject *number)
-{
-    int overflow;
-    unsigned char *bytes = packed->scratch;
-    size_t size = sizeof(packed->scratch);
-    long long small = PyLong_AsLongLongAndOverflow(number, &overflow);
-    if (overflow == 0) {
-        memcpy(bytes, &small, size);
-    }
-    else {
-        size = long_size(number);
-        if (size == 0) {
-            return -1;
-        }
-        bytes = packed->text.heap = PyMem_Malloc(size);
-        if (bytes == NULL) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        if (long_to_bytes(number, bytes, size) < 0) {
-            return -1;
-        }
-    }
-    packed->value = (struct value){
-        {bytes, without_redundant_bytes(bytes, size)},
-        VALUE_INT,
-    };
-    return 0;
-}
-
-static PyObject *
-unpack_long(struct slice bytes)
-{
-    if (bytes.size > sizeof(long long)) {
-        // The interpreter reads its source more than once: pass a copy.
-        unsigned char *copy = PyMem_Malloc(bytes.size);
-        if (copy == NULL) {
-            return PyErr_NoMemory();
-        }
-        memcpy(copy, bytes.bytes, bytes.size);
-        PyObject *number = long_from_bytes(copy, bytes.size);
-        PyMem_Free(copy);
-        return number;
-    }
-    unsigned char extended[sizeof(long long)];
-    long long number;
-    memcpy(extended, bytes.bytes, bytes.size);
-    memset(extended + bytes.size,
-           extended[bytes.size - 1] & 0x80 ? 0xFF : 0x00,
-           sizeof(extended) - bytes.size);
-    memcpy(&number, extended, sizeof(number));
-    return PyLong_FromLongLong(number);
-}
 
 /* ---- others ------------------------------------------------------------- */
 
@@ -207,8 +96,9 @@ fail_type(PyObject *object, PyObject *key)
 {
     PyErr_Format(PyExc_TypeError,
                  "value of key %.200R is of type %.100s; values must be str, "
-                 "bytes, int, float, bool or None; for other types pass "
-                 "encode= when writing and decode= when reading",
+                 "bytes, int, float, bool, None, list, tuple or dict; for "
+                 "other types pass encode= when writing and decode= when "
+                 "reading",
                  key, Py_TYPE(object)->tp_name);
     return -1;
 }
@@ -228,13 +118,12 @@ fail_encoded_type(PyObject *encoded, PyObject *encode, PyObject *key)
     return -1;
 }
 
+enum { DECLINED = 1 };
+
 static int
 pack_encoded(struct packed_value *packed, PyObject *object, PyObject *encode,
              PyObject *key)
 {
-    if (encode == NULL) {
-        return fail_type(object, key);
-    }
     PyObject *encoded = call_hook("encode", encode, object);
     if (encoded == NULL) {
         // A MemoryError may be an object that exists once.
@@ -244,6 +133,10 @@ pack_encoded(struct packed_value *packed, PyObject *object, PyObject *encode,
             note_key(key, encode);
         }
         return -1;
+    }
+    if (encoded == Py_NotImplemented) {
+        Py_DECREF(encoded);
+        return DECLINED;
     }
     if (!PyBytes_Check(encoded)) {
         fail_encoded_type(encoded, encode, key);
@@ -259,9 +152,35 @@ pack_encoded(struct packed_value *packed, PyObject *object, PyObject *encode,
     return 0;
 }
 
+/* Runs the encoder for containers, too: with one, all that is not native goes
+ * to it. NotImplemented says that it leaves the object to the map. */
 static int
-pack_any(struct packed_value *packed, PyObject *object, PyObject *encode,
-         PyObject *key)
+pack_other(struct packed_value *packed, PyObject *object, PyObject *encode,
+           PyObject *key)
+{
+    if (encode != NULL) {
+        int result = pack_encoded(packed, object, encode, key);
+        if (result != DECLINED) {
+            return result;
+        }
+    }
+    if (!container_check(object)) {
+        return fail_type(object, key);
+    }
+    struct msgpack_writer *writer = &packed->container;
+    *writer = (struct msgpack_writer){.bytes = NULL};
+    if (container_pack(writer, object, key) < 0) {
+        msgpack_writer_clear(writer);
+        return -1;
+    }
+    packed->value =
+        (struct value){{writer->bytes, writer->size}, VALUE_CONTAINER};
+    return 0;
+}
+
+int
+value_pack(struct packed_value *packed, PyObject *object, PyObject *encode,
+           PyObject *key)
 {
     if (PyUnicode_CheckExact(object)) {
         if (text_encode(&packed->text, object) < 0) {
@@ -279,7 +198,11 @@ pack_any(struct packed_value *packed, PyObject *object, PyObject *encode,
         return 0;
     }
     if (PyLong_CheckExact(object)) {
-        return pack_long(packed, object);
+        if (number_from_long(&packed->number, object) < 0) {
+            return -1;
+        }
+        packed->value = (struct value){packed->number.slice, VALUE_INT};
+        return 0;
     }
     if (PyFloat_CheckExact(object)) {
         double number = PyFloat_AS_DOUBLE(object);
@@ -297,28 +220,31 @@ pack_any(struct packed_value *packed, PyObject *object, PyObject *encode,
         packed->value = (struct value){{NULL, 0}, VALUE_NONE};
         return 0;
     }
-    return pack_encoded(packed, object, encode, key);
-}
-
-int
-value_pack(struct packed_value *packed, PyObject *object, PyObject *encode,
-           PyObject *key)
-{
-    packed->text.heap = NULL;
-    packed->owner = NULL;
-    if (pack_any(packed, object, encode, key) < 0) {
-        value_clear(packed);
-        return -1;
-    }
-    return 0;
+    return pack_other(packed, object, encode, key);
 }
 
 void
 value_clear(struct packed_value *packed)
 {
-    text_clear(&packed->text);
-    packed->text.heap = NULL;
-    Py_CLEAR(packed->owner);
+    switch (packed->value.type) {
+    case VALUE_STR:
+        text_clear(&packed->text);
+        break;
+    case VALUE_INT:
+        number_clear(&packed->number);
+        break;
+    case VALUE_CONTAINER:
+        msgpack_writer_clear(&packed->container);
+        break;
+    case VALUE_ENCODED:
+        Py_CLEAR(packed->owner);
+        break;
+    case VALUE_NONE:
+    case VALUE_BOOL:
+    case VALUE_FLOAT:
+    case VALUE_BYTES:
+        break;
+    }
 }
 
 /* ---- from bytes to objects ---------------------------------------------- */
@@ -333,33 +259,12 @@ value_unpack_text(struct state *state, struct slice bytes)
     return string;
 }
 
-int
-value_create_nans(struct state *state)
-{
-    for (uint64_t sign = 0; sign < 2; sign++) {
-        uint64_t bits = sign << 63 | USUAL_NAN;
-        double number;
-        memcpy(&number, &bits, sizeof(number));
-        state->nans[sign] = PyFloat_FromDouble(number);
-        if (state->nans[sign] == NULL) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-/* A NaN is only equal to itself as the same object: for a set of items or a
- * list of values, as for those of a dict. So reading it twice gives one. */
 static PyObject *
-unpack_float(const struct state *state, struct slice bytes)
+unpack_float(const struct state *state, const unsigned char *bytes)
 {
     double number;
-    uint64_t bits;
-    memcpy(&number, bytes.bytes, sizeof(number));
-    memcpy(&bits, bytes.bytes, sizeof(bits));
-    PyObject *nan =
-        (bits & INT64_MAX) == USUAL_NAN ? state->nans[bits >> 63] : NULL;
-    return nan != NULL ? Py_NewRef(nan) : PyFloat_FromDouble(number);
+    memcpy(&number, bytes, sizeof(number));
+    return number_to_float(state, number);
 }
 
 PyObject *
@@ -374,18 +279,19 @@ value_unpack(struct state *state, const struct value *value)
         return value_unpack_text(state, bytes);
     case VALUE_BYTES:
     case VALUE_ENCODED:
+    case VALUE_CONTAINER:
         return PyBytes_FromStringAndSize((const char *)bytes.bytes,
                                          (Py_ssize_t)bytes.size);
     case VALUE_INT:
         if (bytes.size == 0) {
             break;
         }
-        return unpack_long(bytes);
+        return number_to_long(bytes);
     case VALUE_FLOAT:
         if (bytes.size != sizeof(double)) {
             break;
         }
-        return unpack_float(state, bytes);
+        return unpack_float(state, bytes.bytes);
     case VALUE_BOOL:
         if (bytes.size != 1) {
             break;

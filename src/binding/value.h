@@ -7,24 +7,31 @@
 #ifndef SHAREDMAP_BINDING_VALUE_H
 #define SHAREDMAP_BINDING_VALUE_H
 
+#include "binding/number.h"
 #include "binding/state.h"
 #include "binding/text.h"
 #include "core/base/entry.h"
+#include "core/base/msgpack.h"
 
 /* A Python object as a value of the core. The value borrows from the object,
  * from `owner`, or from the struct itself; so it must not move, and the object
  * must outlive it. */
 struct packed_value {
     struct value value;
-    struct text text;
-    unsigned char scratch[8];
-    PyObject *owner;  // owned: result of the encoder; NULL if not called
+    union {  // as the type of the value says
+        struct text text;
+        struct number number;
+        struct msgpack_writer container;
+        unsigned char scratch[8];  // of float and bool
+        PyObject *owner;           // owned: result of the encoder
+    };
 };
 
-/* `encode` is called for objects of other types; NULL for none. It may run any
- * Python code, so the caller holds a reference to it. -1 with TypeError or
- * MemoryError, or with the exception of the encoder; errors name the key. A
- * StopIteration of the encoder becomes a RuntimeError. */
+/* `encode` is called for objects of other types, and for containers; NULL for
+ * none. It may run any Python code, so the caller holds a reference to it. -1
+ * with TypeError, MemoryError, or ValueError for a container that is too deep,
+ * or with the exception of the encoder; errors name the key. A StopIteration of
+ * the encoder becomes a RuntimeError. */
 int
 value_pack(struct packed_value *packed, PyObject *object, PyObject *encode,
            PyObject *key);
@@ -32,13 +39,17 @@ value_pack(struct packed_value *packed, PyObject *object, PyObject *encode,
 void
 value_clear(struct packed_value *packed);
 
-/* Fills what value_unpack() takes from the state. -1 with MemoryError. */
-int
-value_create_nans(struct state *state);
+/* Whether value_unpack() gives the object itself, and not bytes that the caller
+ * still has to decode by value_decode() or container_unpack(). */
+static inline bool
+value_is_simple(const struct value *value)
+{
+    return value->type < VALUE_ENCODED;
+}
 
-/* A new object; for an encoded value its bytes, for value_decode(). Runs no
- * Python code unless it fails. NULL with MemoryError, or with SnapshotError
- * when the bytes are not valid for the type; those of a tree always are. */
+/* A new object; for an encoded value or a container its bytes. Runs no Python
+ * code unless it fails. NULL with MemoryError, or with SnapshotError when the
+ * bytes are not valid for the type; those of a tree always are. */
 PyObject *
 value_unpack(struct state *state, const struct value *value);
 

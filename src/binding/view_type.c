@@ -378,10 +378,16 @@ repr_value(PyObject *mapping, PyObject *key, PyObject **repr)
     if (answer != ANSWER_YES) {
         return answer;
     }
-    *repr = item.is_encoded ? repr_encoded(item.value, item.decode)
-                            : PyObject_Repr(item.value);
-    Py_XDECREF(item.value);
-    Py_XDECREF(item.decode);
+    if (item.is_encoded) {
+        *repr = repr_encoded(item.value, item.decode);
+        Py_XDECREF(item.value);
+        Py_XDECREF(item.decode);
+    }
+    else {
+        PyObject *value = item_finish(&item);
+        *repr = value != NULL ? PyObject_Repr(value) : NULL;
+        Py_XDECREF(value);
+    }
     return *repr != NULL ? ANSWER_YES : ANSWER_FAILED;
 }
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from collections.abc import ItemsView as _ItemsView
 from collections.abc import KeysView as _KeysView
 from collections.abc import ValuesView as _ValuesView
-from types import GenericAlias
+from types import GenericAlias, NotImplementedType
 from typing import (
     Any,
     ClassVar,
@@ -31,7 +31,8 @@ _T = TypeVar("_T")
 _V = TypeVar("_V", default=Any)
 _V_co = TypeVar("_V_co", covariant=True, default=Any)
 
-_Encode: TypeAlias = Callable[[Any], bytes]
+# NotImplemented leaves a list, tuple or dict to the map.
+_Encode: TypeAlias = Callable[[Any], bytes | NotImplementedType]
 _Decode: TypeAlias = Callable[[bytes], Any]
 # The user that is trusted to publish: a uid or a user name.
 _Owner: TypeAlias = int | str

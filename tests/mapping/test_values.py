@@ -178,9 +178,6 @@ NOT_NATIVE = [
     Integer(1),
     Float(1.0),
     Color.RED,
-    [1],
-    (1,),
-    {"a": 1},
     {1},
     1j,
     bytearray(b"x"),
@@ -227,7 +224,7 @@ def test_value_of_another_type_is_refused_and_the_error_names_type_and_hooks(val
 def test_value_of_another_type_is_refused_in_every_way_in(put):
     tree = sharedmap.rbtree(a=1)
     with pytest.raises(TypeError, match="encode="):
-        put(tree, [1])
+        put(tree, {1})
     assert tree == {"a": 1}
 
 
@@ -242,7 +239,7 @@ def test_value_of_another_type_is_refused_in_every_way_in(put):
 )
 def test_constructor_refuses_a_value_of_another_type(make):
     with pytest.raises(TypeError, match="encode="):
-        make([1])
+        make({1})
 
 
 @each_not_native
@@ -521,7 +518,7 @@ def test_decoder_of_a_map_that_cannot_be_called_is_a_type_error(name, tmp_path, 
 def test_none_as_a_hook_is_no_hook(name):
     tree = sharedmap.rbtree(a=1, encode=None, decode=None)
     with pytest.raises(TypeError, match="encode="):
-        tree["b"] = [1]
+        tree["b"] = {1}
     tree.share(name)
     assert sharedmap.sharedmap(name, decode=None)["a"] == 1
 

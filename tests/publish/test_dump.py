@@ -269,6 +269,25 @@ def test_golden_file_is_what_is_written_today(file):
     assert without_id(tree.dump("example", index=index)) == without_id(golden(file))
 
 
+CONTAINERS = {
+    "\U0001f600dict": {"port": 8080, "hosts": ["a", "b"], "rate": 1.5, "top": None},
+    "\U0001f600empty dict": {},
+    "\U0001f600empty list": [],
+    "\U0001f600list": [True, b"\xff\x00", 2**64, [-1]],
+    "\U0001f600tuple": (1, ()),
+}
+
+
+def test_golden_file_with_containers_is_read_and_written(name, plant_bytes):
+    data = golden("v1-containers.snapshot")
+    assert exact(read(data)) == exact(CONTAINERS.items())
+    assert without_id(sharedmap.rbtree(CONTAINERS).dump("example")) == without_id(data)
+    plant_bytes(name, data)
+    with sharedmap.sharedmap(name) as shared:
+        shared.verify()
+        assert exact(shared.items()) == exact(CONTAINERS.items())
+
+
 # ---- a base with deltas ---------------------------------------------------------------------
 
 DELTAS = "v1-deltas.snapshot"

@@ -214,7 +214,7 @@ WRONG_CALLS = {
     "mapping that is none": lambda name: sharedmap.share(1, name),
     "None": lambda name: sharedmap.share(None, name),
     "key that is no str": lambda name: sharedmap.share({1: 1}, name),
-    "value that is not native": lambda name: sharedmap.share({"a": []}, name),
+    "value that is not native": lambda name: sharedmap.share({"a": {1}}, name),
     "encode that cannot be called": lambda name: sharedmap.share({"a": []}, name, encode=1),
     "decode": lambda name: sharedmap.share({"a": 1}, name, decode=bytes),
     "expect that is no int": lambda name: sharedmap.share(ENTRIES, name, expect=1.5),

@@ -3,7 +3,7 @@
 import sharedmap
 
 USE_EVERYTHING = """
-KINDS = (str, bytes, int, float, bool, type(None))
+KINDS = (str, bytes, int, float, bool, type(None), list, tuple, dict)
 
 def use(m, keys, thoroughly=True):
     # Each call answers or raises SnapshotError; the values it answers with are sound objects.

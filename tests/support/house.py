@@ -25,6 +25,7 @@ SEEN_BY_BINDING = {
     "core/base/interrupt",
     "core/base/load",
     "core/base/memory",
+    "core/base/msgpack",
     "core/base/slice",
     "core/base/sort",
     "core/base/status",

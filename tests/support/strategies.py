@@ -34,6 +34,7 @@ INTEGERS = st.one_of(
         st.sampled_from([-1, 1]),
     ),
 )
+# What can be an element of a set.
 VALUES = st.one_of(
     st.none(),
     st.booleans(),
@@ -45,8 +46,36 @@ VALUES = st.one_of(
 )
 
 
+def in_lists(value, depth):
+    """The value in so many lists, tuples and dicts in each other."""
+    for level in range(depth):
+        value = [[value], (level, value), {"ab"[level % 2]: value}][level % 3]
+    return value
+
+
+# Empty ones, few and many elements, deep ones.
+CONTAINERS = st.one_of(
+    st.sampled_from([[], (), {}]),
+    st.recursive(
+        VALUES,
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=20),
+            st.lists(inner, max_size=4).map(tuple),
+            st.dictionaries(KEYS, inner, max_size=20),
+        ),
+        max_leaves=30,
+    ).filter(lambda value: type(value) in (list, tuple, dict)),
+    st.builds(in_lists, VALUES, st.integers(1, 200)),
+)
+ALL_VALUES = st.one_of(VALUES, VALUES, CONTAINERS)
+
+
 def exact(value):
     """Equal for two values only if nothing tells them apart: not 1 and True, not 0.0 and -0.0."""
+    if type(value) in (list, tuple):
+        return type(value), [exact(item) for item in value]
+    if type(value) is dict:
+        return dict, [(key, exact(item)) for key, item in value.items()]
     return type(value), struct.pack("<d", value) if type(value) is float else value
 
 

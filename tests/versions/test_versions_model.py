@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from strategies import KEYS, VALUES, by_key, exact, exact_items
+from strategies import ALL_VALUES, KEYS, by_key, exact, exact_items
 from versions import base_entries, key_of
 
 import sharedmap
@@ -113,7 +113,7 @@ class VersionsMachine(RuleBasedStateMachine):
 
     @rule(
         published=maps,
-        changes=st.dictionaries(SOME_KEYS, VALUES, max_size=6),
+        changes=st.dictionaries(SOME_KEYS, ALL_VALUES, max_size=6),
         removed=st.lists(SOME_KEYS, max_size=4),
     )
     def update(self, published, changes, removed):

@@ -227,7 +227,8 @@ def _add_input(parser: Parser, *, name: str | None = None) -> None:
     group.add_argument(
         "--nested",
         action="store_true",
-        help="store arrays and objects as JSON; read them with decode=json.loads",
+        help="store arrays and objects as JSON, to be read with decode=json.loads; without it they"
+        " are lists and dicts",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from .._encoded import Encoded
+from .._encoded import encode_again
 from .._sharedmap import remove, sharedmap, update
 from .errors import ABSENT, DONE, USAGE, CommandError
 from .formats import format_of, parse_json, read_entries, storable
@@ -103,7 +103,7 @@ def update_entries(options: Options) -> int:
         changes = {**dict(source), **changes}
         entries, count = changes.items(), len(changes)
     removals = dict.fromkeys(options.remove)
-    generation = update(options.map, entries, removals, encode=Encoded.bytes)
+    generation = update(options.map, entries, removals, encode=encode_again)
     result = {
         "updated": options.map,
         "generation": generation,

@@ -5,7 +5,13 @@ Values without an equivalent in JSON:
 
     {"base64": "..."}     bytes
     {"encoded": "..."}    the result of a user's encode(), in base64, too
-    [...] and {...}       with --nested: their JSON, to be read with decode=json.loads
+    [...] and {...}       list and dict; with --nested their JSON, to be read with decode=json.loads
+
+And in lists and dicts:
+
+    {"$base64": "..."}    bytes
+    {"$tuple": [...]}     a tuple
+    {"$dict": {...}}      a dict whose only key is one of these words
 """
 
 from __future__ import annotations
@@ -33,6 +39,8 @@ _SUFFIXES: Final = {
     ".tab": "tsv",
 }
 _BLOCK_SIZE: Final = 1 << 20
+# How deep a map stores containers.
+_MOST_DEPTH: Final = 200
 _PLAIN: Final = (str, int, float, bool, type(None))
 
 
@@ -62,16 +70,39 @@ def storable(key: str, value: Any, nested: bool) -> Any:
     if isinstance(value, dict) and len(value) == 1:
         ((kind, text),) = value.items()
         if kind in ("base64", "encoded") and isinstance(text, str):
-            try:
-                data = base64.b64decode(text, validate=True)
-            except ValueError:
-                raise ValueError(f"the value of {key!r} is not valid base64") from None
+            data = _from_base64(key, text)
             return data if kind == "base64" else Encoded(data)
     if not nested:
-        what = "an object" if isinstance(value, dict) else "an array"
-        raise ValueError(f"the value of {key!r} is {what}; use --nested to store it as JSON")
+        return _untagged(key, value)
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return Encoded(text.encode("utf-8", "surrogatepass"))
+
+
+def _from_base64(key: str, text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise ValueError(f"the value of {key!r} is not valid base64") from None
+
+
+def _untagged(key: str, value: Any, depth: int = 0) -> Any:
+    """The container of which export has made this."""
+    if not isinstance(value, (list, dict)):
+        return value
+    depth += 1
+    if depth > _MOST_DEPTH:
+        raise ValueError(f"the value of {key!r} is nested more than {_MOST_DEPTH} levels deep")
+    if isinstance(value, list):
+        return [_untagged(key, item, depth) for item in value]
+    if len(value) == 1:
+        ((kind, inner),) = value.items()
+        if kind == "$base64" and isinstance(inner, str):
+            return _from_base64(key, inner)
+        if kind == "$tuple" and isinstance(inner, list):
+            return tuple([_untagged(key, item, depth) for item in inner])
+        if kind == "$dict" and isinstance(inner, dict):
+            value = inner
+    return {name: _untagged(key, item, depth) for name, item in value.items()}
 
 
 def parse_json(text: str) -> Any:

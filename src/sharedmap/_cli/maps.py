@@ -8,7 +8,7 @@ import pwd
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .._encoded import Encoded
+from .._encoded import Encoded, encode_again
 from .._names import path_of
 from .._sharedmap import rbtree, share, sharedmap
 from .errors import USAGE, CommandError
@@ -55,7 +55,7 @@ def publish(
     entries: Pairs | Mapping[str, Any],
     name: str,
     options: Options,
-    encode: Callable[[Any], bytes] | None = Encoded.bytes,
+    encode: Callable[[Any], bytes] | None = encode_again,
 ) -> None:
     share(
         entries,
@@ -69,5 +69,5 @@ def publish(
 
 
 def save(entries: Pairs | Mapping[str, Any], path: str, options: Options) -> None:
-    tree: rbtree[Any] = rbtree(entries, encode=Encoded.bytes)
+    tree: rbtree[Any] = rbtree(entries, encode=encode_again)
     tree.save(path, options.force, mode=options.mode, index=options.index)

@@ -16,6 +16,28 @@ from typing import Any, Final, TextIO
 from .._encoded import Encoded
 from .errors import BAD_DATA, CommandError
 
+# An object whose only member is one of these is not what it looks like (formats.py): in a value,
+# and as a value.
+_INNER: Final = frozenset({"$base64", "$tuple", "$dict"})
+_OUTER: Final = _INNER | {"base64", "encoded"}
+
+
+def _tagged(value: Any, special: frozenset[str] = _INNER) -> Any:
+    """A container such that its JSON tells tuples from lists and bytes from text."""
+    if type(value) is list:
+        return [_tagged(item) for item in value]
+    if type(value) is tuple:
+        return {"$tuple": [_tagged(item) for item in value]}
+    if type(value) is dict:
+        members = {key: _tagged(item) for key, item in value.items()}
+        is_special = len(value) == 1 and not special.isdisjoint(value)
+        return {"$dict": members} if is_special else members
+    return {"$base64": _base64(value)} if type(value) is bytes else value
+
+
+def value_to_json(value: Any) -> str:
+    return to_json(_tagged(value, _OUTER) if type(value) in (list, tuple, dict) else value)
+
 
 def to_json(value: Any) -> str:
     import json
@@ -35,7 +57,7 @@ def _member(value: Any) -> Any:
         with contextlib.suppress(ValueError, RecursionError):
             decoded = json.loads(value.data)
             # JSON that load would take for something else stays encoded.
-            if isinstance(decoded, (list, dict)) and not _is_special(decoded):
+            if isinstance(decoded, (list, dict)) and _tagged(decoded, _OUTER) == decoded:
                 return decoded
         return {"encoded": _base64(value.data)}
     return {"base64": _base64(value)}
@@ -43,10 +65,6 @@ def _member(value: Any) -> Any:
 
 def _base64(data: bytes) -> str:
     return binascii.b2a_base64(data, newline=False).decode()
-
-
-def _is_special(value: Any) -> bool:
-    return isinstance(value, dict) and len(value) == 1 and bool({"base64", "encoded"} & {*value})
 
 
 def to_text(value: Any) -> str:
@@ -61,6 +79,8 @@ def to_text(value: Any) -> str:
         return repr(value)
     if isinstance(value, Encoded):
         return value.data.decode("utf-8", "backslashreplace")
+    if isinstance(value, (list, tuple, dict)):
+        return value_to_json(value)
     text: str = value.decode("utf-8", "backslashreplace")
     return text
 
@@ -95,9 +115,13 @@ def escape(text: str) -> str:
     return printable(text.replace("\\", "\\\\"))
 
 
+def _pair_to_json(key: str, value: Any) -> str:
+    return f'{{"key": {to_json(key)}, "value": {value_to_json(value)}}}'
+
+
 def write_entry(key: str, value: Any, is_json: bool) -> None:
     if is_json:
-        sys.stdout.write(f"{to_json({'key': key, 'value': value})}\n")
+        sys.stdout.write(f"{_pair_to_json(key, value)}\n")
     else:
         sys.stdout.write(f"{escape(key)}\t{escape(to_text(value))}\n")
 
@@ -166,14 +190,14 @@ def write_entries(file: TextIO, items: Iterable[tuple[str, Any]], form: str, cel
         separator = "{\n"
         for key, value in items:
             count += 1
-            file.write(f"{separator}{to_json(key)}: {to_json(value)}")
+            file.write(f"{separator}{to_json(key)}: {value_to_json(value)}")
             separator = ",\n"
         file.write("\n}\n" if count else "{}\n")
         return count
     if form == "jsonl":
         for key, value in items:
             count += 1
-            file.write(f"{to_json({'key': key, 'value': value})}\n")
+            file.write(f"{_pair_to_json(key, value)}\n")
         return count
     import csv
 
@@ -183,7 +207,7 @@ def write_entries(file: TextIO, items: Iterable[tuple[str, Any]], form: str, cel
         file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL
     )
     writer.writerow(("key", "value"))
-    to_cell = to_json if cells == "json" else to_text
+    to_cell = value_to_json if cells == "json" else to_text
     for key, value in items:
         count += 1
         row = (key, to_cell(value))

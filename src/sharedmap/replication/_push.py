@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .._encoded import Encoded
+from .._encoded import Encoded, encode_again
 from .._header import HEADER_SIZE, read, unmarked
 from .._header import parse as parse_header
 from .._names import path_of
@@ -79,7 +79,7 @@ class Source:
         found = read(path)
         index = found.header.index_kind if found is not None else "hash"
         with self.map as version:
-            tree = rbtree(version, encode=Encoded.bytes)
+            tree = rbtree(version, encode=encode_again)
             data = tree.dump(version.name or "", index=index)
         self.map = sharedmap.frombuffer(data, decode=Encoded)
         return memoryview(data)
