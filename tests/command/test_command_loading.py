@@ -10,7 +10,7 @@ import stat
 import pytest
 from command import failed
 from hypothesis import given, settings
-from strategies import ALL_VALUES, exact, exact_items
+from strategies import ALL_VALUES, exact_items
 
 import sharedmap
 from sharedmap._cli import errors, formats, output
@@ -115,7 +115,7 @@ def test_containers_are_exported_and_loaded_as_what_they_are(command, names, tmp
 def test_any_value_is_read_from_its_json(value):
     line = output.value_to_json(value).encode("utf-8", "surrogatepass")
     (found,) = formats.read_json(io.BytesIO(b'{"a": ' + line + b"}"), nested=False)
-    assert exact(found[1]) == exact(value)
+    assert repr(found[1]) == repr(value)  # which tells all apart but NaNs
 
 
 def test_containers_are_copied_beside_values_that_somebody_encoded(command, names, tmp_path):
