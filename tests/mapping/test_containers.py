@@ -301,6 +301,30 @@ def test_two_hundred_levels_are_stored():
     assert exact(sharedmap.rbtree(a=value)["a"]) == exact(value)
 
 
+# ---- damage ------------------------------------------------------------------------------------
+
+
+def test_damaged_container_is_read_or_is_a_snapshot_error():
+    """In place: the checksum of the contents is not compared when a key is looked up."""
+    data = bytearray(sharedmap.rbtree(a=CONFIGURATION).dump())
+    shared = sharedmap.sharedmap.frombuffer(data)
+    sound = bytes(shared.view("a"))
+    begin = data.index(sound)
+    chance = random.Random(1)
+    refused = 0
+    for _ in range(5000):
+        for _ in range(chance.randint(1, 3)):
+            at = begin + chance.randrange(len(sound))
+            data[at] = chance.choice((0x80, 0x90, 0xC6, 0xDD, 0xDF, chance.randrange(256)))
+        try:
+            assert type(shared["a"]) in (list, tuple, dict)
+        except sharedmap.SnapshotError:
+            refused += 1
+        data[begin : begin + len(sound)] = sound
+    assert 1000 < refused < 5000
+    assert exact(shared["a"]) == exact(CONFIGURATION)
+
+
 # ---- hooks -------------------------------------------------------------------------------------
 
 
