@@ -119,8 +119,8 @@ pause_after(const struct version *version, const struct version_update *next)
     uint64_t left = base->limit - base->total_size - next->begin - next->size;
     double pause = COMPACTION_TIME * (double)base->entry_count
                    * (double)next->size / (double)(left + 1);
-    // Untested: only in a map of many entries, or in a room with hardly a byte
-    // left, is a pause that long.
+    // Rarely tested: only in a map of many entries, or in a room with hardly a
+    // byte left, is a pause that long.
     return (int64_t)(pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE);
 }
 

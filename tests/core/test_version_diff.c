@@ -131,11 +131,17 @@ test_long_comparison_asks_whether_to_stop(void)
     version_copy(&old, copy.bytes);
     CHECK_STATUS(version_open_newest(&copied, copy.bytes, copy.size),
                  STATUS_OK);
+    struct interrupt interrupt = {.is_due = is_due_at_once};
     CHECK_STATUS(version_diff_begin(&diff, &old, &copied), STATUS_OK);
     CHECK_STATUS(
-        version_diff_next(&diff, differences, MOST, &count,
-                          &(struct interrupt){.is_due = is_due_at_once}),
+        version_diff_next(&diff, differences, MOST, &count, &interrupt),
         STATUS_INTERRUPTED);
+    interrupt.is_due = is_never_due;
+    CHECK_STATUS(version_diff_begin(&diff, &old, &copied), STATUS_OK);
+    CHECK_STATUS(
+        version_diff_next(&diff, differences, MOST, &count, &interrupt),
+        STATUS_OK);
+    CHECK_EQUAL(count, 0);
     image_destroy(&copy);
     layers_destroy(&layers);
 }
@@ -175,10 +181,38 @@ test_comparison_reads_no_more_than_all_records(void)
     layers_destroy(&layers);
 }
 
+static void
+test_comparison_reports_a_damaged_reference(void)
+{
+    struct layers layers;
+    uint32_t heads[3];
+    struct version_diff diff;
+    struct difference differences[MOST];
+    size_t count;
+    write_layers(&layers, heads, 6);
+    struct version old = version_at_head(&layers, heads[0]);
+    struct version new = version_at_head(&layers, heads[1]);
+    struct image copy = image_create(version_size(&new));
+    struct version copied;
+    version_copy(&new, copy.bytes);
+    CHECK_STATUS(version_open_newest(&copied, copy.bytes, copy.size),
+                 STATUS_OK);
+    // No reference leads into records of no size.
+    old.base.records_size = 0;
+    CHECK_STATUS(version_diff_begin(&diff, &old, &copied),
+                 STATUS_BAD_REFERENCE);
+    CHECK_STATUS(version_diff_begin(&diff, &old, &new), STATUS_OK);
+    CHECK_STATUS(version_diff_next(&diff, differences, MOST, &count, NULL),
+                 STATUS_BAD_REFERENCE);
+    image_destroy(&copy);
+    layers_destroy(&layers);
+}
+
 static const struct test tests[] = {
     TEST(test_versions_of_one_file_and_copies_of_them_differ_alike),
     TEST(test_long_comparison_asks_whether_to_stop),
     TEST(test_comparison_reads_no_more_than_all_records),
+    TEST(test_comparison_reports_a_damaged_reference),
 };
 
 int
