@@ -79,6 +79,10 @@ fill_operation(struct operation *operation, struct slice *input)
     operation->entry.value.bytes = type <= VALUE_FLOAT
                                        ? of_type[type]
                                        : fill_bytes(operation->value, input);
+    if (type == VALUE_CONTAINER && operation->entry.value.bytes.size == 0) {
+        // A container is never empty: that is a tombstone.
+        operation->entry.value.type = VALUE_STR;
+    }
 }
 
 /* ---- the oracle --------------------------------------------------------- */

@@ -79,11 +79,12 @@ msgpack_reader_init(struct msgpack_reader *reader, struct slice bytes)
     *reader = (struct msgpack_reader){bytes.bytes, bytes.size, 1};
 }
 
-/* Whether that value has been read, and nothing follows. */
+/* Whether that value has been read, and nothing follows: no more is owed than
+ * is left. */
 static inline bool
 msgpack_is_over(const struct msgpack_reader *reader)
 {
-    return reader->left == 0 && reader->owed == 0;
+    return reader->left == 0;
 }
 
 /* Fills a big-endian number of 1, 2, 4 or 8 bytes. */
