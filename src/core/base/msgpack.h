@@ -79,8 +79,7 @@ msgpack_reader_init(struct msgpack_reader *reader, struct slice bytes)
     *reader = (struct msgpack_reader){bytes.bytes, bytes.size, 1};
 }
 
-/* Whether that value has been read, and nothing follows: no more is owed than
- * is left. */
+/* Whether nothing follows the value, when all of it has been read. */
 static inline bool
 msgpack_is_over(const struct msgpack_reader *reader)
 {
