@@ -94,10 +94,6 @@ WORDS_OF_THE_CORE = [
     r"reach of",  # max probe distance
     r"asks? for|asked for",  # prefetch, request
 ]
-# Pages that are still to be rewritten.
-TO_REWRITE = [
-    "docs/recipes.md",
-]
 SAMPLES = {
     "the map is kept by whoever has it open": "whoever",
     "The pair at a place in the order.": "place",
@@ -280,11 +276,7 @@ LONGEST = 35  # none has more
 SHARE_OF_LONG = 0.02
 MEAN = 16
 
-PAGES = {
-    str(path.relative_to(TOP)): path.read_text()
-    for path in pages.pages()
-    if str(path.relative_to(TOP)) not in TO_REWRITE
-}
+PAGES = {str(path.relative_to(TOP)): path.read_text() for path in pages.pages()}
 each_page = pytest.mark.parametrize("page", PAGES)
 
 
