@@ -63,7 +63,10 @@ fill_operation(struct operation *operation, struct slice *input)
         [VALUE_BOOL] = {(const unsigned char *)"\x01", 1},
         [VALUE_INT] = {(const unsigned char *)"\x80\x7F\xFF", 3},
         [VALUE_FLOAT] = {(const unsigned char *)"\0\0\0\0\0\0\xF8\x3F", 8},
+        [VALUE_CONTAINER] = {(const unsigned char *)"\x92\x01\x90", 3},
     };
+    const bool is_any[VALUE_TYPE_COUNT] = {
+        [VALUE_STR] = true, [VALUE_BYTES] = true, [VALUE_ENCODED] = true};
     unsigned head = take_byte(input);
     enum value_type type = (enum value_type)(head % VALUE_TYPE_COUNT);
     operation->is_removal = head >= 192;
@@ -76,13 +79,8 @@ fill_operation(struct operation *operation, struct slice *input)
         operation->entry.key = fill_bytes(operation->key, input);
     }
     operation->entry.value.type = type;
-    operation->entry.value.bytes = type <= VALUE_FLOAT
-                                       ? of_type[type]
-                                       : fill_bytes(operation->value, input);
-    if (type == VALUE_CONTAINER && operation->entry.value.bytes.size == 0) {
-        // A container is never empty: that is a tombstone.
-        operation->entry.value.type = VALUE_STR;
-    }
+    operation->entry.value.bytes =
+        is_any[type] ? fill_bytes(operation->value, input) : of_type[type];
 }
 
 /* ---- the oracle --------------------------------------------------------- */
