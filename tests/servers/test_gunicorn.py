@@ -152,18 +152,20 @@ def test_derived_is_called_once_in_each_worker_for_a_version(folder, name, kind)
             sharedmap.update(name, {"limit": number})
 
     workers, generations = set(), set()
+
+    def is_over():
+        asked.release()
+        for answer in server.ask(8):
+            assert answer.prepared == "right=True once=True"
+            workers.add(answer.worker)
+            generations.add(answer.generation)
+        return len(workers) == 4 and not changing.is_alive()
+
     with gunicorn(folder, configuration, "--worker-class", kind, "--threads", "2") as server:
         answers(server)
         changing = threading.Thread(target=change)
         changing.start()
-        while changing.is_alive() or len(workers) < 4:
-            asked.release()
-            for answer in server.ask(8):
-                assert answer.prepared == "right=True once=True"
-                workers.add(answer.worker)
-                generations.add(answer.generation)
-        changing.join()
-    assert len(workers) == 4
+        servers.wait_until(is_over, f"4 workers have answered during {CHANGES} changes")
     assert len(generations) > CHANGES / 2
 
 
