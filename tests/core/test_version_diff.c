@@ -116,96 +116,104 @@ test_versions_of_one_file_and_copies_of_them_differ_alike(void)
     layers_destroy(&layers);
 }
 
+/* A version, the next one of its file, and a copy of that one. */
+struct scene {
+    struct layers layers;
+    struct image copy;
+    struct version old;
+    struct version new;
+    struct version copied;
+};
+
+static void
+scene_begin(struct scene *scene, int count)
+{
+    uint32_t heads[3];
+    write_layers(&scene->layers, heads, count);
+    scene->old = version_at_head(&scene->layers, heads[0]);
+    scene->new = version_at_head(&scene->layers, heads[1]);
+    scene->copy = image_create(version_size(&scene->new));
+    version_copy(&scene->new, scene->copy.bytes);
+    CHECK_STATUS(version_open_newest(&scene->copied, scene->copy.bytes,
+                                     scene->copy.size),
+                 STATUS_OK);
+}
+
+static void
+scene_end(struct scene *scene)
+{
+    image_destroy(&scene->copy);
+    layers_destroy(&scene->layers);
+}
+
+/* The first differences, as many as there is room for. */
+static enum status
+compare(const struct version *old, const struct version *new,
+        const struct interrupt *interrupt, size_t *count)
+{
+    struct version_diff diff;
+    struct difference differences[MOST];
+    enum status status = version_diff_begin(&diff, old, new);
+    return status == STATUS_OK
+               ? version_diff_next(&diff, differences, MOST, count, interrupt)
+               : status;
+}
+
 static void
 test_long_comparison_asks_whether_to_stop(void)
 {
-    struct layers layers;
-    uint32_t heads[3];
-    struct version_diff diff;
-    struct difference differences[MOST];
-    size_t count;
-    write_layers(&layers, heads, 2000);
-    struct version old = version_at_head(&layers, heads[0]);
-    struct image copy = image_create(version_size(&old));
-    struct version copied;
-    version_copy(&old, copy.bytes);
-    CHECK_STATUS(version_open_newest(&copied, copy.bytes, copy.size),
-                 STATUS_OK);
+    struct scene scene;
     struct interrupt interrupt = {.is_due = is_due_at_once};
-    CHECK_STATUS(version_diff_begin(&diff, &old, &copied), STATUS_OK);
-    CHECK_STATUS(
-        version_diff_next(&diff, differences, MOST, &count, &interrupt),
-        STATUS_INTERRUPTED);
+    size_t count;
+    scene_begin(&scene, 2000);
+    CHECK_STATUS(compare(&scene.new, &scene.copied, &interrupt, &count),
+                 STATUS_INTERRUPTED);
     interrupt.is_due = is_never_due;
-    CHECK_STATUS(version_diff_begin(&diff, &old, &copied), STATUS_OK);
-    CHECK_STATUS(
-        version_diff_next(&diff, differences, MOST, &count, &interrupt),
-        STATUS_OK);
+    CHECK_STATUS(compare(&scene.new, &scene.copied, &interrupt, &count),
+                 STATUS_OK);
     CHECK_EQUAL(count, 0);
-    image_destroy(&copy);
-    layers_destroy(&layers);
+    scene_end(&scene);
 }
 
 /* Versions whose records are said to be no larger than `size`. */
 static enum status
-compare_small(struct version *old, struct version *new, uint64_t size)
+compare_small(const struct version *old, const struct version *new,
+              uint64_t size)
 {
-    struct version_diff diff;
-    struct difference differences[MOST];
+    struct version small_old = *old, small_new = *new;
     size_t count;
-    old->records_size = new->records_size = size;
-    enum status status = version_diff_begin(&diff, old, new);
-    return status == STATUS_OK
-               ? version_diff_next(&diff, differences, MOST, &count, NULL)
-               : status;
+    small_old.records_size = small_new.records_size = size;
+    return compare(&small_old, &small_new, NULL, &count);
 }
 
 static void
 test_comparison_reads_no_more_than_all_records(void)
 {
-    struct layers layers;
-    uint32_t heads[3];
-    write_layers(&layers, heads, 6);
-    struct version old = version_at_head(&layers, heads[0]);
-    struct version new = version_at_head(&layers, heads[1]);
-    struct image copy = image_create(version_size(&new));
-    struct version copied;
-    version_copy(&new, copy.bytes);
-    CHECK_STATUS(version_open_newest(&copied, copy.bytes, copy.size),
-                 STATUS_OK);
+    struct scene scene;
+    scene_begin(&scene, 6);
     // At the first entry of a version, at a later one, and in a lookup.
-    CHECK_STATUS(compare_small(&old, &copied, 1), STATUS_RECORDS_OVERLAP);
-    CHECK_STATUS(compare_small(&old, &copied, 20), STATUS_RECORDS_OVERLAP);
-    CHECK_STATUS(compare_small(&old, &new, 1), STATUS_RECORDS_OVERLAP);
-    image_destroy(&copy);
-    layers_destroy(&layers);
+    CHECK_STATUS(compare_small(&scene.old, &scene.copied, 1),
+                 STATUS_RECORDS_OVERLAP);
+    CHECK_STATUS(compare_small(&scene.old, &scene.copied, 20),
+                 STATUS_RECORDS_OVERLAP);
+    CHECK_STATUS(compare_small(&scene.old, &scene.new, 1),
+                 STATUS_RECORDS_OVERLAP);
+    scene_end(&scene);
 }
 
 static void
 test_comparison_reports_a_damaged_reference(void)
 {
-    struct layers layers;
-    uint32_t heads[3];
-    struct version_diff diff;
-    struct difference differences[MOST];
+    struct scene scene;
     size_t count;
-    write_layers(&layers, heads, 6);
-    struct version old = version_at_head(&layers, heads[0]);
-    struct version new = version_at_head(&layers, heads[1]);
-    struct image copy = image_create(version_size(&new));
-    struct version copied;
-    version_copy(&new, copy.bytes);
-    CHECK_STATUS(version_open_newest(&copied, copy.bytes, copy.size),
-                 STATUS_OK);
+    scene_begin(&scene, 6);
     // No reference leads into records of no size.
-    old.base.records_size = 0;
-    CHECK_STATUS(version_diff_begin(&diff, &old, &copied),
+    scene.old.base.records_size = 0;
+    CHECK_STATUS(compare(&scene.old, &scene.copied, NULL, &count),
                  STATUS_BAD_REFERENCE);
-    CHECK_STATUS(version_diff_begin(&diff, &old, &new), STATUS_OK);
-    CHECK_STATUS(version_diff_next(&diff, differences, MOST, &count, NULL),
+    CHECK_STATUS(compare(&scene.old, &scene.new, NULL, &count),
                  STATUS_BAD_REFERENCE);
-    image_destroy(&copy);
-    layers_destroy(&layers);
+    scene_end(&scene);
 }
 
 static const struct test tests[] = {
