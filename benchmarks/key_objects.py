@@ -6,7 +6,7 @@ A str object stores its hash once it has been computed. So what a lookup costs d
 key object comes from:
 
     hashed            random keys, new objects, whose hash has been computed before
-    unhashed, again   all keys of the map in turn, the same objects each time; nobody hashes them
+    unhashed, again   all keys of the map in turn, the same objects each time; nothing hashes them
                       but the mapping itself, as with keys that a program reads once and keeps
     hot unhashed      the same with 200 objects
     fresh             random keys, a new object each time, as from a parser or a database
