@@ -204,9 +204,10 @@ lookup_uncached(SharedMapObject *self, struct sharedmap_loan loan,
     return outcome;
 }
 
-/* Fills a new reference to the value if FOUND. */
+/* Fills a new reference to the value if FOUND; NULL if it is not cached, where
+ * it is not wanted. */
 static inline enum outcome
-lookup(SharedMapObject *self, PyObject *key, PyObject **value)
+lookup(SharedMapObject *self, PyObject *key, PyObject **value, bool is_wanted)
 {
     if (!PyUnicode_CheckExact(key)) {
         return FALLBACK;
@@ -222,16 +223,16 @@ lookup(SharedMapObject *self, PyObject *key, PyObject **value)
         sharedmap_give_back(loan);
         return FOUND;
     }
-    return lookup_uncached(self, loan, own, key, value);
+    return lookup_uncached(self, loan, own, key, is_wanted ? value : NULL);
 }
 
 int
 sharedmap_sq_contains(PyObject *self, PyObject *key)
 {
     PyObject *value;
-    switch (lookup((SharedMapObject *)self, key, &value)) {
+    switch (lookup((SharedMapObject *)self, key, &value, false)) {
     case FOUND:
-        Py_DECREF(value);
+        Py_XDECREF(value);
         return 1;
     case ABSENT:
         return 0;
@@ -245,7 +246,7 @@ PyObject *
 sharedmap_mp_subscript(PyObject *self, PyObject *key)
 {
     PyObject *value;
-    switch (lookup((SharedMapObject *)self, key, &value)) {
+    switch (lookup((SharedMapObject *)self, key, &value, true)) {
     case FOUND:
         return value;
     case ABSENT:
@@ -265,7 +266,7 @@ sharedmap_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
     if (arguments_get(args, count, keyword_names, &key, &fallback) < 0) {
         return NULL;
     }
-    switch (lookup((SharedMapObject *)self, key, &value)) {
+    switch (lookup((SharedMapObject *)self, key, &value, true)) {
     case FOUND:
         return value;
     case ABSENT:
