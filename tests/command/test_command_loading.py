@@ -491,7 +491,7 @@ def test_export_that_fails_leaves_what_was_there(command, name, tmp_path):
         raise OSError(28, "No space left on device")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sharedmap._cli.output.to_text", fail)
+        patch.setattr("sharedmap._cli.exporting.to_text", fail)
         assert failed(command("export", name, "-o", path), errors.NO_SPACE)
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]

@@ -14,7 +14,7 @@ import pytest
 from command import output_of
 
 import sharedmap
-from sharedmap._cli import arguments, formats
+from sharedmap._cli import arguments, formats, input_arguments
 
 PACKAGE = {"sharedmap", "sharedmap._sharedmap", "sharedmap._watch"}
 
@@ -110,7 +110,10 @@ def test_get_imports_only_what_it_needs(name):
     assert imported & NOT_FOR_GET == set()
     modules = {
         f"sharedmap._cli.{module}"
-        for module in ["arguments", "errors", "maps", "output", "reading"]
+        for module in (
+            *("argument_types", "arguments", "input_arguments"),
+            *("errors", "maps", "output", "reading"),
+        )
     }
     others = {f"sharedmap.{module}" for module in ("_cli", "_encoded", "_header", "_names")}
     assert {module for module in imported if module.startswith("sharedmap")} == (
@@ -138,7 +141,7 @@ def test_function_of_every_command_is_there_when_it_is_asked_for(command, parser
 
 
 def test_choices_of_the_arguments_are_what_the_formats_know():
-    assert set(arguments.TYPES) == set(formats.TYPES)
-    assert {formats.format_of(f"x.{form}", None) for form in arguments.FORMATS} == {
-        *arguments.FORMATS
+    assert set(input_arguments.TYPES) == set(formats.TYPES)
+    assert {formats.format_of(f"x.{form}", None) for form in input_arguments.FORMATS} == {
+        *input_arguments.FORMATS
     }

@@ -1,15 +1,18 @@
 """The command line: `sharedmap` and `python -m sharedmap`.
 
-    arguments    the arguments and the help
-    errors       exceptions become one line and an exit code
-    maps         opening, publishing and saving the map of a command
-    formats      JSON, JSON Lines, CSV and TSV become entries
-    output       entries and results become text
-    progress     the bar while input is read
-    reading      ls, stat, get, scan, export, verify, watch
-    changing     load, update, save, publish, rm
-    doctor       doctor
-    machines     push, follow, rollback
+    arguments        the commands, their arguments and the help
+    input_arguments  the arguments of what is read and published
+    argument_types   the parser of one command
+    errors           exceptions become one line and an exit code
+    maps             opening, publishing and saving the map of a command
+    formats          JSON, JSON Lines, CSV and TSV become entries
+    output           entries and results become text
+    exporting        all entries become a file
+    progress         the bar while input is read
+    reading          ls, stat, get, scan, export, verify, watch
+    changing         load, update, save, publish, rm
+    doctor           doctor
+    machines         push, follow, rollback
 
 A command is a function of the parsed options; what it returns is the exit code. Only the module of
 the command that runs is imported.

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from .._sharedmap import __version__
+from .argument_types import Parser, count, mode, seconds
 from .errors import MEANINGS
-from .output import printable
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        # An argument may be a file name that a shell has put there.
-        super().error(printable(message))
-
-
-FORMATS: Final = ("json", "jsonl", "csv", "tsv")
-TYPES: Final = ("str", "int", "float", "json")
+from .input_arguments import FORMATS, INPUT, add_input, add_publishing
 
 EXIT_CODES: Final = "exit codes:\n" + "\n".join(
     f"  {code}  {meaning}" for code, meaning in MEANINGS.items()
@@ -49,32 +40,6 @@ Errors go to standard error, one line each. `sharedmap COMMAND --help` explains 
   A command that is killed by a signal has the usual exit code of a shell: 130 after Ctrl-C, 141
   when its output is no longer read.
 """
-
-
-def mode(text: str) -> int:
-    try:
-        number = int(text, 8)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an octal number") from None
-    if number not in (0o600, 0o640, 0o604, 0o644):
-        raise argparse.ArgumentTypeError(f"{text!r} is not one of 600, 640, 604 and 644")
-    return number
-
-
-def count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a non-negative integer")
-    return int(text)
-
-
-def seconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1
-    if not 0 < number < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
-    return number
 
 
 class _Command(Parser):
@@ -155,82 +120,6 @@ def _add_selection(parser: Parser) -> None:
     group.add_argument("--to", dest="stop", metavar="KEY", help="only keys before KEY")
     group.add_argument("--limit", type=count, metavar="N", help="at most N entries")
     group.add_argument("--reverse", action="store_true", help="in descending key order")
-
-
-def _add_publishing(parser: Parser, *, huge_pages: bool = True) -> None:
-    group = parser.add_argument_group("publishing and saving")
-    group.add_argument("--force", action="store_true", help="replace an existing map or file")
-    group.add_argument(
-        "--mode",
-        type=mode,
-        default=0o600,
-        help="who can read it: 600 (only you, the default), 640, 604 or 644",
-    )
-    group.add_argument(
-        "--index",
-        choices=("hash", "tree"),
-        default="hash",
-        help="tree omits the hash index: smaller, but lookups are slower",
-    )
-    if huge_pages:
-        group.add_argument(
-            "--huge-pages", action="store_true", help="request memory pages of 2 MiB"
-        )
-    else:
-        parser.set_defaults(huge_pages=False)
-
-
-INPUT: Final = """\
-Without FILE, or when FILE is a dash, entries are read from standard input. The suffix of FILE
-(.json, .jsonl, .csv, .tsv) or --format determines the format; the default is JSON Lines:
-
-  json    one object: {"apple": 1.25, "pear": null}
-  jsonl   one entry per line: ["apple", 1.25] or {"key": "apple", "value": 1.25};
-          --key and --value name other members; further members are ignored
-  csv     with a header; the columns `key` and `value` are read, or those that --key and
-          --value name; with --no-header the first two, or those with these numbers
-  tsv     the same with tabs
-
-For duplicate keys the last entry is stored. Input is streamed: it may be larger than memory when
-the entries fit. An error in the input is reported with its line number, and nothing is changed.
-"""
-
-
-def _add_input(parser: Parser, *, name: str | None = None) -> None:
-    if name is None:
-        parser.add_argument(
-            "input", metavar="FILE", nargs="?", help="input file; - is standard input"
-        )
-    else:
-        parser.add_argument(
-            name,
-            dest="input",
-            metavar="FILE",
-            help="also read entries from FILE; - is standard input",
-        )
-    group = parser.add_argument_group("format of FILE")
-    group.add_argument("--format", choices=FORMATS, help="the format, regardless of the suffix")
-    group.add_argument("--key", metavar="NAME", help="the member or column with the keys")
-    group.add_argument("--value", metavar="NAME", help="the member or column with the values")
-    group.add_argument(
-        "--no-header",
-        dest="header",
-        action="store_false",
-        help="the first line of the table is an entry, not a header",
-    )
-    group.add_argument(
-        "--type",
-        choices=TYPES,
-        default="str",
-        help="the type of the values in a table (default: str)",
-    )
-    group.add_argument(
-        "--nested",
-        action="store_true",
-        help="store arrays and objects as JSON, to be read with decode=json.loads; without it they"
-        " are lists and dicts",
-    )
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
 
 
 def make_parser() -> Parser:
@@ -361,8 +250,8 @@ def _add_changers(commands: _Commands) -> None:
         "  sharedmap load --file prices.map prices.json\n",
     )
     _add_map(command)
-    _add_input(command)
-    _add_publishing(command)
+    add_input(command)
+    add_publishing(command)
 
     command = commands.add(
         "update",
@@ -383,13 +272,13 @@ def _add_changers(commands: _Commands) -> None:
         default=[],
         help="remove this key; can be repeated",
     )
-    _add_input(command, name="--from")
+    add_input(command, name="--from")
 
     command = commands.add("save", "changing.save_map", "save a published map to a file")
     _add_map(command, can_be_file=False)
     _add_owner(command)
     command.add_argument("path", metavar="PATH")
-    _add_publishing(command, huge_pages=False)
+    add_publishing(command, huge_pages=False)
 
     command = commands.add(
         "publish",
@@ -400,7 +289,7 @@ def _add_changers(commands: _Commands) -> None:
     command.add_argument("path", metavar="PATH")
     _add_map(command, metavar="NAME", can_be_file=False)
     _add_owner(command)
-    _add_publishing(command)
+    add_publishing(command)
 
     command = commands.add(
         "rm",

@@ -20,7 +20,6 @@ from .errors import ABSENT, DONE, CommandError
 from .maps import Options, file_of, open_map, owner_of, selected
 from .output import (
     age_text,
-    destination,
     entries_text,
     escape,
     mode_text,
@@ -32,7 +31,6 @@ from .output import (
     to_bytes,
     to_json,
     to_text,
-    write_entries,
     write_entry,
 )
 
@@ -195,6 +193,7 @@ def scan_entries(options: Options) -> int:
 
 
 def export_entries(options: Options) -> int:
+    from .exporting import destination, write_entries
     from .formats import format_of
 
     form = format_of(options.output, options.format)
