@@ -29,7 +29,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from .arguments import make_parser
+from .arguments import parse
 from .errors import FAILED, explain
 from .output import printable
 
@@ -66,7 +66,7 @@ def run() -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; every failure is a line on standard error and an exit code."""
-    options = make_parser().parse_args(arguments)
+    options = parse(arguments)
     try:
         module, function = options.run.split(".")
         command = getattr(importlib.import_module(f".{module}", __name__), function)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from .output import printable
+
+# In front of arguments behind `--`: no argument of a program contains this character.
+LITERAL: Final = "\0"
 
 
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # An argument may be a file name that a shell has put there.
-        super().error(printable(message))
+        super().error(printable(message.replace(LITERAL, "")))
 
 
 def mode(text: str) -> int:
@@ -27,6 +30,12 @@ def mode(text: str) -> int:
 def count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a non-negative integer")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
     return int(text)
 
 

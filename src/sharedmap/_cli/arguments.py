@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any, Final
 
 from .._sharedmap import __version__
-from .argument_types import Parser, count, mode, seconds
+from .argument_types import LITERAL, Parser, count, mode, positive, seconds
 from .errors import MEANINGS
 from .input_arguments import FORMATS, INPUT, add_input, add_publishing
 
@@ -54,12 +55,25 @@ class _Command(Parser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         if self._is_inside:
             return super().parse_known_args(args, namespace)
+        self._check_repeated(args)
         # Some versions of Python call this again for each of their two passes.
         self._is_inside = True
         try:
             return self.parse_known_intermixed_args(args, namespace)
         finally:
             self._is_inside = False
+
+    def _check_repeated(self, args: Sequence[str]) -> None:
+        """The last of several would count, and the others would be ignored."""
+        seen: set[str] = set()
+        for argument in args:
+            name = argument.partition("=")[0] if argument.startswith("--") else argument[:2]
+            action = self._option_string_actions.get(name)
+            if action is None or isinstance(action, argparse._AppendAction):
+                continue
+            if action.dest in seen:
+                self.error(f"argument {name}: can be given only once")
+            seen.add(action.dest)
 
 
 class _Commands:
@@ -86,10 +100,16 @@ class _Commands:
             allow_abbrev=False,
         )
         parser.set_defaults(run=run)
-        parser.add_argument(
+        _formats_of(parser).add_argument(
             "--json", action="store_true", help="print results as JSON, one object per line"
         )
         return parser
+
+
+def _formats_of(parser: Parser) -> argparse._MutuallyExclusiveGroup:
+    """The forms of a command's output: --json of all commands, and what excludes it."""
+    groups = parser._mutually_exclusive_groups
+    return groups[0] if groups else parser.add_mutually_exclusive_group()
 
 
 def _add_map(parser: Parser, *, metavar: str = "MAP", can_be_file: bool = True) -> None:
@@ -116,10 +136,38 @@ def _add_owner(parser: Parser) -> None:
 def _add_selection(parser: Parser) -> None:
     group = parser.add_argument_group("selection of entries")
     group.add_argument("--prefix", metavar="TEXT", help="only keys that begin with TEXT")
-    group.add_argument("--from", dest="start", metavar="KEY", help="only keys from KEY on")
+    lower = group.add_mutually_exclusive_group()
+    lower.add_argument("--from", dest="start", metavar="KEY", help="only keys from KEY on")
+    lower.add_argument(
+        "--after", metavar="KEY", help="only keys after KEY, such as the last key of a page"
+    )
     group.add_argument("--to", dest="stop", metavar="KEY", help="only keys before KEY")
     group.add_argument("--limit", type=count, metavar="N", help="at most N entries")
     group.add_argument("--reverse", action="store_true", help="in descending key order")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of a command line.
+
+    Versions of Python differ in what `--` does in front of an argument like `-name`, in commands
+    and where options may follow. So they get to see neither.
+    """
+    arguments = list(arguments)
+    if "--" in arguments:
+        index = arguments.index("--")
+        behind = arguments[index + 1 :]
+        arguments[index:] = [LITERAL + each if each[:1] == "-" else each for each in behind]
+    options = make_parser().parse_args(arguments)
+    for name, value in vars(options).items():
+        if isinstance(value, list):
+            setattr(options, name, [_without_mark(each) for each in value])
+        else:
+            setattr(options, name, _without_mark(value))
+    return options
+
+
+def _without_mark(value: Any) -> Any:
+    return value.removeprefix(LITERAL) if isinstance(value, str) else value
 
 
 def make_parser() -> Parser:
@@ -156,12 +204,17 @@ def _add_readers(commands: _Commands) -> None:
         "look up keys and print their values",
         "Prints the value of a single key. For several keys, prints a line with key, tab and\n"
         "value for each. Control characters and backslashes are escaped, except with --raw.",
-        "  sharedmap get prices apple\n  sharedmap get images logo.png --raw > logo.png\n",
+        "  sharedmap get prices apple\n  sharedmap get images logo.png --raw > logo.png\n"
+        "  cut -d, -f1 orders.csv | sharedmap get prices --stdin\n",
     )
     _add_map(command)
     _add_owner(command)
-    command.add_argument("keys", metavar="KEY", nargs="+")
+    command.add_argument("keys", metavar="KEY", nargs="*")
     command.add_argument(
+        "--stdin", action="store_true", help="read keys from standard input, one per line"
+    )
+    form = _formats_of(command)
+    form.add_argument(
         "--raw",
         action="store_true",
         help="write the unescaped bytes of the values, without newlines",
@@ -174,13 +227,22 @@ def _add_readers(commands: _Commands) -> None:
         "Prints a line with key, tab and value for each. Control characters and backslashes are\n"
         "escaped.",
         "  sharedmap scan prices --prefix app --limit 10\n"
+        "  sharedmap scan prices --after apricot --limit 10 --max-width 80\n"
         "  sharedmap scan prices --from a --to c --json | jq .value\n",
     )
     _add_map(command)
     _add_owner(command)
     _add_selection(command)
-    command.add_argument("--keys", action="store_true", help="print only the keys")
-    command.add_argument("--count", action="store_true", help="print only the number of entries")
+    what = command.add_mutually_exclusive_group()
+    what.add_argument("--keys", action="store_true", help="print only the keys")
+    what.add_argument("--values", action="store_true", help="print only the values")
+    what.add_argument("--count", action="store_true", help="print only the number of entries")
+    _formats_of(command).add_argument(
+        "--max-width",
+        type=positive,
+        metavar="N",
+        help="truncate lines to N columns of a terminal",
+    )
 
     command = commands.add(
         "export",
@@ -201,7 +263,7 @@ def _add_readers(commands: _Commands) -> None:
         "--format", choices=FORMATS, help="the format (default: by the suffix of FILE, or jsonl)"
     )
     command.add_argument(
-        "--type", choices=("text", "json"), default="text", help="the form of values in a table"
+        "--type", choices=("text", "json"), help="the form of values in a table (default: text)"
     )
 
     command = commands.add(

@@ -41,12 +41,14 @@ def file_of(options: Options) -> bytes:
 
 
 def selected(opened: sharedmap[Any], options: Options) -> Mapping[str, Any]:
-    """The part of the map that --prefix, --from and --to leave."""
+    """The part of the map that --prefix, --from, --after and --to leave."""
     part: Any = opened
     if options.prefix is not None:
         part = part.prefix(options.prefix)
-    if options.start is not None or options.stop is not None:
-        part = part[options.start : options.stop]
+    # No key lies between a key and the same with this character behind it.
+    start = options.start if options.after is None else options.after + "\0"
+    if start is not None or options.stop is not None:
+        part = part[start : options.stop]
     selection: Mapping[str, Any] = part
     return selection
 

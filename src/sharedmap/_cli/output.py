@@ -112,15 +112,50 @@ def escape(text: str) -> str:
     return printable(text.replace("\\", "\\\\"))
 
 
+def width(text: str) -> int:
+    """How many columns of a terminal the text has, which contains nothing but what it shows."""
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def _columns(character: str) -> int:
+    # Marks are shown over the character before them, and so are vowels and finals of Hangul.
+    if unicodedata.category(character) in ("Mn", "Me") or "\u1160" <= character <= "\u11ff":
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
+
+
+def padded(text: str, columns: int, *, is_right: bool = False) -> str:
+    spaces = " " * (columns - width(text))
+    return spaces + text if is_right else text + spaces
+
+
+def clipped(text: str, columns: int | None) -> str:
+    """The text, of which an ellipsis replaces what does not fit. A tab counts as one column."""
+    if columns is None or width(text) <= columns:
+        return text
+    used = 1
+    for index, character in enumerate(text):
+        used += _columns(character)
+        if used > columns:
+            return text[:index] + "…"
+    return text
+
+
 def pair_to_json(key: str, value: Any) -> str:
     return f'{{"key": {to_json(key)}, "value": {value_to_json(value)}}}'
 
 
-def write_entry(key: str, value: Any, is_json: bool) -> None:
+def entry_text(key: str | None, value: Any, is_json: bool) -> str:
+    """A line of output; without a key only the value."""
     if is_json:
-        sys.stdout.write(f"{pair_to_json(key, value)}\n")
-    else:
-        sys.stdout.write(f"{escape(key)}\t{escape(to_text(value))}\n")
+        only_value = f'{{"value": {value_to_json(value)}}}'
+        return only_value if key is None else pair_to_json(key, value)
+    text = escape(to_text(value))
+    return text if key is None else f"{escape(key)}\t{text}"
+
+
+def write_entry(key: str, value: Any, is_json: bool) -> None:
+    sys.stdout.write(f"{entry_text(key, value, is_json)}\n")
 
 
 def report(result: dict[str, Any], is_json: bool, sentence: str) -> None:
@@ -129,18 +164,19 @@ def report(result: dict[str, Any], is_json: bool, sentence: str) -> None:
 
 
 def print_fields(fields: dict[str, Any]) -> None:
-    width = max(map(len, fields))
+    columns = max(map(len, fields))
     for name, value in fields.items():
-        print(f"{name:{width}}  {escape(to_text(value))}")
+        print(f"{name:{columns}}  {escape(to_text(value))}")
 
 
 def print_table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """The first column left-aligned, the others right-aligned."""
     lines = [titles, *([escape(to_text(cell)) for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
     for line in lines:
-        cells = [f"{cell:>{width}}" for cell, width in zip(line[1:], widths[1:], strict=True)]
-        print("  ".join([f"{line[0]:{widths[0]}}", *cells]).rstrip())
+        cells = zip(line[1:], widths[1:], strict=True)
+        right = [padded(cell, columns, is_right=True) for cell, columns in cells]
+        print("  ".join([padded(line[0], widths[0]), *right]).rstrip())
 
 
 # ---- numbers for people ----------------------------------------------------------------------

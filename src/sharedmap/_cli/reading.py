@@ -9,18 +9,20 @@ import pwd
 import stat
 import sys
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 from .. import _header
 from .._encoded import Encoded
 from .._names import path_of
 from .._sharedmap import SnapshotError, names, sharedmap
-from .errors import ABSENT, DONE, CommandError
+from .errors import ABSENT, DONE, USAGE, BadInput, CommandError
 from .maps import Options, file_of, open_map, owner_of, selected
 from .output import (
     age_text,
+    clipped,
     entries_text,
+    entry_text,
     escape,
     mode_text,
     print_fields,
@@ -33,6 +35,9 @@ from .output import (
     to_text,
     write_entry,
 )
+
+# How many of several missing keys a message has.
+_LISTED: Final = 10
 
 
 def user_name(number: int) -> str:
@@ -151,23 +156,41 @@ def show_statistics(options: Options) -> int:
 
 
 def get_values(options: Options) -> int:
-    missing: list[str] = []
+    if options.stdin == bool(options.keys):
+        raise CommandError("pass either keys or --stdin", USAGE)
+    has_keys = options.json or options.stdin or len(options.keys) > 1
+    absent = object()
+    absent_keys: list[str] = []
+    absent_count = 0
     with open_map(options) as opened:
-        values = opened.get_many(options.keys, missing)
-    for key, value in zip(options.keys, values, strict=True):
-        if value is missing:
-            continue
-        if options.raw:
-            sys.stdout.flush()
-            sys.stdout.buffer.write(to_bytes(value))
-        elif options.json or len(options.keys) > 1:
-            write_entry(key, value, options.json)
-        else:
-            print(escape(to_text(value)))
-    absent = [key for key, value in zip(options.keys, values, strict=True) if value is missing]
-    if absent:
-        raise CommandError(f"no such key: {', '.join(map(repr, absent))}", ABSENT)
+        for key in _keys_of_input() if options.stdin else options.keys:
+            value = opened.get(key, absent)
+            if value is absent:
+                absent_count += 1
+                # The message has no more than the first.
+                absent_keys += [key][: _LISTED - len(absent_keys)]
+            elif options.raw:
+                sys.stdout.flush()
+                sys.stdout.buffer.write(to_bytes(value))
+            elif has_keys:
+                write_entry(key, value, options.json)
+            else:
+                print(escape(to_text(value)))
+    if absent_count:
+        more = absent_count - len(absent_keys)
+        listed = ", ".join(map(repr, absent_keys)) + (f" and {more:,} more" if more else "")
+        raise CommandError(f"no such key: {listed}", ABSENT)
     return DONE
+
+
+def _keys_of_input() -> Iterator[str]:
+    """A key on each line, as bytes of UTF-8 like those of an export."""
+    with open(0, "rb", closefd=False) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield line.removesuffix(b"\n").decode("utf-8", "surrogatepass")
+            except UnicodeDecodeError:
+                raise BadInput(number, "the key is not valid UTF-8") from None
 
 
 def _items(part: Any, options: Options) -> Iterable[tuple[str, Any]]:
@@ -176,6 +199,10 @@ def _items(part: Any, options: Options) -> Iterable[tuple[str, Any]]:
 
 
 def scan_entries(options: Options) -> int:
+    if options.count and options.reverse:
+        raise CommandError("--reverse does not apply to --count", USAGE)
+    if options.count and options.max_width is not None:
+        raise CommandError("--max-width does not apply to --count", USAGE)
     with open_map(options) as opened:
         part = selected(opened, options)
         if options.count:
@@ -185,10 +212,12 @@ def scan_entries(options: Options) -> int:
             items: Any = part
             keys: Iterable[str] = reversed(items) if options.reverse else part
             for key in itertools.islice(keys, options.limit):
-                sys.stdout.write(f"{to_json({'key': key}) if options.json else escape(key)}\n")
+                text = to_json({"key": key}) if options.json else escape(key)
+                sys.stdout.write(f"{clipped(text, options.max_width)}\n")
         else:
             for key, value in _items(part, options):
-                write_entry(key, value, options.json)
+                text = entry_text(None if options.values else key, value, options.json)
+                sys.stdout.write(f"{clipped(text, options.max_width)}\n")
     return DONE
 
 
@@ -197,10 +226,12 @@ def export_entries(options: Options) -> int:
     from .formats import format_of
 
     form = format_of(options.output, options.format)
+    if options.type == "text" and form not in ("csv", "tsv"):
+        raise CommandError(f"--type text does not apply to {form}, which keeps all types", USAGE)
     is_to_file = options.output not in (None, "-")
     with open_map(options) as opened, destination(options.output) as file:
         items = _items(selected(opened, options), options)
-        count = write_entries(file, items, form, options.type)
+        count = write_entries(file, items, form, options.type or "text")
     if is_to_file:
         result = {"exported": options.map, "path": options.output, "entries": count}
         report(
