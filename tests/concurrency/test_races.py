@@ -1,6 +1,7 @@
 """What comes in between: other threads, forks and signals in the middle of something."""
 
 import collections
+import functools
 import gc
 import itertools
 import operator
@@ -105,6 +106,17 @@ def test_forked_child_has_what_was_open(name):
         assert exit_code(forked(lambda: shared["a"] == 1)) == 0
 
 
+# Few trees, and locked for most of the time: with many, each put waits for a lock that is handed
+# over, and on a busy machine a child ran out of its time without anything being wrong.
+def trees_to_lock():
+    return [rbtree((f"{number}", number) for number in range(200)) for _ in range(20)]
+
+
+def lock_each(trees):
+    for tree in trees:
+        tree["parent"] = len(tree.dump())
+
+
 def put_by_threads(trees, meanwhile):
     """Whether what eight threads put at the same time is all there."""
     start = threading.Barrier(9)
@@ -126,30 +138,21 @@ def put_by_threads(trees, meanwhile):
 
 def test_threads_of_a_forked_child_use_the_trees_that_threads_of_its_parent_use():
     """Without a GIL, some trees are locked by threads that the child does not have."""
-    trees = [rbtree(a=1) for _ in range(300)]
-
-    def use_each():
-        for tree in trees:
-            tree["parent"] = len(tree)
-
-    with Background(*[use_each] * 4):
+    trees = trees_to_lock()
+    with Background(*[functools.partial(lock_each, trees)] * 4):
         for _ in range(20):
             assert exit_code(forked(lambda: put_by_threads(trees, lambda: None))) == 0
 
 
 def test_threads_of_a_grandchild_use_the_trees_that_threads_of_the_child_use_first():
     """Without a GIL, some trees are just being unlocked, by threads that are not there either."""
-    trees = [rbtree(a=1) for _ in range(300)]
-
-    def use_each():
-        for tree in trees:
-            tree["parent"] = len(tree)
+    trees = trees_to_lock()
 
     def fork_again():
         for _ in range(3):
             assert exit_code(forked(lambda: put_by_threads(trees, lambda: None))) == 0
 
-    with Background(*[use_each] * 4):
+    with Background(*[functools.partial(lock_each, trees)] * 4):
         for _ in range(10):
             assert exit_code(forked(lambda: put_by_threads(trees, fork_again))) == 0
 
