@@ -19,6 +19,26 @@ static const char mapping_get_doc[] =
     ">>> rbtree(a=1).get(\"b\", 0)\n"
     "0";
 
+static const char mapping_get_many_doc[] =
+    "get_many($self, keys, default=None, *, missing='error')\n"
+    "--\n"
+    "\n"
+    "Look up many keys; return a list of values, default for absent keys.\n"
+    "\n"
+    "keys is an iterable of str, such as a numpy array or a pandas Series. A\n"
+    "key that is not a str, such as NaN or None, raises TypeError, with\n"
+    "missing='default' it is absent. Raises TypeError when keys is a single\n"
+    "str. On a sharedmap much faster than one lookup after the other, because\n"
+    "lookups overlap and prefetch memory. O(k) for k keys, O(k log n) on a\n"
+    "tree, on a range and without a hash index.\n"
+    "\n"
+    ">>> from sharedmap import rbtree\n"
+    ">>> t = rbtree(a=1, b=2)\n"
+    ">>> t.get_many([\"b\", \"c\", \"a\"])\n"
+    "[2, None, 1]\n"
+    ">>> t.get_many([\"b\", None, float(\"nan\")], 0, missing=\"default\")\n"
+    "[2, 0, 0]";
+
 static const char mapping_keys_doc[] =
     "keys($self, /)\n"
     "--\n"

@@ -10,6 +10,7 @@
  *         def __reversed__(self): ...
  *         def __eq__(self, other): ...
  *         def get(self, key, default=None): ...
+ *         def get_many(self, keys, default=None, *, missing="error"): ...
  *         def keys(self): ...
  *         def values(self): ...
  *         def items(self): ...
@@ -38,8 +39,10 @@
 #include "binding/mapping_type.h"
 
 #include "binding/arguments.h"
+#include "binding/many_keys.h"
 #include "binding/mapping_doc.h"
 #include "binding/mapping_order.h"
+#include "binding/signals.h"
 #include "binding/text.h"
 #include "binding/value.h"
 #include "binding/view_type.h"
@@ -178,6 +181,53 @@ mapping_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
         return Py_NewRef(fallback);
     }
     return value;
+}
+
+/* ---- many keys ---------------------------------------------------------- */
+
+/* A new reference to the value of key number `index`. */
+static PyObject *
+get_one(PyObject *self, const struct many_keys *many, PyObject *key,
+        Py_ssize_t index)
+{
+    PyObject *value = NULL;
+    if (!PyUnicode_Check(key)) {
+        return many_keys_other(many, key, index);
+    }
+    if (mapping_lookup(self, key, &value) == ANSWER_NO) {
+        return Py_NewRef(many->fallback);
+    }
+    return value;
+}
+
+static PyObject *
+mapping_py_get_many(PyObject *self, PyObject *args, PyObject *keywords)
+{
+    struct many_keys many;
+    struct signals_steps steps = {0};
+    if (many_keys_parse(&many, args, keywords) < 0) {
+        return NULL;
+    }
+    PyObject *keys = many_keys_collect(&many);
+    Py_ssize_t count = keys != NULL ? PyTuple_GET_SIZE(keys) : 0;
+    PyObject *results = keys != NULL ? PyList_New(count) : NULL;
+    if (results != NULL) {
+        // Otherwise a decoder could find the list through gc, and clear it.
+        PyObject_GC_UnTrack(results);
+        int result = 0;
+        for (Py_ssize_t i = 0; result == 0 && i < count; i++) {
+            PyObject *value =
+                get_one(self, &many, PyTuple_GET_ITEM(keys, i), i);
+            PyList_SET_ITEM(results, i, value);
+            result = value != NULL ? signals_step(&steps) : -1;
+        }
+        PyObject_GC_Track(results);
+        if (result < 0) {
+            Py_CLEAR(results);
+        }
+    }
+    Py_XDECREF(keys);
+    return results;
 }
 
 /* ---- ranges ------------------------------------------------------------- */
@@ -510,6 +560,8 @@ mapping_tp_traverse(PyObject *self, visitproc visit, void *arg)
 static PyMethodDef mapping_methods[] = {
     {"get", METHOD(mapping_py_get), METH_FASTCALL | METH_KEYWORDS,
      mapping_get_doc},
+    {"get_many", METHOD(mapping_py_get_many), METH_VARARGS | METH_KEYWORDS,
+     mapping_get_many_doc},
     {"keys", mapping_py_keys, METH_NOARGS, mapping_keys_doc},
     {"values", mapping_py_values, METH_NOARGS, mapping_values_doc},
     {"items", mapping_py_items, METH_NOARGS, mapping_items_doc},

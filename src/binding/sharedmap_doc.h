@@ -77,21 +77,6 @@ static const char sharedmap_frombuffer_doc[] =
     ">>> sharedmap.frombuffer(rbtree(a=\"1\").dump())\n"
     "<sharedmap in a buffer, 1 entry>";
 
-static const char sharedmap_get_many_doc[] =
-    "get_many($self, keys, default=None)\n"
-    "--\n"
-    "\n"
-    "Look up many keys; return a list of values, default for absent keys.\n"
-    "\n"
-    "Much faster than one lookup after the other, because lookups overlap and\n"
-    "prefetch memory. Raises TypeError when a key is not a str, or when keys\n"
-    "is a single str. O(k) for k keys, O(k log n) without a hash index.\n"
-    "\n"
-    ">>> from sharedmap import rbtree, sharedmap\n"
-    ">>> m = sharedmap.frombuffer(rbtree(a=1, b=2).dump())\n"
-    ">>> m.get_many([\"b\", \"c\", \"a\"])\n"
-    "[2, None, 1]";
-
 static const char sharedmap_peekitem_doc[] =
     "peekitem($self, index=-1)\n"
     "--\n"

@@ -6,9 +6,9 @@
  *         def __getitem__(self, key_or_slice): ...
  *         def __contains__(self, key): ...
  *         def get(self, key, default=None): ...
- *         def get_many(self, keys, default=None): ...  # -> list
+ *         def get_many(self, keys, default=None, *, missing="error"): ...
  *
- * The base type can do all but the last. Here they are again for the case that
+ * The base type can do all of them. Here they are again for the case that
  * counts, an exact str and a simple value, with nothing in between:
  *
  *     str --> value cache --> UTF-8 --> hash --> bucket --> record --> value
@@ -24,6 +24,7 @@
 
 #include "binding/arguments.h"
 #include "binding/errors.h"
+#include "binding/many_keys.h"
 #include "binding/sharedmap_follow.h"
 #include "binding/signals.h"
 #include "binding/text.h"
@@ -298,7 +299,7 @@ struct batch_lookup {
     struct thread_cache *own;             // borrowed, or NULL
     const struct version_filter *filter;  // of the snapshot, or NULL
     PyObject *keys;                       // a borrowed tuple
-    PyObject *fallback;                   // borrowed
+    const struct many_keys *many;         // borrowed
     uint64_t left;  // bytes of records that may still be unpacked
     bool has_counted_repeats;
 };
@@ -375,7 +376,7 @@ take_result(struct batch_lookup *batch, PyObject *key, enum status status,
         return raise_status(snapshot->state, status, NULL);
     }
     if (!is_found) {
-        return Py_NewRef(batch->fallback);
+        return Py_NewRef(batch->many->fallback);
     }
     if (value_is_simple(&entry->value)) {
         return take_value(snapshot, batch->own, key, probe, entry);
@@ -387,16 +388,21 @@ take_result(struct batch_lookup *batch, PyObject *key, enum status status,
                : item_finish(&item);
 }
 
-/* The same for a key that is not ASCII, or of a subclass: it is looked up
- * alone. */
+/* The same for a key that is not ASCII, of a subclass, or not a str: it is
+ * looked up alone. `at` is its address in the tuple. */
 static PyObject *
-lookup_alone(struct batch_lookup *batch, PyObject *key)
+lookup_alone(struct batch_lookup *batch, PyObject *const *at)
 {
+    PyObject *key = *at;
     struct text text;
     struct snapshot_probe probe;
     struct entry entry;
     bool is_found;
-    if (text_encode_key(&text, key) < 0) {
+    if (!PyUnicode_Check(key)) {
+        return many_keys_other(batch->many, key,
+                               at - PySequence_Fast_ITEMS(batch->keys));
+    }
+    if (text_encode(&text, key) < 0) {
         return NULL;
     }
     probe.key = text.slice;
@@ -443,7 +449,7 @@ run_group(struct batch_lookup *batch, PyObject *const *keys, Py_ssize_t count,
             next += 1;
         }
         else if (results[i] == NULL) {
-            results[i] = lookup_alone(batch, keys[i]);
+            results[i] = lookup_alone(batch, keys + i);
         }
         if (results[i] == NULL) {
             return -1;
@@ -486,7 +492,8 @@ take_filter(SnapshotObject *snapshot, uint64_t count)
 
 /* A new list of the results for a tuple of keys. */
 static PyObject *
-lookup_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
+lookup_all(SnapshotObject *snapshot, PyObject *keys,
+           const struct many_keys *many)
 {
     PyObject *const *items = PySequence_Fast_ITEMS(keys);
     Py_ssize_t count = PyTuple_GET_SIZE(keys);
@@ -500,7 +507,7 @@ lookup_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
         .own = own_caches(snapshot->state),
         .filter = take_filter(snapshot, (uint64_t)count),
         .keys = keys,
-        .fallback = fallback,
+        .many = many,
         .left = FREE_ROUNDS * snapshot->version.records_size,
     };
     PyObject *results = PyList_New(count);
@@ -531,49 +538,21 @@ lookup_all(SnapshotObject *snapshot, PyObject *keys, PyObject *fallback)
     return results;
 }
 
-/* A tuple of our own: a decoder, another thread, or a finalizer that runs when
- * the results are allocated could change a list. Before Python 3.12,
- * PySequence_Tuple() itself was not safe against such a finalizer. */
-static PyObject *
-copy_keys(PyObject *keys)
-{
-#if !defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x030C0000
-    while (PyList_CheckExact(keys)) {
-        Py_ssize_t count = PyList_GET_SIZE(keys);
-        PyObject *copy = PyTuple_New(count);
-        if (copy == NULL) {
-            return NULL;
-        }
-        if (PyList_GET_SIZE(keys) == count) {
-            for (Py_ssize_t i = 0; i < count; i++) {
-                PyTuple_SET_ITEM(copy, i, Py_NewRef(PyList_GET_ITEM(keys, i)));
-            }
-            return copy;
-        }
-        Py_DECREF(copy);
-    }
-#endif
-    return PySequence_Tuple(keys);
-}
-
 PyObject *
 sharedmap_py_get_many(PyObject *object, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"keys", "default", NULL};
-    PyObject *given, *fallback = Py_None, *results = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|O:get_many", names,
-                                     &given, &fallback)
-        || arguments_check_keys("keys", given) < 0)
-    {
+    struct many_keys many;
+    PyObject *results = NULL;
+    if (many_keys_parse(&many, args, keywords) < 0) {
         return NULL;
     }
     SnapshotObject *snapshot = sharedmap_acquire((SharedMapObject *)object);
     if (snapshot == NULL) {
         return NULL;
     }
-    PyObject *keys = copy_keys(given);
+    PyObject *keys = many_keys_collect(&many);
     if (keys != NULL) {
-        results = lookup_all(snapshot, keys, fallback);
+        results = lookup_all(snapshot, keys, &many);
         Py_DECREF(keys);
     }
     Py_DECREF(snapshot);

@@ -612,7 +612,7 @@ static PyMethodDef sharedmap_methods[] = {
     {"get", METHOD(sharedmap_py_get), METH_FASTCALL | METH_KEYWORDS,
      mapping_get_doc},
     {"get_many", METHOD(sharedmap_py_get_many), METH_VARARGS | METH_KEYWORDS,
-     sharedmap_get_many_doc},
+     mapping_get_many_doc},
     {"open", METHOD(sharedmap_py_open),
      METH_VARARGS | METH_KEYWORDS | METH_CLASS, sharedmap_open_doc},
     {"frombuffer", METHOD(sharedmap_py_frombuffer),

@@ -2,6 +2,7 @@
 
 import gc
 
+import numpy
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -209,6 +210,91 @@ def test_key_that_is_no_str_raises_type_error(one, wrong, place, container):
     with pytest.raises(TypeError, match=f"must be str, not {type(wrong).__name__}"):
         one.get_many(container(keys))
     assert one["key 1"] == 1
+
+
+@pytest.fixture(params=["map", "tree", "range of a map", "range of a tree"])
+def each(request, one):
+    """All mappings have get_many(), and that of maps is its own."""
+    tree = sharedmap.rbtree(ENTRIES)
+    return {"map": one, "tree": tree, "range of a map": one[:], "range of a tree": tree[:]}[
+        request.param
+    ]
+
+
+def test_all_mappings_answer_alike(each):
+    keys = [*ABSENT, *reversed(ENTRIES)]
+    assert same(each.get_many(keys, 5), [ENTRIES.get(key, 5) for key in keys])
+    assert each.get_many([]) == []
+
+
+NO_STR = [float("nan"), None, 1, b"key 1", ("key 1",), object()]
+
+
+@pytest.mark.parametrize("wrong", NO_STR, ids=lambda w: type(w).__name__)
+@pytest.mark.parametrize("at", [0, 33])
+def test_error_names_the_key_that_is_no_str_its_index_and_what_to_do(each, wrong, at):
+    keys = [f"key {number}" for number in range(40)]
+    keys.insert(at, wrong)
+    with pytest.raises(TypeError) as raised:
+        each.get_many(keys)
+    assert str(raised.value) == (
+        f"get_many(): keys must be str, not {type(wrong).__name__}: element #{at} is {wrong!r}; "
+        "pass missing='default' to get the default for such keys"
+    )
+
+
+def test_error_does_not_repeat_a_key_that_is_long(each):
+    with pytest.raises(TypeError) as raised:
+        each.get_many([b"x" * 10_000])
+    assert len(str(raised.value)) < 300
+
+
+def test_key_that_is_no_str_is_absent_with_missing_default(each):
+    keys = [*NO_STR, "key 1", "absent"]
+    assert each.get_many(keys, missing="default") == [None] * 6 + [1, None]
+    assert each.get_many(keys, "x", missing="default") == ["x"] * 6 + [1, "x"]
+    with pytest.raises(TypeError):
+        each.get_many(keys, missing="error")
+
+
+def test_missing_is_one_of_two_words(each):
+    with pytest.raises(ValueError, match="missing must be 'error' or 'default', not 'ignore'"):
+        each.get_many([], missing="ignore")
+    with pytest.raises(TypeError):
+        each.get_many([], None, "default")
+
+
+# --- arrays -----------------------------------------------------------------------------------
+
+
+def test_arrays_of_numpy_are_keys(each):
+    keys = ["key 1", "absent", "é", "key 2"]
+    expected = [1, None, 2.5, 2]
+    assert each.get_many(numpy.array(keys)) == expected
+    assert each.get_many(numpy.array(keys, object)) == expected
+    assert each.get_many(numpy.array(keys)[::-1]) == expected[::-1]
+    some = numpy.array(["key 1", None, numpy.nan], object)
+    assert each.get_many(some, 0, missing="default") == [1, 0, 0]
+
+
+def test_array_without_a_dimension_is_a_single_str(each):
+    with pytest.raises(TypeError, match="not a single str"):
+        each.get_many(numpy.array("key 1"))
+
+
+def test_exception_of_tolist_is_passed_on(each):
+    class Array:
+        def tolist(self):
+            raise ZeroDivisionError
+
+    class Failing:
+        @property
+        def tolist(self):
+            raise ZeroDivisionError
+
+    for array in (Array(), Failing()):
+        with pytest.raises(ZeroDivisionError):
+            each.get_many(array)
 
 
 @pytest.mark.parametrize("wrong", [1, None, 1.5, object()], ids=lambda w: type(w).__name__)

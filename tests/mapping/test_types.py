@@ -520,7 +520,7 @@ SIGNATURES = {
     "sharedmap.open": "(path, *, follow=False, decode=None, owner=None, wait=0)",
     "sharedmap.frombuffer": "(data, *, decode=None)",
     "sharedmap.get": "(self, key, /, default=None)",
-    "sharedmap.get_many": "(self, /, keys, default=None)",
+    "sharedmap.get_many": "(self, /, keys, default=None, *, missing='error')",
     "sharedmap.peekitem": "(self, /, index=-1)",
     "sharedmap.wait": "(self, /, timeout=None)",
     "sharedmap.close": "(self, /)",

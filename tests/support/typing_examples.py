@@ -252,6 +252,8 @@ def opening(name: str) -> None:
     assert_type(typed.get_many(["a", "b"]), list[bytes | None])
     assert_type(typed.get_many(iter("ab"), default=b""), list[bytes])
     assert_type(typed.get_many(["a", "b"], 0), list[bytes | int])
+    assert_type(typed.get_many(["a", None], missing="default"), list[bytes | None])
+    assert_type(typed[:].get_many(["a", None], 0, missing="default"), list[bytes | int])
     assert_type(typed.snapshot(), sharedmap.sharedmap[bytes])
     assert_type(typed.peekitem(), tuple[str, bytes])
     assert_type(typed.peekitem(0), tuple[str, bytes])
