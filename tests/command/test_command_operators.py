@@ -209,3 +209,82 @@ def test_option_for_several_keys_can_be_repeated():
 def test_options_that_do_not_apply_are_refused(command, words):
     done = command(*words)
     assert (done.code, done.out) == (errors.USAGE, "")
+
+
+# ---- update ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def typed(name):
+    tree = sharedmap.rbtree(encode=lambda value: NotImplemented if type(value) is list else b"{}")
+    tree.update(int=1, float=1.5, bool=True, none=None, str="x", bytes=b"x", list=[1])
+    tree["encoded"] = object()
+    tree.share(name)
+    return name
+
+
+@pytest.mark.parametrize(
+    ("assignment", "expected"),
+    [
+        ("int=5", 5),
+        ("int=-7", -7),
+        ("int=123456789012345678901234567890", 123456789012345678901234567890),
+        ("float=2.5", 2.5),
+        ("float=2", 2.0),
+        ("bool=false", False),
+        ("none=5", "5"),
+        ("new=5", "5"),
+        ("str=5", "5"),
+        ("str=", ""),
+        ("bytes=5ü", "5ü".encode()),
+        ('list=[2, "a"]', [2, "a"]),
+        ('int:="5"', "5"),
+        ("str:=5", 5),
+        ("str=a=b", "a=b"),
+    ],
+)
+def test_update_keeps_the_type_that_is_present(command, typed, assignment, expected):
+    assert command("update", typed, assignment).code == 0
+    key = assignment.partition("=")[0].rstrip(":")
+    with sharedmap.sharedmap(typed, decode=bytes) as opened:
+        assert opened[key] == expected
+        assert type(opened[key]) is type(expected)
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    ["int=5x", "int=5.0", "int=", "int=true", "float=x", "bool=1", "list=1", "encoded=x"],
+)
+def test_update_refuses_text_that_does_not_fit_the_type(command, typed, assignment):
+    key = assignment.partition("=")[0]
+    assert failed(command("update", typed, assignment), errors.USAGE, repr(key), f"{key}:=JSON")
+    assert sharedmap.sharedmap(typed, decode=bytes).generation == 1
+
+
+def test_update_reads_a_value_from_a_file(command, typed, tmp_path):
+    text, data, table = tmp_path / "text", tmp_path / "data", tmp_path / "json"
+    text.write_text("two\nlines ü\n")
+    data.write_bytes(b"\x89PNG\xff")
+    table.write_text('{"a": [1]}\n')
+    given = [f"new=@{text}", f"image=@{data}", f"bytes=@{text}", f"list:=@{table}"]
+    assert command("update", typed, *given).code == 0
+    with sharedmap.sharedmap(typed, decode=bytes) as opened:
+        assert opened["new"] == "two\nlines ü\n"
+        assert opened["image"] == b"\x89PNG\xff"
+        assert opened["bytes"] == "two\nlines ü\n".encode()
+        assert opened["list"] == {"a": [1]}
+
+
+def test_update_reads_a_value_from_standard_input(typed):
+    assert run("update", typed, "new=@-", data=b"piped").code == 0
+    assert sharedmap.sharedmap(typed, decode=bytes)["new"] == "piped"
+
+
+def test_update_from_a_file_that_does_not_fit_changes_nothing(command, typed, tmp_path):
+    data = tmp_path / "data"
+    data.write_bytes(b"\xff")
+    assert failed(command("update", typed, f"str=@{data}"), errors.USAGE, "'str' contains text")
+    assert failed(command("update", typed, f"str:=@{data}"), errors.USAGE, "UTF-8")
+    assert failed(command("update", typed, "str=@/no/file"), errors.ABSENT, "/no/file")
+    assert failed(command("update", typed, "new=1", "new:=2"), errors.USAGE, "twice")
+    assert sharedmap.sharedmap(typed, decode=bytes).generation == 1

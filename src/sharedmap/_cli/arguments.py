@@ -28,7 +28,7 @@ examples:
   sharedmap load prices prices.jsonl       publish the entries of a file as the map "prices"
   sharedmap get prices apple pear
   sharedmap scan prices --prefix app | head
-  sharedmap update prices apple:=1.25 pear=n/a --remove plum
+  sharedmap update prices apple:=1.25 pear=0.8 --remove plum
   sharedmap export prices -o prices.csv
   sharedmap doctor
   sharedmap push redis://shop-redis prices   and on other machines:
@@ -319,13 +319,20 @@ def _add_changers(commands: _Commands) -> None:
         "update",
         "changing.update_entries",
         "change entries of a published map",
-        "The update is atomic: all changes at once, or none. No concurrent update is lost.",
-        "  sharedmap update prices apple:=1.25 'pear=not today' --remove plum\n"
+        "The update is atomic: all changes at once, or none. No concurrent update is lost.\n\n"
+        "  KEY=TEXT     stores a value of the type that is present: `limit=5` stays an int. A new\n"
+        "               key gets text. Text that does not fit the type is an error.\n"
+        "  KEY:=JSON    stores a value of any type: a number, true, null, text in quotes\n"
+        "  KEY=@FILE, KEY:=@FILE\n"
+        "               the same with the contents of FILE; - is standard input. A file that is\n"
+        "               not UTF-8 is stored as bytes.",
+        "  sharedmap update prices apple:=1.25 pear=0.8 --remove plum\n"
+        "  sharedmap update pages index=@index.html 'title:=\"@home\"'\n"
         "  sharedmap update prices --from changes.jsonl\n",
     )
     _add_map(command, can_be_file=False)
     command.add_argument(
-        "assignments", metavar="KEY=TEXT", nargs="*", help="or KEY:=JSON for values other than text"
+        "assignments", metavar="KEY=TEXT", nargs="*", help="or KEY:=JSON, KEY=@FILE, KEY:=@FILE"
     )
     command.add_argument(
         "--remove",

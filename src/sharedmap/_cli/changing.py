@@ -14,8 +14,9 @@ from typing import Any, BinaryIO
 
 from .._encoded import encode_again
 from .._sharedmap import remove, sharedmap, update
-from .errors import ABSENT, DONE, USAGE, CommandError
-from .formats import format_of, parse_json, read_entries, storable
+from .assignments import read_assignments
+from .errors import ABSENT, DONE, CommandError
+from .formats import format_of, read_entries
 from .maps import Options, Pairs, open_map, owner_of, publish, save
 from .output import entries_text, report
 from .progress import make_progress
@@ -77,24 +78,8 @@ def _size(name: str, is_file: bool) -> int:
         return len(opened)
 
 
-def _assignments(options: Options) -> Iterator[tuple[str, Any]]:
-    """KEY=TEXT, and KEY:=JSON for other values."""
-    for assignment in options.assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals:
-            raise CommandError(f"{assignment!r} is neither KEY=TEXT nor KEY:=JSON", USAGE)
-        if not key.endswith(":"):
-            yield key, text
-            continue
-        key = key[:-1]
-        try:
-            yield key, storable(key, parse_json(text), options.nested)
-        except ValueError as error:
-            raise CommandError(f"{assignment!r}: {error}", USAGE) from None
-
-
 def update_entries(options: Options) -> int:
-    changes = dict(_assignments(options))
+    changes = read_assignments(options)
     entries: Pairs = changes.items()
     count = len(changes)
     if options.input is not None:
