@@ -33,8 +33,25 @@ def test_dump_with_the_representer_of_the_guide_is_loaded_again(mapping, base):
     class Dumper(getattr(yaml, base)):
         """Has representers of its own, so that other tests see PyYAML as it was."""
 
-    yaml.add_representer(type(mapping), Dumper.represent_dict, Dumper=Dumper)
-    assert yaml.safe_load(yaml.dump({"in": [mapping]}, Dumper=Dumper)) == {"in": [VALUES]}
+    yaml.add_multi_representer(sharedmap.rbtree.__base__, Dumper.represent_dict, Dumper=Dumper)
+    for part in (mapping, mapping[:], mapping.prefix("")):
+        assert yaml.safe_load(yaml.dump({"in": [part]}, Dumper=Dumper)) == {"in": [VALUES]}
+    assert yaml.dump(mapping["e":], Dumper=Dumper) == "e: 0.5\nf: true\n"
+
+
+@pytest.mark.parametrize("base", ["Dumper", "SafeDumper"])
+def test_nested_values_are_loaded_again(name, base):
+    needs("yaml")
+    import yaml
+
+    class Dumper(getattr(yaml, base)):
+        """Has representers of its own, so that other tests see PyYAML as it was."""
+
+    yaml.add_multi_representer(sharedmap.rbtree.__base__, Dumper.represent_dict, Dumper=Dumper)
+    values = {"db": {"ports": [5432, {"a": None}]}, "é": ["\0", 2**70]}
+    sharedmap.share(values, name)
+    dumped = yaml.dump(sharedmap.sharedmap(name), Dumper=Dumper)
+    assert yaml.safe_load(dumped) == values
 
 
 @pytest.mark.parametrize("part", ["prefix", "keys", "items"])

@@ -9,9 +9,12 @@ import struct
 import machines
 import pytest
 from helpers import header_field, segment_path
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from independent_reader import hash_bytes, seal
 from machines import VALUES, chunks_of, keys_of, many, publish
 from redis_server import PROGRAMS, end_server, make_server
+from strategies import ALL_VALUES, KEYS, by_key, exact_items
 
 import sharedmap
 from sharedmap import replication
@@ -41,6 +44,35 @@ def test_what_is_pushed_is_what_is_pulled(program, index, name, hosts):
         assert host.read() == VALUES
     finally:
         end_server(server)
+
+
+def any_entries(test):
+    """Entries with nested values for a test that pushes them under one name, one after the other."""
+    drawn = given(entries=st.dictionaries(KEYS, ALL_VALUES, min_size=1, max_size=5))
+    allowed = [HealthCheck.function_scoped_fixture]
+    return settings(max_examples=60, deadline=None, print_blob=True, suppress_health_check=allowed)(
+        drawn(test)
+    )
+
+
+@any_entries
+def test_any_nested_values_are_pulled_as_they_were(server, name, host, entries):
+    publish(name, entries)
+    replication.push(server.url, name)
+    host.pull()
+    assert exact_items(host.read().items()) == by_key(exact_items(entries.items()))
+
+
+@any_entries
+def test_any_nested_values_are_followed_as_they_were(server, name, host, entries):
+    publish(name, entries)
+    version = replication.push(server.url, name)
+    if host.thread is None:
+        host.start()
+    # The same content as before is no new version, and the agent has nothing to say of it.
+    while version.is_new and host.next().version != version.version:
+        pass
+    assert exact_items(host.read().items()) == by_key(exact_items(entries.items()))
 
 
 def test_values_that_somebody_encoded_arrive_as_they_are(server, name, host):
