@@ -323,7 +323,7 @@ def test_load_can_save_to_a_file_instead(command, tmp_path):
 
 
 def test_update_changes_and_removes_at_once(command, name):
-    sharedmap.share({"a": 1, "b": 2, "c": 3}, name)
+    sharedmap.share({"a": "1", "b": 2, "c": 3}, name)
     nested = ("--nested", "--remove", "c")
     done = command("update", name, "a=x=y", "d:=[1]", "e:=null", "--remove", "b", *nested)
     assert done.out == f"updated {name}: generation 2\n"

@@ -6,7 +6,7 @@ import pytest
 from command import failed, run
 
 import sharedmap
-from sharedmap._cli import arguments, errors, output
+from sharedmap._cli import arguments, errors, output, quick
 
 
 def lines(done):
@@ -288,3 +288,55 @@ def test_update_from_a_file_that_does_not_fit_changes_nothing(command, typed, tm
     assert failed(command("update", typed, "str=@/no/file"), errors.ABSENT, "/no/file")
     assert failed(command("update", typed, "new=1", "new:=2"), errors.USAGE, "twice")
     assert sharedmap.sharedmap(typed, decode=bytes).generation == 1
+
+
+# ---- the quick way of get --------------------------------------------------------------------
+
+SIMPLE = {"a": "1", "b c": 2, "ü": 0.5, "big": 10**4000, "red": "红 text", "empty": ""}
+OTHER = {"none": None, "bool": True, "bytes": b"x", "list": [1], "tab": "\t", "slash": "\\"}
+OTHER |= {"k\n": "1", "k\\": "1", "bidi": "\u202e", "lone": "\ud800"}
+
+
+@pytest.fixture
+def both(name):
+    sharedmap.share(SIMPLE | OTHER, name)
+    return name
+
+
+@pytest.mark.parametrize("keys", [*([key] for key in SIMPLE), ["a", "big"], [*SIMPLE]], ids=ascii)
+def test_quick_answer_is_what_the_command_prints(command, both, monkeypatch, keys):
+    answer = quick.quick_answer(["get", both, *keys])
+    assert answer is not None
+    assert command("get", both, *keys) == (0, answer, "")
+    monkeypatch.setattr(sharedmap._cli, "quick_answer", lambda arguments: None)
+    assert command("get", both, *keys) == (0, answer, "")
+
+
+@pytest.mark.parametrize("key", OTHER)
+def test_what_is_not_simple_has_no_quick_answer(both, key):
+    assert quick.quick_answer(["get", both, key]) is None
+    assert quick.quick_answer(["get", both, "a", key]) is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["get"],
+        ["get", "{}"],
+        ["get", "{}", "absent"],
+        ["get", "{}.absent", "a"],
+        ["get", "", "a"],
+        ["get", "{}", "a", "--json"],
+        ["get", "-f", "{}", "a"],
+        ["get", "{}", "--", "a"],
+        ["stat", "{}", "a"],
+    ],
+)
+def test_options_and_errors_have_no_quick_answer(both, words):
+    assert quick.quick_answer([word.format(both) for word in words]) is None
+
+
+def test_quick_answer_to_a_pipe_that_is_closed_and_to_a_full_disk(both):
+    with open("/dev/full", "wb") as full:
+        done = run("get", both, "a", stdout=full)
+    assert done == (errors.NO_SPACE, None, b"sharedmap: No space left on device\n")

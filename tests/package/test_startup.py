@@ -104,21 +104,31 @@ def run_command(*words):
     return imported_by(f"from sharedmap._cli import main; assert main({words!r}) == 0")
 
 
-def test_get_imports_only_what_it_needs(name):
+def cli(*modules):
+    return {"sharedmap._cli", *(f"sharedmap._cli.{module}" for module in modules)}
+
+
+def ours(imported):
+    return {module for module in imported if module.startswith("sharedmap")}
+
+
+@pytest.mark.parametrize("keys", [["a"], ["a", "b"]])
+def test_get_imports_hardly_more_than_the_package(name, keys):
+    sharedmap.share({"a": "1", "b": 2}, name)
+    imported = run_command("get", name, *keys)
+    assert ours(imported) == PACKAGE | cli("quick")
+    dear = {"argparse", "re", "enum", "collections", "contextlib", "signal", "typing", "importlib"}
+    assert imported & (dear | NOT_FOR_GET) == set()
+
+
+def test_get_with_options_imports_only_what_it_needs(name):
     sharedmap.share({"a": "1"}, name)
-    imported = run_command("get", name, "a")
+    imported = run_command("get", name, "a", "--owner", "root")
     assert imported & NOT_FOR_GET == set()
-    modules = {
-        f"sharedmap._cli.{module}"
-        for module in (
-            *("argument_types", "arguments", "input_arguments"),
-            *("errors", "maps", "output", "reading"),
-        )
-    }
-    others = {f"sharedmap.{module}" for module in ("_cli", "_encoded", "_header", "_names")}
-    assert {module for module in imported if module.startswith("sharedmap")} == (
-        PACKAGE | modules | others
-    )
+    modules = ("argument_types", "arguments", "input_arguments")
+    modules += ("errors", "maps", "output", "quick", "reading")
+    others = {f"sharedmap.{module}" for module in ("_encoded", "_header", "_names")}
+    assert ours(imported) == PACKAGE | cli(*modules) | others
 
 
 @pytest.mark.parametrize("words", [["ls"], ["stat", "{}"], ["update", "{}", "a=2"], ["rm", "{}"]])

@@ -20,18 +20,16 @@ the command that runs is imported.
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import io
 import os
-import signal
 import sys
-from collections.abc import Sequence
-from types import FrameType
 
-from .arguments import parse
-from .errors import FAILED, explain
-from .output import printable
+from .quick import quick_answer
+
+TYPE_CHECKING = False  # typing takes too long to import
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Callable, Sequence
+    from types import FrameType
 
 __all__ = ["main", "run"]
 
@@ -45,42 +43,67 @@ def run() -> int:
     sys.stdout = sys.stdout or _no_output()
     sys.stderr = sys.stderr or _no_output()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+        if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # A signal that nohup ignores stays ignored.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _terminate)
-    code = FAILED
+    code = 1
     try:
-        code = main(sys.argv[1:])
+        code = main(sys.argv[1:], _handle_signals)
     except KeyboardInterrupt:
-        _die_of(signal.SIGINT)
+        _die_of("SIGINT")
     except BrokenPipeError:
         # The reader of our output has closed the pipe.
-        _die_of(signal.SIGPIPE)
+        _die_of("SIGPIPE")
     finally:
         _give_up_output()
     return code
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs the command; every failure is a line on standard error and an exit code."""
-    options = parse(arguments)
+def main(arguments: Sequence[str], prepare: Callable[[], None] | None = None) -> int:
+    """Runs the command; every failure is a line on standard error and an exit code.
+
+    prepare() is called before a command that may have to clean up.
+    """
     try:
-        module, function = options.run.split(".")
-        command = getattr(importlib.import_module(f".{module}", __name__), function)
-        code: int = command(options)
+        answer = quick_answer(arguments)
+        if answer is None:
+            if prepare is not None:
+                prepare()
+            code = _run_command(arguments)
+        else:
+            sys.stdout.write(answer)
+            code = 0
         sys.stdout.flush()
     except BrokenPipeError:
         raise
     except Exception as error:
-        message, code = explain(error)
-        # Output before the error message, unless standard output itself has failed.
-        with contextlib.suppress(OSError):
-            sys.stdout.flush()
-        # One line, even when a name contains line feeds.
-        print(f"sharedmap: {printable(message)}", file=sys.stderr)
+        code = _report_failure(error)
+    return code
+
+
+def _run_command(arguments: Sequence[str]) -> int:
+    import importlib
+
+    from .arguments import parse
+
+    options = parse(arguments)
+    module, function = options.run.split(".")
+    command = getattr(importlib.import_module(f".{module}", __name__), function)
+    code: int = command(options)
+    return code
+
+
+def _report_failure(error: Exception) -> int:
+    import contextlib
+
+    from .errors import explain
+    from .output import printable
+
+    message, code = explain(error)
+    # Output before the error message, unless standard output itself has failed.
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    # One line, even when a name contains line feeds.
+    print(f"sharedmap: {printable(message)}", file=sys.stderr)
     return code
 
 
@@ -97,14 +120,28 @@ def _give_up_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
+def _handle_signals() -> None:
+    import signal
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # A signal that nohup ignores stays ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _terminate)
+
+
 def _terminate(number: int, frame: FrameType | None) -> None:
     """Leaves by way of all `finally`, so that no temporary file stays."""
+    import signal
+
     signal.signal(number, signal.SIG_IGN)
     raise SystemExit(128 + number)
 
 
-def _die_of(number: signal.Signals) -> None:
+def _die_of(name: str) -> None:
     """Is killed by the signal, as without a handler: shells check that status."""
+    import signal
+
+    number = signal.Signals[name]
     _give_up_output()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
