@@ -76,16 +76,16 @@ arguments_get_any(PyObject *const *args, Py_ssize_t count,
 }
 
 int
-arguments_check_keys(const char *name, PyObject *keys)
+arguments_check_keys(const char *caller, const char *name, PyObject *keys)
 {
     // Each character would be taken for a key.
     if (PyUnicode_Check(keys) || PyBytes_Check(keys)
         || PyByteArray_Check(keys))
     {
         PyErr_Format(PyExc_TypeError,
-                     "%s must be an iterable of keys, not a single %.100s; "
-                     "pass a list of str",
-                     name, Py_TYPE(keys)->tp_name);
+                     "%s: %s must be an iterable of keys, not a single "
+                     "%.100s; pass a list of str",
+                     caller, name, Py_TYPE(keys)->tp_name);
         return -1;
     }
     return 0;

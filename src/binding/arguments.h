@@ -37,6 +37,6 @@ arguments_get(PyObject *const *args, Py_ssize_t count, PyObject *keyword_names,
 /* Whether `keys` can be an iterable of keys: -1 with a TypeError that names
  * the argument if it is a single str or bytes. */
 int
-arguments_check_keys(const char *name, PyObject *keys);
+arguments_check_keys(const char *caller, const char *name, PyObject *keys);
 
 #endif

@@ -21,11 +21,13 @@
 #include "core/base/sort.h"
 
 int
-batch_init(struct batch *batch, struct state *state, PyObject *encode)
+batch_init(struct batch *batch, struct state *state, PyObject *encode,
+           const char *caller)
 {
     *batch = (struct batch){
         .state = state,
         .encode = Py_XNewRef(encode),
+        .caller = caller,
         .held = PyList_New(0),
     };
     if (batch->held == NULL) {
@@ -106,7 +108,7 @@ owner_of_value(const struct packed_value *packed, PyObject *object)
     case VALUE_STR:
         return owner_of_text(object);
     case VALUE_BYTES:
-        return object;
+        return packed->owner != NULL ? packed->owner : object;
     case VALUE_ENCODED:
         return packed->owner;
     case VALUE_NONE:
@@ -151,10 +153,10 @@ batch_add(struct batch *batch, PyObject *key, PyObject *value)
     struct text text;
     struct packed_value packed;
     int result = -1;
-    if (text_encode_key(&text, key) < 0) {
+    if (text_encode_key(&text, key, batch->caller) < 0) {
         return -1;
     }
-    if (value_pack(&packed, value, batch->encode, key) < 0) {
+    if (value_pack(&packed, value, batch->encode, key, batch->caller) < 0) {
         text_clear(&text);
         return -1;
     }
@@ -187,14 +189,10 @@ prefetch_object(PyObject *object)
     __builtin_prefetch((const char *)object + 64);
 }
 
-/* Lets signal handlers run; -1 with the exception of one, or with RuntimeError
- * if one has changed the size of the dict. */
+/* After Python code may have run: a signal handler, a convertible object. */
 static int
-check_signals(PyObject *dict, Py_ssize_t size)
+check_size(PyObject *dict, Py_ssize_t size)
 {
-    if (PyErr_CheckSignals() < 0) {
-        return -1;
-    }
     if (PyDict_GET_SIZE(dict) != size) {
         PyErr_SetString(PyExc_RuntimeError,
                         "dictionary changed size during iteration");
@@ -203,11 +201,26 @@ check_signals(PyObject *dict, Py_ssize_t size)
     return 0;
 }
 
+/* Adds a group and releases its references, also when one fails. */
+static int
+add_group(struct batch *batch, PyObject **keys, PyObject **values, int count)
+{
+    int result = 0;
+    for (int i = 0; i < count; i++) {
+        if (result == 0) {
+            result = batch_add(batch, keys[i], values[i]);
+        }
+        Py_DECREF(values[i]);
+        Py_DECREF(keys[i]);
+    }
+    return result;
+}
+
 /* A dict's own items, without an iterator. They are scattered in memory, so a
- * group of them is prefetched before the first is used. Adding runs no Python
- * code, so within a group the dict and the references borrowed from it stay
- * valid. Without a GIL those are of a copy: adding a container locks it, which
- * may unlock the dict. */
+ * group of them is prefetched before the first is used. A convertible object
+ * may run Python code that changes the dict, so a group holds its own
+ * references. Without a GIL they are of a copy, which other threads cannot
+ * change. */
 static int
 add_dict(struct batch *batch, PyObject *dict)
 {
@@ -230,13 +243,16 @@ add_dict(struct batch *batch, PyObject *dict)
             prefetch_object(values[count]);
             count += 1;
         }
-        for (int i = 0; result == 0 && i < count; i++) {
-            result = batch_add(batch, keys[i], values[i]);
+        for (int i = 0; i < count; i++) {
+            Py_INCREF(keys[i]);
+            Py_INCREF(values[i]);
         }
+        result = add_group(batch, keys, values, count);
         if (result == 0 && ++unchecked == GROUPS_UNCHECKED) {
             unchecked = 0;
-            result = check_signals(dict, size);
+            result = PyErr_CheckSignals();
         }
+        result = result == 0 ? check_size(dict, size) : result;
     } while (result == 0 && count == GROUP);
 #ifdef Py_GIL_DISABLED
     Py_DECREF(dict);
@@ -245,10 +261,11 @@ add_dict(struct batch *batch, PyObject *dict)
 }
 
 static int
-fail_length(Py_ssize_t index, Py_ssize_t length)
+fail_length(const struct batch *batch, Py_ssize_t index, Py_ssize_t length)
 {
     PyErr_Format(PyExc_ValueError,
-                 "element #%zd has length %zd; 2 is required", index, length);
+                 "%s: element #%zd has length %zd; 2 is required",
+                 batch->caller, index, length);
     return -1;
 }
 
@@ -256,7 +273,7 @@ static int
 add_tuple(struct batch *batch, PyObject *tuple, Py_ssize_t index)
 {
     if (PyTuple_GET_SIZE(tuple) != 2) {
-        return fail_length(index, PyTuple_GET_SIZE(tuple));
+        return fail_length(batch, index, PyTuple_GET_SIZE(tuple));
     }
     return batch_add(batch, PyTuple_GET_ITEM(tuple, 0),
                      PyTuple_GET_ITEM(tuple, 1));
@@ -267,7 +284,7 @@ static int
 add_list(struct batch *batch, PyObject *list, Py_ssize_t index)
 {
     if (PyList_GET_SIZE(list) != 2) {
-        return fail_length(index, PyList_GET_SIZE(list));
+        return fail_length(batch, index, PyList_GET_SIZE(list));
     }
     // The encoder may change the list.
     PyObject *key = Py_NewRef(PyList_GET_ITEM(list, 0));
@@ -293,7 +310,8 @@ add_pair(struct batch *batch, PyObject *pair, Py_ssize_t index)
     // Not from the TypeError of the conversion: that may be a hook's.
     if (Py_TYPE(pair)->tp_iter == NULL && !PySequence_Check(pair)) {
         PyErr_Format(PyExc_TypeError,
-                     "element #%zd is not a (key, value) pair", index);
+                     "%s: element #%zd is not a (key, value) pair",
+                     batch->caller, index);
         return -1;
     }
     PyObject *tuple = PySequence_Tuple(pair);

@@ -15,6 +15,7 @@
 struct batch {
     struct state *state;    // borrowed
     PyObject *encode;       // owned; NULL without an encoder
+    const char *caller;     // borrowed: the operation that the user called
     struct entry *entries;  // owned
     size_t count;
     size_t capacity;
@@ -22,14 +23,17 @@ struct batch {
     struct arena arena;  // copies of small keys and values
 };
 
-/* -1 with MemoryError. */
+/* `caller` is for messages, as value_pack() has it. -1 with MemoryError. */
 int
-batch_init(struct batch *batch, struct state *state, PyObject *encode);
+batch_init(struct batch *batch, struct state *state, PyObject *encode,
+           const char *caller);
 
 void
 batch_clear(struct batch *batch);
 
-/* -1 with TypeError, MemoryError, or what the encoder raised. */
+/* The caller holds references to both objects: the encoder and convertible
+ * objects run Python code. -1 with the exceptions of text_encode_key() and
+ * value_pack(). */
 int
 batch_add(struct batch *batch, PyObject *key, PyObject *value);
 

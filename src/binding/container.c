@@ -4,15 +4,24 @@
  *
  * Both ways recurse, as deep as containers may be nested.
  *
- * While a container is written, no Python code runs that could change it. In
- * CPython without a GIL other threads can, so there a copy of each list and
- * dict is written: a copy is made under the lock of the object, which could not
- * be held until everything inside is written.
+ * While a container is written, no Python code may run that could change it.
+ * Most contain nothing that would run any. When there is a convertible object
+ * that does, everything is written once more, from a copy of each list and
+ * dict:
+ *
+ *     [1, numpy.float64(2)]             a float, too        as it is
+ *     [1, numpy.int64(2)]               Python code         from copies
+ *     [1, Point(2, 3)]                  iterates as tuple   as it is
+ *
+ * In CPython without a GIL it is copies at once, because of other threads: a
+ * copy is made under the lock of the object, which could not be held until
+ * everything inside is written.
  *
  * Not here: the bytes; see core/base/msgpack.h.
  */
 #include "binding/container.h"
 
+#include "binding/convertible.h"
 #include "binding/errors.h"
 #include "binding/number.h"
 #include "binding/text.h"
@@ -22,8 +31,13 @@
 struct packing {
     struct msgpack_writer *writer;  // borrowed
     PyObject *key;                  // borrowed: of the map, for messages
+    const char *caller;             // the same
     unsigned depth;
+    bool makes_copies;  // so that Python code may run
 };
+
+/* What the functions below return besides 0, and -1 with an exception. */
+enum { NEEDS_COPIES = 1 };
 
 static int
 pack_object(struct packing *packing, PyObject *object);
@@ -32,9 +46,9 @@ static int
 fail_depth(const struct packing *packing)
 {
     PyErr_Format(PyExc_ValueError,
-                 "value of key %.200R is nested more than %d levels deep, or "
-                 "contains itself",
-                 packing->key, MSGPACK_DEPTH);
+                 "%s: value of key %.200R is nested more than %d levels deep, "
+                 "or contains itself",
+                 packing->caller, packing->key, MSGPACK_DEPTH);
     return -1;
 }
 
@@ -43,11 +57,11 @@ fail_type(const struct packing *packing, PyObject *object)
 {
     PyErr_Format(
         PyExc_TypeError,
-        "value of key %.200R contains an object of type %.100s; list, "
+        "%s: value of key %.200R contains an object of type %.100s; list, "
         "tuple and dict can contain each other, str, bytes, int, "
         "float, bool and None; for other types pass encode= when "
         "writing and decode= when reading",
-        packing->key, Py_TYPE(object)->tp_name);
+        packing->caller, packing->key, Py_TYPE(object)->tp_name);
     return -1;
 }
 
@@ -55,9 +69,9 @@ static int
 fail_dict_key(const struct packing *packing, PyObject *object)
 {
     PyErr_Format(PyExc_TypeError,
-                 "value of key %.200R contains a dict with a key of type "
+                 "%s: value of key %.200R contains a dict with a key of type "
                  "%.100s; keys must be str",
-                 packing->key, Py_TYPE(object)->tp_name);
+                 packing->caller, packing->key, Py_TYPE(object)->tp_name);
     return -1;
 }
 
@@ -67,9 +81,9 @@ check_writer(const struct packing *packing)
 {
     if (packing->writer->status == STATUS_TOO_LARGE) {
         PyErr_Format(PyExc_ValueError,
-                     "value of key %.200R contains an object of more than "
+                     "%s: value of key %.200R contains an object of more than "
                      "4294967295 bytes or elements",
-                     packing->key);
+                     packing->caller, packing->key);
         return -1;
     }
     if (packing->writer->status != STATUS_OK) {
@@ -105,10 +119,119 @@ pack_long(struct packing *packing, PyObject *object)
     return 0;
 }
 
-static int
-pack_items(struct packing *packing, PyObject *const *items, Py_ssize_t count)
+/* The type that the container is one of. */
+static PyTypeObject *
+base_of(PyObject *object)
 {
+    return PyList_Check(object)    ? &PyList_Type
+           : PyTuple_Check(object) ? &PyTuple_Type
+                                   : &PyDict_Type;
+}
+
+/* Whether the content is what the base says it is. A subclass may have an
+ * __iter__() of its own; OrderedDict has. */
+static bool
+iterates_as(PyObject *object, const PyTypeObject *base)
+{
+    return Py_TYPE(object)->tp_iter == base->tp_iter;
+}
+
+/* Until CPython 3.11, the garbage collector may run when the tuple is made, and
+ * finalizers may change the list: PyList_AsTuple() then reads freed memory. */
+static PyObject *
+copy_list(PyObject *list)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyList_AsTuple(list);
+#else
+    PyObject *tuple = PyTuple_New(PyList_GET_SIZE(list));
+    while (tuple != NULL && PyTuple_GET_SIZE(tuple) != PyList_GET_SIZE(list)) {
+        Py_SETREF(tuple, PyTuple_New(PyList_GET_SIZE(list)));
+    }
+    for (Py_ssize_t i = 0; tuple != NULL && i < PyTuple_GET_SIZE(tuple); i++) {
+        PyTuple_SET_ITEM(tuple, i, Py_NewRef(PyList_GET_ITEM(list, i)));
+    }
+    return tuple;
+#endif
+}
+
+static PyObject *
+copy_sequence(PyObject *object)
+{
+    if (PyTuple_Check(object) && iterates_as(object, &PyTuple_Type)) {
+        return Py_NewRef(object);
+    }
+    if (PyList_Check(object) && iterates_as(object, &PyList_Type)) {
+        return copy_list(object);
+    }
+    return PySequence_Tuple(object);
+}
+
+/* A new dict of the same items, in which keys of subclasses are exact str: two
+ * that differ only by methods of their own become one. */
+static PyObject *
+with_exact_keys(PyObject *dict)
+{
+    PyObject *key, *value;
+    Py_ssize_t position = 0;
+    PyObject *result = PyDict_New();
+    while (result != NULL && PyDict_Next(dict, &position, &key, &value)) {
+        PyObject *exact =
+            PyUnicode_Check(key) ? PyUnicode_FromObject(key) : Py_NewRef(key);
+        if (exact == NULL || PyDict_SetItem(result, exact, value) < 0) {
+            Py_CLEAR(result);
+        }
+        Py_XDECREF(exact);
+    }
+    return result;
+}
+
+static bool
+has_exact_keys(PyObject *dict)
+{
+    PyObject *key, *value;
+    Py_ssize_t position = 0;
+    while (PyDict_Next(dict, &position, &key, &value)) {
+        if (PyUnicode_Check(key) && !PyUnicode_CheckExact(key)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What dict(object) is, hidden from the garbage collector, through which
+ * Python code could find and change it. */
+static PyObject *
+copy_dict(PyObject *object)
+{
+    // PyDict_Copy() of CPython 3.11 has the same fault as PyList_AsTuple().
+    PyObject *copy = PyDict_New();
+    if (copy != NULL && PyDict_Update(copy, object) < 0) {
+        Py_CLEAR(copy);
+    }
+    if (copy != NULL && !has_exact_keys(copy)) {
+        PyObject_GC_UnTrack(copy);
+        Py_SETREF(copy, with_exact_keys(copy));
+    }
+    if (copy != NULL) {
+        PyObject_GC_UnTrack(copy);
+    }
+    return copy;
+}
+
+/* Of a list or tuple, or its copy. */
+static int
+pack_sequence(struct packing *packing, PyObject *sequence, bool is_list)
+{
+    PyObject *const *items = PySequence_Fast_ITEMS(sequence);
+    const Py_ssize_t count = PySequence_Fast_GET_SIZE(sequence);
     int result = 0;
+    if (is_list) {
+        msgpack_write_list(packing->writer, (size_t)count);
+    }
+    else {
+        msgpack_write_tuple(packing->writer, (size_t)count);
+    }
     for (Py_ssize_t i = 0; result == 0 && i < count; i++) {
         result = pack_object(packing, items[i]);
     }
@@ -116,74 +239,77 @@ pack_items(struct packing *packing, PyObject *const *items, Py_ssize_t count)
 }
 
 static int
-pack_tuple(struct packing *packing, PyObject *tuple)
-{
-    msgpack_write_tuple(packing->writer, (size_t)PyTuple_GET_SIZE(tuple));
-    return pack_items(packing, PySequence_Fast_ITEMS(tuple),
-                      PyTuple_GET_SIZE(tuple));
-}
-
-static int
-pack_list(struct packing *packing, PyObject *list)
-{
-#ifdef Py_GIL_DISABLED
-    list = PyList_AsTuple(list);
-    if (list == NULL) {
-        return -1;
-    }
-#endif
-    Py_ssize_t count = PySequence_Fast_GET_SIZE(list);
-    msgpack_write_list(packing->writer, (size_t)count);
-    int result = pack_items(packing, PySequence_Fast_ITEMS(list), count);
-#ifdef Py_GIL_DISABLED
-    Py_DECREF(list);
-#endif
-    return result;
-}
-
-static int
 pack_dict(struct packing *packing, PyObject *dict)
 {
-#ifdef Py_GIL_DISABLED
-    dict = PyDict_Copy(dict);
-    if (dict == NULL) {
-        return -1;
-    }
-#endif
     PyObject *key, *value;
     Py_ssize_t position = 0;
     int result = 0;
     msgpack_write_dict(packing->writer, (size_t)PyDict_GET_SIZE(dict));
     while (result == 0 && PyDict_Next(dict, &position, &key, &value)) {
         result = PyUnicode_CheckExact(key) ? pack_str(packing, key)
+                 : PyUnicode_Check(key)    ? NEEDS_COPIES
                                            : fail_dict_key(packing, key);
         result = result == 0 ? pack_object(packing, value) : result;
     }
-#ifdef Py_GIL_DISABLED
-    Py_DECREF(dict);
-#endif
     return result;
 }
 
 static int
 pack_container(struct packing *packing, PyObject *object)
 {
+    PyTypeObject *base = base_of(object);
+    PyObject *copy;
     if (packing->depth == MSGPACK_DEPTH) {
         return fail_depth(packing);
     }
+    if (packing->makes_copies) {
+        copy =
+            base == &PyDict_Type ? copy_dict(object) : copy_sequence(object);
+        if (copy == NULL) {
+            errors_add_note("in the value of key %.200R", packing->key);
+            return -1;
+        }
+    }
+    else if (iterates_as(object, base)) {
+        copy = Py_NewRef(object);
+    }
+    else {
+        return NEEDS_COPIES;
+    }
     packing->depth += 1;
-    int result = PyList_CheckExact(object)    ? pack_list(packing, object)
-                 : PyTuple_CheckExact(object) ? pack_tuple(packing, object)
-                                              : pack_dict(packing, object);
+    int result = base == &PyDict_Type
+                     ? pack_dict(packing, copy)
+                     : pack_sequence(packing, copy, base == &PyList_Type);
     packing->depth -= 1;
+    Py_DECREF(copy);
     return result;
 }
 
 static int
+pack_convertible(struct packing *packing, PyObject *object)
+{
+    if (!packing->makes_copies) {
+        return NEEDS_COPIES;
+    }
+    PyObject *native = convertible_native(object);
+    if (native == NULL) {
+        if (!PyErr_Occurred()) {
+            return fail_type(packing, object);
+        }
+        errors_add_note("in the value of key %.200R", packing->key);
+        return -1;
+    }
+    int result = pack_object(packing, native);
+    Py_DECREF(native);
+    return result;
+}
+
+/* Subclasses of int come late: bool is one of them. */
+static int
 pack_object(struct packing *packing, PyObject *object)
 {
     struct msgpack_writer *writer = packing->writer;
-    if (PyUnicode_CheckExact(object)) {
+    if (PyUnicode_Check(object)) {
         return pack_str(packing, object);
     }
     if (PyLong_CheckExact(object)) {
@@ -192,7 +318,7 @@ pack_object(struct packing *packing, PyObject *object)
     if (container_check(object)) {
         return pack_container(packing, object);
     }
-    if (PyFloat_CheckExact(object)) {
+    if (PyFloat_Check(object)) {
         msgpack_write_float(writer, PyFloat_AS_DOUBLE(object));
     }
     else if (PyBool_Check(object)) {
@@ -201,23 +327,37 @@ pack_object(struct packing *packing, PyObject *object)
     else if (object == Py_None) {
         msgpack_write_nil(writer);
     }
-    else if (PyBytes_CheckExact(object)) {
+    else if (PyBytes_Check(object)) {
         msgpack_write_bytes(
             writer,
             (struct slice){(const unsigned char *)PyBytes_AS_STRING(object),
                            (size_t)PyBytes_GET_SIZE(object)});
     }
+    else if (PyLong_Check(object)) {
+        return pack_long(packing, object);
+    }
     else {
-        return fail_type(packing, object);
+        return pack_convertible(packing, object);
     }
     return 0;
 }
 
 int
-container_pack(struct msgpack_writer *writer, PyObject *object, PyObject *key)
+container_pack(struct msgpack_writer *writer, PyObject *object, PyObject *key,
+               const char *caller)
 {
-    struct packing packing = {.writer = writer, .key = key};
-    return pack_container(&packing, object) < 0 ? -1 : check_writer(&packing);
+    struct packing packing = {.writer = writer, .key = key, .caller = caller};
+#ifdef Py_GIL_DISABLED
+    packing.makes_copies = true;
+#endif
+    int result = pack_container(&packing, object);
+    if (result == NEEDS_COPIES) {
+        msgpack_writer_clear(writer);
+        packing.makes_copies = true;
+        packing.depth = 0;
+        result = pack_container(&packing, object);
+    }
+    return result < 0 ? -1 : check_writer(&packing);
 }
 
 /* ---- from bytes to objects ---------------------------------------------- */

@@ -2,8 +2,9 @@
  *
  * list, tuple and dict <-> the bytes of a container, MessagePack.
  *
- * Only of these very types, with str as keys, and in them values of the
- * built-in types: they come back as what they were, a new object each time.
+ * In them are values of the built-in types, with str as the keys of dicts. They
+ * come back as what they were, a new object each time. Convertible objects come
+ * back as the native value that they contain: a namedtuple as a tuple.
  */
 #ifndef SHAREDMAP_BINDING_CONTAINER_H
 #define SHAREDMAP_BINDING_CONTAINER_H
@@ -14,16 +15,18 @@
 static inline bool
 container_check(PyObject *object)
 {
-    return PyList_CheckExact(object) || PyTuple_CheckExact(object)
-           || PyDict_CheckExact(object);
+    return PyList_Check(object) || PyTuple_Check(object)
+           || PyDict_Check(object);
 }
 
-/* Writes a container, the value of `key`. Runs no Python code unless it fails.
- * -1 with TypeError, with ValueError when it is too deep or contains itself,
- * or with MemoryError; errors name the key. The caller clears the writer in
- * any case. */
+/* Writes a container, the value of `key`. May run any Python code: that of
+ * convertible objects. -1 with TypeError, with ValueError when it is too deep or
+ * contains itself, with MemoryError, or with the exception of that code; errors
+ * name the key, and `caller`, as value_pack() has it. The caller clears the
+ * writer in any case. */
 int
-container_pack(struct msgpack_writer *writer, PyObject *object, PyObject *key);
+container_pack(struct msgpack_writer *writer, PyObject *object, PyObject *key,
+               const char *caller);
 
 /* A new object, from bytes that do not change. The garbage collector may run,
  * and with it any Python code. NULL with SnapshotError when the bytes are not

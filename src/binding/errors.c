@@ -389,3 +389,27 @@ raise_stale_id(struct state *state, PyObject *name,
     return raise_stale_error(state, message, id,
                              PyLong_FromUnsignedLongLong(found));
 }
+
+void
+errors_add_note(const char *format, ...)
+{
+    // A MemoryError may be an object that exists once.
+    if (!PyErr_ExceptionMatches(PyExc_Exception)
+        || PyErr_ExceptionMatches(PyExc_MemoryError))
+    {
+        return;
+    }
+    PyObject *type, *error, *traceback;
+    PyErr_Fetch(&type, &error, &traceback);
+    PyErr_NormalizeException(&type, &error, &traceback);
+    va_list arguments;
+    va_start(arguments, format);
+    PyObject *note = PyUnicode_FromFormatV(format, arguments);
+    va_end(arguments);
+    PyObject *none = note != NULL
+                         ? PyObject_CallMethod(error, "add_note", "(O)", note)
+                         : NULL;
+    Py_XDECREF(none);
+    Py_XDECREF(note);
+    PyErr_Restore(type, error, traceback);
+}

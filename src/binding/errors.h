@@ -37,6 +37,12 @@ PyObject *
 raise_no_space(PyObject *name, uint64_t needed, uint64_t available,
                bool is_file);
 
+/* Adds a note to the current exception, which Python code of the user raised.
+ * Not to a MemoryError, nor to what is no Exception; if it fails, the exception
+ * stays as it is. The format is that of PyUnicode_FromFormat(). */
+void
+errors_add_note(const char *format, ...);
+
 /* StaleError with both generations; 0 stands for none. */
 PyObject *
 raise_stale(struct state *state, PyObject *name, uint64_t expected,

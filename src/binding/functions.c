@@ -65,7 +65,7 @@ module_py_share(PyObject *module, PyObject *args, PyObject *keywords)
     target.options.force = force != 0;
     target.options.huge_pages = huge_pages != 0;
     target.exist_ok = exist_ok != 0;
-    if (name_parse(state, &name, target.object) < 0
+    if (name_parse(state, &name, target.object, "share()") < 0
         || publishing_check_exist_ok(&target) < 0)
     {
         goto done;
@@ -77,7 +77,7 @@ module_py_share(PyObject *module, PyObject *args, PyObject *keywords)
         result = Py_NewRef(Py_False);
         goto done;
     }
-    if (batch_init(&batch, state, encode) == 0
+    if (batch_init(&batch, state, encode, "share()") == 0
         && fill_in_order(&batch, mapping) == 0)
     {
         struct signals signals;
@@ -101,7 +101,7 @@ done:
 static int
 add_removals(struct batch *batch, PyObject *keys)
 {
-    return arguments_check_keys("remove", keys) < 0
+    return arguments_check_keys("update()", "remove", keys) < 0
                ? -1
                : batch_add_keys(batch, keys, Py_None);
 }
@@ -139,7 +139,7 @@ run_update(struct state *state, PyObject *object, const struct batch *puts,
 {
     struct name name;
     PyObject *result = NULL;
-    if (name_parse(state, &name, object) == 0) {
+    if (name_parse(state, &name, object, "update()") == 0) {
         struct signals signals;
         struct publish_update update = {
             .label = name.text.slice,
@@ -183,8 +183,8 @@ module_py_update(PyObject *module, PyObject *args, PyObject *keywords)
     {
         return NULL;
     }
-    if (batch_init(&puts, state, encode) == 0
-        && batch_init(&removals, state, NULL) == 0
+    if (batch_init(&puts, state, encode, "update()") == 0
+        && batch_init(&removals, state, NULL, "update()") == 0
         && batch_add_all(&puts, changes) == 0
         && (keys == NULL || add_removals(&removals, keys) == 0)
         && batch_sort(&puts) == 0 && batch_sort(&removals) == 0

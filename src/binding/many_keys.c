@@ -31,7 +31,7 @@ many_keys_parse(struct many_keys *many, PyObject *args, PyObject *keywords)
                      missing);
         return -1;
     }
-    return arguments_check_keys("keys", many->given);
+    return arguments_check_keys("get_many()", "keys", many->given);
 }
 
 /* A tuple of our own: a decoder, another thread, or a finalizer that runs when
@@ -77,7 +77,8 @@ many_keys_collect(const struct many_keys *many)
     PyObject *list = PyObject_CallNoArgs(method), *keys = NULL;
     Py_DECREF(method);
     // An array without a dimension is a single str.
-    if (list != NULL && arguments_check_keys("keys", list) == 0) {
+    if (list != NULL && arguments_check_keys("get_many()", "keys", list) == 0)
+    {
         keys = copy_keys(list);
     }
     Py_XDECREF(list);

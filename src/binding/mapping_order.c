@@ -41,10 +41,11 @@ nearest(PyObject *self, const struct slice *key, enum direction direction)
 
 /* The same with a key of Python. */
 static PyObject *
-nearest_to(PyObject *self, PyObject *key, enum direction direction)
+nearest_to(PyObject *self, PyObject *key, enum direction direction,
+           const char *caller)
 {
     struct text text;
-    if (text_encode_key(&text, key) < 0) {
+    if (text_encode_key(&text, key, caller) < 0) {
         return NULL;
     }
     PyObject *result = nearest(self, &text.slice, direction);
@@ -55,20 +56,20 @@ nearest_to(PyObject *self, PyObject *key, enum direction direction)
 PyObject *
 mapping_py_floor(PyObject *self, PyObject *key)
 {
-    return nearest_to(self, key, BACKWARD);
+    return nearest_to(self, key, BACKWARD, "floor()");
 }
 
 PyObject *
 mapping_py_ceiling(PyObject *self, PyObject *key)
 {
-    return nearest_to(self, key, FORWARD);
+    return nearest_to(self, key, FORWARD, "ceiling()");
 }
 
 PyObject *
 mapping_py_lower(PyObject *self, PyObject *key)
 {
     struct text text;
-    if (text_encode_key(&text, key) < 0) {
+    if (text_encode_key(&text, key, "lower()") < 0) {
         return NULL;
     }
     PyObject *result = NULL;
@@ -86,7 +87,7 @@ PyObject *
 mapping_py_higher(PyObject *self, PyObject *key)
 {
     struct text text;
-    if (text_encode_key(&text, key) < 0) {
+    if (text_encode_key(&text, key, "higher()") < 0) {
         return NULL;
     }
     // The least str above the key is the key with a NUL behind it.
@@ -112,7 +113,7 @@ static int
 shorten_to_key(struct slice *text, PyObject *key)
 {
     struct text other;
-    if (text_encode_key(&other, key) < 0) {
+    if (text_encode_key(&other, key, "longest_prefix()") < 0) {
         return -1;
     }
     size_t most =
@@ -161,7 +162,7 @@ PyObject *
 mapping_py_longest_prefix(PyObject *self, PyObject *given)
 {
     struct text text;
-    if (text_encode_key(&text, given) < 0) {
+    if (text_encode_key(&text, given, "longest_prefix()") < 0) {
         return NULL;
     }
     PyObject *result = NULL;

@@ -140,11 +140,12 @@ mapping_iterate(PyObject *self, enum item_kind kind, enum direction direction)
 /* ---- one key ------------------------------------------------------------ */
 
 enum answer
-mapping_lookup(PyObject *self, PyObject *key, PyObject **value)
+mapping_lookup(PyObject *self, PyObject *key, PyObject **value,
+               const char *caller)
 {
     struct text text;
     struct item item;
-    if (text_encode_key(&text, key) < 0) {
+    if (text_encode_key(&text, key, caller) < 0) {
         return ANSWER_FAILED;
     }
     enum answer answer = mapping_methods_of(self)->lookup(
@@ -160,7 +161,7 @@ mapping_lookup(PyObject *self, PyObject *key, PyObject **value)
 int
 mapping_sq_contains(PyObject *self, PyObject *key)
 {
-    return mapping_lookup(self, key, NULL);
+    return mapping_lookup(self, key, NULL, "key in m");
 }
 
 static Py_ssize_t
@@ -177,7 +178,7 @@ mapping_py_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
     if (arguments_get(args, count, keyword_names, &key, &fallback) < 0) {
         return NULL;
     }
-    if (mapping_lookup(self, key, &value) == ANSWER_NO) {
+    if (mapping_lookup(self, key, &value, "get()") == ANSWER_NO) {
         return Py_NewRef(fallback);
     }
     return value;
@@ -194,7 +195,7 @@ get_one(PyObject *self, const struct many_keys *many, PyObject *key,
     if (!PyUnicode_Check(key)) {
         return many_keys_other(many, key, index);
     }
-    if (mapping_lookup(self, key, &value) == ANSWER_NO) {
+    if (mapping_lookup(self, key, &value, "get_many()") == ANSWER_NO) {
         return Py_NewRef(many->fallback);
     }
     return value;
@@ -241,7 +242,7 @@ parse_bound(PyObject *object, struct text *text, const struct slice **bound)
     if (object == Py_None) {
         return 0;
     }
-    if (text_encode_key(text, object) < 0) {
+    if (text_encode_key(text, object, "m[low:high]") < 0) {
         return -1;
     }
     *bound = &text->slice;
@@ -278,7 +279,7 @@ mapping_mp_subscript(PyObject *self, PyObject *key)
     if (PySlice_Check(key)) {
         return subscript_slice(self, key);
     }
-    if (mapping_lookup(self, key, &value) == ANSWER_NO) {
+    if (mapping_lookup(self, key, &value, "m[key]") == ANSWER_NO) {
         PyErr_SetObject(PyExc_KeyError, key);
     }
     return value;
@@ -289,7 +290,7 @@ mapping_py_prefix(PyObject *self, PyObject *prefix)
 {
     struct text low;
     struct slice high;
-    if (text_encode_key(&low, prefix) < 0) {
+    if (text_encode_key(&low, prefix, "prefix()") < 0) {
         return NULL;
     }
     PyObject *range = NULL;
@@ -468,7 +469,7 @@ get_optional(struct state *state, PyObject *mapping, PyObject *key)
 {
     PyObject *value = NULL;
     if (mapping_check(state, mapping)) {
-        (void)mapping_lookup(mapping, key, &value);
+        (void)mapping_lookup(mapping, key, &value, "m == other");
         return value;
     }
     if (PyDict_CheckExact(mapping)) {

@@ -46,7 +46,8 @@ mapping_iterate(PyObject *self, enum item_kind kind, enum direction direction);
 /* Is the key there? With `value`, fills a new reference if it is. A key that
  * is removed meanwhile is not an error; a KeyError comes from the decoder. */
 enum answer
-mapping_lookup(PyObject *self, PyObject *key, PyObject **value);
+mapping_lookup(PyObject *self, PyObject *key, PyObject **value,
+               const char *caller);
 
 /* key in m, m[key_or_slice] and m.get(key, default) of the base type. */
 int

@@ -7,12 +7,13 @@
 #include "binding/errors.h"
 
 int
-name_parse(struct state *state, struct name *name, PyObject *object)
+name_parse(struct state *state, struct name *name, PyObject *object,
+           const char *caller)
 {
     name->text.heap = NULL;
     if (!PyUnicode_Check(object)) {
-        PyErr_Format(PyExc_TypeError, "the name must be str, not %.100s",
-                     Py_TYPE(object)->tp_name);
+        PyErr_Format(PyExc_TypeError, "%s: the name must be str, not %.100s",
+                     caller, Py_TYPE(object)->tp_name);
         return -1;
     }
     if (text_encode(&name->text, object) < 0) {

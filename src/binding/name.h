@@ -14,10 +14,12 @@ struct name {
     char path[SEGMENT_PATH_SIZE];
 };
 
-/* -1 with TypeError when it is not a str, ValueError when it cannot be a name.
- * Clear the text even so: name_clear() accepts both outcomes. */
+/* -1 with TypeError when it is not a str, which names `caller`, the operation
+ * that the user called; ValueError when it cannot be a name. Clear the text even
+ * so: name_clear() accepts both outcomes. */
 int
-name_parse(struct state *state, struct name *name, PyObject *object);
+name_parse(struct state *state, struct name *name, PyObject *object,
+           const char *caller);
 
 void
 name_clear(struct name *name);

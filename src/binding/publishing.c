@@ -86,7 +86,7 @@ publishing_remove(struct state *state, PyObject *args, PyObject *keywords)
     {
         return NULL;
     }
-    if (name_parse(state, &name, object) == 0) {
+    if (name_parse(state, &name, object, "remove()") == 0) {
         struct signals signals;
         signals_begin(&signals, SIGNALS_PUBLISHING, &lock.interrupt);
         enum status status = segment_remove(name.path, &lock);

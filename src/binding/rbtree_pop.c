@@ -75,7 +75,7 @@ put_back_after(RBTreeObject *self, PyObject *key, PyObject *bytes,
     PyObject *type, *error, *traceback;
     struct text text;
     PyErr_Fetch(&type, &error, &traceback);
-    if (text_encode_key(&text, key) == 0) {
+    if (text_encode_key(&text, key, "pop()") == 0) {
         enum status status = put_back(self, text.slice, bytes, value_type);
         text_clear(&text);
         if (status == STATUS_OK) {
@@ -121,7 +121,7 @@ rbtree_py_pop(PyObject *object, PyObject *const *args, Py_ssize_t count)
                      count);
         return NULL;
     }
-    if (text_encode_key(&text, args[0]) < 0) {
+    if (text_encode_key(&text, args[0], "pop()") < 0) {
         return NULL;
     }
     tree_begin_change(self);

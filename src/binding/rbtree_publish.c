@@ -100,7 +100,7 @@ rbtree_py_share(PyObject *object, PyObject *args, PyObject *keywords)
     target.exist_ok = exist_ok != 0;
     struct name name;
     PyObject *result = NULL;
-    if (name_parse(self->base.state, &name, target.object) == 0
+    if (name_parse(self->base.state, &name, target.object, "share()") == 0
         && publishing_check_exist_ok(&target) == 0)
     {
         target.path = name.path;

@@ -59,7 +59,7 @@ rbtree_tp_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
  */
 static int
 update_encoded(RBTreeObject *self, PyObject *encode, PyObject *source,
-               PyObject *items);
+               PyObject *items, const char *caller);
 
 /* Removes one keyword from the dict and replaces the hook by its value; -1
  * with TypeError when that is not a hook. */
@@ -106,9 +106,10 @@ rbtree_tp_init(PyObject *object, PyObject *args, PyObject *keywords)
             goto done;
         }
     }
-    result = source != NULL || items != NULL
-                 ? update_encoded(self, hooks.encode, source, items)
-                 : 0;
+    result =
+        source != NULL || items != NULL
+            ? update_encoded(self, hooks.encode, source, items, "rbtree()")
+            : 0;
     if (result == 0) {
         // Only now: a second __init__() changes everything or nothing.
         swap_hooks(self, &hooks);
@@ -170,24 +171,24 @@ is_tree(PyObject *object)
 /* value_pack() with the tree's encoder. */
 static int
 pack(RBTreeObject *self, struct packed_value *packed, PyObject *value,
-     PyObject *key)
+     PyObject *key, const char *caller)
 {
     PyObject *encode = tree_encoder(self);
-    int result = value_pack(packed, value, encode, key);
+    int result = value_pack(packed, value, encode, key, caller);
     Py_XDECREF(encode);
     return result;
 }
 
 static int
-put(RBTreeObject *self, PyObject *key, PyObject *value)
+put(RBTreeObject *self, PyObject *key, PyObject *value, const char *caller)
 {
     struct text text;
     struct packed_value packed;
     int result = -1;
-    if (text_encode_key(&text, key) < 0) {
+    if (text_encode_key(&text, key, caller) < 0) {
         return -1;
     }
-    if (pack(self, &packed, value, key) < 0) {
+    if (pack(self, &packed, value, key, caller) < 0) {
         goto done;
     }
     guard_begin_change(&self->guard);
@@ -209,7 +210,7 @@ static int
 delete_key(RBTreeObject *self, PyObject *key)
 {
     struct text text;
-    if (text_encode_key(&text, key) < 0) {
+    if (text_encode_key(&text, key, "del m[key]") < 0) {
         return -1;
     }
     tree_begin_change(self);
@@ -237,7 +238,7 @@ rbtree_mp_ass_subscript(PyObject *object, PyObject *key, PyObject *value)
 {
     RBTreeObject *self = (RBTreeObject *)object;
     if (value != NULL) {
-        return put(self, key, value);
+        return put(self, key, value, "m[key] = value");
     }
     return PySlice_Check(key) ? delete_slice(object, key)
                               : delete_key(self, key);
@@ -252,7 +253,7 @@ rbtree_py_set(PyObject *self, PyObject *const *args, Py_ssize_t count)
                      count, count == 1 ? "" : "s");
         return NULL;
     }
-    if (put((RBTreeObject *)self, args[0], args[1]) < 0) {
+    if (put((RBTreeObject *)self, args[0], args[1], "set()") < 0) {
         return NULL;
     }
     Py_RETURN_TRUE;
@@ -269,7 +270,7 @@ rbtree_py_setdefault(PyObject *object, PyObject *args, PyObject *keywords)
     struct item item;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|O:setdefault", names,
                                      &key, &value)
-        || text_encode_key(&text, key) < 0)
+        || text_encode_key(&text, key, "setdefault()") < 0)
     {
         return NULL;
     }
@@ -278,7 +279,9 @@ rbtree_py_setdefault(PyObject *object, PyObject *args, PyObject *keywords)
         result = item_finish(&item);
         goto done;
     }
-    if (answer == ANSWER_FAILED || pack(self, &packed, value, key) < 0) {
+    if (answer == ANSWER_FAILED
+        || pack(self, &packed, value, key, "setdefault()") < 0)
+    {
         goto done;
     }
     enum status status = STATUS_OK;
@@ -343,13 +346,13 @@ update_from_batch(RBTreeObject *self, struct batch *batch)
 
 static int
 update_encoded(RBTreeObject *self, PyObject *encode, PyObject *source,
-               PyObject *items)
+               PyObject *items, const char *caller)
 {
     struct batch batch;
     int result = -1;
     // One batch for both, so that a bad keyword leaves the tree unchanged,
     // too.
-    if (batch_init(&batch, self->base.state, encode) == 0
+    if (batch_init(&batch, self->base.state, encode, caller) == 0
         && (source == NULL || batch_add_all(&batch, source) == 0)
         && (items == NULL || batch_add_all(&batch, items) == 0))
     {
@@ -361,10 +364,11 @@ update_encoded(RBTreeObject *self, PyObject *encode, PyObject *source,
 
 /* The same with the tree's own encoder. */
 static int
-update_from(RBTreeObject *self, PyObject *source, PyObject *items)
+update_from(RBTreeObject *self, PyObject *source, PyObject *items,
+            const char *caller)
 {
     PyObject *encode = tree_encoder(self);
-    int result = update_encoded(self, encode, source, items);
+    int result = update_encoded(self, encode, source, items, caller);
     Py_XDECREF(encode);
     return result;
 }
@@ -377,18 +381,18 @@ rbtree_py_update(PyObject *object, PyObject *args, PyObject *keywords)
     if (!PyArg_UnpackTuple(args, "update", 0, 1, &source)) {
         return NULL;
     }
-    if (update_from(self, source, keywords) < 0) {
+    if (update_from(self, source, keywords, "update()") < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
 }
 
-/* A batch with the tree's encoder. */
+/* A batch with the tree's encoder, for fromkeys(). */
 static int
 begin_batch(RBTreeObject *self, struct batch *batch)
 {
     PyObject *encode = tree_encoder(self);
-    int result = batch_init(batch, self->base.state, encode);
+    int result = batch_init(batch, self->base.state, encode, "fromkeys()");
     Py_XDECREF(encode);
     return result;
 }
@@ -519,7 +523,7 @@ rbtree_py_copy(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 rbtree_nb_inplace_or(PyObject *self, PyObject *other)
 {
-    if (update_from((RBTreeObject *)self, other, NULL) < 0) {
+    if (update_from((RBTreeObject *)self, other, NULL, "m |= other") < 0) {
         return NULL;
     }
     return Py_NewRef(self);
@@ -543,8 +547,9 @@ rbtree_nb_or(PyObject *left, PyObject *right)
                                         : create_alike(Py_TYPE(tree), tree);
     if (result != NULL
         && (mapping_copy_state((PyObject *)result, (PyObject *)tree, NULL) < 0
-            || (!left_is_tree && update_from(result, left, NULL) < 0)
-            || update_from(result, right, NULL) < 0))
+            || (!left_is_tree
+                && update_from(result, left, NULL, "other | m") < 0)
+            || update_from(result, right, NULL, "m | other") < 0))
     {
         Py_CLEAR(result);
     }

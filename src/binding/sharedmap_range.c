@@ -306,12 +306,13 @@ sharedmap_py_peekitem(PyObject *self, PyObject *args, PyObject *keywords)
 
 /* Fills the rank of the key relative to the span, and whether it is there. */
 static int
-rank_of(PyObject *self, PyObject *key, uint64_t *rank, bool *is_found)
+rank_of(PyObject *self, PyObject *key, uint64_t *rank, bool *is_found,
+        const char *caller)
 {
     struct text text;
     struct span span;
     struct entry entry;
-    if (text_encode_key(&text, key) < 0) {
+    if (text_encode_key(&text, key, caller) < 0) {
         return -1;
     }
     int result = span_acquire(self, &span);
@@ -329,7 +330,7 @@ sharedmap_py_index(PyObject *self, PyObject *key)
 {
     uint64_t rank;
     bool is_found;
-    if (rank_of(self, key, &rank, &is_found) < 0) {
+    if (rank_of(self, key, &rank, &is_found, "index()") < 0) {
         return NULL;
     }
     if (!is_found) {
@@ -343,7 +344,7 @@ sharedmap_py_bisect_left(PyObject *self, PyObject *key)
 {
     uint64_t rank;
     bool is_found;
-    if (rank_of(self, key, &rank, &is_found) < 0) {
+    if (rank_of(self, key, &rank, &is_found, "bisect_left()") < 0) {
         return NULL;
     }
     return PyLong_FromUnsignedLongLong(rank);
@@ -354,7 +355,7 @@ sharedmap_py_bisect_right(PyObject *self, PyObject *key)
 {
     uint64_t rank;
     bool is_found;
-    if (rank_of(self, key, &rank, &is_found) < 0) {
+    if (rank_of(self, key, &rank, &is_found, "bisect_right()") < 0) {
         return NULL;
     }
     return PyLong_FromUnsignedLongLong(rank + is_found);
@@ -368,7 +369,7 @@ sharedmap_py_view(PyObject *self, PyObject *key)
     struct entry entry;
     bool is_found;
     PyObject *view = NULL;
-    if (text_encode_key(&text, key) < 0) {
+    if (text_encode_key(&text, key, "view()") < 0) {
         return NULL;
     }
     if (span_acquire(self, &span) == 0) {

@@ -150,7 +150,7 @@ open_name(PyTypeObject *type, PyObject *source, const struct options *options)
 {
     struct name name;
     PyObject *path = NULL, *self = NULL;
-    if (name_parse(state_of_type(type), &name, source) == 0) {
+    if (name_parse(state_of_type(type), &name, source, "sharedmap()") == 0) {
         path = PyBytes_FromString(name.path);
         if (path != NULL) {
             self = open_file(type, path, SOURCE_NAME, source, source, options);

@@ -54,11 +54,11 @@ text_encode_wide(struct text *text, PyObject *string)
 }
 
 int
-text_encode_key(struct text *text, PyObject *key)
+text_encode_key(struct text *text, PyObject *key, const char *caller)
 {
     if (!PyUnicode_Check(key)) {
-        PyErr_Format(PyExc_TypeError, "keys must be str, not %.100s",
-                     Py_TYPE(key)->tp_name);
+        PyErr_Format(PyExc_TypeError, "%s: keys must be str, not %.100s",
+                     caller, Py_TYPE(key)->tp_name);
         return -1;
     }
     return text_encode(text, key);

@@ -57,9 +57,10 @@ text_clear(struct text *text)
     }
 }
 
-/* Fills the text of a key. -1 with TypeError when it is not a str. */
+/* Fills the text of a key. -1 with TypeError when it is not a str; it names
+ * `caller`, the operation that the user called, as in "get()". */
 int
-text_encode_key(struct text *text, PyObject *key);
+text_encode_key(struct text *text, PyObject *key, const char *caller);
 
 /* A new str. The bytes may belong to a snapshot and change during the call;
  * the str is a valid one in any case. Runs no Python code. NULL with

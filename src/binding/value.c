@@ -6,17 +6,21 @@
  *     float    IEEE 754 binary64
  *     str      UTF-8
  *     bytes    as they are
- *     list, tuple, dict    MessagePack; with an encoder they count as others
+ *     list, tuple, dict    MessagePack
+ *     convertible objects  as the native value that they contain
  *     others   the result of the encoder
  *
- * Subclasses count as others: a value must come back with its own type, and
- * other processes do not know the subclass.
+ * Convertible objects are subclasses, numpy's scalars, bytearray and memoryview:
+ * other processes need not know their types, and get the native value. With an
+ * encoder, they and containers count as others: hooks can give back the very
+ * type.
  *
  * Not here: the encoding of values in a snapshot; see docs/FORMAT.md.
  */
 #include "binding/value.h"
 
 #include "binding/container.h"
+#include "binding/convertible.h"
 #include "binding/errors.h"
 
 /* ---- others ------------------------------------------------------------- */
@@ -74,45 +78,39 @@ note_key(PyObject *key, PyObject *encode)
 {
     PyObject *type, *error, *traceback;
     PyErr_Fetch(&type, &error, &traceback);
-    PyErr_NormalizeException(&type, &error, &traceback);
     PyObject *name = hook_name(encode);
-    PyObject *note =
-        name != NULL
-            ? PyUnicode_FromFormat("encode=%U was called for the value of key "
-                                   "%.200R",
-                                   name, key)
-            : NULL;
-    PyObject *none = note != NULL
-                         ? PyObject_CallMethod(error, "add_note", "(O)", note)
-                         : NULL;
-    Py_XDECREF(none);
-    Py_XDECREF(note);
-    Py_XDECREF(name);
     PyErr_Restore(type, error, traceback);
+    if (name != NULL) {
+        errors_add_note("encode=%U was called for the value of key %.200R",
+                        name, key);
+    }
+    Py_XDECREF(name);
 }
 
 static int
-fail_type(PyObject *object, PyObject *key)
+fail_type(PyObject *object, PyObject *key, const char *caller)
 {
-    PyErr_Format(PyExc_TypeError,
-                 "value of key %.200R is of type %.100s; values must be str, "
-                 "bytes, int, float, bool, None, list, tuple or dict; for "
-                 "other types pass encode= when writing and decode= when "
-                 "reading",
-                 key, Py_TYPE(object)->tp_name);
+    PyErr_Format(
+        PyExc_TypeError,
+        "%s: value of key %.200R is of type %.100s; values must be "
+        "str, bytes, int, float, bool, None, list, tuple or dict; for "
+        "other types pass encode= when writing and decode= when "
+        "reading",
+        caller, key, Py_TYPE(object)->tp_name);
     return -1;
 }
 
 /* Of the encoder. */
 static int
-fail_encoded_type(PyObject *encoded, PyObject *encode, PyObject *key)
+fail_encoded_type(PyObject *encoded, PyObject *encode, PyObject *key,
+                  const char *caller)
 {
     PyObject *name = hook_name(encode);
     if (name != NULL) {
         PyErr_Format(PyExc_TypeError,
-                     "encode must return bytes, not %.100s: encode=%U, for "
-                     "the value of key %.200R",
-                     Py_TYPE(encoded)->tp_name, name, key);
+                     "%s: encode must return bytes, not %.100s: encode=%U, "
+                     "for the value of key %.200R",
+                     caller, Py_TYPE(encoded)->tp_name, name, key);
         Py_DECREF(name);
     }
     return -1;
@@ -122,16 +120,11 @@ enum { DECLINED = 1 };
 
 static int
 pack_encoded(struct packed_value *packed, PyObject *object, PyObject *encode,
-             PyObject *key)
+             PyObject *key, const char *caller)
 {
     PyObject *encoded = call_hook("encode", encode, object);
     if (encoded == NULL) {
-        // A MemoryError may be an object that exists once.
-        if (PyErr_ExceptionMatches(PyExc_Exception)
-            && !PyErr_ExceptionMatches(PyExc_MemoryError))
-        {
-            note_key(key, encode);
-        }
+        note_key(key, encode);
         return -1;
     }
     if (encoded == Py_NotImplemented) {
@@ -139,7 +132,7 @@ pack_encoded(struct packed_value *packed, PyObject *object, PyObject *encode,
         return DECLINED;
     }
     if (!PyBytes_Check(encoded)) {
-        fail_encoded_type(encoded, encode, key);
+        fail_encoded_type(encoded, encode, key, caller);
         Py_DECREF(encoded);
         return -1;
     }
@@ -152,24 +145,65 @@ pack_encoded(struct packed_value *packed, PyObject *object, PyObject *encode,
     return 0;
 }
 
-/* Runs the encoder for containers, too: with one, all that is not native goes
- * to it. NotImplemented says that it leaves the object to the map. */
+/* ---- from objects to bytes ---------------------------------------------- */
+
 static int
-pack_other(struct packed_value *packed, PyObject *object, PyObject *encode,
-           PyObject *key)
+pack_str(struct packed_value *packed, PyObject *object)
 {
-    if (encode != NULL) {
-        int result = pack_encoded(packed, object, encode, key);
-        if (result != DECLINED) {
-            return result;
-        }
+    if (text_encode(&packed->text, object) < 0) {
+        return -1;
     }
-    if (!container_check(object)) {
-        return fail_type(object, key);
+    packed->value = (struct value){packed->text.slice, VALUE_STR};
+    return 0;
+}
+
+static int
+pack_bytes(struct packed_value *packed, PyObject *object)
+{
+    packed->owner = NULL;
+    packed->value = (struct value){
+        {(const unsigned char *)PyBytes_AS_STRING(object),
+         (size_t)PyBytes_GET_SIZE(object)},
+        VALUE_BYTES,
+    };
+    return 0;
+}
+
+static int
+pack_long(struct packed_value *packed, PyObject *object)
+{
+    if (number_from_long(&packed->number, object) < 0) {
+        return -1;
     }
+    packed->value = (struct value){packed->number.slice, VALUE_INT};
+    return 0;
+}
+
+static int
+pack_float(struct packed_value *packed, PyObject *object)
+{
+    double number = PyFloat_AS_DOUBLE(object);
+    memcpy(packed->scratch, &number, sizeof(number));
+    packed->value =
+        (struct value){{packed->scratch, sizeof(number)}, VALUE_FLOAT};
+    return 0;
+}
+
+static int
+pack_bool(struct packed_value *packed, PyObject *object)
+{
+    packed->scratch[0] = object == Py_True;
+    packed->value = (struct value){{packed->scratch, 1}, VALUE_BOOL};
+    return 0;
+}
+
+static int
+pack_container(struct packed_value *packed, PyObject *object, PyObject *key,
+               const char *caller)
+{
     struct msgpack_writer *writer = &packed->container;
     *writer = (struct msgpack_writer){.bytes = NULL};
-    if (container_pack(writer, object, key) < 0) {
+    if (container_pack(writer, object, key, caller) < 0) {
         msgpack_writer_clear(writer);
         return -1;
     }
@@ -178,49 +212,73 @@ pack_other(struct packed_value *packed, PyObject *object, PyObject *encode,
     return 0;
 }
 
+static int
+pack_convertible(struct packed_value *packed, PyObject *object, PyObject *key,
+                 const char *caller)
+{
+    PyObject *native = convertible_native(object);
+    if (native == NULL) {
+        if (!PyErr_Occurred()) {
+            return fail_type(object, key, caller);
+        }
+        errors_add_note("in the value of key %.200R", key);
+        return -1;
+    }
+    int result = PyBytes_Check(native)   ? pack_bytes(packed, native)
+                 : PyBool_Check(native)  ? pack_bool(packed, native)
+                 : PyFloat_Check(native) ? pack_float(packed, native)
+                                         : pack_long(packed, native);
+    if (result == 0 && packed->value.type == VALUE_BYTES) {
+        packed->owner = native;
+        return 0;
+    }
+    Py_DECREF(native);
+    return result;
+}
+
+/* Containers are not: the encoder is asked for them. */
+static bool
+is_native(PyObject *object)
+{
+    return PyUnicode_CheckExact(object) || PyBytes_CheckExact(object)
+           || PyLong_CheckExact(object) || PyFloat_CheckExact(object)
+           || PyBool_Check(object) || object == Py_None;
+}
+
 int
 value_pack(struct packed_value *packed, PyObject *object, PyObject *encode,
-           PyObject *key)
+           PyObject *key, const char *caller)
 {
-    if (PyUnicode_CheckExact(object)) {
-        if (text_encode(&packed->text, object) < 0) {
-            return -1;
+    // NotImplemented says that the encoder leaves the object to the map.
+    if (encode != NULL && !is_native(object)) {
+        int result = pack_encoded(packed, object, encode, key, caller);
+        if (result != DECLINED) {
+            return result;
         }
-        packed->value = (struct value){packed->text.slice, VALUE_STR};
-        return 0;
     }
-    if (PyBytes_CheckExact(object)) {
-        packed->value = (struct value){
-            {(const unsigned char *)PyBytes_AS_STRING(object),
-             (size_t)PyBytes_GET_SIZE(object)},
-            VALUE_BYTES,
-        };
-        return 0;
-    }
-    if (PyLong_CheckExact(object)) {
-        if (number_from_long(&packed->number, object) < 0) {
-            return -1;
-        }
-        packed->value = (struct value){packed->number.slice, VALUE_INT};
-        return 0;
-    }
-    if (PyFloat_CheckExact(object)) {
-        double number = PyFloat_AS_DOUBLE(object);
-        memcpy(packed->scratch, &number, sizeof(number));
-        packed->value =
-            (struct value){{packed->scratch, sizeof(number)}, VALUE_FLOAT};
-        return 0;
+    // Instances of subclasses, too. bool is one of int, and comes first.
+    if (PyUnicode_Check(object)) {
+        return pack_str(packed, object);
     }
     if (PyBool_Check(object)) {
-        packed->scratch[0] = object == Py_True;
-        packed->value = (struct value){{packed->scratch, 1}, VALUE_BOOL};
-        return 0;
+        return pack_bool(packed, object);
+    }
+    if (PyLong_Check(object)) {
+        return pack_long(packed, object);
+    }
+    if (PyFloat_Check(object)) {
+        return pack_float(packed, object);
+    }
+    if (PyBytes_Check(object)) {
+        return pack_bytes(packed, object);
     }
     if (object == Py_None) {
         packed->value = (struct value){{NULL, 0}, VALUE_NONE};
         return 0;
     }
-    return pack_other(packed, object, encode, key);
+    return container_check(object)
+               ? pack_container(packed, object, key, caller)
+               : pack_convertible(packed, object, key, caller);
 }
 
 void
@@ -237,12 +295,12 @@ value_clear(struct packed_value *packed)
         msgpack_writer_clear(&packed->container);
         break;
     case VALUE_ENCODED:
+    case VALUE_BYTES:
         Py_CLEAR(packed->owner);
         break;
     case VALUE_NONE:
     case VALUE_BOOL:
     case VALUE_FLOAT:
-    case VALUE_BYTES:
         break;
     }
 }

@@ -1,8 +1,9 @@
 /* binding/value.h
  *
  * Python's values <-> the core's. Values of the built-in types come back with
- * the same type and value. Others need the user's encoder and decoder; without
- * an encoder, storing them is a TypeError.
+ * the same type and value, convertible objects as the native value that they
+ * contain. Others need the user's encoder and decoder; without an encoder,
+ * storing them is a TypeError.
  */
 #ifndef SHAREDMAP_BINDING_VALUE_H
 #define SHAREDMAP_BINDING_VALUE_H
@@ -23,18 +24,21 @@ struct packed_value {
         struct number number;
         struct msgpack_writer container;
         unsigned char scratch[8];  // of float and bool
-        PyObject *owner;           // owned: result of the encoder
+        PyObject *owner;           // owned: result of the encoder, or bytes of
+            // a convertible object, NULL of an exact one
     };
 };
 
-/* `encode` is called for objects of other types, and for containers; NULL for
- * none. It may run any Python code, so the caller holds a reference to it. -1
- * with TypeError, MemoryError, or ValueError for a container that is too deep,
- * or with the exception of the encoder; errors name the key. A StopIteration of
- * the encoder becomes a RuntimeError. */
+/* `encode` is called for all that is not exactly native, and for containers;
+ * NULL for none. It may run any Python code, and so may reading a convertible
+ * object: the caller holds references to all three objects. -1 with TypeError,
+ * MemoryError, or ValueError for a container that is too deep, or with the
+ * exception of that code; errors name the key, and `caller`, the operation that
+ * the user called, as in "share()". A StopIteration of the encoder becomes a
+ * RuntimeError. */
 int
 value_pack(struct packed_value *packed, PyObject *object, PyObject *encode,
-           PyObject *key);
+           PyObject *key, const char *caller);
 
 void
 value_clear(struct packed_value *packed);

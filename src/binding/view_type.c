@@ -115,7 +115,7 @@ items_view_sq_contains(PyObject *object, PyObject *pair)
     }
     PyObject *value;
     enum answer answer =
-        mapping_lookup(mapping, PyTuple_GET_ITEM(pair, 0), &value);
+        mapping_lookup(mapping, PyTuple_GET_ITEM(pair, 0), &value, "in");
     if (answer != ANSWER_YES) {
         return answer;
     }
@@ -369,7 +369,7 @@ repr_value(PyObject *mapping, PyObject *key, PyObject **repr)
 {
     struct text text;
     struct item item;
-    if (text_encode_key(&text, key) < 0) {
+    if (text_encode_key(&text, key, "repr()") < 0) {
         return ANSWER_FAILED;
     }
     enum answer answer = ((MappingObject *)mapping)

@@ -1,14 +1,15 @@
 """Values come back with the same type and value, and what cannot goes through the user's hooks."""
 
 import array
+import collections
 import datetime
 import decimal
-import enum
 import fractions
 import gc
 import json
 import pickle
 import struct
+import types
 import weakref
 
 import pytest
@@ -152,47 +153,30 @@ def test_bytes_value_is_a_copy_that_its_source_cannot_change():
 # ---- what is not native ------------------------------------------------------------------------
 
 
-class Text(str):
-    pass
-
-
-class Bytes(bytes):
-    pass
-
-
 class Integer(int):
     pass
 
 
-class Float(float):
-    pass
-
-
-class Color(enum.IntEnum):
-    RED = 1
-
-
-NOT_NATIVE = [
-    Text("x"),
-    Bytes(b"x"),
-    Integer(1),
-    Float(1.0),
-    Color.RED,
+# For what is converted to a native value, see tests/mapping/test_convertible.py.
+REFUSED = [
     {1},
     1j,
-    bytearray(b"x"),
-    memoryview(b"x"),
     array.array("i", [1]),
     decimal.Decimal(1),
     fractions.Fraction(1, 2),
     datetime.date(2024, 1, 1),
+    types.MappingProxyType({}),
+    collections.deque(),
+    range(3),
     object(),
     int,
     len,
     Ellipsis,
     NotImplemented,
 ]
+NOT_NATIVE = [*REFUSED, Integer(1), bytearray(b"x"), [1]]
 
+each_refused = pytest.mark.parametrize("value", REFUSED, ids=lambda v: type(v).__name__)
 each_not_native = pytest.mark.parametrize("value", NOT_NATIVE, ids=lambda v: type(v).__name__)
 
 WAYS_IN = {
@@ -208,7 +192,7 @@ WAYS_IN = {
 each_way_in = pytest.mark.parametrize("put", WAYS_IN.values(), ids=WAYS_IN.keys())
 
 
-@each_not_native
+@each_refused
 def test_value_of_another_type_is_refused_and_the_error_names_type_and_hooks(value):
     tree = sharedmap.rbtree(a=1)
     with pytest.raises(TypeError) as caught:
