@@ -258,6 +258,7 @@ def draw_reads(results: Results, theme: Any) -> Any:
     from . import plots
 
     ratios = results["reads"]["ratios"]
+    ratios = {title: rows for title, rows in ratios.items() if "again" not in title}
     figure, axis = plots.pyplot.subplots(figsize=(6.4, 3.2))
     ends = []
     for color, (title, rows) in zip((theme.ours, *theme.others), ratios.items(), strict=False):
