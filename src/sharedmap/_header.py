@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 import struct
+from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
 HEADER_SIZE: Final = 512
@@ -93,6 +94,17 @@ class Version(NamedTuple):
     is_complete: bool  # the file has all of it, and no more than it may
 
 
+class Delta(NamedTuple):
+    """One delta, as the version that it makes."""
+
+    offset: int
+    size: int
+    entry_count: int  # of the version
+    generation: int
+    unique_id: bytes
+    published_at: int
+
+
 def parse(data: bytes | memoryview) -> Header:
     return Header._make(_FIELDS.unpack_from(data))
 
@@ -152,6 +164,27 @@ def _read_version(file: int, header: Header) -> Version:
     found = os.fstat(file).st_size
     is_complete = is_complete and size <= found <= max(header.limit, header.total_size)
     return Version(header, *fields, is_complete)
+
+
+def deltas(path: bytes, header: Header) -> Iterator[Delta]:
+    """All deltas in a file, oldest first: also those that only older versions need.
+
+    Each begins where the one before it ends. Ends early where the file is not valid.
+    """
+    newest = header.delta_offset
+    if newest is None:
+        return
+    with open(path, "rb", buffering=0) as file:
+        begin = header.total_size
+        while begin <= newest:
+            data = _pread(file.fileno(), _DELTA_FIELDS.size, begin)
+            if len(data) < _DELTA_FIELDS.size or not data.startswith(_DELTA_MAGIC):
+                return
+            fields = _DELTA_FIELDS.unpack(data)
+            yield Delta(begin, fields[1], fields[3], *fields[8:])
+            if fields[1] < _UNIT:
+                return
+            begin += fields[1]
 
 
 def unmarked(header: bytes | memoryview) -> bytes:

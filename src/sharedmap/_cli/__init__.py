@@ -9,8 +9,13 @@
     output           entries and results become text
     exporting        all entries become a file
     progress         the bar while input is read
-    reading          ls, stat, get, scan, export, verify, watch
-    changing         load, update, save, publish, rm
+    quick            get without the imports of the others
+    reading          ls, stat, get, scan, export, verify
+    comparing        diff
+    history          history
+    watching         watch
+    assignments      KEY=TEXT and the like of update
+    changing         load, update, save, publish, cp, rm
     doctor           doctor
     machines         push, follow, rollback
 

@@ -267,6 +267,39 @@ def _add_readers(commands: _Commands) -> None:
     )
 
     command = commands.add(
+        "diff",
+        "comparing.compare_maps",
+        "compare two maps",
+        "Prints a line for each key that differs, in key order: + for an added key and its value,\n"
+        "- for a removed one, ~ for a changed one with the old and the new value. A value is\n"
+        "changed when its bytes or its type differ. The exit code is 0 when the maps are equal,\n"
+        "and 1 when they differ.",
+        "  sharedmap diff prices prices:next\n"
+        "  sharedmap diff --old-file yesterday.map prices --count\n",
+    )
+    command.add_argument("old", metavar="OLD", help="the name of a map, or the path of a file")
+    command.add_argument("new", metavar="NEW", help="the same, to compare with OLD")
+    files = command.add_mutually_exclusive_group()
+    files.add_argument("-f", "--file", action="store_true", help="OLD and NEW are paths")
+    files.add_argument("--old-file", action="store_true", help="only OLD is a path")
+    files.add_argument("--new-file", action="store_true", help="only NEW is a path")
+    _add_owner(command)
+    what = command.add_mutually_exclusive_group()
+    what.add_argument("--keys", action="store_true", help="print only the keys")
+    what.add_argument("--count", action="store_true", help="print only how many keys differ")
+    what.add_argument("-q", "--quiet", action="store_true", help="print nothing")
+
+    command = commands.add(
+        "history",
+        "history.show_history",
+        "show the versions that the file of a map contains",
+        "Updates are appended behind the base until it is compacted. Shows both, with their sizes\n"
+        "and times, the memory that is allocated, and the limit from which on it is compacted.",
+    )
+    _add_map(command)
+    _add_owner(command)
+
+    command = commands.add(
         "verify",
         "reading.verify_maps",
         "check every byte of maps",
@@ -279,13 +312,27 @@ def _add_readers(commands: _Commands) -> None:
 
     command = commands.add(
         "watch",
-        "reading.watch_name",
-        "print a line for the current snapshot and after each publication",
-        "Blocks between publications. Waits for a name that is not published yet.",
+        "watching.watch_names",
+        "print a line for what is published, and after each publication and removal",
+        "Blocks in between. Waits for a name that is not published yet. While the command of\n"
+        "--exec runs, nothing accumulates: the next line is about the newest version. The\n"
+        "command gets the fields of --json in its environment: SHAREDMAP_NAME, SHAREDMAP_EVENT\n"
+        "(published or removed), SHAREDMAP_GENERATION, SHAREDMAP_ID and so on. When it fails,\n"
+        "a message is printed and watching continues; the exit code is 1 then.",
+        "  sharedmap watch prices users\n"
+        "  sharedmap watch prices --count 1 --timeout 30 && start-workers\n"
+        "  sharedmap watch prices --exec 'systemctl reload shop'\n",
     )
-    _add_map(command, can_be_file=False)
+    command.add_argument("maps", metavar="MAP", nargs="+", help="the names of the maps")
     _add_owner(command)
     command.add_argument("--count", type=count, metavar="N", help="exit after N lines")
+    command.add_argument(
+        "--timeout",
+        type=seconds,
+        metavar="SECONDS",
+        help="exit after this time: with exit code 4 if --count is not reached",
+    )
+    command.add_argument("--exec", metavar="CMD", help="run this shell command after each line")
 
     command = commands.add(
         "doctor",
@@ -357,6 +404,18 @@ def _add_changers(commands: _Commands) -> None:
     )
     command.add_argument("path", metavar="PATH")
     _add_map(command, metavar="NAME", can_be_file=False)
+    _add_owner(command)
+    add_publishing(command)
+
+    command = commands.add(
+        "cp",
+        "changing.copy_map",
+        "publish a copy of a map under another name",
+        "The copy is atomic, and of one version.",
+        "  sharedmap cp prices prices:backup\n  sharedmap cp prices:backup prices --force\n",
+    )
+    command.add_argument("source", metavar="SOURCE", help="the name of the map to copy")
+    _add_map(command, metavar="TARGET", can_be_file=False)
     _add_owner(command)
     add_publishing(command)
 

@@ -1,4 +1,4 @@
-"""Commands that change what is published or saved: load, update, save, publish, rm.
+"""Commands that change what is published or saved: load, update, save, publish, cp, rm.
 
 All input is read before anything is changed, and the change itself is atomic: a command that fails
 or is killed has changed nothing.
@@ -119,6 +119,17 @@ def publish_file(options: Options) -> int:
     report(
         result, options.json, f"published {options.path} as {options.map}: {entries_text(count)}"
     )
+    return DONE
+
+
+def copy_map(options: Options) -> int:
+    options.file = False
+    source, target = options.source, options.map
+    with sharedmap(source, owner=owner_of(options)) as opened:
+        publish(opened, target, options, encode=None)
+        count = len(opened)
+    result = {"copied": source, "published": target, "entries": count}
+    report(result, options.json, f"copied {source} to {target}: {entries_text(count)}")
     return DONE
 
 

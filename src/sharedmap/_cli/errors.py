@@ -10,6 +10,7 @@ from .._sharedmap import SnapshotError, StaleError
 
 DONE: Final = 0
 FAILED: Final = 1
+DIFFERENT: Final = 1
 USAGE: Final = 2
 ABSENT: Final = 3
 CONFLICT: Final = 4
@@ -22,10 +23,10 @@ FINDINGS: Final = 9
 # In ascending order; part of every --help.
 MEANINGS: Final = {
     DONE: "success",
-    FAILED: "another failure",
+    FAILED: "another failure; for diff: the maps differ",
     USAGE: "invalid command line",
     ABSENT: "the map, key or file does not exist",
-    CONFLICT: "conflict: name or file exists, another generation is published, or a lock is held",
+    CONFLICT: "conflict: a name or file exists, another generation is published, or time is up",
     BAD_DATA: "invalid input, or not a valid snapshot",
     DENIED: "permission denied",
     NO_SPACE: "no space or memory left",

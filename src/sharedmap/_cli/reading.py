@@ -1,4 +1,4 @@
-"""Commands that only read: ls, stat, get, scan, export, verify, watch."""
+"""Commands that only read: ls, stat, get, scan, export, verify."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from .. import _header
-from .._encoded import Encoded
 from .._names import path_of
 from .._sharedmap import SnapshotError, names, sharedmap
 from .errors import ABSENT, DONE, USAGE, BadInput, CommandError
-from .maps import Options, file_of, open_map, owner_of, selected
+from .maps import Options, file_of, open_map, selected
 from .output import (
     age_text,
     clipped,
@@ -254,36 +253,3 @@ def verify_maps(options: Options) -> int:
             sentence = f"{name}: {entries_text(len(opened))}, {size_text(opened.nbytes)}, valid"
         report(result, options.json, sentence)
     return DONE
-
-
-def watch_name(options: Options) -> int:
-    import asyncio
-
-    asyncio.run(_watch(options))
-    return DONE
-
-
-async def _watch(options: Options) -> None:
-    from .._watch import watch
-
-    if options.count == 0:
-        return
-    seen = 0
-    async for opened in watch(options.map, decode=Encoded, owner=owner_of(options)):
-        with opened:
-            fields = {
-                "name": options.map,
-                "generation": opened.generation,
-                "entries": len(opened),
-                "bytes": opened.nbytes,
-                "time": time_text(time.time()),
-            }
-            sentence = (
-                f"{fields['time']}  generation {opened.generation}, {entries_text(len(opened))},"
-                f" {size_text(opened.nbytes)}"
-            )
-        report(fields, options.json, sentence)
-        sys.stdout.flush()
-        seen += 1
-        if seen == options.count:
-            return
