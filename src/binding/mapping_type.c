@@ -39,6 +39,7 @@
 #include "binding/mapping_type.h"
 
 #include "binding/arguments.h"
+#include "binding/dict_find.h"
 #include "binding/many_keys.h"
 #include "binding/mapping_doc.h"
 #include "binding/mapping_order.h"
@@ -473,12 +474,8 @@ get_optional(struct state *state, PyObject *mapping, PyObject *key)
         return value;
     }
     if (PyDict_CheckExact(mapping)) {
-#if PY_VERSION_HEX >= 0x030D0000
-        (void)PyDict_GetItemRef(mapping, key, &value);
+        (void)dict_find(mapping, key, &value);
         return value;
-#else
-        return Py_XNewRef(PyDict_GetItemWithError(mapping, key));
-#endif
     }
     int contains = PySequence_Contains(mapping, key);
     return contains > 0 ? PyObject_GetItem(mapping, key) : NULL;

@@ -8,6 +8,7 @@
  */
 #include "binding/sharedmap_derived.h"
 
+#include "binding/dict_find.h"
 #include "binding/sharedmap_follow.h"
 #include "binding/sharedmap_handle.h"
 #include "binding/snapshot_type.h"
@@ -19,15 +20,7 @@ find_result(SnapshotObject *snapshot, PyObject *function, PyObject **result)
 {
     PyObject *results = atomic_load(&snapshot->derived);
     *result = NULL;
-    if (results == NULL) {
-        return 0;
-    }
-#if PY_VERSION_HEX >= 0x030D0000
-    return PyDict_GetItemRef(results, function, result) < 0 ? -1 : 0;
-#else
-    *result = Py_XNewRef(PyDict_GetItemWithError(results, function));
-    return PyErr_Occurred() ? -1 : 0;
-#endif
+    return results != NULL ? dict_find(results, function, result) : 0;
 }
 
 /* The results of the snapshot's version, borrowed from the snapshot. */

@@ -126,11 +126,16 @@ plan_fold(struct choice *choice, const struct interrupt *interrupt)
 static bool
 needs_flag(const struct version *version, const struct changes *changes)
 {
-    bool has_container = false;
-    for (size_t i = 0; !has_container && i < changes->put_count; i++) {
-        has_container = changes->puts[i].value.type == VALUE_CONTAINER;
+    if (version->base.has_containers) {
+        return false;
     }
-    return has_container && !version->base.has_containers;
+    size_t i = 0;
+    while (i < changes->put_count
+           && changes->puts[i].value.type != VALUE_CONTAINER)
+    {
+        i += 1;
+    }
+    return i < changes->put_count;
 }
 
 /* Whether folding costs less than all the young deltas since the last time. */
