@@ -4,7 +4,7 @@
  *
  *     def share(mapping, name, force=False, *, mode=0o600, expect=None,
  *               index="hash", huge_pages=False, encode=None,
- *               timeout=5.0): ...
+ *               timeout=5.0, exist_ok=False, align=8): ...
  *     def update(name, changes, remove=(), *, encode=None,
  *                timeout=60.0): ...
  *     def remove(name, /, *, timeout=5.0): ...
@@ -42,7 +42,7 @@ module_py_share(PyObject *module, PyObject *args, PyObject *keywords)
 {
     static char *names[] = {"mapping", "name",     "force",      "mode",
                             "expect",  "index",    "huge_pages", "encode",
-                            "timeout", "exist_ok", NULL};
+                            "timeout", "exist_ok", "align",      NULL};
     struct state *state = PyModule_GetState(module);
     struct target target = {
         .options.mode = PUBLISHING_DEFAULT_MODE,
@@ -53,11 +53,12 @@ module_py_share(PyObject *module, PyObject *args, PyObject *keywords)
     PyObject *mapping, *hook = NULL, *encode, *result = NULL;
     int force = 0, huge_pages = 0, exist_ok = 0;
     if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "OO|p$O&O&O&pOO&p:share", names, &mapping,
+            args, keywords, "OO|p$O&O&O&pOO&pO&:share", names, &mapping,
             &target.object, &force, publishing_mode, &target.options.mode,
             publishing_expect, &target.options, publishing_index,
             &target.index, &huge_pages, &hook, arguments_timeout,
-            &target.options.lock.timeout, &exist_ok)
+            &target.options.lock.timeout, &exist_ok, publishing_align,
+            &target.value_alignment)
         || value_parse_hook("encode", hook, &encode) < 0)
     {
         return NULL;

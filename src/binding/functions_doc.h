@@ -88,7 +88,7 @@ static const char module_update_doc[] =
 static const char module_share_doc[] =
     "share($module, /, mapping, name, force=False, *, mode=0o600,\n"
     "      expect=None, index='hash', huge_pages=False, encode=None,\n"
-    "      timeout=5.0, exist_ok=False)\n"
+    "      timeout=5.0, exist_ok=False, align=8)\n"
     "--\n"
     "\n"
     "Publish a mapping or an iterable of pairs without building a tree.\n"

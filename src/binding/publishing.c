@@ -17,6 +17,7 @@ publishing_run(struct target *target, const struct entry *entries,
     struct snapshot_options options = {
         .label = target->label,
         .index = target->index,
+        .value_alignment = target->value_alignment,
     };
     enum status status = publish_plan(&plan, entries, count, &options);
     if (status != STATUS_OK) {
@@ -141,6 +142,24 @@ publishing_index(PyObject *object, void *address)
     PyErr_Format(PyExc_ValueError, "index must be 'hash' or 'tree', not %R",
                  object);
     return 0;
+}
+
+int
+publishing_align(PyObject *object, void *address)
+{
+    uint16_t *alignment = address;
+    long bytes = PyLong_AsLong(object);
+    if (bytes == -1 && PyErr_Occurred()) {
+        return 0;
+    }
+    if (bytes != 8 && bytes != 16 && bytes != 32 && bytes != 64) {
+        PyErr_Format(PyExc_ValueError, "align must be 8, 16, 32 or 64, not %R",
+                     object);
+        return 0;
+    }
+    // 8 is what a snapshot has anyway.
+    *alignment = bytes == 8 ? 0 : (uint16_t)bytes;
+    return 1;
 }
 
 int

@@ -18,6 +18,7 @@ struct target {
     struct slice label;  // borrowed
     struct publish_options options;
     enum snapshot_index index;
+    uint16_t value_alignment;
     bool exist_ok;        // a name that is taken is no error
     uint64_t needed;      // filled: the size of the snapshot
     uint64_t available;   // filled where that does not fit
@@ -52,6 +53,11 @@ publishing_mode(PyObject *object, void *address);
 /* A converter for PyArg_Parse: "hash" or "tree" into enum snapshot_index. */
 int
 publishing_index(PyObject *object, void *address);
+
+/* A converter for PyArg_Parse: 8, 16, 32 or 64 into the uint16_t of
+ * snapshot_options. */
+int
+publishing_align(PyObject *object, void *address);
 
 /* A converter for PyArg_Parse: None, a generation or an id, into the options.
  */

@@ -146,7 +146,8 @@ static const char rbtree_fromkeys_doc[] =
 
 static const char rbtree_share_doc[] =
     "share($self, name, force=False, *, mode=0o600, expect=None,\n"
-    "      index='hash', huge_pages=False, timeout=5.0, exist_ok=False)\n"
+    "      index='hash', huge_pages=False, timeout=5.0, exist_ok=False,\n"
+    "      align=8)\n"
     "--\n"
     "\n"
     "Publish a snapshot under a name, atomically; return True.\n"
@@ -164,6 +165,8 @@ static const char rbtree_share_doc[] =
     "index='tree' omits the hash index: this saves 7 bytes per entry, and\n"
     "m[key] takes O(log n). huge_pages requests memory pages of 2 MiB.\n"
     "Publishing then takes longer, and random reads of large maps are faster.\n"
+    "align, 8 to 64, is what the addresses of bytes and of encoded values are\n"
+    "multiples of, for view(). With more than 8, update() copies the map.\n"
     "\n"
     "Raises FileExistsError when the name is in use and force is false,\n"
     "StaleError when another version than expect is published. Raises\n"
@@ -188,14 +191,14 @@ static const char rbtree_share_doc[] =
 
 static const char rbtree_save_doc[] =
     "save($self, path, force=False, *, mode=0o600, index='hash',\n"
-    "     timeout=5.0)\n"
+    "     timeout=5.0, align=8)\n"
     "--\n"
     "\n"
     "Save a snapshot as a file, atomically; return True.\n"
     "\n"
     "The file is complete and synced to disk before it appears under the\n"
     "path. force replaces an existing file. Open the file with\n"
-    "sharedmap.open(path).\n"
+    "sharedmap.open(path). align is that of share().\n"
     "\n"
     "Raises FileExistsError when the file exists and force is false,\n"
     "SnapshotError when the path belongs to something other than a regular\n"
@@ -211,13 +214,13 @@ static const char rbtree_save_doc[] =
     "(True, '1')";
 
 static const char rbtree_dump_doc[] =
-    "dump($self, name='', *, index='hash')\n"
+    "dump($self, name='', *, index='hash', align=8)\n"
     "--\n"
     "\n"
     "Serialize the tree as the snapshot that share() publishes, to bytes.\n"
     "\n"
     "The optional name is stored as a label. Two dumps of equal trees differ\n"
-    "only in their unique ids.\n"
+    "only in their unique ids. align is that of share(), from the first byte on.\n"
     "\n"
     "Raises ValueError for a name longer than 256 bytes of UTF-8. O(n).\n"
     "\n"

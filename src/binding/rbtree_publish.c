@@ -78,9 +78,9 @@ publish(RBTreeObject *self, struct target *target)
 PyObject *
 rbtree_py_share(PyObject *object, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"name",    "force",    "mode",
-                            "expect",  "index",    "huge_pages",
-                            "timeout", "exist_ok", NULL};
+    static char *names[] = {"name",  "force",      "mode",    "expect",
+                            "index", "huge_pages", "timeout", "exist_ok",
+                            "align", NULL};
     RBTreeObject *self = (RBTreeObject *)object;
     struct target target = {
         .options.mode = PUBLISHING_DEFAULT_MODE,
@@ -88,10 +88,11 @@ rbtree_py_share(PyObject *object, PyObject *args, PyObject *keywords)
     };
     int force = 0, huge_pages = 0, exist_ok = 0;
     if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "O|p$O&O&O&pO&p:share", names, &target.object,
+            args, keywords, "O|p$O&O&O&pO&pO&:share", names, &target.object,
             &force, publishing_mode, &target.options.mode, publishing_expect,
             &target.options, publishing_index, &target.index, &huge_pages,
-            arguments_timeout, &target.options.lock.timeout, &exist_ok))
+            arguments_timeout, &target.options.lock.timeout, &exist_ok,
+            publishing_align, &target.value_alignment))
     {
         return NULL;
     }
@@ -114,7 +115,8 @@ rbtree_py_share(PyObject *object, PyObject *args, PyObject *keywords)
 PyObject *
 rbtree_py_save(PyObject *object, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"path", "force", "mode", "index", "timeout", NULL};
+    static char *names[] = {"path",    "force", "mode", "index",
+                            "timeout", "align", NULL};
     struct target target = {
         .options.mode = PUBLISHING_DEFAULT_MODE,
         .options.is_durable = true,
@@ -123,9 +125,10 @@ rbtree_py_save(PyObject *object, PyObject *args, PyObject *keywords)
     int force = 0;
     PyObject *path;
     if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "O|p$O&O&O&:save", names, &target.object, &force,
+            args, keywords, "O|p$O&O&O&O&:save", names, &target.object, &force,
             publishing_mode, &target.options.mode, publishing_index,
-            &target.index, arguments_timeout, &target.options.lock.timeout)
+            &target.index, arguments_timeout, &target.options.lock.timeout,
+            publishing_align, &target.value_alignment)
         || !PyUnicode_FSConverter(target.object, &path))
     {
         return NULL;
@@ -189,7 +192,7 @@ dump_tree(RBTreeObject *self, const struct snapshot_options *options,
 }
 
 static PyObject *
-dump(RBTreeObject *self, PyObject *name, enum snapshot_index index)
+dump(RBTreeObject *self, PyObject *name, struct snapshot_options options)
 {
     struct text label = {.slice = {NULL, 0}};
     struct signals signals;
@@ -199,7 +202,7 @@ dump(RBTreeObject *self, PyObject *name, enum snapshot_index index)
     if (name != NULL && text_encode(&label, name) < 0) {
         return NULL;
     }
-    struct snapshot_options options = {.label = label.slice, .index = index};
+    options.label = label.slice;
     do {
         bytes = dump_tree(self, &options, kind, &signals, &status);
         kind = SIGNALS_GUARDED;
@@ -214,15 +217,16 @@ dump(RBTreeObject *self, PyObject *name, enum snapshot_index index)
 PyObject *
 rbtree_py_dump(PyObject *self, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"name", "index", NULL};
+    static char *names[] = {"name", "index", "align", NULL};
     PyObject *name = NULL;
-    enum snapshot_index index = INDEX_HASH;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|U$O&:dump", names,
-                                     &name, publishing_index, &index))
+    struct snapshot_options options = {.index = INDEX_HASH};
+    if (!PyArg_ParseTupleAndKeywords(
+            args, keywords, "|U$O&O&:dump", names, &name, publishing_index,
+            &options.index, publishing_align, &options.value_alignment))
     {
         return NULL;
     }
-    return dump((RBTreeObject *)self, name, index);
+    return dump((RBTreeObject *)self, name, options);
 }
 
 PyObject *
@@ -244,7 +248,10 @@ rbtree_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
     struct hooks hooks = {NULL, NULL};
     PyObject *restore =
         PyObject_GetAttrString((PyObject *)Py_TYPE(self), "_restore");
-    bytes = restore != NULL ? dump(self, NULL, INDEX_TREE) : NULL;
+    bytes =
+        restore != NULL
+            ? dump(self, NULL, (struct snapshot_options){.index = INDEX_TREE})
+            : NULL;
     if (bytes == NULL) {
         goto done;
     }

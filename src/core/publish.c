@@ -19,14 +19,15 @@ publish_plan(struct snapshot_plan *plan, const struct entry *entries,
 }
 
 /* A smaller map is copied in the time that a delta takes, and all of its values
- * can be cached. */
+ * can be cached. One with aligned values is copied, too: the records of a delta
+ * follow each other without a gap. */
 enum { LEAST_ENTRIES = 4096 };
 
 void
 publish_leave_room(struct snapshot_plan *plan)
 {
     struct snapshot_header *header = &plan->header;
-    if (header->entry_count >= LEAST_ENTRIES) {
+    if (header->entry_count >= LEAST_ENTRIES && header->value_alignment == 0) {
         header->limit =
             header->total_size
             + header->total_size / 2 / SNAPSHOT_ALIGNMENT * SNAPSHOT_ALIGNMENT;

@@ -24,13 +24,18 @@
 #include "core/publish.h"
 #include "core/snapshot/version.h"
 
-/* Writes the merged entries to a draft and replaces the holder by it. */
+/* Writes the merged entries to a draft, laid out like the present base, and
+ * replaces the holder by it. */
 static enum status
 replace_with(struct holder *holder, const struct entry *entries, size_t count,
-             enum snapshot_index index, struct publish_update *update,
+             const struct snapshot *base, struct publish_update *update,
              const char *path)
 {
-    struct snapshot_options layout = {.label = update->label, .index = index};
+    struct snapshot_options layout = {
+        .label = update->label,
+        .index = snapshot_has_hash_index(base) ? INDEX_HASH : INDEX_TREE,
+        .value_alignment = base->header.value_alignment,
+    };
     struct snapshot_plan plan;
     struct draft draft;
     struct publish_options options = {
@@ -90,10 +95,8 @@ copy_version(struct holder *holder, const struct segment *segment,
         update->generation = version->generation;
     }
     else if (status == STATUS_OK) {
-        status = replace_with(
-            holder, merged, count,
-            snapshot_has_hash_index(&version->base) ? INDEX_HASH : INDEX_TREE,
-            update, path);
+        status =
+            replace_with(holder, merged, count, &version->base, update, path);
     }
     memory_release(merged);
     return status;

@@ -98,6 +98,36 @@ test_changes_are_made_and_nothing_else(void)
     }
 }
 
+/* In a map without room for deltas, however large it is. */
+static void
+test_update_keeps_the_alignment_of_values(void)
+{
+    const char *path = scratch_path("map");
+    struct snapshot_options layout = *HASH;
+    layout.value_alignment = 64;
+    publish_roomy(path, &layout);
+    for (uint64_t generation = 2; generation < 5; generation++) {
+        const struct entry put = {SLICE("aaa"), NEW};
+        struct publish_update update = update_of(&put, 1, NULL, 0);
+        CHECK_STATUS(publish_update(&update, path), STATUS_OK);
+        struct segment segment = open_segment(path);
+        struct snapshot view = view_of(&segment);
+        struct entry entry;
+        bool is_found;
+        CHECK_EQUAL(view.header.value_alignment, 64);
+        CHECK_EQUAL(view.header.limit, 0);
+        CHECK_STATUS(snapshot_find(&view, put.key, &entry, &is_found),
+                     STATUS_OK);
+        CHECK_EQUAL((uintptr_t)entry.value.bytes.bytes % 64, 0);
+        segment_close(&segment);
+        const struct entry removal = {.key = SLICE("aaa")};
+        update = update_of(NULL, 0, &removal, 1);
+        CHECK_STATUS(publish_update(&update, path), STATUS_OK);
+        CHECK_EQUAL(update.generation, ++generation);
+    }
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
 static void
 test_update_that_changes_nothing_publishes_nothing(void)
 {
@@ -610,6 +640,7 @@ test_killed_updater_holds_nobody_up(void)
 
 static const struct test tests[] = {
     TEST(test_changes_are_made_and_nothing_else),
+    TEST(test_update_keeps_the_alignment_of_values),
     TEST(test_update_that_changes_nothing_publishes_nothing),
     TEST(test_update_that_changes_nothing_repairs_a_mark),
     TEST(test_map_may_become_empty_and_grow_again),

@@ -274,6 +274,18 @@ test_entry_count_must_match_the_index(void)
     }
 }
 
+static void
+test_alignment_of_values_is_a_power_of_two_up_to_a_line(void)
+{
+    static const uint16_t alignments[] = {0, 8,  16, 32,  64,     1,
+                                          4, 12, 24, 128, 0x4008, UINT16_MAX};
+    for (size_t i = 0; i < sizeof(alignments) / sizeof(*alignments); i++) {
+        struct snapshot_header header = sound_header();
+        header.value_alignment = alignments[i];
+        check_sealed(header, i < 5 ? STATUS_OK : STATUS_BAD_HEADER);
+    }
+}
+
 /* With a hash index of one bucket in the last line. */
 static struct snapshot_header
 header_with_hash_index(void)
@@ -410,6 +422,7 @@ static const struct test tests[] = {
     TEST(test_regions_outside_of_the_snapshot_are_refused),
     TEST(test_regions_may_fill_the_snapshot_to_the_end),
     TEST(test_smallest_snapshot_is_only_a_header),
+    TEST(test_alignment_of_values_is_a_power_of_two_up_to_a_line),
     TEST(test_entry_count_must_match_the_index),
     TEST(test_hash_index_is_whole_buckets_inside_of_the_snapshot),
     TEST(test_hash_seed_may_be_any_number),

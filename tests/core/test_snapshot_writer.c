@@ -40,6 +40,7 @@ check_layout(const struct image *image, size_t entry_count,
     CHECK_EQUAL(header->entry_count, entry_count);
     CHECK_EQUAL(header->reference_size, options->is_wide ? 8 : 4);
     CHECK_EQUAL(header->reference_shift, 0);
+    CHECK_EQUAL(header->value_alignment, 0);
     CHECK_EQUAL(header->reserved_0, 0);
     CHECK_EQUAL(header->reserved_1[0], 0);
     CHECK_EQUAL(header->reserved_1[1], 0);

@@ -2,10 +2,12 @@
 
 import gc
 import struct
+from functools import partial
 
 import numpy
 import pytest
-from helpers import segment_path
+from helpers import header_field, segment_path
+from independent_reader import read
 
 import sharedmap
 
@@ -89,6 +91,70 @@ def test_every_value_of_bytes_begins_at_a_multiple_of_8(publish, how):
     addresses = [address_of(shared.view(k)) for k, v in entries.items() if type(v) is bytes]
     assert len(addresses) == 300
     assert {address % 8 for address in addresses} == {0}
+
+
+ALIGNMENTS = [8, 16, 32, 64]
+ROWS = {f"{'k' * (number % 40)}{number}": bytes(number % 300) for number in range(5000)}
+
+
+@pytest.mark.parametrize("align", ALIGNMENTS)
+@pytest.mark.parametrize("how", ["share", "share of the tree", "save"])
+def test_values_of_bytes_begin_at_a_multiple_of_align(name, tmp_path, how, align):
+    tree = sharedmap.rbtree({**ROWS, "text": "x", "number": 1})
+    if how == "save":
+        tree.save(tmp_path / "map", align=align)
+        shared = sharedmap.sharedmap.open(tmp_path / "map")
+    else:
+        publisher = tree.share if how != "share" else partial(sharedmap.share, tree.to_dict())
+        publisher(name, align=align)
+        shared = sharedmap.sharedmap(name)
+    shared.verify()
+    assert shared.to_dict() == tree.to_dict()
+    assert {address_of(shared.view(key)) % align for key in ROWS if ROWS[key]} == {0}
+
+
+@pytest.mark.parametrize("align", ALIGNMENTS)
+@pytest.mark.parametrize("index", ["hash", "tree"])
+def test_other_reader_reads_aligned_values(align, index):
+    tree = sharedmap.rbtree({**dict(list(ROWS.items())[:500]), "text": "x", "number": 1})
+    data = tree.dump(align=align, index=index)
+    assert dict(read(data)) == tree.to_dict()
+    assert header_field(data, 44, "H") == (align if align > 8 else 0)
+
+
+@pytest.mark.parametrize("count", [10, 5000])
+def test_update_keeps_the_alignment(name, count):
+    sharedmap.share(dict(list(ROWS.items())[:count]), name, align=64)
+    for number in range(3):
+        sharedmap.update(name, {f"{'n' * number}new": bytes(100)}, remove=[str(number)])
+    with sharedmap.sharedmap(name) as shared:
+        shared.verify()
+        keys = [key for key, value in shared.items() if value]
+        assert "nnnew" in keys
+        assert {address_of(shared.view(key)) % 64 for key in keys} == {0}
+
+
+def test_encoded_values_begin_at_a_multiple_of_align(name):
+    arrays = {f"{size}": numpy.arange(size) for size in range(1, 50)}
+    sharedmap.share(arrays, name, encode=numpy.ndarray.tobytes, align=64)
+    with sharedmap.sharedmap(name) as shared:
+        assert {address_of(shared.view(key)) % 64 for key in arrays} == {0}
+
+
+def test_map_of_other_values_is_no_larger_with_align():
+    tree = sharedmap.rbtree((str(number), number) for number in range(1000))
+    assert len(tree.dump(align=64)) == len(tree.dump())
+
+
+@pytest.mark.parametrize("align", [0, 1, 4, 12, 128, 2**70, -8])
+def test_align_is_one_of_four_numbers(name, align):
+    error = OverflowError if align == 2**70 else ValueError
+    with pytest.raises(error):
+        sharedmap.share({}, name, align=align)
+    with pytest.raises(TypeError):
+        sharedmap.share({}, name, align="64")
+    with pytest.raises(FileNotFoundError):
+        sharedmap.sharedmap(name)
 
 
 def test_encoded_value_begins_at_a_multiple_of_8():

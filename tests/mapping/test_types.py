@@ -512,9 +512,9 @@ SIGNATURES = {
     "rbtree.copy": "(self, /)",
     "rbtree.fromkeys": "(keys, value=None, /)",
     "rbtree.share": "(self, /, name, force=False, *, mode=384, expect=None, index='hash', "
-    "huge_pages=False, timeout=5.0, exist_ok=False)",
-    "rbtree.save": "(self, /, path, force=False, *, mode=384, index='hash', timeout=5.0)",
-    "rbtree.dump": "(self, /, name='', *, index='hash')",
+    "huge_pages=False, timeout=5.0, exist_ok=False, align=8)",
+    "rbtree.save": "(self, /, path, force=False, *, mode=384, index='hash', timeout=5.0, align=8)",
+    "rbtree.dump": "(self, /, name='', *, index='hash', align=8)",
     "rbtree.remove": "(name, /, *, timeout=5.0)",
     "sharedmap": "(name, *, follow=False, decode=None, owner=None, wait=0)",
     "sharedmap.open": "(path, *, follow=False, decode=None, owner=None, wait=0)",
@@ -525,7 +525,7 @@ SIGNATURES = {
     "sharedmap.wait": "(self, /, timeout=None)",
     "sharedmap.close": "(self, /)",
     "share": "(mapping, name, force=False, *, mode=384, expect=None, index='hash', "
-    "huge_pages=False, encode=None, timeout=5.0, exist_ok=False)",
+    "huge_pages=False, encode=None, timeout=5.0, exist_ok=False, align=8)",
     "update": "(name, changes, remove=(), *, encode=None, timeout=60.0)",
     "remove": "(name, /, *, timeout=5.0)",
     "names": "()",

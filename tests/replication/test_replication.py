@@ -47,7 +47,7 @@ def test_what_is_pushed_is_what_is_pulled(program, index, name, hosts):
 
 
 def any_entries(test):
-    """Entries with nested values for a test that pushes them under one name, one after the other."""
+    """Draws entries with nested values, which the test pushes under one name."""
     drawn = given(entries=st.dictionaries(KEYS, ALL_VALUES, min_size=1, max_size=5))
     allowed = [HealthCheck.function_scoped_fixture]
     return settings(max_examples=60, deadline=None, print_blob=True, suppress_health_check=allowed)(

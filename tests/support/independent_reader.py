@@ -11,7 +11,7 @@ import struct
 MASK = 2**64 - 1
 K0, K1, K2 = 0x243F6A8885A308D3, 0x13198A2E03707345, 0xA4093822299F31D1
 K3, K4 = 0x082EFA98EC4E6C89, 0x452821E638D01377
-HEADER = struct.Struct("<8sIIIIQQBBHIQQ 8Q Q16sQ4Q I60s 256s")
+HEADER = struct.Struct("<8sIIIIQQBBHHHQQ 8Q Q16sQ4Q I60s 256s")
 DELTA = struct.Struct("<8sQQQQQIIQ Q16sQQ24s")
 NONE, BOOL, INT, FLOAT, STR, BYTES, ENCODED, CONTAINER = range(8)
 TOMBSTONE = object()
@@ -93,9 +93,9 @@ class Base:
     def __init__(self, data):
         fields = HEADER.unpack_from(data)
         magic, version, header_size, kind, flags, total_size, count, width, shift = fields[:9]
-        label_size, reserved, seed, checksum, *regions = fields[9:21]
+        label_size, aligned, reserved, seed, checksum, *regions = fields[9:22]
         _generation, _id, sealed, _time, limit, *more_reserved, _head, tail, label_bytes = fields[
-            21:
+            22:
         ]
         (index, index_size), (buckets, buckets_size), region, (records, records_size) = zip(
             regions[::2], regions[1::2], strict=True
@@ -105,6 +105,7 @@ class Base:
         assert flags in (0, 1, 4, 5)
         assert (total_size % 64, sealed) == (0, header_checksum(data))
         assert limit % 64 == 0
+        assert aligned in (0, 8) or (aligned in (16, 32, 64) and limit == 0)
         assert not any([reserved, *region, *more_reserved, *tail, *label_bytes[label_size:]])
         assert (records, index, index_size) == (512, align(512 + records_size), count * width)
         assert buckets == has_hash * align(index + index_size)
@@ -117,9 +118,15 @@ class Base:
         self.entries, end = [], records
         for place in range(index, index + index_size, width):
             at = records + (number(data, place, width) << shift)
-            # Records follow each other without a gap, but for one that a shift makes.
-            assert 0 <= at - end < 1 << shift
+            # Records follow each other without a gap, but for one that a shift or alignment makes.
+            assert 0 <= at - end < max(1 << shift, aligned)
+            assert not any(data[end:at])
+            before = end
             key, value, end = read_record(data, at)
+            is_aligned = number(data, at, 2) & 7 in (BYTES, ENCODED)
+            value_at = end - len(value) if is_aligned and aligned > 8 else 0
+            assert value_at % max(aligned, 1) == 0
+            assert shift or value_at or before == at
             table = data[buckets : buckets + buckets_size]
             found = find(data, table, width, shift, seed, key)
             assert not has_hash or found[::2] == (key, end)

@@ -63,7 +63,9 @@ struct snapshot_header {
     uint8_t reference_size;   // bytes of a reference: 4 or 8
     uint8_t reference_shift;  // a reference counts units of 1 << shift bytes
     uint16_t label_size;
-    uint32_t reserved_0;
+    uint16_t
+        value_alignment;  // of bytes and encoded; 0: SNAPSHOT_VALUE_ALIGNMENT
+    uint16_t reserved_0;
     uint64_t hash_seed;
     uint64_t content_checksum;  // of all bytes behind the header
 
@@ -97,6 +99,8 @@ _Static_assert(sizeof(struct snapshot_header) == SNAPSHOT_HEADER_SIZE,
                "the header is eight cache lines");
 _Static_assert(offsetof(struct snapshot_header, total_size) == 24, "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, label_size) == 42, "FORMAT");
+_Static_assert(offsetof(struct snapshot_header, value_alignment) == 44,
+               "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, sorted_index) == 64, "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, records) == 112, "FORMAT");
 _Static_assert(offsetof(struct snapshot_header, generation) == 128, "FORMAT");
@@ -174,7 +178,8 @@ _Static_assert(offsetof(struct delta_header, published_at) == 96, "FORMAT");
  *
  * The head holds the type and both sizes. A size that does not fit follows
  * the head in 1, 2, 4 or 8 bytes, and a code from SIZE_ESCAPE upwards says in
- * how many. Zeros align the values of bytes and encoded to 8.
+ * how many. Zeros align the values of bytes and encoded to 8, and more zeros
+ * before the record to value_alignment.
  *
  *     bit   15       9 8        3 2    0
  *          | key size | val size | type |

@@ -86,6 +86,16 @@ size_fits(const struct snapshot_header *header, uint64_t size)
            || (header->total_size < size && size <= header->limit);
 }
 
+/* Whether a writer can keep it: nothing else depends on it. */
+static bool
+alignment_is_known(uint64_t alignment)
+{
+    return alignment == 0
+           || (alignment >= SNAPSHOT_VALUE_ALIGNMENT
+               && alignment <= SNAPSHOT_ALIGNMENT
+               && (alignment & (alignment - 1)) == 0);
+}
+
 enum status
 snapshot_header_check(const struct snapshot_header *header, uint64_t size)
 {
@@ -111,6 +121,7 @@ snapshot_header_check(const struct snapshot_header *header, uint64_t size)
         || header->limit % SNAPSHOT_ALIGNMENT != 0 || room_is_too_large(header)
         || (header->reference_size != 4 && header->reference_size != 8)
         || header->reference_shift > 6
+        || !alignment_is_known(header->value_alignment)
         || header->label_size > SNAPSHOT_LABEL_SIZE)
     {
         return STATUS_BAD_HEADER;

@@ -72,6 +72,22 @@ record_shape_fill(struct record_shape *shape, const struct entry *entry,
     shape->size = value_offset + shape->padding + entry->value.bytes.size;
 }
 
+/* How many zeros before a record at `offset` of the records align its value,
+ * in the snapshot and so in memory. A multiple of 8, so that the shape stays
+ * as it is. */
+static inline unsigned
+record_lead(const struct record_shape *shape, const struct entry *entry,
+            uint64_t offset, uint64_t alignment)
+{
+    if (alignment <= SNAPSHOT_VALUE_ALIGNMENT
+        || !value_type_is_aligned(entry->value.type))
+    {
+        return 0;
+    }
+    uint64_t value = offset + shape->size - entry->value.bytes.size;
+    return (unsigned)(-value & (alignment - 1));
+}
+
 /* Writes the record, which has its size of room at `to`. */
 static inline void
 record_write(unsigned char *to, const struct record_shape *shape,

@@ -40,13 +40,14 @@ append_region(uint64_t *end, uint64_t size)
  * 2^62 bytes: all of them are in memory, but many may borrow the same bytes. */
 static bool
 measure_records(const struct entry *entries, size_t entry_count,
-                uint64_t *size, bool *has_containers)
+                uint64_t alignment, uint64_t *size, bool *has_containers)
 {
     *size = 0;
     *has_containers = false;
     for (size_t i = 0; i < entry_count; i++) {
         struct record_shape shape;
         record_shape_fill(&shape, &entries[i], *size);
+        *size += record_lead(&shape, &entries[i], *size, alignment);
         *size += shape.size;
         *has_containers |= entries[i].value.type == VALUE_CONTAINER;
         if (*size > UINT64_C(1) << 62) {
@@ -65,7 +66,8 @@ snapshot_plan(struct snapshot_plan *plan, const struct entry *entries,
     if (options->label.size > SNAPSHOT_LABEL_SIZE) {
         return STATUS_LABEL_TOO_LONG;
     }
-    if (!measure_records(entries, entry_count, &records_size, &has_containers))
+    if (!measure_records(entries, entry_count, options->value_alignment,
+                         &records_size, &has_containers))
     {
         return STATUS_TOO_LARGE;
     }
@@ -79,6 +81,7 @@ snapshot_plan(struct snapshot_plan *plan, const struct entry *entries,
         .entry_count = entry_count,
         .reference_size = is_wide ? 8 : 4,
         .label_size = (uint16_t)options->label.size,
+        .value_alignment = options->value_alignment,
     };
     uint64_t end = SNAPSHOT_HEADER_SIZE;
     header.records = append_region(&end, records_size);
@@ -242,7 +245,12 @@ write_records(struct output *output, const struct snapshot_plan *plan,
         struct record_shape shape;
         uint64_t position = output_position(output);
         record_shape_fill(&shape, entry, position);
-        indices->references[i] = position - start;
+        unsigned lead =
+            record_lead(&shape, entry, position, plan->header.value_alignment);
+        if (lead > 0) {
+            output_append_zeros(output, lead);
+        }
+        indices->references[i] = position + lead - start;
         if (indices->hashes != NULL) {
             indices->hashes[i] = hash_bytes(entry->key.bytes, entry->key.size,
                                             plan->header.hash_seed);

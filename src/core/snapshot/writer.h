@@ -27,6 +27,9 @@ struct snapshot_options {
     struct slice label;  // copied
     enum snapshot_index index;
     bool is_wide;  // 8-byte references even where 4 bytes would do
+    // Of bytes and encoded values: a power of two above 8, at most
+    // SNAPSHOT_ALIGNMENT, or 0 for 8.
+    uint16_t value_alignment;
 };
 
 struct snapshot_plan {
