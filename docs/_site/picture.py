@@ -20,7 +20,6 @@ sys.path.insert(0, str(DOCS.parent / "tests/support"))
 import house  # noqa: E402
 
 PAGE = DOCS / "architecture.md"
-PICTURE = DOCS / "architecture.svg"
 BEGIN, END = "<!-- begin of what picture.py writes -->", "<!-- end of what picture.py writes -->"
 
 Graph = dict[str, set[str]]
@@ -36,8 +35,27 @@ BANDS = {
     "core/tree": ("src/core/tree", "the mutable map in private memory"),
     "core/base": ("src/core/base", "what all of the core stands on"),
 }
-FILL = {"sharedmap": "#dbeafe", "binding": "#fef3c7", "core": "#f3f4f6", "seen": "#dcfce7"}
-LINE = {"sharedmap": "#1d4ed8", "binding": "#b45309", "core": "#4b5563", "seen": "#15803d"}
+# File: colors of page, band, text, remark and edge, then fill and border of each kind of part.
+THEMES = {
+    DOCS / "architecture.svg": (
+        ("#fff", "#fff", "#111827", "#4b5563", "#9ca3af"),
+        {
+            "sharedmap": ("#dbeafe", "#1d4ed8"),
+            "binding": ("#fef3c7", "#b45309"),
+            "core": ("#f3f4f6", "#4b5563"),
+            "seen": ("#dcfce7", "#15803d"),
+        },
+    ),
+    DOCS / "architecture-dark.svg": (
+        ("#0d1117", "#161b22", "#e5e7eb", "#9ca3af", "#6b7280"),
+        {
+            "sharedmap": ("#1e3a8a", "#93c5fd"),
+            "binding": ("#78350f", "#fcd34d"),
+            "core": ("#374151", "#9ca3af"),
+            "seen": ("#14532d", "#86efac"),
+        },
+    ),
+}
 
 
 def above(graph: Graph) -> dict[str, int]:
@@ -117,7 +135,8 @@ def places(graph: Graph, rows: dict[str, int]) -> dict[str, tuple[float, float]]
     return found
 
 
-def draw() -> str:
+def draw(file: Path) -> str:
+    """The picture in the colors of this one of the THEMES."""
     shapes: list[str] = []
     top = 8.0
     for folder, (title, text) in BANDS.items():
@@ -154,23 +173,26 @@ def draw() -> str:
                 kind = "seen"
             shapes.append(
                 f'<rect x="{middle - width / 2:.1f}" y="{ys[part]:g}" width="{width:g}" '
-                f'height="{BOX}" rx="4" fill="{FILL[kind]}" stroke="{LINE[kind]}"/>'
+                f'height="{BOX}" rx="4" class="{kind}"/>'
                 f'<text x="{middle:.1f}" y="{ys[part] + 18.5:g}" text-anchor="middle">'
                 f"{escape(part)}</text>"
             )
         top += height + GAP
+    ground, band, ink, remark, edge = THEMES[file][0]
     style = (
-        "text{font:12px ui-monospace,monospace;fill:#111827}"
+        f"text{{font:12px ui-monospace,monospace;fill:{ink}}}"
         ".title{font:bold 14px system-ui,sans-serif}"
-        ".remark{font:13px system-ui,sans-serif;fill:#4b5563}"
-        ".band{fill:#fff;stroke:#9ca3af}path{fill:none;stroke:#9ca3af;stroke-width:1.1}"
+        f".remark{{font:13px system-ui,sans-serif;fill:{remark}}}"
+        f".band{{fill:{band};stroke:{edge}}}path{{fill:none;stroke:{edge};stroke-width:1.1}}"
     )
+    for kind, (fill, border) in THEMES[file][1].items():
+        style += f".{kind}{{fill:{fill};stroke:{border}}}"
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top:g}" '
             f'width="{WIDTH}" height="{top:g}">',
             f"<style>{style}</style>",
-            f'<rect width="{WIDTH}" height="{top:g}" fill="#fff"/>',
+            f'<rect width="{WIDTH}" height="{top:g}" fill="{ground}"/>',
             *shapes,
             "</svg>\n",
         ]
@@ -241,5 +263,6 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    PICTURE.write_text(draw())
+    for picture in THEMES:
+        picture.write_text(draw(picture))
     PAGE.write_text(page())
