@@ -4,7 +4,7 @@ PYTHON     ?= python3
 VENV       ?= .venv
 CORE_BUILD ?= build/core
 JOBS       ?= $(shell nproc)
-EXTRAS     ?= test,servers
+EXTRAS     ?= test,servers,formats
 
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 
@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 # The folders are in the list because a file that was removed has no date any more.
 PACKAGE := setup.py pyproject.toml README.md src/core $(wildcard src/core/*/) src/binding src/sharedmap \
-           $(wildcard src/*/*.[ch] src/core/*/*.[ch] src/sharedmap/*.py src/sharedmap/*/*.py src/sharedmap/*.pyi \
+           $(wildcard src/*/*.[ch] src/core/*/*.[ch] src/sharedmap/*.py src/sharedmap/*/*.py src/sharedmap/*/*/*.py src/sharedmap/*.pyi \
                       src/sharedmap/py.typed)
 CORE    := $(wildcard src/core/*.c src/core/*/*.c)
 SOURCES := $(CORE) $(wildcard src/binding/*.c)

@@ -193,3 +193,8 @@ def unmarked(header: bytes | memoryview) -> bytes:
     for word in _CHANGING:
         copy[word] = bytes(word.stop - word.start)
     return bytes(copy)
+
+
+def is_snapshot(head: bytes) -> bool:
+    """Whether a file that begins so is a saved map, valid or not."""
+    return head.startswith(_MAGIC)

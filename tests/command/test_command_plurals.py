@@ -28,8 +28,8 @@ def test_every_command_counts_in_correct_english(command, names, tmp_path, entri
     path, table = tmp_path / "saved", tmp_path / "entries.jsonl"
     table.write_text("".join(f'["key {number}", {number}]\n' for number in range(entries)))
     commands = [
-        ("load", name, table),
-        ("load", name, table, "--force"),
+        ("load", name, table, "--allow-empty"),
+        ("load", name, table, "--allow-empty", "--force"),
         ("ls", "--prefix", name),
         ("stat", name),
         ("verify", name),

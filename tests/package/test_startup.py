@@ -15,6 +15,7 @@ from command import output_of
 
 import sharedmap
 from sharedmap._cli import arguments, formats, input_arguments
+from sharedmap._cli.formats import values
 
 PACKAGE = {"sharedmap", "sharedmap._sharedmap", "sharedmap._watch"}
 
@@ -151,7 +152,9 @@ def test_function_of_every_command_is_there_when_it_is_asked_for(command, parser
 
 
 def test_choices_of_the_arguments_are_what_the_formats_know():
-    assert set(input_arguments.TYPES) == set(formats.TYPES)
-    assert {formats.format_of(f"x.{form}", None) for form in input_arguments.FORMATS} == {
-        *input_arguments.FORMATS
-    }
+    options = arguments.make_parser().parse_args(["load", "x"])
+    for kind in input_arguments.TYPES:
+        assert callable(values.converter(kind, options))
+    known = {*input_arguments.INPUT_FORMATS}
+    assert {formats.format_of(f"x.{form}", None) for form in known} == known
+    assert {*formats.SUFFIXES.values()} == known

@@ -5,7 +5,7 @@
     argument_types   the parser of one command
     errors           exceptions become one line and an exit code
     maps             opening, publishing and saving the map of a command
-    formats          JSON, JSON Lines, CSV and TSV become entries
+    formats          files of all formats become entries
     output           entries and results become text
     exporting        all entries become a file
     progress         the bar while input is read
@@ -14,8 +14,10 @@
     comparing        diff
     history          history
     watching         watch
+    loading          load
+    guards           what is checked before a map is replaced
     assignments      KEY=TEXT and the like of update
-    changing         load, update, save, publish, cp, rm
+    changing         update, save, publish, cp, rm
     doctor           doctor
     machines         push, follow, rollback
 

@@ -9,7 +9,14 @@ from typing import Any, Final
 from .._sharedmap import __version__
 from .argument_types import LITERAL, Parser, count, mode, positive, seconds
 from .errors import MEANINGS
-from .input_arguments import FORMATS, INPUT, add_input, add_publishing
+from .input_arguments import (
+    FORMATS,
+    INPUT,
+    add_guards,
+    add_input,
+    add_publishing,
+    add_target,
+)
 
 EXIT_CODES: Final = "exit codes:\n" + "\n".join(
     f"  {code}  {meaning}" for code, meaning in MEANINGS.items()
@@ -351,16 +358,19 @@ def _add_readers(commands: _Commands) -> None:
 def _add_changers(commands: _Commands) -> None:
     command = commands.add(
         "load",
-        "changing.load_entries",
+        "loading.load_entries",
         "publish entries from a file or a pipe",
         INPUT,
         "  sharedmap load prices prices.csv --type float --force\n"
         "  zcat users.jsonl.gz | sharedmap load users --key id --value name\n"
-        "  sharedmap load --file prices.map prices.json\n",
+        "  sharedmap load airports airports.csv.gz --key iata --row --empty-key skip\n"
+        "  sharedmap load countries countries.json --at /countries --key code --value name\n"
+        "  sharedmap load --save prices.map prices.json\n",
     )
-    _add_map(command)
+    add_target(command)
     add_input(command)
     add_publishing(command)
+    add_guards(command)
 
     command = commands.add(
         "update",
@@ -389,6 +399,11 @@ def _add_changers(commands: _Commands) -> None:
         help="remove this key; can be repeated",
     )
     add_input(command, name="--from")
+    command.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="change nothing; tell how many keys would be added, changed and removed",
+    )
 
     command = commands.add("save", "changing.save_map", "save a published map to a file")
     _add_map(command, can_be_file=False)
@@ -406,6 +421,7 @@ def _add_changers(commands: _Commands) -> None:
     _add_map(command, metavar="NAME", can_be_file=False)
     _add_owner(command)
     add_publishing(command)
+    add_guards(command, can_be_empty=False)
 
     command = commands.add(
         "cp",

@@ -14,7 +14,7 @@ from typing import Any
 from .._encoded import Encoded
 from .._sharedmap import sharedmap
 from .errors import USAGE, CommandError
-from .formats import parse_json, storable
+from .formats.values import json_value
 from .maps import Options
 
 
@@ -45,7 +45,7 @@ def read_assignments(options: Options) -> dict[str, Any]:
 def _parsed(key: str, text: str | bytes, nested: bool) -> Any:
     if isinstance(text, bytes):
         raise ValueError("not valid UTF-8")
-    return storable(key, parse_json(text), nested)
+    return json_value(key, text, nested)
 
 
 def _contents(path: str) -> str | bytes:
@@ -56,6 +56,12 @@ def _contents(path: str) -> str | bytes:
         return data.decode()
     except UnicodeDecodeError:
         return data
+
+
+def like_present(name: str, texts: dict[str, Any]) -> dict[str, Any]:
+    """The cells of a table, which have no types, as the types that are present."""
+    cells: dict[str, str | bytes] = {k: text for k, text in texts.items() if type(text) is str}
+    return texts | _typed(cells, _present(name, cells))
 
 
 def _present(name: str, keys: Iterable[str]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Commands that change what is published or saved: load, update, save, publish, cp, rm.
+"""Commands that change what is published or saved: update, save, publish, cp, rm.
 
 All input is read before anything is changed, and the change itself is atomic: a command that fails
 or is killed has changed nothing.
@@ -6,96 +6,71 @@ or is killed has changed nothing.
 
 from __future__ import annotations
 
-import io
-import os
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
-from .._encoded import encode_again
-from .._sharedmap import remove, sharedmap, update
-from .assignments import read_assignments
-from .errors import ABSENT, DONE, CommandError
-from .formats import format_of, read_entries
-from .maps import Options, Pairs, open_map, owner_of, publish, save
+from .._encoded import Encoded, encode_again
+from .._sharedmap import rbtree, remove, sharedmap, update
+from . import guards
+from .assignments import like_present, read_assignments
+from .errors import ABSENT, DONE, USAGE, CommandError
+from .maps import Options, open_map, owner_of, publish, save
 from .output import entries_text, report
-from .progress import make_progress
-
-
-class _Counted(io.RawIOBase):
-    """A file that counts the bytes read from it."""
-
-    def __init__(self, inner: io.RawIOBase, advance: Callable[[int], object]) -> None:
-        self.inner = inner
-        self.advance = advance
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        count = self.inner.readinto(buffer)
-        self.advance(count or 0)
-        return count
-
-
-class _Source:
-    """The entries of a file or of standard input; counts them."""
-
-    def __init__(self, path: str | None, options: Options) -> None:
-        self.path = None if path == "-" else path
-        self.options = options
-        self.count = 0
-
-    def __iter__(self) -> Iterator[tuple[str, Any]]:
-        form = format_of(self.path, self.options.format)
-        raw = (
-            io.FileIO(0, closefd=False)
-            if self.path is None
-            else io.FileIO(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC))
-        )
-        with raw, make_progress(raw, self.options) as advance:
-            file: BinaryIO = io.BufferedReader(_Counted(raw, advance), 1 << 20)
-            for entry in read_entries(file, form, self.options):
-                self.count += 1
-                yield entry
-
-
-def load_entries(options: Options) -> int:
-    source = _Source(options.input, options)
-    if options.file:
-        save(source, options.map, options)
-        verb, size = "saved", _size(options.map, True)
-    else:
-        publish(source, options.map, options)
-        verb, size = "published", _size(options.map, False)
-    result = {verb: options.map, "read": source.count, "entries": size}
-    report(result, options.json, f"{verb} {options.map}: {entries_text(size)}")
-    return DONE
-
-
-def _size(name: str, is_file: bool) -> int:
-    with sharedmap.open(name) if is_file else sharedmap(name) as opened:
-        return len(opened)
 
 
 def update_entries(options: Options) -> int:
-    changes = read_assignments(options)
-    entries: Pairs = changes.items()
-    count = len(changes)
-    if options.input is not None:
-        # Assignments on the command line override the entries of the file.
-        source = _Source(options.input, options)
-        changes = {**dict(source), **changes}
-        entries, count = changes.items(), len(changes)
+    from .loading import Input, given_options
+
+    changes: dict[str, Any] = read_assignments(options)
+    if options.input:
+        # Assignments on the command line override the entries of the files.
+        source = Input(options.input, options)
+        found = dict(source.unique())
+        if source.has_text_cells:
+            found = like_present(options.map, found)
+        changes = {**found, **changes}
+    elif flags := given_options(options):
+        raise CommandError(f"{flags[0]} is for the entries of --from FILE", USAGE)
     removals = dict.fromkeys(options.remove)
-    generation = update(options.map, entries, removals, encode=encode_again)
+    if options.dry_run:
+        return _show_changes(changes, removals, options)
+    generation = update(options.map, changes, removals, encode=encode_again)
     result = {
         "updated": options.map,
         "generation": generation,
-        "changes": count,
+        "changes": len(changes),
         "removals": len(removals),
     }
     report(result, options.json, f"updated {options.map}: generation {generation}")
+    return DONE
+
+
+def _show_changes(changes: dict[str, Any], removals: dict[str, None], options: Options) -> int:
+    both = changes.keys() & removals.keys()
+    if both:
+        raise CommandError(f"{min(both)!r} is both changed and removed")
+    with sharedmap(options.map, decode=Encoded) as old:
+        keys = [*changes, *removals]
+        # Bytes are compared, as an update does: 1, 1.0 and True are different values.
+        tree: rbtree[Any] = rbtree(changes, encode=encode_again)
+        before: rbtree[Any] = rbtree(
+            {key: old[key] for key in keys if key in old}, encode=encode_again
+        )
+        new, part = guards.as_map(tree), guards.as_map(before)
+        added, changed, removed = map(len, new.diff(part))
+        entries = len(old) + added - removed
+    result = {
+        "would_update": options.map,
+        "entries": entries,
+        "added": added,
+        "changed": changed,
+        "removed": removed,
+    }
+    sentence = (
+        f"would update {options.map}: {entries_text(entries)}"
+        f" ({added} added, {changed} changed, {removed} removed)"
+    )
+    report(result, options.json, sentence)
     return DONE
 
 
@@ -113,7 +88,13 @@ def publish_file(options: Options) -> int:
     with sharedmap.open(options.path, owner=owner_of(options)) as opened:
         # Damage must not be published with checksums that fit it.
         opened.verify()
-        publish(opened, options.map, options, encode=None)
+        guards.check_options(options, False)
+        with guards.open_old(options, False) as old:
+            expect = guards.check(len(opened), old, options)
+            if options.dry_run:
+                guards.show_difference(opened, old, "publish", options)
+                return DONE
+        publish(opened, options.map, options, encode=None, expect=expect)
         count = len(opened)
     result = {"published": options.map, "path": options.path, "entries": count}
     report(

@@ -44,10 +44,11 @@ class CommandError(Exception):
 
 
 class BadInput(CommandError):
-    """The input is invalid at this line."""
+    """The input is invalid, at this line if it has lines."""
 
-    def __init__(self, line: int, message: str) -> None:
-        super().__init__(f"line {line}: {message}", BAD_DATA)
+    def __init__(self, line: int | None, message: str) -> None:
+        super().__init__(message if line is None else f"line {line}: {message}", BAD_DATA)
+        self.line = line
 
 
 def explain(error: Exception) -> tuple[str, int]:

@@ -1,16 +1,32 @@
-"""All entries of a map become a file: JSON, JSON Lines, CSV or TSV."""
+"""All entries of a map become a file: JSON, JSON Lines, CSV or TSV, compressed by its suffix."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
-from typing import Any, Final, TextIO
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, BinaryIO, Final, TextIO
 
-from .errors import BAD_DATA, CommandError
+from .errors import BAD_DATA, USAGE, CommandError
+from .formats import SUFFIXES, form_by_name
+from .formats.compression import make_compressor
 from .output import pair_to_json, to_json, to_text, value_to_json
+
+_FORMS: Final = ("json", "jsonl", "csv", "tsv")
+
+
+def form_of(path: str | None, given: str | None) -> str:
+    """The format to write; by default JSON Lines."""
+    form = given or form_by_name(path) or "jsonl"
+    if form not in _FORMS:
+        suffixes = ", ".join(suffix for suffix, form in SUFFIXES.items() if form in _FORMS)
+        raise CommandError(
+            f"{path}: export does not write {form}; it writes {suffixes}, or --format", USAGE
+        )
+    return form
 
 
 def write_entries(file: TextIO, items: Iterable[tuple[str, Any]], form: str, cells: str) -> int:
@@ -29,14 +45,8 @@ def write_entries(file: TextIO, items: Iterable[tuple[str, Any]], form: str, cel
             count += 1
             file.write(f"{pair_to_json(key, value)}\n")
         return count
-    import csv
-
-    delimiter = "," if form == "csv" else "\t"
-    writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-    quoting_writer = csv.writer(
-        file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL
-    )
-    writer.writerow(("key", "value"))
+    write_row = _csv_rows(file) if form == "csv" else _tsv_rows(file)
+    write_row(("key", "value"))
     to_cell = value_to_json if cells == "json" else to_text
     for key, value in items:
         count += 1
@@ -44,9 +54,30 @@ def write_entries(file: TextIO, items: Iterable[tuple[str, Any]], form: str, cel
         text = "".join(row)
         if not text.isascii():
             _require_utf8(key, text)
-        # The writer itself does not quote a carriage return, at which readers end a line.
-        (quoting_writer if "\r" in text else writer).writerow(row)
+        write_row(row)
     return count
+
+
+def _csv_rows(file: TextIO) -> Callable[[Sequence[str]], object]:
+    import csv
+
+    writer = csv.writer(file, lineterminator="\n")
+    quoting_writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+
+    def write(row: Sequence[str]) -> None:
+        # The writer itself does not quote a carriage return, at which readers end a line, nor
+        # spaces at the ends, which readers may remove.
+        is_quoted = any("\r" in cell or cell != cell.strip() for cell in row)
+        (quoting_writer if is_quoted else writer).writerow(row)
+
+    return write
+
+
+_TSV_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def _tsv_rows(file: TextIO) -> Callable[[Sequence[str]], object]:
+    return lambda row: file.write("\t".join(c.translate(_TSV_ESCAPES) for c in row) + "\n")
 
 
 def _require_utf8(key: str, text: str) -> None:
@@ -65,6 +96,18 @@ _ENCODING: Final[Any] = {"encoding": "utf-8", "errors": "surrogatepass", "newlin
 
 
 @contextlib.contextmanager
+def _compressed(raw: BinaryIO, path: str) -> Iterator[TextIO]:
+    """Text that is written to the file, compressed if the suffix says so."""
+    with contextlib.ExitStack() as stack:
+        compressor = make_compressor(raw, path)
+        inner: Any = raw if compressor is None else stack.enter_context(compressor)
+        text = io.TextIOWrapper(inner, **_ENCODING)
+        yield text
+        text.flush()
+        text.detach()
+
+
+@contextlib.contextmanager
 def destination(path: str | None) -> Iterator[TextIO]:
     """Standard output, or a file that is put under its path atomically when it is complete.
 
@@ -74,7 +117,7 @@ def destination(path: str | None) -> Iterator[TextIO]:
         yield sys.stdout
         return
     if os.path.exists(path) and not os.path.isfile(path):
-        with open(path, "w", **_ENCODING) as file:
+        with open(path, "wb") as raw, _compressed(raw, path) as file:
             yield file
         return
     import tempfile
@@ -91,9 +134,10 @@ def destination(path: str | None) -> Iterator[TextIO]:
         raise
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        with open(number, "w", **_ENCODING) as file:
-            yield file
-            file.flush()
+        with open(number, "wb") as raw:
+            with _compressed(raw, path) as file:
+                yield file
+            raw.flush()
             os.fsync(number)
         umask = os.umask(0)
         os.umask(umask)

@@ -58,12 +58,14 @@ def publish(
     name: str,
     options: Options,
     encode: Callable[[Any], bytes] | None = encode_again,
+    expect: int | str | None = None,
 ) -> None:
     share(
         entries,
         name,
         options.force,
         mode=options.mode,
+        expect=expect,
         index=options.index,
         huge_pages=options.huge_pages,
         encode=encode,
@@ -71,5 +73,5 @@ def publish(
 
 
 def save(entries: Pairs | Mapping[str, Any], path: str, options: Options) -> None:
-    tree: rbtree[Any] = rbtree(entries, encode=encode_again)
+    tree = entries if isinstance(entries, rbtree) else rbtree(entries, encode=encode_again)
     tree.save(path, options.force, mode=options.mode, index=options.index)

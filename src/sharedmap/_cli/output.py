@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import contextlib
+import math
 import stat
 import sys
 import time
@@ -15,12 +16,12 @@ from .._encoded import Encoded
 
 # An object whose only member is one of these is not what it looks like (formats.py): in a value,
 # and as a value.
-_INNER: Final = frozenset({"$base64", "$tuple", "$dict"})
+_INNER: Final = frozenset({"$base64", "$tuple", "$dict", "$float"})
 _OUTER: Final = _INNER | {"base64", "encoded"}
 
 
 def _tagged(value: Any, special: frozenset[str] = _INNER) -> Any:
-    """A container such that its JSON tells tuples from lists and bytes from text."""
+    """A value whose JSON tells tuples from lists, bytes from text, and knows every float."""
     if type(value) is list:
         return [_tagged(item) for item in value]
     if type(value) is tuple:
@@ -29,11 +30,13 @@ def _tagged(value: Any, special: frozenset[str] = _INNER) -> Any:
         members = {key: _tagged(item) for key, item in value.items()}
         is_special = len(value) == 1 and not special.isdisjoint(value)
         return {"$dict": members} if is_special else members
+    if type(value) is float and not math.isfinite(value):
+        return {"$float": repr(value)}
     return {"$base64": _base64(value)} if type(value) is bytes else value
 
 
 def value_to_json(value: Any) -> str:
-    return to_json(_tagged(value, _OUTER) if type(value) in (list, tuple, dict) else value)
+    return to_json(_tagged(value, _OUTER) if type(value) in (list, tuple, dict, float) else value)
 
 
 def to_json(value: Any) -> str:

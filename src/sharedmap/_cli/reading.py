@@ -221,10 +221,9 @@ def scan_entries(options: Options) -> int:
 
 
 def export_entries(options: Options) -> int:
-    from .exporting import destination, write_entries
-    from .formats import format_of
+    from .exporting import destination, form_of, write_entries
 
-    form = format_of(options.output, options.format)
+    form = form_of(options.output, options.format)
     if options.type == "text" and form not in ("csv", "tsv"):
         raise CommandError(f"--type text does not apply to {form}, which keeps all types", USAGE)
     is_to_file = options.output not in (None, "-")
