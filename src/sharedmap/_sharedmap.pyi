@@ -3,7 +3,8 @@
 # The parameter of a map is the type of its values, and Any unless given: rbtree[int] says that
 # all values are int. Any and not the union of all storable types, because readers of a map know its
 # types, and would have to narrow the union at every use. Nor do share() and update() insist on it:
-# checkers see a dict of int and str as one of object.
+# checkers see a dict of int and str as one of object. Who wants checkers to insist writes
+# sharedmap[Value], with the types of typing.py.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from collections.abc import ItemsView as _ItemsView

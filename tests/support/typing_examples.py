@@ -5,6 +5,8 @@ an ignore comment, and the checkers are told to complain of ignore comments that
 """
 
 import asyncio
+import enum
+import fractions
 import os
 import pickle
 from collections.abc import (
@@ -16,10 +18,11 @@ from collections.abc import (
     Reversible,
     ValuesView,
 )
-from typing import Any, Literal, assert_type
+from typing import Any, Literal, NamedTuple, assert_type
 
 import sharedmap
 from sharedmap import rbtree
+from sharedmap.typing import Storable, Value
 
 # ---- making a tree ----------------------------------------------------------------------------
 
@@ -330,6 +333,56 @@ def errors_and_version(name: str) -> None:
     assert sharedmap.__all__
 
 
+# ---- values -----------------------------------------------------------------------------------
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+class Point(NamedTuple):
+    x: int
+    y: list[int]
+
+
+def native_values_come_back(name: str) -> None:
+    config: Value = {"hosts": ["a", {"port": 80}], "size": (640, 480.5), "flags": [True, None, b""]}
+    tree: rbtree[Value] = rbtree({"config": config})
+    tree["a"] = [1, ("2", {"b": None})]
+    found = tree["config"]
+    assert isinstance(found, dict)
+    hosts: Value = found["hosts"]
+    assert isinstance(hosts, list)
+    tree.share(name, force=True)
+    shared: sharedmap.sharedmap[Value] = sharedmap.sharedmap(name)
+    assert_type(shared["a"], Value)
+    assert_type(shared.get("a"), Value)  # None is one
+
+
+def publish_all(name: str, entries: Mapping[str, Storable]) -> bool:
+    return sharedmap.share(entries, name, force=True)
+
+
+def more_is_stored_than_comes_back(name: str) -> None:
+    numbers: list[int] = [1]
+    levels: dict[str, Level] = {"a": Level.HIGH}
+    publish_all(name, {"numbers": numbers, "levels": levels, "nested": [numbers, (levels,)]})
+    publish_all(name, {"point": Point(1, numbers), "level": Level.HIGH})
+    publish_all(name, {"data": bytearray(b"x"), "view": [memoryview(b"x")]})
+    publish_all(name, levels)
+
+
+def wrong_values(name: str, value: Value) -> None:
+    tree: rbtree[Value] = rbtree()
+    tree["a"] = {1}  # type: ignore[assignment]  # pyright: ignore
+    tree["a"] = [1, 1j]  # type: ignore[list-item]  # pyright: ignore
+    tree["a"] = {1: 2}  # type: ignore[dict-item]  # pyright: ignore
+    publish_all(name, {"a": {1}})  # type: ignore[dict-item]  # pyright: ignore
+    publish_all(name, {"a": [object()]})  # type: ignore[list-item]  # pyright: ignore
+    publish_all(name, {"a": fractions.Fraction(1)})  # type: ignore[dict-item]  # pyright: ignore
+    value.append(1)  # type: ignore[union-attr]  # pyright: ignore
+
+
 class Prices(rbtree[float]):
     """A subclass keeps its type where a dict's would."""
 
@@ -365,4 +418,6 @@ def main(name: str, path: str) -> None:
     removing(name)
     saving(path)
     errors_and_version(name)
+    native_values_come_back(name)
+    more_is_stored_than_comes_back(name)
     subclassing()
