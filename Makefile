@@ -247,6 +247,11 @@ sanitize:  ## all tests again, with gcc's address and undefined-behaviour saniti
 docs: $(VENV)/.docs  ## the site, in build/docs; every warning and every link that leads nowhere is an error
 	$(BIN)/sphinx-build -W --keep-going -q -E -b html -d build/doctrees docs build/docs
 
+.PHONY: man
+man: .venvs/develop/.ready  ## the manual page, in build/sharedmap.1
+	@mkdir -p build
+	.venvs/develop/bin/python -m sharedmap --manual > build/sharedmap.1
+
 # ---- be hostile to it -----------------------------------------------------------------------------
 
 hostile: $(VENV)/.test  ## damage snapshots in 30 million ways, write into one while it is read

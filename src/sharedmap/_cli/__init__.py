@@ -19,6 +19,7 @@
     assignments      KEY=TEXT and the like of update
     changing         update, save, publish, cp, rm
     doctor           doctor
+    manual           the manual page, completion
     machines         push, follow, rollback
 
 A command is a function of the parsed options; what it returns is the exit code. Only the module of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -81,6 +82,22 @@ class _Command(Parser):
             if action.dest in seen:
                 self.error(f"argument {name}: can be given only once")
             seen.add(action.dest)
+
+
+class _PrintManual(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from .manual import manual_page
+
+        sys.stdout.write(manual_page(parser))
+        parser.exit()
+
+
+class _PrintCompletion(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, _: Any, values: Any, *more: Any) -> None:
+        from .manual import completion
+
+        sys.stdout.write(completion(parser, values))
+        parser.exit()
 
 
 class _Commands:
@@ -186,6 +203,15 @@ def make_parser() -> Parser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"sharedmap {__version__}")
+    parser.add_argument(
+        "--manual", action=_PrintManual, nargs=0, help="print the manual page and exit"
+    )
+    parser.add_argument(
+        "--completion",
+        action=_PrintCompletion,
+        choices=("bash", "zsh", "fish"),
+        help="print a script with which the shell completes commands, options and names",
+    )
     commands = _Commands(parser)
     _add_readers(commands)
     _add_changers(commands)
@@ -196,6 +222,9 @@ def make_parser() -> Parser:
 def _add_readers(commands: _Commands) -> None:
     command = commands.add("ls", "reading.list_maps", "list published maps")
     command.add_argument("--prefix", metavar="TEXT", help="only names that begin with TEXT")
+    _formats_of(command).add_argument(
+        "--names", action="store_true", help="print only the names, also of invalid maps"
+    )
 
     command = commands.add(
         "stat",
@@ -216,7 +245,7 @@ def _add_readers(commands: _Commands) -> None:
     )
     _add_map(command)
     _add_owner(command)
-    command.add_argument("keys", metavar="KEY", nargs="*")
+    command.add_argument("keys", metavar="KEY", nargs="*", help="the keys to look up")
     command.add_argument(
         "--stdin", action="store_true", help="read keys from standard input, one per line"
     )
@@ -408,7 +437,7 @@ def _add_changers(commands: _Commands) -> None:
     command = commands.add("save", "changing.save_map", "save a published map to a file")
     _add_map(command, can_be_file=False)
     _add_owner(command)
-    command.add_argument("path", metavar="PATH")
+    command.add_argument("path", metavar="PATH", help="the file to write")
     add_publishing(command, huge_pages=False)
 
     command = commands.add(
@@ -417,7 +446,7 @@ def _add_changers(commands: _Commands) -> None:
         "publish a saved file under a name",
         "The file is verified first.",
     )
-    command.add_argument("path", metavar="PATH")
+    command.add_argument("path", metavar="PATH", help="the file to publish")
     _add_map(command, metavar="NAME", can_be_file=False)
     _add_owner(command)
     add_publishing(command)
@@ -441,7 +470,7 @@ def _add_changers(commands: _Commands) -> None:
         "remove published maps",
         "Processes that have a map open keep it. The name is free again.",
     )
-    command.add_argument("maps", metavar="NAME", nargs="+")
+    command.add_argument("maps", metavar="NAME", nargs="+", help="the names of the maps")
     command.add_argument("--force", action="store_true", help="ignore names that are not published")
 
 

@@ -111,6 +111,9 @@ def list_maps(options: Options) -> int:
     for name in names():
         if options.prefix is not None and not name.startswith(options.prefix):
             continue
+        if options.names:
+            print(escape(name))
+            continue
         try:
             fields = describe_named(name)
         except FileNotFoundError:
