@@ -42,7 +42,7 @@ def value_to_json(value: Any) -> str:
 def to_json(value: Any) -> str:
     import json
 
-    text = json.dumps(value, ensure_ascii=False, default=_member)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_member)
     if text.isprintable():
         return text
     # Outside of strings there is none of these.
