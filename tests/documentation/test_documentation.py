@@ -11,6 +11,7 @@ import pytest
 from command import PROGRAM
 from helpers import HANG, TOP, Worker
 from redis_server import end_server, make_server
+from servers import needs
 
 import sharedmap
 
@@ -104,6 +105,8 @@ def server(request):
 @pytest.mark.parametrize("page", RUNNING)
 def test_code_of_a_page_does_what_the_page_says(page, names, tmp_path, request):
     text = RUNNING[page]
+    if "import pandas" in text:
+        needs("pandas")
     blocks = pages.blocks(text)
     used = {name: names() for name in sorted(pages.map_names(blocks), key=len, reverse=True)}
     shown = {other: name for name, other in used.items()}

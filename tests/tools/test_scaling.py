@@ -36,6 +36,22 @@ def test_threads_beside_each_other_and_in_interpreters_of_their_own():
         assert titles.count(title) == 2, "for random keys and for hot ones"
 
 
+def test_each_dataset_has_a_row_with_its_memory_by_fork_and_by_spawn():
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.data_loader",
+        "--entries",
+        "1000",
+        "--workers",
+        "2",
+    ]
+    told = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    rows = [line.strip("| ").split(" | ") for line in told.stdout.splitlines()]
+    assert [len(row) for row in rows if row[0] in ("list", "dict", "map")] == [3, 3, 3]
+
+
 def test_each_kind_of_key_object_has_a_row_and_those_with_a_target_a_verdict():
     verdicts = {line[0]: line[-1] for line in run("key_objects.py", "--rounds", "3")[4:]}
     assert verdicts.keys() == {"hashed", "hot unhashed", "fresh", "unhashed, again"}
