@@ -1,6 +1,7 @@
 """What operators do in their first hour: keys from a pipe, pages of a scan, columns, options."""
 
 import json
+import logging
 
 import pytest
 from command import failed, run
@@ -340,3 +341,12 @@ def test_quick_answer_to_a_pipe_that_is_closed_and_to_a_full_disk(both):
     with open("/dev/full", "wb") as full:
         done = run("get", both, "a", stdout=full)
     assert done == (errors.NO_SPACE, None, b"sharedmap: No space left on device\n")
+
+
+def test_log_of_follow_escapes_what_a_terminal_obeys():
+    pytest.importorskip("redis")
+    from sharedmap._cli import machines
+
+    record = logging.makeLogRecord({"msg": "no answer from %s", "args": ("a\x1b[31m\u202e\nb",)})
+    told = machines._Formatter("sharedmap: %(message)s").format(record)
+    assert told == "sharedmap: no answer from a\\x1b[31m\\u202e\\nb"

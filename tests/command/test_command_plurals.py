@@ -37,6 +37,8 @@ def test_every_command_counts_in_correct_english(command, names, tmp_path, entri
         ("save", name, path),
         ("publish", path, copy),
         ("watch", name, "--count", "1"),
+        ("history", name),
+        ("cp", name, copy, "--force"),
         ("scan", name, "--count"),
         ("update", name, "key 0=1"),
         ("rm", copy),
@@ -48,7 +50,7 @@ def test_every_command_counts_in_correct_english(command, names, tmp_path, entri
         assert done.code == 0, done
         assert not WRONG.search(done.out), done.out
     expected = f"{entries} {'entry' if entries == 1 else 'entries'}"
-    for verb in ("load", "verify", "export", "save", "publish", "watch"):
+    for verb in ("load", "verify", "export", "save", "publish", "watch", "cp"):
         assert expected in told[verb], told[verb]
 
 

@@ -363,7 +363,19 @@ def test_nothing_that_a_terminal_obeys_is_printed(command, names, text, options)
             ["scan", name, "--keys"],
             ["get", name + "absent", text],
             ["update", name, text + "=1"],
+            ["update", name, text + "=1", "encoded=@/no/" + text],
             ["doctor"],
+            ["ls", "--names"][: None if not options else 1],
+            ["scan", name, "--values"],
+            ["diff", name, name + "absent"],
+            ["diff", "--old-file", "/no/" + text, name],
+            ["cp", name, name + " copy"],
+            ["diff", name + " copy", name],
+            ["history", name],
+            ["verify", name],
+            ["watch", name, "--count", "1"],
+            ["watch", name, "--count", "1", "--exec", "false " + "\u202e\x1b"],
+            ["rm", name + " copy"],
         )
     ]
     for done in told:

@@ -2,11 +2,13 @@
 
 import json
 import os
+import select
 import signal
 
 import pytest
 from command import failed, run, start
 from helpers import HANG, segment_path
+from live import Shm, published_by_hand
 
 import sharedmap
 from sharedmap._cli import errors
@@ -164,3 +166,23 @@ def test_reader_of_watch_that_has_enough_ends_it(name):
         sharedmap.update(name, {"a": 2})
         assert process.wait(HANG) == -signal.SIGPIPE
         assert process.stderr.read() == b""
+
+
+def test_limit_of_one_event_is_in_the_singular(command, name):
+    done = command("watch", name, "--count", "1", "--timeout", "0.05")
+    assert failed(done, errors.CONFLICT, "0 of 1 event\n")
+
+
+def test_watch_tells_in_one_line_of_a_version_that_it_cannot_open(names):
+    name = names("{} \u202e")
+    sharedmap.share({"a": 1}, name)
+    with start("watch", name, "--json") as process:
+        assert next_event(process)["generation"] == 1
+        published_by_hand(Shm(name), b"\x89SMAP\r\n\x1a" + bytes(1000))
+        ready, _, _ = select.select([process.stderr], [], [], HANG)
+        assert ready
+        told = process.stderr.readline().decode()
+        assert told.startswith("sharedmap: ")
+        assert told.rstrip("\n").isprintable()
+        sharedmap.share({"a": 2}, name, force=True)
+        assert next_event(process)["event"] == "published"

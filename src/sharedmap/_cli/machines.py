@@ -22,7 +22,7 @@ from ..replication import (
 )
 from .errors import ABSENT, BAD_DATA, DONE, NO_SERVER, USAGE, CommandError
 from .maps import Options
-from .output import entries_text, report, size_text
+from .output import entries_text, printable, report, size_text
 
 
 @contextmanager
@@ -48,8 +48,17 @@ def _url(options: Options) -> str:
     return url
 
 
+class _Formatter(logging.Formatter):
+    """Names and answers of the server contain any character."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 def _log_to_standard_error() -> None:
-    logging.basicConfig(format="sharedmap: %(message)s", level=logging.INFO, stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Formatter("sharedmap: %(message)s"))
 
 
 def _report(verb: str, version: Version, options: Options) -> None:

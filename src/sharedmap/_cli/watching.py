@@ -11,11 +11,13 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from typing import Any
 
 from .._encoded import Encoded
 from .._hub import running_hub
 from .._names import path_of
+from .._sharedmap import FollowWarning
 from .._watch import watch
 from .errors import CONFLICT, DONE, FAILED, CommandError
 from .maps import Options, owner_of
@@ -25,7 +27,17 @@ _Queue = asyncio.Queue[dict[str, Any]]
 
 
 def watch_names(options: Options) -> int:
-    return DONE if options.count == 0 else asyncio.run(_watch(options))
+    if options.count == 0:
+        return DONE
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", FollowWarning)
+        warnings.showwarning = _show_warning
+        return asyncio.run(_watch(options))
+
+
+def _show_warning(message: Warning | str, *more: Any, **options: Any) -> None:
+    """What watch() says while it tries again, as a line like those of errors."""
+    print(f"sharedmap: {printable(str(message))}", file=sys.stderr, flush=True)
 
 
 async def _watch(options: Options) -> int:
@@ -50,8 +62,9 @@ async def _watch(options: Options) -> int:
             raise
         # Without --count, all that was wanted is to stop then.
         if options.count is not None:
+            events_text = "event" if options.count == 1 else "events"
             raise CommandError(
-                f"time is up after {options.timeout:g} s: {seen} of {options.count} events",
+                f"time is up after {options.timeout:g} s: {seen} of {options.count} {events_text}",
                 CONFLICT,
             ) from None
     finally:
