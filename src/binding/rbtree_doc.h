@@ -17,7 +17,8 @@ static const char rbtree_doc[] =
     "are str, bytes, int, float, bool, None, or a list, tuple or dict of such\n"
     "values, and keep their type and value. Each lookup returns a new object.\n"
     "Other types need encode, a function from the value to bytes, and decode,\n"
-    "its inverse. share() publishes a snapshot, which any process opens with\n"
+    "its inverse. t[\"a\":\"f\"] is a range of keys, and del t[\"a\":\"f\"]\n"
+    "removes them. share() publishes a snapshot, which any process opens with\n"
     "sharedmap().\n"
     "\n"
     "Raises TypeError for a key that is not a str and for a value of another\n"
@@ -30,7 +31,10 @@ static const char rbtree_doc[] =
     ">>> t\n"
     "rbtree({'a': 1, 'b': 2, 'c': 3.5})\n"
     ">>> list(t[\"b\":])\n"
-    "['b', 'c']";
+    "['b', 'c']\n"
+    ">>> del t[:\"c\"]\n"
+    ">>> t\n"
+    "rbtree({'c': 3.5})";
 
 static const char rbtree_set_doc[] =
     "set($self, key, value, /)\n"

@@ -347,19 +347,43 @@ static const char sharedmap_name_doc[] =
 static const char sharedmap_generation_doc[] =
     "How often the name was published up to this snapshot, an int.\n"
     "\n"
-    "1 for the first publication; 0 for a snapshot that was only dumped.";
+    "1 for the first publication; 0 for a snapshot that was only dumped.\n"
+    "\n"
+    ">>> from sharedmap import rbtree, sharedmap\n"
+    ">>> sharedmap.frombuffer(rbtree(a=1).dump()).generation\n"
+    "0";
 
 static const char sharedmap_id_doc[] =
     "The unique id of this version, a str of 32 hexadecimal digits.\n"
     "\n"
     "Unlike a generation, an id is never used twice: not when the map is\n"
     "removed and published again, nor for another map. expect= of share()\n"
-    "accepts it.";
+    "accepts it.\n"
+    "\n"
+    ">>> from sharedmap import remove, share, sharedmap\n"
+    ">>> share({\"a\": 1}, \"doc:id\", force=True)\n"
+    "True\n"
+    ">>> version = sharedmap(\"doc:id\").id\n"
+    ">>> share({\"a\": 2}, \"doc:id\", expect=version)\n"
+    "True\n"
+    ">>> sharedmap(\"doc:id\").id == version\n"
+    "False\n"
+    ">>> remove(\"doc:id\")\n"
+    "True";
 
 static const char sharedmap_published_at_doc[] =
     "When this version was published or saved, in seconds as time.time().\n"
     "\n"
-    "A float; None for a snapshot that was only dumped.";
+    "A float; None for a snapshot that was only dumped.\n"
+    "\n"
+    ">>> import time\n"
+    ">>> from sharedmap import remove, share, sharedmap\n"
+    ">>> share({\"a\": 1}, \"doc:published_at\", force=True)\n"
+    "True\n"
+    ">>> time.time() - sharedmap(\"doc:published_at\").published_at < 60\n"
+    "True\n"
+    ">>> remove(\"doc:published_at\")\n"
+    "True";
 
 static const char sharedmap_nbytes_doc[] =
     "The size of the snapshot in bytes, with its deltas, an int.";
