@@ -197,6 +197,8 @@ def test_option_for_several_keys_can_be_repeated():
     [
         ["get", "m", "a", "--raw", "--json"],
         ["scan", "m", "--keys", "--values"],
+        ["diff", "m", "n", "--quiet", "--json"],
+        ["diff", "m", "n", "--file", "--old-file"],
         ["scan", "m", "--keys", "--count"],
         ["scan", "m", "--from", "a", "--after", "b"],
         ["scan", "m", "--max-width", "9", "--json"],
@@ -295,6 +297,7 @@ def test_update_from_a_file_that_does_not_fit_changes_nothing(command, typed, tm
 
 SIMPLE = {"a": "1", "b c": 2, "ü": 0.5, "big": 10**4000, "red": "红 text", "empty": ""}
 OTHER = {"none": None, "bool": True, "bytes": b"x", "list": [1], "tab": "\t", "slash": "\\"}
+OTHER |= {"inf": float("inf"), "nan": float("nan")}
 OTHER |= {"k\n": "1", "k\\": "1", "bidi": "\u202e", "lone": "\ud800"}
 
 
@@ -304,19 +307,35 @@ def both(name):
     return name
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
 @pytest.mark.parametrize("keys", [*([key] for key in SIMPLE), ["a", "big"], [*SIMPLE]], ids=ascii)
-def test_quick_answer_is_what_the_command_prints(command, both, monkeypatch, keys):
-    answer = quick.quick_answer(["get", both, *keys])
+def test_quick_answer_is_what_the_command_prints(command, both, monkeypatch, keys, options):
+    answer = quick.quick_answer(["get", *options, both, *keys])
     assert answer is not None
-    assert command("get", both, *keys) == (0, answer, "")
+    assert command("get", both, *keys, *options) == (0, answer, "")
     monkeypatch.setattr(sharedmap._cli, "quick_answer", lambda arguments: None)
-    assert command("get", both, *keys) == (0, answer, "")
+    assert command("get", both, *keys, *options) == (0, answer, "")
+
+
+def test_quick_answer_from_a_file(command, tmp_path):
+    path = tmp_path / "map"
+    sharedmap.rbtree(a=1).save(path)
+    for words in (["-f", str(path), "a"], [str(path), "a", "--file"]):
+        assert quick.quick_answer(["get", *words]) == command("get", *words).out == "1\n"
 
 
 @pytest.mark.parametrize("key", OTHER)
 def test_what_is_not_simple_has_no_quick_answer(both, key):
     assert quick.quick_answer(["get", both, key]) is None
     assert quick.quick_answer(["get", both, "a", key]) is None
+    assert quick.quick_answer(["get", both, key, "--json"]) is None
+
+
+def test_quotes_have_no_quick_answer_in_json(command, name):
+    sharedmap.share({'say "x"': "1", "says": '"x"'}, name)
+    for key in ('say "x"', "says"):
+        assert quick.quick_answer(["get", name, key, "--json"]) is None
+        assert quick.quick_answer(["get", name, key]) == command("get", name, key).out
 
 
 @pytest.mark.parametrize(
@@ -327,8 +346,12 @@ def test_what_is_not_simple_has_no_quick_answer(both, key):
         ["get", "{}", "absent"],
         ["get", "{}.absent", "a"],
         ["get", "", "a"],
-        ["get", "{}", "a", "--json"],
+        ["get", "{}", "a", "--json", "--json"],
+        ["get", "{}", "a", "--raw"],
+        ["get", "{}", "--json"],
+        ["get", "--json", "--json"],
         ["get", "-f", "{}", "a"],
+        ["get", "-f", "{}", "a", "--file"],
         ["get", "{}", "--", "a"],
         ["stat", "{}", "a"],
     ],

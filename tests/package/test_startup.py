@@ -113,7 +113,7 @@ def ours(imported):
     return {module for module in imported if module.startswith("sharedmap")}
 
 
-@pytest.mark.parametrize("keys", [["a"], ["a", "b"]])
+@pytest.mark.parametrize("keys", [["a"], ["a", "b"], ["a", "--json"]])
 def test_get_imports_hardly_more_than_the_package(name, keys):
     sharedmap.share({"a": "1", "b": 2}, name)
     imported = run_command("get", name, *keys)

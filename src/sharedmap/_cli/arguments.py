@@ -329,8 +329,8 @@ def _add_readers(commands: _Commands) -> None:
         "history",
         "history.show_history",
         "show the versions that the file of a map contains",
-        "Updates are appended behind the base until it is compacted. Shows both, with their sizes\n"
-        "and times, the memory that is allocated, and the limit from which on it is compacted.",
+        "Updates of a large map are appended to its file until it is compacted. Shows the base\n"
+        "and each update, the memory that is allocated, and the size that the file can grow to.",
     )
     _add_map(command)
     _add_owner(command)

@@ -27,6 +27,8 @@ def compare_maps(options: Options) -> int:
 
 
 def _compare(options: Options) -> int:
+    if options.quiet and options.json:
+        raise CommandError("--json does not apply to --quiet", USAGE)
     with _opened(options, "old") as old, _opened(options, "new") as new:
         changes = dict(zip(_MARKS, _differences(old, new), strict=True))
         counts = {change: len(keys) for change, keys in changes.items()}
