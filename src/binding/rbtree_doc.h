@@ -16,6 +16,8 @@ static const char rbtree_doc[] =
     "iterable of (key, value) pairs. Keys are ordered by code point. Values\n"
     "are str, bytes, int, float, bool, None, or a list, tuple or dict of such\n"
     "values, and keep their type and value. Each lookup returns a new object.\n"
+    "Objects of subclasses, numpy's numbers, bytearray and memoryview are\n"
+    "stored as the value of these types that they contain.\n"
     "Other types need encode, a function from the value to bytes, and decode,\n"
     "its inverse. t[\"a\":\"f\"] is a range of keys, and del t[\"a\":\"f\"]\n"
     "removes them. share() publishes a snapshot, which any process opens with\n"

@@ -34,6 +34,7 @@ import tempfile
 import traceback
 import tracemalloc
 import uuid
+from collections import OrderedDict
 from collections.abc import Mapping
 from itertools import pairwise
 
@@ -56,6 +57,14 @@ ENTRIES = {
     **{f"k{number:02}": number for number in range(40)},
 }
 MORE = {"a": 1, "new": 2**500, LONG + "new": b"x" * 3000}
+
+
+class Text(str):
+    pass
+
+
+# What is converted, and makes that all of a container is written from copies.
+CONVERTED = [[1], {Text("k"): 2, "m": memoryview(b"x")}, OrderedDict(a=bytearray(b"y")), Text("é")]
 
 READING = """
     {}.get("a")
@@ -108,6 +117,9 @@ OF_TREE = """
     t.__delitem__("a")
     t.__delitem__(slice("a", "k05"))
     t.set("nested", [1, {"a": ("b", 2**500)}])
+    t.set("converted", CONVERTED)
+    t.set("data", bytearray(5000))
+    t.update({"view": memoryview(b"x" * 5000), "converted": CONVERTED})
     t.pop("c")
     t.pop("nobody", LONG)
     t.popitem()
@@ -356,7 +368,7 @@ class Scene:
             "d": sharedmap.sharedmap.frombuffer(hooked.dump(), decode=list),
             "s": globals()["Kept"](ENTRIES),
         }
-        self.space |= {"ENTRIES": ENTRIES, "MORE": MORE, "LONG": LONG}
+        self.space |= {"ENTRIES": ENTRIES, "MORE": MORE, "LONG": LONG, "CONVERTED": CONVERTED}
         self.space |= {"os": os, "pickle": pickle}
         # Other processes have names, too, that come and go.
         self.space["names"] = lambda: [own for own in sharedmap.names() if token in own]
