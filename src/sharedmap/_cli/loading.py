@@ -55,7 +55,8 @@ class Input:
                     yield entry
         if self.read == self.skipped and not getattr(options, "allow_empty", True):
             which = "the input has no entries" if not self.read else "all entries are skipped"
-            raise CommandError(f"{which}; --allow-empty publishes an empty map", BAD_DATA)
+            where = f"{self.paths[0]}: " if len(self.paths) == 1 and self.paths[0] else ""
+            raise CommandError(f"{where}{which}; --allow-empty publishes an empty map", BAD_DATA)
 
     def _is_skipped(self, path: str | None) -> bool:
         """What --empty-key says of an entry with an empty key."""

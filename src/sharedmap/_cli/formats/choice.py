@@ -33,10 +33,14 @@ def some(names: Iterable[Any]) -> str:
     return ", ".join(more) or "none"
 
 
+def _separator(options: Options) -> str:
+    return ":" if options.join is None else options.join
+
+
 def _joined(parts: list[str], join: str) -> str:
     """Parts that contain the separator could make the same key of two records."""
-    for part in parts[:-1]:
-        if join in part:
+    for part in parts:
+        if join and join in part:
             raise ValueError(f"{part!r} contains {join!r}; --join sets another separator")
     return join.join(parts)
 
@@ -55,7 +59,7 @@ def of_members(options: Options, *, is_keyed: bool = False) -> Pick:
     """Of objects. With is_keyed they have a key already, and --key is optional."""
     keys: list[str] = options.key or ([] if is_keyed else ["key"])
     names: list[str] = options.value or ["value"]
-    join: str = options.join or ":"
+    join = _separator(options)
 
     def key_of(record: Any) -> str:
         parts = [key_text(record[name]) for name in keys]
@@ -171,7 +175,7 @@ class Columns:
 def of_rows(columns: Columns, types: list[Callable[[str], Any]] | None) -> Pick:
     """Of rows with these columns; their cells are converted if there are types."""
     keys, values, names = columns.keys, columns.values, columns.names
-    join: str = columns.options.join or ":"
+    join = _separator(columns.options)
     is_dict = columns.options.row or len(values) != 1
 
     def converted(row: Sequence[Any], index: int) -> Any:

@@ -74,6 +74,10 @@ def read_table(file: BinaryIO, form: str, options: Options) -> Iterator[Entry]:
         if has_quotes
         else _plain_rows(_again(first, texts), delimiter, form, options)
     )
+    if not has_quotes and form == "tsv":
+        # Those with a backslash are null before the escapes are read, and None after that.
+        nulls = [None, *(text for text in options.null if "\\" not in text)]
+        options = Options(**{**vars(options), "null": nulls if options.null else []})
     columns: Columns | None = None
     pick: Pick = lambda row: row  # noqa: E731
     plain = _all_plain(options)
@@ -84,7 +88,7 @@ def read_table(file: BinaryIO, form: str, options: Options) -> Iterator[Entry]:
             source.is_row_start = True
             if row:
                 if options.trim:
-                    row = [cell.strip() for cell in row]
+                    row = [cell and cell.strip() for cell in row]
                 if columns is None:
                     width = len(row)
                     columns = Columns(row if options.header else None, width, options)
@@ -128,7 +132,7 @@ def _quoted_rows(texts: Iterator[str], delimiter: str, options: Options) -> Iter
 
 def _plain_rows(
     texts: Iterator[str], delimiter: str, form: str, options: Options
-) -> Iterator[list[str]]:
+) -> Iterator[list[Any]]:
     change: Callable[[str], str] | None = unescape if form == "tsv" else None
     nulls = {text for text in options.null if "\\" in text}
     for text in texts:
@@ -138,9 +142,9 @@ def _plain_rows(
             continue
         row = line.split(delimiter)
         if change is not None and "\\" in line:
-            # A null as MySQL writes it, \N, is one before the escapes are read.
-            row = [cell if cell in nulls else change(cell) for cell in row]
-        yield row
+            yield [None if cell in nulls else change(cell) for cell in row]
+        else:
+            yield row
 
 
 def _width_error(found: int, width: int, has_header: bool) -> str:
