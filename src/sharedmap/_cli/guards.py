@@ -58,10 +58,10 @@ def check(entries: int, old: Map | None, options: Options) -> int | str | None:
     expected: int | str | None = options.expect
     if options.max_shrink is None:
         return expected
-    if old is not None and entries < len(old) * (1 - options.max_shrink):
+    if old is not None and len(old) - entries > len(old) * options.max_shrink:
         raise CommandError(
             f"only {entries_text(entries)} instead of {len(old)}, a decrease by more than"
-            f" --max-shrink {options.max_shrink:.0%}; nothing is changed",
+            f" --max-shrink {float(options.max_shrink) * 100:g}%; nothing is changed",
             BAD_DATA,
         )
     return expected if expected is not None else old.id if old is not None else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
-from typing import Final
+from typing import Any, Final
 
 from .argument_types import Parser, count, mode
 
@@ -96,11 +96,13 @@ def pointer(text: str) -> str:
     return text
 
 
-def percent(text: str) -> float:
+def percent(text: str) -> Any:
+    from fractions import Fraction  # exact: 70% of 10 are 7
+
     try:
-        number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        number = -1
+        number = Fraction(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except (ValueError, ZeroDivisionError):
+        number = Fraction(-1)
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a percentage such as 50%")
     return number

@@ -90,7 +90,9 @@ def read_arrow(file: BinaryIO, form: str, options: Options) -> Iterator[Entry]:
         else:
             header, batches = _open_arrow(arrow, source)
         yield from _entries(header, _rows(batches), options)
-    except arrow.ArrowException as error:
+    except (arrow.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise BadInput(None, f"not a valid {form} file: {error}") from None
 
 

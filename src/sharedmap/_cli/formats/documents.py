@@ -90,7 +90,8 @@ def _parse_yaml(text: str) -> Any:
         return yaml.load(text, loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        problem = getattr(error, "problem", None) or str(error)
+        parts = (getattr(error, name, None) for name in ("context", "problem"))
+        problem = ", ".join(filter(None, parts)) or str(error)
         raise BadInput(mark.line + 1 if mark else None, problem) from None
     except RecursionError:
         raise BadInput(None, "the document is nested too deeply") from None

@@ -95,6 +95,12 @@ def _untagged(key: str, value: Any, allow_nan: bool, depth: int = 0) -> Any:
     """The container of which export has made this."""
     if not isinstance(value, (list, dict)):
         return _check_finite(key, value, allow_nan) if type(value) is float else value
+    if isinstance(value, dict) and len(value) == 1:
+        ((kind, inner),) = value.items()
+        if _is_tagged_float(value):
+            return float(inner)
+        if kind == "$base64" and isinstance(inner, str):
+            return _from_base64(key, inner)
     depth += 1
     if depth > _MOST_DEPTH:
         raise Deep(key)
@@ -102,10 +108,6 @@ def _untagged(key: str, value: Any, allow_nan: bool, depth: int = 0) -> Any:
         return [_untagged(key, item, allow_nan, depth) for item in value]
     if len(value) == 1:
         ((kind, inner),) = value.items()
-        if _is_tagged_float(value):
-            return float(inner)
-        if kind == "$base64" and isinstance(inner, str):
-            return _from_base64(key, inner)
         if kind == "$tuple" and isinstance(inner, list):
             return tuple([_untagged(key, item, allow_nan, depth) for item in inner])
         if kind == "$dict" and isinstance(inner, dict):
