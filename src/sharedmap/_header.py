@@ -20,7 +20,7 @@ _HASH_INDEX: Final = 1
 # The words that change: head and waiting_since.
 _CHANGING: Final = (slice(192, 196), slice(200, 208))
 # The first line, three regions, and of the third line what tells one publication from another.
-_FIELDS: Final = struct.Struct("<8s4I2Q2BHI2Q 4Q16x2Q Q16s8x2Q16xI")
+_FIELDS: Final = struct.Struct("<8s4I2Q2B2H2x2Q 4Q16x2Q Q16s8x2Q16xI")
 _DELTA_MAGIC: Final = b"\x89SMDE\r\n\x1a"
 _DELTA_FIELDS: Final = struct.Struct("<8s5QI4xQ Q16s8xQ24x")
 # Bit 0 of the head; the others count units of 64 bytes.
@@ -39,7 +39,7 @@ class Header(NamedTuple):
     reference_size: int
     reference_shift: int
     label_size: int
-    reserved: int
+    value_alignment: int  # 0 means 8
     hash_seed: int
     content_checksum: int
     sorted_offset: int
@@ -53,6 +53,11 @@ class Header(NamedTuple):
     published_at: int  # nanoseconds since 1970 UTC; 0 if never
     limit: int  # of the file; 0 if there can be no deltas
     head: int
+
+    @property
+    def align(self) -> int:
+        """What share() takes to align values in the same way."""
+        return self.value_alignment or 8
 
     @property
     def is_superseded(self) -> bool:

@@ -38,7 +38,6 @@ _Decode: TypeAlias = Callable[[bytes], Any]
 # The user that is trusted to publish: a uid or a user name.
 _Owner: TypeAlias = int | str
 _Index: TypeAlias = Literal["hash", "tree"]
-_Align: TypeAlias = Literal[8, 16, 32, 64]
 _Range: TypeAlias = slice[str | None, str | None, None]
 
 __version__: Final[str]
@@ -63,7 +62,7 @@ def share(
     encode: _Encode | None = None,
     timeout: float | None = 5.0,
     exist_ok: bool = False,
-    align: _Align = 8,
+    align: int = 8,
 ) -> bool: ...
 def update(
     name: str,
@@ -325,7 +324,7 @@ class rbtree(_Mapping[_V], MutableMapping[str, _V]):
         huge_pages: bool = False,
         timeout: float | None = 5.0,
         exist_ok: bool = False,
-        align: _Align = 8,
+        align: int = 8,
     ) -> bool: ...
     def save(
         self,
@@ -335,9 +334,9 @@ class rbtree(_Mapping[_V], MutableMapping[str, _V]):
         mode: int = 0o600,
         index: _Index = "hash",
         timeout: float | None = 5.0,
-        align: _Align = 8,
+        align: int = 8,
     ) -> Literal[True]: ...
-    def dump(self, name: str = "", *, index: _Index = "hash", align: _Align = 8) -> bytes: ...
+    def dump(self, name: str = "", *, index: _Index = "hash", align: int = 8) -> bytes: ...
     @classmethod
     def remove(cls, name: str, /, *, timeout: float | None = 5.0) -> bool: ...
     def __sizeof__(self) -> int: ...

@@ -7,6 +7,7 @@ import os
 import struct
 
 import machines
+import numpy
 import pytest
 from helpers import header_field, segment_path
 from hypothesis import HealthCheck, given, settings
@@ -91,6 +92,17 @@ def test_smallest_maps_travel(server, name, host, value):
     replication.push(server.url, name)
     host.pull()
     assert host.read() == value
+
+
+def test_aligned_values_are_aligned_on_the_other_machine(server, name, host):
+    rows = {"k" * size: bytes(size + 1) for size in range(100)}
+    sharedmap.share(rows, name, align=64)
+    replication.push(server.url, name)
+    host.pull()
+    assert host.read() == rows
+    with sharedmap.sharedmap(host.local) as opened:
+        addresses = [numpy.frombuffer(opened.view(key), "u1").ctypes.data for key in rows]
+    assert {address % 64 for address in addresses} == {0}
 
 
 def test_saved_file_can_be_pushed(server, name, host, tmp_path):

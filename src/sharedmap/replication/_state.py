@@ -211,6 +211,7 @@ class State:
     # ---- publishing --------------------------------------------------------------------------
 
     def publish(self, manifest: Manifest) -> None:
+        header = _header.parse(manifest.header)
         with sharedmap.open(os.fspath(self.file_of(manifest, "snapshot"))) as opened:
             try:
                 share(
@@ -218,7 +219,8 @@ class State:
                     self.local,
                     force=True,
                     mode=self.mode,
-                    index=_header.parse(manifest.header).index_kind,
+                    index=header.index_kind,
+                    align=header.align,
                 )
             except (OverflowError, MemoryError) as error:
                 raise ReplicationError(f"{self.local}: {error or 'out of memory'}") from None
