@@ -38,6 +38,8 @@ examples:
   sharedmap scan prices --prefix app | head
   sharedmap update prices apple:=1.25 pear=0.8 --remove plum
   sharedmap export prices -o prices.csv
+  sharedmap diff --old-file prices.map prices
+  sharedmap watch prices --exec 'systemctl reload shop'
   sharedmap doctor
   sharedmap push redis://shop-redis prices   and on other machines:
   sharedmap follow redis://shop-redis prices

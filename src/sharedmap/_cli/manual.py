@@ -137,7 +137,8 @@ def completion(parser: argparse.ArgumentParser, shell: str) -> str:
             is_map = not action.option_strings or action.dest == "local"
             if is_map and action.metavar in _OF_MAPS:
                 action.complete = _NAMES
-            elif action.metavar in _OF_FILES:
+            # The PATH of --at is one inside a document.
+            elif action.metavar in _OF_FILES and action.dest != "at":
                 action.complete = shtab.FILE
             elif action.metavar == "DIRECTORY":
                 action.complete = shtab.DIRECTORY
