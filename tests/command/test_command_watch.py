@@ -133,11 +133,11 @@ def test_watch_reports_only_the_newest_of_what_happens_during_a_command(name, tm
         assert next_event(process)["generation"] == 1
         for number in range(5):
             sharedmap.update(name, {"b": number})
+        # Open for both commands: one that opens it just before it is closed reads its end.
         with open(fifo, "w") as file:
-            file.write("\n")
-        assert next_event(process)["generation"] == 6
-        with open(fifo, "w") as file:
-            file.write("\n")
+            print(file=file, flush=True)
+            assert next_event(process)["generation"] == 6
+            print(file=file, flush=True)
 
 
 # ---- failures --------------------------------------------------------------------------------
