@@ -34,4 +34,13 @@ container_pack(struct msgpack_writer *writer, PyObject *object, PyObject *key,
 PyObject *
 container_unpack(struct state *state, struct slice bytes);
 
+/* The same from a bytes object. */
+static inline PyObject *
+container_unpack_bytes(struct state *state, PyObject *bytes)
+{
+    struct slice slice = {(const unsigned char *)PyBytes_AS_STRING(bytes),
+                          (size_t)PyBytes_GET_SIZE(bytes)};
+    return container_unpack(state, slice);
+}
+
 #endif

@@ -41,22 +41,14 @@ item_take(struct item *item, struct state *state, const struct entry *entry,
     return 0;
 }
 
-static PyObject *
-unpack_bytes(struct state *state, PyObject *bytes)
-{
-    struct slice slice = {(const unsigned char *)PyBytes_AS_STRING(bytes),
-                          (size_t)PyBytes_GET_SIZE(bytes)};
-    return container_unpack(state, slice);
-}
-
 PyObject *
 item_finish(struct item *item)
 {
     PyObject *result = NULL;
     if (item->is_encoded || item->is_packed) {
-        PyObject *value = item->is_packed
-                              ? unpack_bytes(item->state, item->value)
-                              : value_decode(item->decode, item->value);
+        PyObject *value =
+            item->is_packed ? container_unpack_bytes(item->state, item->value)
+                            : value_decode(item->decode, item->value);
         Py_SETREF(item->value, value);
         if (item->value == NULL) {
             goto done;

@@ -23,6 +23,7 @@
 #include "binding/sharedmap_lookup.h"
 
 #include "binding/arguments.h"
+#include "binding/container.h"
 #include "binding/errors.h"
 #include "binding/many_keys.h"
 #include "binding/sharedmap_follow.h"
@@ -130,10 +131,12 @@ take_value(SnapshotObject *snapshot, struct thread_cache *own, PyObject *key,
 enum outcome { FOUND, ABSENT, FALLBACK };
 
 /* Searches the snapshot for an exact str. With `value`, fills a new reference
- * to the value if FOUND. */
+ * to the value if FOUND. Of a container these are its bytes: the garbage
+ * collector may run when it is built, which has to wait for the end of the
+ * loan. */
 static enum outcome
 lookup_in(SnapshotObject *snapshot, struct thread_cache *own, PyObject *key,
-          PyObject **value)
+          PyObject **value, bool *is_packed)
 {
     struct snapshot_probe probe;
     struct entry entry;
@@ -156,12 +159,15 @@ lookup_in(SnapshotObject *snapshot, struct thread_cache *own, PyObject *key,
         }
         else if (value_is_simple(&entry.value)) {
             *value = take_value(snapshot, own, key, &probe, &entry);
-            if (*value != NULL) {
-                outcome = FOUND;
-            }
-            else {
-                PyErr_Clear();
-            }
+            outcome = *value != NULL ? FOUND : FALLBACK;
+        }
+        else if (entry.value.type == VALUE_CONTAINER) {
+            *value = value_unpack(snapshot->state, &entry.value);
+            *is_packed = *value != NULL;
+            outcome = *is_packed ? FOUND : FALLBACK;
+        }
+        if (outcome == FALLBACK) {
+            PyErr_Clear();
         }
     }
     text_clear(&text);
@@ -189,14 +195,21 @@ get_cached(SnapshotObject *snapshot, struct thread_cache *own, PyObject *key)
 }
 
 /* A lookup that began with a loan and was not a hit. It is out of line: a hit
- * must not pay for the stack frame of a search. */
+ * must not pay for the stack frame of a search. FOUND without a value is an
+ * exception: that of a damaged container, for example. */
 static __attribute__((noinline)) enum outcome
 lookup_uncached(SharedMapObject *self, struct sharedmap_loan loan,
                 struct thread_cache *own, PyObject *key, PyObject **value)
 {
-    enum outcome outcome = lookup_in(loan.snapshot, own, key, value);
+    bool is_packed = false;
+    enum outcome outcome =
+        lookup_in(loan.snapshot, own, key, value, &is_packed);
     sharedmap_give_back(loan);
     sharedmap_note_thread(self);
+    if (is_packed) {
+        Py_SETREF(*value, container_unpack_bytes(self->base.state, *value));
+        return FOUND;
+    }
 #ifdef Py_GIL_DISABLED
     if (own == NULL) {
         thread_cache_want(self->base.state, 1);
