@@ -99,6 +99,15 @@ def test_encoding_of_a_table_can_be_given(loaded, refused):
     refused("a.csv", content, "unknown encoding 'hex'", options=["--encoding", "hex"], code=2)
 
 
+def test_rows_of_any_width_are_read_when_that_is_wanted(loaded, refused):
+    content = "key,value,more\na,1\nb,2,3,4\nc\n"
+    refused("a.csv", content, "line 2", "--ragged adds empty cells")
+    assert loaded("a.csv", content, "--ragged") == {"a": "1", "b": "2", "c": ""}
+    assert loaded("a.csv", content, "--ragged", "--row")["b"] == {"value": "2", "more": "3"}
+    chosen = ["--ragged", "--no-header", "--key", "1", "--value", "4"]
+    assert loaded("a.tsv", "a\t1\nb\t2\t3\t4\n", *chosen) == {"a": "", "b": "4"}
+
+
 def test_comment_inside_of_quotes_is_text(loaded):
     content = '# no\nkey,value\na,"x\n# yes\ny"\n#b,2\nc,3\n'
     assert loaded("a.csv", content, "--comment", "#") == {"a": "x\n# yes\ny", "c": "3"}

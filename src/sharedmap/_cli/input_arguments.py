@@ -248,6 +248,11 @@ def _add_table(parser: Parser) -> None:
     group.add_argument(
         "--skip-lines", type=count, default=0, metavar="N", help="ignore the first N lines"
     )
+    group.add_argument(
+        "--ragged",
+        action="store_true",
+        help="rows may be shorter, with empty cells at the end, or longer, which are ignored",
+    )
     group.add_argument("--trim", action="store_true", help="remove spaces around cells")
     group.add_argument(
         "--encoding", type=encoding, metavar="NAME", help="of any text file (default: UTF-8)"

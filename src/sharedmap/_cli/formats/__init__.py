@@ -73,6 +73,7 @@ APPLIES: Final[dict[str, tuple[Any, set[str]]]] = {
     "comment": (None, _TABLES),
     "skip_lines": (0, _TABLES),
     "trim": (False, _TABLES),
+    "ragged": (False, _TABLES),
     "encoding": (None, {*_TABLES, *_JSON, *DOCUMENTS}),
     "table": (None, {"sqlite"}),
     "query": (None, {"sqlite"}),

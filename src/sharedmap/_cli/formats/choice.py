@@ -110,12 +110,15 @@ class Columns:
 
     def __init__(self, header: list[str] | None, width: int, options: Options) -> None:
         self.header = header
+        if options.ragged and header is None:
+            numbers = [*(options.key or ["1"]), *(options.value or ["2"])]
+            width = max(width, *(int(text) for text in numbers if text.isdecimal()))
         self.width = width
         self.options = options
-        self.names = header or [str(number + 1) for number in range(width)]
+        self.names = header or [str(number + 1) for number in range(self.width)]
         self.keys = [self.index("key", name) for name in options.key or [None]]
         if options.row:
-            self.values = [i for i in range(width) if i not in self.keys]
+            self.values = [i for i in range(self.width) if i not in self.keys]
             for index in self.values:
                 self.index("row", self.names[index])
         else:

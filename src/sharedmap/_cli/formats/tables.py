@@ -92,12 +92,15 @@ def read_table(file: BinaryIO, form: str, options: Options) -> Iterator[Entry]:
                 if columns is None:
                     width = len(row)
                     columns = Columns(row if options.header else None, width, options)
+                    width = columns.width
                     pick = of_rows(columns, columns.types())
                     if options.header:
                         begin = lines.number + 1
                         continue
                 if len(row) != width:
-                    raise ValueError(_width_error(len(row), width, columns.header is not None))
+                    if not options.ragged:
+                        raise ValueError(_width_error(len(row), width, columns.header is not None))
+                    row += [""] * (width - len(row))
                 key, value = pick(row)
                 yield key, value if plain else _checked(key, value, options)
             begin = lines.number + 1
@@ -149,7 +152,10 @@ def _plain_rows(
 
 def _width_error(found: int, width: int, has_header: bool) -> str:
     cells = "1 column" if found == 1 else f"{found} columns"
-    return f"the row has {cells}, the {'header' if has_header else 'first row'} has {width}"
+    return (
+        f"the row has {cells}, the {'header' if has_header else 'first row'} has {width};"
+        f" --ragged {'adds empty cells' if found < width else 'ignores the others'}"
+    )
 
 
 def _explained(error: Exception, options: Options) -> str:
