@@ -129,15 +129,18 @@ def test_watch_reports_only_the_newest_of_what_happens_during_a_command(name, tm
     sharedmap.share({"a": 1}, name)
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    with start("watch", name, "--exec", f"read line < {fifo}", "--json") as process:
+    command_line = f"read line < {fifo}"
+    # Open for reading, too, so that it has both ends all the time.
+    with (
+        open(fifo, "r+b", buffering=0) as pipe,
+        start("watch", name, "--exec", command_line, "--json") as process,
+    ):
         assert next_event(process)["generation"] == 1
         for number in range(5):
             sharedmap.update(name, {"b": number})
-        # Open for both commands: one that opens it just before it is closed reads its end.
-        with open(fifo, "w") as file:
-            print(file=file, flush=True)
-            assert next_event(process)["generation"] == 6
-            print(file=file, flush=True)
+        pipe.write(b"\n")
+        assert next_event(process)["generation"] == 6
+        pipe.write(b"\n")
 
 
 # ---- failures --------------------------------------------------------------------------------
