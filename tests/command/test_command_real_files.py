@@ -141,7 +141,7 @@ CASES = [
         "crawler-user-agents.json",
         "--key pattern --row",
         "Googlebot\\/",
-        "{",
+        '{"url": "http://www.google.com/bot.html"',
         500,
     ),
     Case(

@@ -68,6 +68,7 @@ class _JsonBuffer:
         self.scan = scan
         self.text = ""
         self.at = 0
+        self.value_at = 0  # where the last value began
         self.line = 1  # of the window's first character
         self.is_complete = False
 
@@ -134,7 +135,7 @@ class _JsonBuffer:
             else:
                 # A number at the end of the buffer may continue behind it.
                 if end < len(self.text) or not self.read():
-                    self.at = end
+                    self.value_at, self.at = self.at, end
                     return value
 
     def _more_or_fail(self, message: str, at: int) -> None:
@@ -210,13 +211,12 @@ def _read_entries(buffer: _JsonBuffer, is_array: bool, options: Options) -> Iter
     read_record = record_reader(options)
     read_member = member_reader(options, lambda key, value: storable(key, value, options))
     for name in buffer.children():
-        buffer.peek()
-        begin = buffer.line_at(buffer.at)
         value = buffer.value()
         try:
             entry = read_record(value) if is_array else read_member(name, value)
         except ValueError as error:
-            raise BadInput(begin, str(error)) from None
+            # Lines are counted only now: a count for each value would be quadratic.
+            raise buffer.fail(str(error), buffer.value_at) from None
         yield entry
 
 
