@@ -133,7 +133,7 @@ def test_watch_reports_only_the_newest_of_what_happens_during_a_command(name, tm
     # Open for reading, too, so that it has both ends all the time.
     with (
         open(fifo, "r+b", buffering=0) as pipe,
-        start("watch", name, "--exec", command_line, "--json") as process,
+        start("watch", name, "--exec", command_line, "--json", "--count", "2") as process,
     ):
         assert next_event(process)["generation"] == 1
         for number in range(5):
@@ -141,6 +141,7 @@ def test_watch_reports_only_the_newest_of_what_happens_during_a_command(name, tm
         pipe.write(b"\n")
         assert next_event(process)["generation"] == 6
         pipe.write(b"\n")
+        assert process.wait(HANG) == 0
 
 
 # ---- failures --------------------------------------------------------------------------------
