@@ -67,13 +67,13 @@ def test_yaml_whose_aliases_grow_without_end_is_refused(refused):
 
 
 def test_toml_is_read(loaded, refused):
-    text = 'title = "x"\nday = 2024-05-06\n[a]\nb = [1, 2.5]\n[a.c]\nd = true\n'
+    text = 'title = "x"\nday = 2024-05-06\n[a]\nb = [1, 2.5]\n[a.c]\nis_d = true\n'
     assert loaded("a.toml", text) == {
         "title": "x",
         "day": "2024-05-06",
-        "a": {"b": [1, 2.5], "c": {"d": True}},
+        "a": {"b": [1, 2.5], "c": {"is_d": True}},
     }
-    assert loaded("a.toml", text, "--flatten", ".")["a.c.d"] is True
+    assert loaded("a.toml", text, "--flatten", ".")["a.c.is_d"] is True
     refused("a.toml", "a = 1\na = 2\n", "line 2")
     refused("a.toml", "a = nan\n", "--allow-nan")
 
