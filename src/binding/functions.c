@@ -336,6 +336,34 @@ module_py_watch_close(PyObject *Py_UNUSED(module), PyObject *object)
     Py_RETURN_NONE;
 }
 
+/* _rebuild(type, *arguments): what pickles of maps and trees call. A function of
+ * the module, since YAML cannot name a method. */
+static PyObject *
+module_py_rebuild(PyObject *module, PyObject *args)
+{
+    struct state *state = PyModule_GetState(module);
+    PyObject *type =
+        PyTuple_GET_SIZE(args) > 0 ? PyTuple_GET_ITEM(args, 0) : Py_None;
+    PyTypeObject *bases[] = {state->types[TYPE_RBTREE],
+                             state->types[TYPE_SHAREDMAP]};
+    static const char *const methods[] = {"_restore", "_reopen"};
+    for (size_t i = 0; i < 2 && PyType_Check(type); i++) {
+        if (!PyType_IsSubtype((PyTypeObject *)type, bases[i])) {
+            continue;
+        }
+        PyObject *method = PyObject_GetAttrString(type, methods[i]);
+        PyObject *rest = PyTuple_GetSlice(args, 1, PyTuple_GET_SIZE(args));
+        PyObject *result = method != NULL && rest != NULL
+                               ? PyObject_CallObject(method, rest)
+                               : NULL;
+        Py_XDECREF(rest);
+        Py_XDECREF(method);
+        return result;
+    }
+    return PyErr_Format(PyExc_TypeError,
+                        "_rebuild(): %R is not a type of maps or trees", type);
+}
+
 PyMethodDef module_functions[] = {
     {"share", METHOD(module_py_share), METH_VARARGS | METH_KEYWORDS,
      module_share_doc},
@@ -344,6 +372,7 @@ PyMethodDef module_functions[] = {
     {"remove", METHOD(module_py_remove), METH_VARARGS | METH_KEYWORDS,
      module_remove_doc},
     {"names", module_py_names, METH_NOARGS, module_names_doc},
+    {"_rebuild", module_py_rebuild, METH_VARARGS, NULL},
     {"_clear_leftover", module_py_clear_leftover, METH_O, NULL},
     {"_watch_open", module_py_watch_open, METH_NOARGS, NULL},
     {"_watch_read", module_py_watch_read, METH_O, NULL},

@@ -77,6 +77,13 @@ mapping_state(PyObject *object)
     return PyObject_CallMethod(object, "__getstate__", NULL);
 }
 
+PyObject *
+mapping_rebuild(PyObject *object)
+{
+    return PyObject_GetAttrString(state_module_of_type(Py_TYPE(object)),
+                                  "_rebuild");
+}
+
 int
 mapping_copy_state(PyObject *to, PyObject *from, PyObject *memo)
 {

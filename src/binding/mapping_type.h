@@ -20,6 +20,11 @@ mapping_check(struct state *state, PyObject *object);
 PyObject *
 mapping_state(PyObject *object);
 
+/* A new reference to the function that pickles call with the type and what its
+ * _restore() or _reopen() takes. */
+PyObject *
+mapping_rebuild(PyObject *object);
+
 /* Sets the state, or with a memo a deep copy of it, on a copy that was made
  * without __init__(). Calls __setstate__() if there is one. -1 with an
  * exception. */

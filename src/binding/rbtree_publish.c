@@ -246,10 +246,9 @@ rbtree_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
     RBTreeObject *self = (RBTreeObject *)object;
     PyObject *bytes = NULL, *state = NULL, *result = NULL;
     struct hooks hooks = {NULL, NULL};
-    PyObject *restore =
-        PyObject_GetAttrString((PyObject *)Py_TYPE(self), "_restore");
+    PyObject *rebuild = mapping_rebuild(object);
     bytes =
-        restore != NULL
+        rebuild != NULL
             ? dump(self, NULL, (struct snapshot_options){.index = INDEX_TREE})
             : NULL;
     if (bytes == NULL) {
@@ -261,14 +260,14 @@ rbtree_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
     }
     hooks = tree_hooks(self);
     result =
-        Py_BuildValue("O(OOO)O", restore, bytes,
+        Py_BuildValue("O(OOOO)O", rebuild, Py_TYPE(self), bytes,
                       hooks.encode != NULL ? hooks.encode : Py_None,
                       hooks.decode != NULL ? hooks.decode : Py_None, state);
 done:
     hooks_clear(&hooks);
     Py_XDECREF(state);
     Py_XDECREF(bytes);
-    Py_XDECREF(restore);
+    Py_XDECREF(rebuild);
     return result;
 }
 

@@ -337,13 +337,13 @@ static PyObject *
 sharedmap_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     SharedMapObject *self = (SharedMapObject *)object;
-    PyObject *reopen = NULL, *source = NULL, *owner = NULL, *id = NULL;
+    PyObject *rebuild = NULL, *source = NULL, *owner = NULL, *id = NULL;
     PyObject *result = NULL;
     SnapshotObject *snapshot = sharedmap_acquire(self);
     if (snapshot == NULL) {
         return NULL;
     }
-    reopen = PyObject_GetAttrString((PyObject *)Py_TYPE(self), "_reopen");
+    rebuild = mapping_rebuild(object);
     source = self->source_kind == SOURCE_BUFFER ? copy_bytes(snapshot)
                                                 : Py_NewRef(self->source);
     owner = self->open_options.has_owner
@@ -353,12 +353,12 @@ sharedmap_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
     id = self->is_following || self->source_kind == SOURCE_BUFFER
              ? Py_NewRef(Py_None)
              : identity_text(snapshot->version.unique_id);
-    if (reopen != NULL && source != NULL && owner != NULL && id != NULL) {
+    if (rebuild != NULL && source != NULL && owner != NULL && id != NULL) {
         PyObject *state = mapping_state(object);
         if (state != NULL) {
             result = Py_BuildValue(
-                "O(iOOOOO)O", reopen, (int)self->source_kind, source,
-                self->is_following ? Py_True : Py_False,
+                "O(OiOOOOO)O", rebuild, Py_TYPE(self), (int)self->source_kind,
+                source, self->is_following ? Py_True : Py_False,
                 snapshot->decode != NULL ? snapshot->decode : Py_None, owner,
                 id, state);
         }
@@ -367,7 +367,7 @@ sharedmap_py_reduce(PyObject *object, PyObject *Py_UNUSED(ignored))
     Py_XDECREF(id);
     Py_XDECREF(owner);
     Py_XDECREF(source);
-    Py_XDECREF(reopen);
+    Py_XDECREF(rebuild);
     Py_DECREF(snapshot);
     return result;
 }

@@ -54,24 +54,24 @@ state_free(void *module)
 #endif
 }
 
-static PyObject *
-module_of(PyTypeObject *type)
+PyObject *
+state_module_of_type(PyTypeObject *type)
 {
-    return type->tp_flags & Py_TPFLAGS_HEAPTYPE
-               ? ((PyHeapTypeObject *)type)->ht_module
-               : NULL;
+    for (; type != NULL; type = type->tp_base) {
+        PyObject *module = type->tp_flags & Py_TPFLAGS_HEAPTYPE
+                               ? ((PyHeapTypeObject *)type)->ht_module
+                               : NULL;
+        PyModuleDef *definition =
+            module != NULL ? PyModule_GetDef(module) : NULL;
+        if (definition != NULL && definition->m_free == state_free) {
+            return module;
+        }
+    }
+    Py_UNREACHABLE();
 }
 
 struct state *
 state_of_type(PyTypeObject *type)
 {
-    for (; type != NULL; type = type->tp_base) {
-        PyObject *module = module_of(type);
-        PyModuleDef *definition =
-            module != NULL ? PyModule_GetDef(module) : NULL;
-        if (definition != NULL && definition->m_free == state_free) {
-            return PyModule_GetState(module);
-        }
-    }
-    Py_UNREACHABLE();
+    return PyModule_GetState(state_module_of_type(type));
 }

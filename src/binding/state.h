@@ -53,8 +53,10 @@ struct state {
 #endif
 };
 
-/* The state of the module that created `type` or one of its bases. Only for
- * types of this module and their subclasses. */
+/* The module that created `type` or one of its bases, borrowed, and its state.
+ * Only for types of this module and their subclasses. */
+PyObject *
+state_module_of_type(PyTypeObject *type);
 struct state *
 state_of_type(PyTypeObject *type);
 

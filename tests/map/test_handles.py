@@ -92,8 +92,16 @@ def test_pickled_handle_names_nothing_but_the_way_to_reopen(shared):
             return super().find_class(module, name)
 
     Unpickler(io.BytesIO(pickle.dumps(shared, 4))).load()
-    assert {module for module, _ in named} <= {"sharedmap", "builtins"}
-    assert {name for module, name in named if module == "builtins"} <= {"getattr"}
+    assert set(named) == {("sharedmap", "sharedmap"), ("sharedmap._sharedmap", "_rebuild")}
+
+
+def test_rebuilding_calls_nothing_but_maps_and_trees():
+    rebuild = sharedmap.rbtree().__reduce__()[0]
+    for kind in (None, int, object, str, "sharedmap"):
+        with pytest.raises(TypeError, match="not a type of maps or trees"):
+            rebuild(kind, 1)
+    with pytest.raises(TypeError, match="not a type of maps or trees"):
+        rebuild()
 
 
 @pytest.mark.parametrize("form", [by_name, by_path], ids=lambda form: form.__name__)
@@ -172,7 +180,7 @@ def test_attributes_of_a_subclass_go_along():
 
 @each_form
 def test_damaged_pickle_raises_an_exception_and_nothing_worse(shared):
-    reopen, arguments = shared.__reduce__()[:2]
+    rebuild, (kind, *arguments) = shared.__reduce__()[:2]
     for wrong in (
         (),
         (99, *arguments[1:]),
@@ -186,7 +194,7 @@ def test_damaged_pickle_raises_an_exception_and_nothing_worse(shared):
         (arguments[0], arguments[1], 1),
     ):
         with pytest.raises((TypeError, ValueError, OSError)):
-            reopen(*wrong)
+            rebuild(kind, *wrong)
 
 
 def test_tree_is_pickled_as_a_snapshot_that_is_checked():

@@ -26,6 +26,15 @@ def test_safe_dump_of_a_mapping_is_refused_and_that_of_a_dict_is_loaded_again(ma
     assert yaml.safe_load(yaml.safe_dump(dict(mapping))) == VALUES
 
 
+def test_dump_of_a_mapping_is_loaded_again_as_what_it_was(mapping):
+    import yaml
+
+    for copy in (mapping, sharedmap.frombuffer(sharedmap.rbtree(mapping).dump())):
+        loaded = yaml.unsafe_load(yaml.dump({"in": [copy]}))["in"][0]
+        assert type(loaded) is type(copy)
+        assert dict(loaded) == VALUES
+
+
 @pytest.mark.parametrize("base", ["Dumper", "SafeDumper"])
 def test_dump_with_the_representer_of_the_guide_is_loaded_again(mapping, base):
     import yaml
