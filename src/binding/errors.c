@@ -29,7 +29,7 @@ raise_os_error(int number, const char *message, PyObject *name)
 static PyObject *
 raise_shm_error(int number, const char *message)
 {
-    PyObject *path = PyUnicode_FromString("/dev/shm");
+    PyObject *path = PyUnicode_DecodeFSDefault(segment_directory());
     if (path != NULL) {
         raise_os_error(number, message, path);
         Py_DECREF(path);

@@ -209,7 +209,7 @@ module_py_remove(PyObject *module, PyObject *args, PyObject *keywords)
 static PyObject *
 raise_names_status(PyObject *module, enum status status)
 {
-    PyObject *directory = PyUnicode_FromString("/dev/shm");
+    PyObject *directory = PyUnicode_DecodeFSDefault(segment_directory());
     if (directory != NULL) {
         raise_status(PyModule_GetState(module), status, directory);
         Py_DECREF(directory);
@@ -261,6 +261,12 @@ module_py_names(PyObject *module, PyObject *Py_UNUSED(ignored))
 }
 
 /* For sharedmap/_cli/doctor.py. */
+static PyObject *
+module_py_directory(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return PyBytes_FromString(segment_directory());
+}
+
 static PyObject *
 module_py_clear_leftover(PyObject *module, PyObject *file_name)
 {
@@ -374,6 +380,7 @@ PyMethodDef module_functions[] = {
     {"names", module_py_names, METH_NOARGS, module_names_doc},
     {"_rebuild", module_py_rebuild, METH_VARARGS, NULL},
     {"_clear_leftover", module_py_clear_leftover, METH_O, NULL},
+    {"_directory", module_py_directory, METH_NOARGS, NULL},
     {"_watch_open", module_py_watch_open, METH_NOARGS, NULL},
     {"_watch_read", module_py_watch_read, METH_O, NULL},
     {"_watch_close", module_py_watch_close, METH_O, NULL},

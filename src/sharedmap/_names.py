@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-SHM: Final = b"/dev/shm"
+from ._sharedmap import _directory
+
+SHM: Final = _directory()
 PREFIX: Final = b"sharedmap."
 _SPECIAL: Final = re.compile(rb"[\x00-\x1f/%~\x7f]")
 # name~, or name~ and 16 digits: the temporary names of steps 1 and 13.

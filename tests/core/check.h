@@ -41,6 +41,12 @@ struct test {
 };
 
 #define TEST(function) {#function, function}
+/* One that scripts or counts calls that only Linux has: see skip_elsewhere(). */
+#ifdef SHAREDMAP_PORTABLE
+#define TEST_LINUX(function) {#function, true ? skip_elsewhere : function}
+#else
+#define TEST_LINUX(function) {#function, function}
+#endif
 #define RUN_TESTS(tests, count, words) \
     run_tests(tests, sizeof(tests) / sizeof((tests)[0]), count, words)
 
@@ -87,6 +93,14 @@ static inline void
 skip_test(const char *reason)
 {
     printf("      skipped: %s\n", reason);
+}
+
+/* Instead of a test of what only Linux has, where the build is the portable
+ * one. */
+static inline void
+skip_elsewhere(void)
+{
+    skip_test("only Linux has these calls");
 }
 
 /* The same numbers in every run (splitmix64); the state is any number. */

@@ -94,7 +94,7 @@ test_draft_of_an_impossible_size_fails(void)
 }
 
 static const struct test tests[] = {
-    TEST(test_draft_is_a_whole_file_without_a_name),
+    TEST_LINUX(test_draft_is_a_whole_file_without_a_name),
     TEST(test_draft_close_accepts_what_is_closed),
     TEST(test_drafts_close_in_any_order),
     TEST(test_draft_in_no_directory_fails),

@@ -437,10 +437,10 @@ static const struct test tests[] = {
     TEST(test_signal_ends_a_sleep),
     TEST(test_mark_without_a_newer_map_is_only_a_hint),
     TEST(test_clock_never_goes_back),
-    TEST(test_watch_names_what_is_published_and_removed),
-    TEST(test_watch_is_silent_about_other_files),
-    TEST(test_event_without_a_name_is_nobodys),
-    TEST(test_watch_that_lost_count_says_so),
+    TEST_LINUX(test_watch_names_what_is_published_and_removed),
+    TEST_LINUX(test_watch_is_silent_about_other_files),
+    TEST_LINUX(test_event_without_a_name_is_nobodys),
+    TEST_LINUX(test_watch_that_lost_count_says_so),
 };
 
 int

@@ -632,29 +632,31 @@ test_map_that_could_not_be_written_gets_no_huge_pages(void)
 }
 
 static const struct test tests[] = {
-    TEST(test_failure_of_any_call_while_opening_is_an_error),
+    TEST_LINUX(test_failure_of_any_call_while_opening_is_an_error),
     TEST(test_failure_to_keep_from_children_what_is_closed_is_none),
     TEST(test_refusal_to_open_has_the_status_of_its_error),
     TEST(test_interruption_of_any_call_while_opening_is_told),
     TEST(test_owner_is_believed_who_is_oneself_or_root_or_named),
-    TEST(test_large_map_begins_at_a_huge_page_and_takes_no_more_than_itself),
-    TEST(test_failure_of_any_call_of_a_publication_is_an_error_or_is_none),
-    TEST(test_failure_of_any_call_of_an_update_is_an_error_or_is_none),
+    TEST_LINUX(
+        test_large_map_begins_at_a_huge_page_and_takes_no_more_than_itself),
+    TEST_LINUX(
+        test_failure_of_any_call_of_a_publication_is_an_error_or_is_none),
+    TEST_LINUX(test_failure_of_any_call_of_an_update_is_an_error_or_is_none),
     TEST(test_failure_of_any_call_of_a_removal_is_an_error_or_is_none),
     TEST(test_holder_is_not_mapped_if_children_would_have_it_too),
     TEST(test_removal_succeeds_though_a_leftover_cannot_be_cleared),
-    TEST(test_want_of_space_has_a_status_of_its_own),
+    TEST_LINUX(test_want_of_space_has_a_status_of_its_own),
     TEST(test_space_of_what_does_not_tell_is_none),
     TEST(test_lock_that_is_held_or_interrupted_is_tried_again),
-    TEST(test_file_system_without_locks_is_an_error),
+    TEST_LINUX(test_file_system_without_locks_is_an_error),
     TEST(test_name_that_moved_on_meanwhile_is_looked_up_again),
     TEST(test_patience_with_those_who_are_always_faster_ends),
     TEST(test_time_that_the_disk_takes_is_no_time_of_waiting_for_the_lock),
-    TEST(test_squatted_temporary_name_without_another_is_an_error),
-    TEST(test_named_draft_without_a_random_name_is_an_error),
-    TEST(test_interrupted_random_bytes_are_asked_for_again),
+    TEST_LINUX(test_squatted_temporary_name_without_another_is_an_error),
+    TEST_LINUX(test_named_draft_without_a_random_name_is_an_error),
+    TEST_LINUX(test_interrupted_random_bytes_are_asked_for_again),
     TEST(test_map_that_asks_for_huge_pages_is_whole_with_and_without_them),
-    TEST(test_child_that_is_forked_meanwhile_does_not_keep_the_draft),
+    TEST_LINUX(test_child_that_is_forked_meanwhile_does_not_keep_the_draft),
     TEST(test_map_that_could_not_be_written_gets_no_huge_pages),
 };
 

@@ -152,8 +152,9 @@ test_copy_without_space_is_tried_once(void)
 }
 
 static const struct test tests[] = {
-    TEST(test_failure_of_any_call_of_each_way_to_update_is_an_error_or_none),
-    TEST(test_copy_without_space_is_tried_once),
+    TEST_LINUX(
+        test_failure_of_any_call_of_each_way_to_update_is_an_error_or_none),
+    TEST_LINUX(test_copy_without_space_is_tried_once),
 };
 
 int

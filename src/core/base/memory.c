@@ -63,11 +63,13 @@ allocate_large(size_t size)
     if (posix_memalign(&memory, HUGE_PAGE, size) != 0) {
         return NULL;
     }
+#ifdef MADV_HUGEPAGE
     // Only advice: its failure is ignored and must not change errno. The last
     // page is excluded unless it is full.
     int saved_errno = errno;
     (void)madvise(memory, size & -(size_t)HUGE_PAGE, MADV_HUGEPAGE);
     errno = saved_errno;
+#endif
     return memory;
 }
 

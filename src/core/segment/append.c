@@ -52,8 +52,10 @@ holder_append(struct holder *holder, const struct version_update *update,
         holder_clear_leftover(path);
     }
     const uint64_t offset = holder->total_size + update->begin;
-    enum status status = system_allocate(holder->file.descriptor, offset,
-                                         update->size, holder->interrupt);
+    bool is_allocated;
+    enum status status =
+        system_allocate(holder->file.descriptor, offset, update->size,
+                        holder->interrupt, &is_allocated);
     if (status == STATUS_OK) {
         status = system_write(holder->file.descriptor, offset, update->bytes,
                               update->size, holder->interrupt);

@@ -2,7 +2,7 @@
  *
  * A file that is being filled and has no name yet.
  *
- *     open O_TMPFILE -> reserve every page -> mode -> write ... -> (publish)
+ *     open unnamed -> reserve every page -> mode -> write ... -> (publish)
  *
  * The memory of a file without a name is freed with its last descriptor, so a
  * publisher that is killed leaves nothing.
@@ -64,21 +64,15 @@ reserve(struct draft *draft, uint64_t size, const struct interrupt *interrupt)
             return STATUS_INTERRUPTED;
         }
         uint64_t left = size - at;
-        int error;
-        do {
-            error = posix_fallocate(descriptor, (off_t)at,
-                                    (off_t)(left < step ? left : step));
-            errno = error;
-        } while (error == EINTR && system_repeats(interrupt));
-        if (error == EOPNOTSUPP || error == ENOSYS || error == EINVAL) {
-            enum status status =
-                write_zeros(draft, at, left < step ? left : step);
-            if (status != STATUS_OK) {
-                return status;
-            }
+        uint64_t piece = left < step ? left : step;
+        bool is_allocated;
+        enum status status =
+            system_allocate(descriptor, at, piece, interrupt, &is_allocated);
+        if (status == STATUS_OK && !is_allocated) {
+            status = write_zeros(draft, at, piece);
         }
-        else if (error != 0) {
-            return system_failure();
+        if (status != STATUS_OK) {
+            return status;
         }
     }
     return STATUS_OK;
@@ -88,7 +82,7 @@ reserve(struct draft *draft, uint64_t size, const struct interrupt *interrupt)
 static enum status
 draft_failure(const char *directory)
 {
-    if (strcmp(directory, SEGMENT_NAME_DIRECTORY) != 0) {
+    if (strcmp(directory, system_name_directory()) != 0) {
         return system_failure();
     }
     switch (errno) {
@@ -185,12 +179,18 @@ open_draft(struct draft *draft, const char *path)
     if (!system_directory(path, directory)) {
         return STATUS_SYSTEM;
     }
+    // Untested: on Linux there is nothing to prepare.
+    if (strcmp(directory, system_name_directory()) == 0
+        && !system_prepare_names())
+    {
+        return draft_failure(directory);
+    }
     // Without /proc, what has no name never gets one.
     if (!system_can_link()) {
         return open_named_draft(draft, path, directory);
     }
-    if (fork_closed_open(&draft->file, directory, O_TMPFILE | O_RDWR,
-                         draft->interrupt))
+    if (fork_closed_open(&draft->file, directory,
+                         system_unnamed_flag() | O_RDWR, draft->interrupt))
     {
         return STATUS_OK;
     }
@@ -254,8 +254,9 @@ enum status
 draft_append(struct draft *draft, uint64_t offset, const void *bytes,
              size_t size)
 {
+    bool is_allocated;
     enum status status = system_allocate(draft->file.descriptor, offset, size,
-                                         draft->interrupt);
+                                         draft->interrupt, &is_allocated);
     return status == STATUS_OK ? draft_write(draft, offset, bytes, size)
                                : status;
 }
@@ -275,18 +276,13 @@ draft_map(const struct draft *draft, uint64_t size, struct segment *segment)
     return STATUS_OK;
 }
 
-// Since Linux 6.1; older headers do not know it, older systems refuse it.
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
-
 void
 draft_use_huge_pages(struct draft *draft, uint64_t size)
 {
     // A copy of the mapping in a forked child would keep the draft's memory.
     void *bytes = fork_closed_map_whole(&draft->file, size);
     if (bytes != NULL) {
-        (void)madvise(bytes, size, MADV_COLLAPSE);
+        system_use_huge_pages(bytes, size);
         munmap(bytes, size);
     }
 }

@@ -186,7 +186,7 @@ holder_open(struct holder *holder, const char *path, bool *is_ours,
     }
     *is_ours = system_is_ours(holder->file.descriptor, file.st_uid);
     holder->size = (uint64_t)file.st_size;
-    holder->device = file.st_dev;
+    holder->device = (uint64_t)file.st_dev;
     holder->inode = file.st_ino;
     holder->mode = file.st_mode & 0777;
     return STATUS_OK;
@@ -281,8 +281,8 @@ holder_check_named(const struct holder *holder, const char *path,
     if (!system_stat_path(path, &named, holder->interrupt)) {
         return errno == ENOENT ? STATUS_OK : system_failure();
     }
-    *is_named =
-        named.st_dev == holder->device && named.st_ino == holder->inode;
+    *is_named = (uint64_t)named.st_dev == holder->device
+                && named.st_ino == holder->inode;
     return STATUS_OK;
 }
 

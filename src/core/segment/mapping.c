@@ -347,7 +347,7 @@ give_back(const struct segment *segment, struct segment *retained_for_it)
     int saved_errno = errno;
     if (is_last) {
         // Where that is refused, a child that is forked now keeps memory.
-        (void)madvise(mapping->bytes, mapping->size, MADV_DONTFORK);
+        (void)system_hide_from_children(mapping->bytes, mapping->size);
     }
     fork_list_lock();
     fork_step_end(&step);

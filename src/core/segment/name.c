@@ -20,20 +20,25 @@
 #include "core/segment/system.h"
 
 #define FILE_PREFIX "sharedmap."
-#define NAME_PREFIX SEGMENT_NAME_DIRECTORY "/" FILE_PREFIX
 
 /* A file name has 255 bytes. Besides the prefix it must have room for the
  * tilde and 16 digits of a temporary name. */
-enum { ENCODED_NAME_LIMIT = 255 - (sizeof(FILE_PREFIX) - 1) - 17 };
-
-_Static_assert(sizeof(NAME_PREFIX) + ENCODED_NAME_LIMIT <= SEGMENT_PATH_SIZE,
-               "the longest path has room");
+enum {
+    FILE_NAME_LIMIT = 255,
+    ENCODED_NAME_LIMIT = FILE_NAME_LIMIT - (sizeof(FILE_PREFIX) - 1) - 17,
+};
 
 static bool
 must_be_encoded(unsigned char byte)
 {
     return byte == '/' || byte == '%' || byte == '~' || byte < 0x20
            || byte == 0x7F;
+}
+
+const char *
+segment_directory(void)
+{
+    return system_name_directory();
 }
 
 enum status
@@ -46,8 +51,14 @@ segment_path(struct slice name, char path[SEGMENT_PATH_SIZE])
     if (memchr(name.bytes, '\0', name.size) != NULL) {
         return STATUS_NAME_HAS_NUL;
     }
-    memcpy(path, NAME_PREFIX, sizeof(NAME_PREFIX));
-    char *to = path + sizeof(NAME_PREFIX) - 1;
+    const char *directory = system_name_directory();
+    size_t prefix = strlen(directory);
+    if (prefix + 1 + FILE_NAME_LIMIT >= SEGMENT_PATH_SIZE) {
+        return STATUS_NAME_TOO_LONG;
+    }
+    memcpy(path, directory, prefix);
+    memcpy(path + prefix, "/" FILE_PREFIX, sizeof("/" FILE_PREFIX));
+    char *to = path + prefix + sizeof("/" FILE_PREFIX) - 1;
     const char *limit = to + ENCODED_NAME_LIMIT;
     for (size_t i = 0; i < name.size; i++) {
         unsigned char byte = name.bytes[i];
@@ -124,7 +135,7 @@ segment_names_open(struct segment_names **opened)
         return STATUS_NO_MEMORY;
     }
     do {
-        names->directory = opendir(SEGMENT_NAME_DIRECTORY);
+        names->directory = opendir(system_name_directory());
     } while (names->directory == NULL && errno == EINTR);
     if (names->directory == NULL) {
         memory_release(names);

@@ -75,7 +75,7 @@ identify(int descriptor, const struct stat *file, struct mapping_key *key,
     }
     if (status == STATUS_OK) {
         *key = (struct mapping_key){
-            .device = file->st_dev,
+            .device = (uint64_t)file->st_dev,
             .inode = file->st_ino,
         };
         memcpy(key->unique_id, header.unique_id, sizeof(key->unique_id));
@@ -144,7 +144,8 @@ static bool
 is_same_file(const struct segment *segment, const struct stat *file)
 {
     // A file that is mapped keeps its number, however often it is unlinked.
-    return segment->device == file->st_dev && segment->inode == file->st_ino;
+    return segment->device == (uint64_t)file->st_dev
+           && segment->inode == file->st_ino;
 }
 
 enum status
@@ -296,7 +297,7 @@ identify_holder(const struct holder *holder, const struct stat *file,
     }
     uint64_t limit = load_u64((const unsigned char *)&header->limit);
     *key = (struct mapping_key){
-        .device = file->st_dev,
+        .device = (uint64_t)file->st_dev,
         .inode = file->st_ino,
     };
     memcpy(key->unique_id, header->unique_id, sizeof(key->unique_id));

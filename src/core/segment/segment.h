@@ -1,8 +1,8 @@
 /* core/segment/segment.h
  *
- * A segment is a named, immutable file that processes map to read: in
- * /dev/shm for maps with a name, anywhere for maps that were saved. This is
- * the only floor that calls the system.
+ * A segment is a named, immutable file that processes map to read: in /dev/shm
+ * for maps with a name (elsewhere in a directory of the user), anywhere for
+ * maps that were saved. This is the only floor that calls the system.
  *
  * Publishing takes a draft, a file that has no name yet. Killed before the
  * last step it leaves nothing; the last step is one link or one rename, so
@@ -31,7 +31,11 @@
 /* ---- names -------------------------------------------------------------- */
 
 /* Room for the longest path that a name can have, with its NUL. */
-enum { SEGMENT_PATH_SIZE = 256 };
+enum { SEGMENT_PATH_SIZE = 512 };
+
+/* The directory of maps with a name. */
+const char *
+segment_directory(void);
 
 /* Fills `path` with where the map of this name lives: its bytes behind a
  * prefix, those that cannot be part of a file name percent-encoded.

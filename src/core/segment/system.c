@@ -8,9 +8,10 @@
  *        |     |        |     |      |      |     |
  *        +-----+--------+-----+--+---+------+-----+
  *                        v
- *                     system ----> Linux
+ *                     system ---> system_linux or system_portable
  *
- * Not here: what any of it is for; each caller says that.
+ * Not here: what any of it is for; each caller says that. Nor the calls in
+ * which platforms differ (system_platform.h).
  */
 #define _GNU_SOURCE
 #include "core/segment/system.h"
@@ -24,15 +25,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-/* From linux/futex.h, which is not everywhere where there is a C library. */
-enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1 };
 
 /* ---- what errno says ---------------------------------------------------- */
 
@@ -94,13 +90,13 @@ is_special_file(const char *path)
 enum status
 system_name_failure(const char *path)
 {
-    static const char prefix[] = SEGMENT_NAME_DIRECTORY "/";
+    const char *names = system_name_directory();
+    size_t prefix = strlen(names);
     struct stat directory;
     int error = errno;
     if ((error == ENOENT || error == ENOTDIR)
-        && strncmp(path, prefix, sizeof(prefix) - 1) == 0
-        && (stat(SEGMENT_NAME_DIRECTORY, &directory) < 0
-            || !S_ISDIR(directory.st_mode)))
+        && strncmp(path, names, prefix) == 0 && path[prefix] == '/'
+        && (stat(names, &directory) < 0 || !S_ISDIR(directory.st_mode)))
     {
         return STATUS_SHM_ABSENT;
     }
@@ -190,14 +186,14 @@ system_read(int descriptor, uint64_t offset, void *bytes, size_t size,
 
 enum status
 system_allocate(int descriptor, uint64_t offset, uint64_t size,
-                const struct interrupt *interrupt)
+                const struct interrupt *interrupt, bool *is_allocated)
 {
     int error;
     do {
-        error = posix_fallocate(descriptor, (off_t)offset, (off_t)size);
+        error = system_reserve(descriptor, offset, size);
         errno = error;
     } while (error == EINTR && system_repeats(interrupt));
-    // Where the file system cannot do that, writing allocates.
+    *is_allocated = error == 0;
     return error == 0 || error == EOPNOTSUPP || error == ENOSYS
                    || error == EINVAL
                ? STATUS_OK
@@ -239,7 +235,7 @@ system_sync(int descriptor, const struct interrupt *interrupt)
 {
     int result;
     do {
-        result = fsync(descriptor);
+        result = system_sync_once(descriptor);
     } while (result < 0 && system_repeats(interrupt));
     return result == 0 ? STATUS_OK : system_failure();
 }
@@ -286,58 +282,6 @@ system_unlock(int descriptor)
 }
 
 bool
-system_is_ours(int descriptor, uint32_t owner)
-{
-    // In a user namespace all users that are not mapped have the number 65534,
-    // and so may we. The system itself tells them apart: it lets only the
-    // owner say that reading leaves no trace.
-    return owner == geteuid()
-           && (fcntl(descriptor, F_SETFL, O_NONBLOCK | O_NOATIME) == 0
-               || errno != EPERM);
-}
-
-/* Fills the beginning of a short text of the system, with a NUL; false with
- * errno. */
-static bool
-read_text(const char *path, char *text, size_t room)
-{
-    ssize_t size;
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) {
-        return false;
-    }
-    do {
-        size = read(descriptor, text, room - 1);
-    } while (size < 0 && errno == EINTR);
-    text[size < 0 ? 0 : size] = '\0';
-    system_close(descriptor);
-    return size >= 0;
-}
-
-bool
-system_is_any_user(uint32_t owner)
-{
-    char text[256];
-    unsigned long first, outside, count, overflow = 65534;
-    if (read_text("/proc/sys/kernel/overflowuid", text, sizeof(text))) {
-        overflow = strtoul(text, NULL, 10);
-    }
-    if (owner != overflow) {
-        return false;
-    }
-    if (!read_text("/proc/self/uid_map", text, sizeof(text))) {
-        // A system without user namespaces has no such file.
-        return errno != ENOENT || !system_can_link();
-    }
-    // Where each user is mapped to itself, none appears to be another.
-    char *rest;
-    first = strtoul(text, &rest, 10);
-    outside = strtoul(rest, &rest, 10);
-    count = strtoul(rest, &rest, 10);
-    return first != 0 || outside != 0 || count < UINT32_MAX;
-}
-
-bool
 system_others_may_write(unsigned mode)
 {
     return (mode & (S_IWGRP | S_IWOTH)) != 0;
@@ -345,44 +289,10 @@ system_others_may_write(unsigned mode)
 
 /* ---- mappings ----------------------------------------------------------- */
 
-/* Larger pages can only be used where file and memory are aligned alike. */
-static const uint64_t HUGE_PAGE = UINT64_C(2) << 20;
-
-void *
-system_map(int descriptor, uint64_t size)
-{
-    if (size < HUGE_PAGE) {
-        return mmap(NULL, size, PROT_READ, MAP_SHARED, descriptor, 0);
-    }
-    // Reserve more than enough, map the file at the right address in it, and
-    // give the rest back:   | rest | file ......... | rest |
-    uint64_t reserved = size + HUGE_PAGE;
-    char *start = mmap(NULL, reserved, PROT_NONE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (start == MAP_FAILED) {
-        return MAP_FAILED;
-    }
-    char *aligned = start + (-(uintptr_t)start & (HUGE_PAGE - 1));
-    void *bytes =
-        mmap(aligned, size, PROT_READ, MAP_SHARED | MAP_FIXED, descriptor, 0);
-    if (bytes == MAP_FAILED) {
-        munmap(start, reserved);
-        return MAP_FAILED;
-    }
-    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    char *end = aligned + ((size + page - 1) & ~(page - 1));
-    if (aligned > start) {
-        munmap(start, (size_t)(aligned - start));
-    }
-    // At least a byte: both roundings skip less than a huge page together.
-    munmap(end, (size_t)(start + reserved - end));
-    return bytes;
-}
-
 void *
 system_dont_fork(void *bytes, size_t size)
 {
-    if (bytes == MAP_FAILED || madvise(bytes, size, MADV_DONTFORK) == 0) {
+    if (bytes == MAP_FAILED || system_hide_from_children(bytes, size)) {
         return bytes;
     }
     int saved_errno = errno;
@@ -452,22 +362,6 @@ system_unlink(const char *path)
     while (unlink(path) < 0 && errno == EINTR && --attempts_left > 0) {
     }
     errno = saved_errno;
-}
-
-#define OPEN_FILES "/proc/self/fd"
-
-bool
-system_can_link(void)
-{
-    return access(OPEN_FILES, X_OK) == 0;
-}
-
-bool
-system_link(int descriptor, const char *path)
-{
-    char from[32];
-    snprintf(from, sizeof(from), OPEN_FILES "/%d", descriptor);
-    return linkat(AT_FDCWD, from, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0;
 }
 
 enum status
@@ -562,30 +456,8 @@ segment_pause(int64_t nanoseconds)
     return nanosleep(&pause, NULL) == 0;
 }
 
-bool
-system_sleep_on(const _Atomic uint32_t *word, uint32_t expected,
-                int64_t nanoseconds)
-{
-    struct timespec timeout = timespec_of(nanoseconds);
-    return syscall(SYS_futex, word, FUTEX_WAIT, expected, &timeout, NULL, 0)
-           == 0;
-}
-
-void
-system_wake(_Atomic uint32_t *word, int count)
-{
-    syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
-}
-
-/* ---- random bytes ------------------------------------------------------- */
-
 enum status
 segment_unique_id(unsigned char id[16])
 {
-    // Up to 256 bytes arrive all at once or not at all.
-    ssize_t size;
-    do {
-        size = getrandom(id, 16, 0);
-    } while (size < 0 && errno == EINTR);
-    return size == 16 ? STATUS_OK : STATUS_SYSTEM;
+    return system_random(id) ? STATUS_OK : STATUS_SYSTEM;
 }

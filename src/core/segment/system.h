@@ -11,10 +11,8 @@
 #include "core/base/interrupt.h"
 #include "core/base/status.h"
 #include "core/segment/segment.h"
+#include "core/segment/system_platform.h"
 #include "core/snapshot/format.h"
-
-/* Where names live. */
-#define SEGMENT_NAME_DIRECTORY "/dev/shm"
 
 enum {
     SEGMENT_DIRECTORY_SIZE = 4096,
@@ -48,20 +46,6 @@ system_open_failure(void);
 enum status
 system_name_failure(const char *path);
 
-/* Whether a file can be given a path by its descriptor. */
-bool
-system_can_link(void);
-
-/* Whether we are the owner of the open file. The system is asked, too: where
- * users are not mapped, all of them appear to be the same. */
-bool
-system_is_ours(int descriptor, uint32_t owner);
-
-/* Whether files of several users appear to have this owner, as in a user
- * namespace all users do that are not mapped there. */
-bool
-system_is_any_user(uint32_t owner);
-
 /* What became of a call on the directory of names that failed, as errno says:
  * STATUS_SHM_ABSENT, STATUS_SYSTEM. */
 enum status
@@ -78,23 +62,19 @@ bool
 system_stat_path(const char *path, struct stat *file,
                  const struct interrupt *interrupt);
 
-/* Maps a file to read, aligned for huge pages if it is large enough for one.
- * MAP_FAILED with errno. */
-void *
-system_map(int descriptor, uint64_t size);
-
 /* Keeps a mapping that was made this moment, while forks are held off, from
  * children; where that is refused it is unmapped. MAP_FAILED, like what is
  * given, with errno. */
 void *
 system_dont_fork(void *bytes, size_t size);
 
-/* Reserves the pages of that part of the file, beyond its end if need be, where
- * the file system can: a full one is an answer here. STATUS_NO_SPACE,
+/* Reserves the pages of that part of the file, beyond its end if need be: a
+ * full file system is an answer here. Where the file system cannot do that,
+ * `is_allocated` is false, and writing allocates. STATUS_NO_SPACE,
  * STATUS_SYSTEM, STATUS_INTERRUPTED. */
 enum status
 system_allocate(int descriptor, uint64_t offset, uint64_t size,
-                const struct interrupt *interrupt);
+                const struct interrupt *interrupt, bool *is_allocated);
 
 /* Whether the file's file system has so many bytes left for us, as far as it
  * says. STATUS_NO_SPACE with errno, STATUS_INTERRUPTED. */
@@ -148,11 +128,6 @@ system_temporary_path(const char *path, const char *mark,
 enum status
 system_random_path(const char *path, char temporary[TEMPORARY_PATH_SIZE]);
 
-/* Gives an open file that has no path this one, which must be free; false with
- * errno of linkat(). */
-bool
-system_link(int descriptor, const char *path);
-
 /* Puts what was written on the disk. STATUS_NO_SPACE, STATUS_SYSTEM,
  * STATUS_INTERRUPTED. */
 enum status
@@ -161,18 +136,6 @@ system_sync(int descriptor, const struct interrupt *interrupt);
 /* The time of day, in nanoseconds since 1970 UTC. */
 uint64_t
 system_time(void);
-
-/* Sleeps while the word has the expected value, for so many nanoseconds at
- * most. True when woken; false with errno: EAGAIN if the word has another
- * value, ETIMEDOUT, EINTR. */
-bool
-system_sleep_on(const _Atomic uint32_t *word, uint32_t expected,
-                int64_t nanoseconds);
-
-/* Wakes as many that sleep on the word, in all processes, beginning with the one
- * that has slept longest. */
-void
-system_wake(_Atomic uint32_t *word, int count);
 
 /* Fills all of the bytes from the offset. STATUS_TRUNCATED where the file ends
  * before, STATUS_SYSTEM, STATUS_INTERRUPTED. */

@@ -21,7 +21,6 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stddef.h>
-#include <sys/inotify.h>
 #include <unistd.h>
 
 #include "core/segment/segment.h"
@@ -79,18 +78,8 @@ segment_wait(const struct segment *segment, int64_t nanoseconds)
 enum status
 segment_watch_open(int *descriptor)
 {
-    *descriptor = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    *descriptor = system_watch(system_name_directory());
     if (*descriptor < 0) {
-        return STATUS_SYSTEM;
-    }
-    // A first publication is a link, another file a rename. A delta is written
-    // into the file, which is closed when it is published.
-    if (inotify_add_watch(*descriptor, SEGMENT_NAME_DIRECTORY,
-                          IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_CLOSE_WRITE
-                              | IN_ONLYDIR)
-        < 0)
-    {
-        system_close(*descriptor);
         return system_names_failure();
     }
     return STATUS_OK;
@@ -112,17 +101,15 @@ bool
 segment_watch_next(struct segment_watch *watch, struct slice *name)
 {
     while (watch->at < watch->size) {
-        const struct inotify_event *event =
-            (const void *)(watch->events + watch->at);
+        bool is_everything;
         size_t size;
-        watch->at += sizeof(*event) + event->len;
-        if ((event->mask & IN_Q_OVERFLOW) != 0) {
+        const char *file =
+            system_watch_event(watch->events, &watch->at, &is_everything);
+        if (is_everything) {
             *name = (struct slice){NULL, 0};
             return true;
         }
-        if (event->len > 0
-            && segment_decode_name(event->name, watch->name, &size))
-        {
+        if (file != NULL && segment_decode_name(file, watch->name, &size)) {
             *name = (struct slice){watch->name, size};
             return true;
         }

@@ -1,0 +1,274 @@
+/* core/segment/system_portable.c
+ *
+ * What stands in, on any POSIX system, for what only Linux has:
+ *
+ *     /dev/shm         a directory of each user, which only that user enters
+ *     unnamed files    drafts under a temporary name, as draft.c makes them
+ *     fallocate        zeros are written
+ *     futex            polling, every 5 ms at the latest
+ *     inotify          nothing: event loops poll
+ *
+ * Bytes of files, locks and the order of all steps are those of Linux, so a
+ * process of either build can use the maps of the other.
+ *
+ * Not here: what every POSIX system has (system.c).
+ */
+#define _GNU_SOURCE
+#include "core/segment/system_platform.h"
+
+#if !SYSTEM_IS_LINUX
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#ifdef __APPLE__
+#include <mach/vm_inherit.h>
+#endif
+
+#include "core/segment/backoff.h"
+
+/* ---- names and files ---------------------------------------------------- */
+
+static char names[4096];
+static pthread_once_t names_once = PTHREAD_ONCE_INIT;
+
+/* Fills the folder for temporary files of this user, or of all. */
+static void
+find_temporary_folder(char *folder, size_t size)
+{
+#ifdef _CS_DARWIN_USER_TEMP_DIR
+    // TMPDIR is not set in each session of a user, and may differ.
+    size_t needed = confstr(_CS_DARWIN_USER_TEMP_DIR, folder, size);
+    if (needed > 0 && needed <= size) {
+        return;
+    }
+#endif
+    const char *given = getenv("TMPDIR");
+    snprintf(folder, size, "%s",
+             given != NULL && *given != '\0' ? given : "/tmp");
+}
+
+static void
+find_names(void)
+{
+    const char *given = getenv("SHAREDMAP_DIRECTORY");
+    char folder[2048];
+    if (given != NULL && *given == '/') {
+        snprintf(names, sizeof(names), "%s", given);
+    }
+    else {
+        find_temporary_folder(folder, sizeof(folder));
+        snprintf(names, sizeof(names), "%s/sharedmap-%lu", folder,
+                 (unsigned long)geteuid());
+    }
+    size_t size = strlen(names);
+    while (size > 1 && names[size - 1] == '/') {
+        names[--size] = '\0';
+    }
+    // A user without maps has an empty directory, rather than none.
+    (void)mkdir(names, 0700);
+}
+
+const char *
+system_name_directory(void)
+{
+    int saved_errno = errno;
+    (void)pthread_once(&names_once, find_names);
+    errno = saved_errno;
+    return names;
+}
+
+bool
+system_prepare_names(void)
+{
+    struct stat found;
+    const char *directory = system_name_directory();
+    if ((mkdir(directory, 0700) < 0 && errno != EEXIST)
+        || lstat(directory, &found) < 0)
+    {
+        return false;
+    }
+    bool is_ours = found.st_uid == geteuid();
+    bool is_private = is_ours && (found.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+    // As in /tmp, others can make files there, but not replace ours.
+    bool is_sticky =
+        (is_ours || found.st_uid == 0) && (found.st_mode & S_ISVTX) != 0;
+    if (S_ISDIR(found.st_mode) && (is_private || is_sticky)) {
+        return true;
+    }
+    errno = S_ISDIR(found.st_mode) ? EACCES : ENOTDIR;
+    return false;
+}
+
+int
+system_unnamed_flag(void)
+{
+    return 0;
+}
+
+bool
+system_can_link(void)
+{
+    return false;
+}
+
+bool
+system_link(int descriptor, const char *path)
+{
+    (void)descriptor;
+    (void)path;
+    errno = ENOTSUP;
+    return false;
+}
+
+int
+system_reserve(int descriptor, uint64_t offset, uint64_t size)
+{
+    (void)descriptor;
+    (void)offset;
+    (void)size;
+    return EOPNOTSUPP;
+}
+
+int
+system_sync_once(int descriptor)
+{
+#ifdef F_FULLFSYNC
+    // fsync() leaves the data in the cache of the disk; some file systems do
+    // not know better.
+    if (fcntl(descriptor, F_FULLFSYNC) == 0) {
+        return 0;
+    }
+    if (errno != ENOTSUP && errno != EINVAL && errno != ENOTTY) {
+        return -1;
+    }
+#endif
+    return fsync(descriptor);
+}
+
+/* ---- users -------------------------------------------------------------- */
+
+bool
+system_is_ours(int descriptor, uint32_t owner)
+{
+    (void)descriptor;
+    return owner == geteuid();
+}
+
+bool
+system_is_any_user(uint32_t owner)
+{
+    (void)owner;
+    return false;
+}
+
+/* ---- mappings ----------------------------------------------------------- */
+
+void *
+system_map(int descriptor, uint64_t size)
+{
+    return mmap(NULL, size, PROT_READ, MAP_SHARED, descriptor, 0);
+}
+
+bool
+system_hide_from_children(void *bytes, size_t size)
+{
+#if defined(VM_INHERIT_NONE)
+    return minherit(bytes, size, VM_INHERIT_NONE) == 0;
+#elif defined(INHERIT_NONE)
+    return minherit(bytes, size, INHERIT_NONE) == 0;
+#elif defined(MADV_DONTFORK)
+    return madvise(bytes, size, MADV_DONTFORK) == 0;
+#else
+#error "there is no way to keep a mapping from forked children"
+#endif
+}
+
+void
+system_use_huge_pages(void *bytes, size_t size)
+{
+    (void)bytes;
+    (void)size;
+}
+
+/* ---- waiting ------------------------------------------------------------ */
+
+// Nanoseconds.
+#define POLLS ((struct backoff){.next = 20000, .longest = 5000000})
+
+static int64_t
+now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+bool
+system_sleep_on(const _Atomic uint32_t *word, uint32_t expected,
+                int64_t nanoseconds)
+{
+    struct backoff backoff = POLLS;
+    int64_t begin = now();
+    for (;;) {
+        if (atomic_load_explicit(word, memory_order_acquire) != expected) {
+            errno = EAGAIN;
+            return false;
+        }
+        int64_t left = nanoseconds - (now() - begin);
+        if (left <= 0) {
+            errno = ETIMEDOUT;
+            return false;
+        }
+        int64_t pause = backoff_next(&backoff);
+        pause = pause < left ? pause : left;
+        const struct timespec time = {.tv_nsec = (long)pause};
+        if (nanosleep(&time, NULL) < 0) {
+            return false;
+        }
+    }
+}
+
+void
+system_wake(_Atomic uint32_t *word, int count)
+{
+    // Those that sleep on it poll.
+    (void)word;
+    (void)count;
+}
+
+int
+system_watch(const char *directory)
+{
+    (void)directory;
+    errno = ENOTSUP;
+    return -1;
+}
+
+const char *
+system_watch_event(const unsigned char *events, size_t *at,
+                   bool *is_everything)
+{
+    (void)events;
+    *at = SIZE_MAX;
+    *is_everything = true;
+    return NULL;
+}
+
+/* ---- random bytes ------------------------------------------------------- */
+
+bool
+system_random(unsigned char bytes[16])
+{
+    return getentropy(bytes, 16) == 0;
+}
+
+#endif
