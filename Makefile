@@ -151,6 +151,21 @@ portable:  ## core and extension for musl and for aarch64, the core's tests with
 	$(MAKE) -j $(JOBS) test-core CC='aarch64-linux-gnu-gcc -static' CORE_BUILD=build/aarch64 \
 	    CORE_RUN=qemu-aarch64-static CORE_SKIP='test_segment_fork test_mapping test_system_calls'
 
+# In /dev/shm, as the tests look for files there. What only Linux has is marked in the tests.
+.PHONY: posix macos
+posix: export SHAREDMAP_PORTABLE = 1
+posix: export SHAREDMAP_DIRECTORY = /dev/shm
+posix:  ## tests with the system calls of any POSIX system in place of those that only Linux has
+	$(MAKE) -j $(JOBS) test-core CC='$(CC) -DSHAREDMAP_PORTABLE' CORE_BUILD=build/posix
+	$(MAKE) test-python EXTRAS=test VENV=.venvs/posix PYTEST_ARGS="-m 'not slow' $(POSIX)"
+
+POSIX ?= $(addprefix tests/,tree map mapping publish follow versions damage)
+
+macos:  ## cross-compile the extension for macOS; needs the package ziglang
+	[ -x .venvs/macos/bin/python ] || $(PYTHON) -m venv .venvs/macos
+	-.venvs/macos/bin/python -m pip --disable-pip-version-check install -q 'ziglang == 0.17.1'
+	.venvs/macos/bin/python tools/macos.py build/macos
+
 machines: $(VENV)/.test  ## three machines follow a publisher through 1,000 versions; needs root and redis-server
 	$(BIN)/python tests/faults/many_machines.py --versions 1000 --trouble 0.2
 

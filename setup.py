@@ -1,6 +1,7 @@
-"""The one extension, its two build switches, and archives that are the same whenever they are made.
+"""The one extension, its build switches, and archives that are the same whenever they are made.
 
 SHAREDMAP_DEBUG=1                     no optimisation, assertions, test hooks, all warnings
+SHAREDMAP_PORTABLE=1                  on Linux, too, only what every POSIX system has
 SHAREDMAP_SANITIZE=address,undefined  what the compiler calls -fsanitize=...
 
 Everything else is in pyproject.toml. Why setuptools and not meson-python, which would rebuild an
@@ -36,11 +37,14 @@ DATE = int(os.environ.setdefault("SOURCE_DATE_EPOCH", "315532800"))
 COMPILE = ["-std=c11", "-fvisibility=hidden", f"-ffile-prefix-map={os.getcwd()}=."]
 COMPILE += ["-MMD", "-MP"]  # write down which headers were read
 LINK, MACROS = [], []
+PROCESSORS = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
 WARNINGS = "-Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wno-unused-parameter"
 
 if os.environ.get("SHAREDMAP_DEBUG", "0") not in ("", "0"):
     COMPILE += ["-O0", "-g3", "-UNDEBUG", "-U_FORTIFY_SOURCE", *WARNINGS.split()]
     MACROS += [("SHAREDMAP_TESTING", None)]
+if os.environ.get("SHAREDMAP_PORTABLE", "0") not in ("", "0"):
+    MACROS += [("SHAREDMAP_PORTABLE", None)]
 if sanitizers := os.environ.get("SHAREDMAP_SANITIZE"):
     LINK += [f"-fsanitize={sanitizers}", "-fno-omit-frame-pointer", "-g"]
     COMPILE += LINK
@@ -61,9 +65,13 @@ def is_up_to_date(built, command):
 
 class BuildExtension(build_ext):
     def run(self):
-        here = (sys.implementation.name, sys.platform, sys.maxsize, sys.byteorder)
-        if here != ("cpython", "linux", 2**63 - 1, "little"):
-            sys.exit("sharedmap needs CPython on 64-bit, little-endian Linux; nothing was built.")
+        here = (sys.implementation.name, sys.maxsize, sys.byteorder)
+        if here != ("cpython", 2**63 - 1, "little") or sys.platform not in ("linux", "darwin"):
+            advice = " On Windows, use WSL." if sys.platform == "win32" else ""
+            sys.exit(
+                "sharedmap needs CPython on 64-bit, little-endian Linux or macOS; nothing was"
+                f" built.{advice}"
+            )
         self.force = True  # always link, which is quick; build_extensions() says what is compiled
         self.build_temp += f"-{os.path.basename(sys.prefix)}"
         version = self.distribution.get_version()
@@ -83,7 +91,7 @@ class BuildExtension(build_ext):
                 record.write_text(command)
 
         def compile_at_once(sources, **options):
-            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            with ThreadPoolExecutor(PROCESSORS) as pool:
                 done = pool.map(lambda source: compile_in_turn([source], **options), sources)
                 return [file for files in done for file in files]
 

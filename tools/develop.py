@@ -17,7 +17,7 @@ import sys
 import sysconfig
 
 TOP = pathlib.Path(__file__).resolve().parents[1]
-SWITCHES = ["CC", "SHAREDMAP_DEBUG", "SHAREDMAP_SANITIZE"]
+SWITCHES = ["CC", "SHAREDMAP_DEBUG", "SHAREDMAP_PORTABLE", "SHAREDMAP_SANITIZE"]
 
 
 def is_out_of_date():

@@ -268,6 +268,12 @@ module_py_directory(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
+module_py_platform(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return PyUnicode_FromString(segment_platform());
+}
+
+static PyObject *
 module_py_clear_leftover(PyObject *module, PyObject *file_name)
 {
     char *bytes;
@@ -381,6 +387,7 @@ PyMethodDef module_functions[] = {
     {"_rebuild", module_py_rebuild, METH_VARARGS, NULL},
     {"_clear_leftover", module_py_clear_leftover, METH_O, NULL},
     {"_directory", module_py_directory, METH_NOARGS, NULL},
+    {"_platform", module_py_platform, METH_NOARGS, NULL},
     {"_watch_open", module_py_watch_open, METH_NOARGS, NULL},
     {"_watch_read", module_py_watch_read, METH_O, NULL},
     {"_watch_close", module_py_watch_close, METH_O, NULL},

@@ -175,6 +175,35 @@ def test_binding_file_imports_only_what_it_names(file):
     assert set(imported) <= {f'PyImport_ImportModule("{name}")' for name in IMPORTED_BY_BINDING}
 
 
+# Where platforms differ, and what tells them apart.
+OF_PLATFORMS = ("core/base/memory", "core/segment/system")
+PLATFORM = re.compile(
+    r"^\s*#\s*(?:el)?if(?:n?def)?\b.*"
+    r"(?:linux|unix|apple|mach|bsd|win32|SYSTEM_IS|PORTABLE|MADV|O_TMPFILE|FUTEX|INOTIFY)",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+@each_file
+def test_only_few_files_tell_platforms_apart(file):
+    found = PLATFORM.findall(file.read_text())
+    assert found == [] or unit_of(file).startswith(OF_PLATFORMS)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "#ifdef __linux__",
+        "#if defined(__APPLE__)",
+        "# elif SYSTEM_IS_LINUX",
+        "#ifndef MADV_COLLAPSE",
+    ],
+)
+def test_line_that_tells_platforms_apart_is_found(line):
+    assert PLATFORM.search(f"int a;\n{line}\nint b;")
+    assert not PLATFORM.search("#ifdef SHAREDMAP_TESTING\n#if PY_VERSION_HEX >= 0x030D0000")
+
+
 @each_file
 def test_include_says_its_folder(file):
     assert [include for include in own_includes(file) if "/" not in include] == []

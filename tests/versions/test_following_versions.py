@@ -13,7 +13,7 @@ import time
 
 import pytest
 from helpers import HANG, exit_code, files_of_shm, forked
-from live import FUTEX, wait_until, wait_until_asleep
+from live import WAITING, wait_until, wait_until_asleep
 from strategies import exact_items
 from versions import ENTRIES, History, base_entries, inode_of, key_of, two_deltas
 
@@ -221,7 +221,7 @@ def test_thread_that_waits_is_woken_by_an_append_of_its_process(history):
 
 def is_asleep(thread):
     with open(f"/proc/self/task/{thread.native_id}/syscall") as file:
-        return file.read().split()[0] == FUTEX
+        return file.read().split()[0] in WAITING
 
 
 def test_watch_is_told_of_each_append(history):

@@ -36,6 +36,12 @@ must_be_encoded(unsigned char byte)
 }
 
 const char *
+segment_platform(void)
+{
+    return system_platform();
+}
+
+const char *
 segment_directory(void)
 {
     return system_name_directory();

@@ -228,6 +228,10 @@ holder_clear_leftover(const char *path)
         // Names are in memory, where no signal interrupts a call.
         (void)leftover_clear_locked(temporary, NULL, &is_cleared);
     }
+    // Untested: on Linux a killed publisher's draft has no name.
+    if (system_unnamed_flag() == 0) {
+        (void)leftover_clear_digits(path, NULL);
+    }
 }
 
 enum status

@@ -33,6 +33,11 @@
 /* Room for the longest path that a name can have, with its NUL. */
 enum { SEGMENT_PATH_SIZE = 512 };
 
+/* Whose calls of the system it makes: "linux", or "portable" for those that
+ * every POSIX system has. */
+const char *
+segment_platform(void);
+
 /* The directory of maps with a name. */
 const char *
 segment_directory(void);

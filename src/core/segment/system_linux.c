@@ -27,6 +27,12 @@ enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1 };
 /* ---- names and files ---------------------------------------------------- */
 
 const char *
+system_platform(void)
+{
+    return "linux";
+}
+
+const char *
 system_name_directory(void)
 {
     return "/dev/shm";

@@ -21,6 +21,10 @@
 #define SYSTEM_IS_LINUX 0
 #endif
 
+/* "linux" or "portable". */
+const char *
+system_platform(void);
+
 /* Where maps with a name live: without a slash at the end, the same as long as
  * the process lives. */
 const char *

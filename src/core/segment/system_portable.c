@@ -78,6 +78,12 @@ find_names(void)
 }
 
 const char *
+system_platform(void)
+{
+    return "portable";
+}
+
+const char *
 system_name_directory(void)
 {
     int saved_errno = errno;

@@ -15,12 +15,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from .._names import PREFIX, SHM, map_of_temporary, name_of, path_of
-from .._sharedmap import SnapshotError, _clear_leftover, names
+from .._sharedmap import SnapshotError, _clear_leftover, _platform, names
 from .errors import DONE, FINDINGS
 from .maps import Options
 from .output import age_text, escape, mode_text, print_table, size_text, to_json
 from .reading import describe_named, of_map
 
+_PLACE: Final = os.fsdecode(SHM)
 _IN_MAPS: Final = b"/" + PREFIX
 # One mapping in /proc/PID/smaps: device, inode and path, followed by lines of numbers.
 _MAPPING: Final = re.compile(
@@ -71,7 +72,7 @@ def _processes() -> list[str]:
 
 
 def find_readers() -> tuple[dict[Inode, list[dict[str, Any]]], list[dict[str, Any]], int]:
-    """Readers of each file in /dev/shm, unnamed mappings, and the count of processes not seen."""
+    """Readers of each file of a map, unnamed mappings, and the count of processes not seen."""
     device = os.stat(SHM).st_dev
     readers: dict[Inode, dict[str, dict[str, Any]]] = {}
     unnamed: dict[tuple[bytes, str], dict[str, Any]] = {}
@@ -174,31 +175,31 @@ def _inspect_space(problems: list[str]) -> dict[str, Any] | None:
         status = None
     if status is None or not stat.S_ISDIR(status.st_mode):
         problems.append(
-            "there is no directory /dev/shm, where maps with a name live: mount a tmpfs there, or"
+            f"there is no directory {_PLACE}, where maps with a name live: mount a tmpfs there, or"
             " use files (load --file)"
         )
         return None
     if not os.access(SHM, os.R_OK | os.X_OK):
         problems.append(
-            "/dev/shm is not readable for this user: maps with a name are neither found nor opened;"
-            " make it readable (mode 1777), or use files (load --file)"
+            f"{_PLACE} is not readable for this user: maps with a name are neither found nor"
+            " opened; make it readable (mode 1777), or use files (load --file)"
         )
         return None
     space = os.statvfs(SHM)
     total, free = space.f_blocks * space.f_frsize, space.f_bavail * space.f_frsize
     if total and free < (1 - _NEARLY_FULL) * total:
         problems.append(
-            f"/dev/shm is nearly full: {size_text(free)} of {size_text(total)} are free;"
+            f"{_PLACE} is nearly full: {size_text(free)} of {size_text(total)} are free;"
             " enlarge it (containers: --shm-size) or remove maps"
         )
     if space.f_files and space.f_favail < 10:
         problems.append(
-            f"/dev/shm is nearly out of inodes, free: {space.f_favail}; remove maps or files"
+            f"{_PLACE} is nearly out of inodes, free: {space.f_favail}; remove maps or files"
         )
     if status.st_mode & 0o1002 == 0o0002:
-        problems.append("/dev/shm has no sticky bit: any user can remove or replace any map")
+        problems.append(f"{_PLACE} has no sticky bit: any user can remove or replace any map")
     if not os.access(SHM, os.W_OK | os.X_OK):
-        problems.append("/dev/shm is not writable for this user: publishing fails")
+        problems.append(f"{_PLACE} is not writable for this user: publishing fails")
     else:
         _inspect_draft(problems)
     return {
@@ -211,12 +212,14 @@ def _inspect_space(problems: list[str]) -> dict[str, Any] | None:
 
 def _inspect_draft(problems: list[str]) -> None:
     """What a publisher does first: a file without a name, of which all memory is reserved."""
+    if _platform() != "linux":
+        return  # a publisher does neither
     try:
         draft = os.open(SHM, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
         if error.errno in (errno.EOPNOTSUPP, errno.EISDIR):
             problems.append(
-                "/dev/shm has no unnamed files (O_TMPFILE): a publisher that is killed leaves its"
+                f"{_PLACE} has no unnamed files (O_TMPFILE): a publisher that is killed leaves its"
                 " draft behind; `sharedmap doctor --clear` removes it"
             )
         return
@@ -225,7 +228,7 @@ def _inspect_draft(problems: list[str]) -> None:
     except OSError as error:
         if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
             problems.append(
-                "/dev/shm cannot reserve memory (fallocate): publishing writes zeros first, which"
+                f"{_PLACE} cannot reserve memory (fallocate): publishing writes zeros first, which"
                 " takes twice the time"
             )
     finally:
@@ -238,7 +241,7 @@ def _inspect_room(problems: list[str], shm: dict[str, Any], maps: Sequence[dict[
     if largest is not None and shm["bytes"] and shm["free"] < largest["bytes"]:
         problems.append(
             f"{largest['name']}: cannot be published again: that needs"
-            f" {size_text(largest['bytes'])} and {size_text(shm['free'])} of /dev/shm are free;"
+            f" {size_text(largest['bytes'])} and {size_text(shm['free'])} of {_PLACE} are free;"
             " enlarge it (containers: --shm-size) or remove maps"
         )
 
@@ -246,7 +249,7 @@ def _inspect_room(problems: list[str], shm: dict[str, Any], maps: Sequence[dict[
 def run_doctor(options: Options) -> int:
     problems: list[str] = []
     shm = _inspect_space(problems)
-    if not os.path.isdir("/proc/self"):
+    if _platform() == "linux" and not os.path.isdir("/proc/self"):
         problems.append(
             "/proc is not mounted: readers are not found, and a publisher that is killed leaves its"
             " draft behind; `sharedmap doctor --clear` removes it"
@@ -296,7 +299,7 @@ def _print_shm(shm: dict[str, Any], maps: Sequence[dict[str, Any]]) -> None:
         else "no limit of its size"
     )
     print(
-        f"/dev/shm: {free}, mode {shm['mode']},"
+        f"{_PLACE}: {free}, mode {shm['mode']},"
         f" {len(maps)} {'map' if len(maps) == 1 else 'maps'} with"
         f" {size_text(sum(fields['bytes'] for fields in maps))}"
     )

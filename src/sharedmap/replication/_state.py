@@ -143,7 +143,8 @@ class State:
         try:
             with _named(path):
                 os.ftruncate(descriptor, manifest.size)
-                os.posix_fallocate(descriptor, 0, manifest.size)
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(descriptor, 0, manifest.size)
                 _write(descriptor, manifest.header, 0)
         except BaseException:
             os.close(descriptor)
