@@ -158,6 +158,8 @@ posix: export SHAREDMAP_DIRECTORY = /dev/shm
 posix:  ## tests with the system calls of any POSIX system in place of those that only Linux has
 	$(MAKE) -j $(JOBS) test-core CC='$(CC) -DSHAREDMAP_PORTABLE' CORE_BUILD=build/posix
 	$(MAKE) test-python EXTRAS=test VENV=.venvs/posix PYTEST_ARGS="-m 'not slow' $(POSIX)"
+	SHAREDMAP_PORTABLE= $(MAKE) $(VENV)/.test
+	$(BIN)/python tests/faults/two_builds.py $(BIN)/python .venvs/posix/bin/python
 
 POSIX ?= $(addprefix tests/,tree map mapping publish follow versions damage)
 

@@ -35,7 +35,8 @@ DATE = int(os.environ.setdefault("SOURCE_DATE_EPOCH", "315532800"))
 
 # Where it was built is nobody's business, and would make two builds differ.
 COMPILE = ["-std=c11", "-fvisibility=hidden", f"-ffile-prefix-map={os.getcwd()}=."]
-COMPILE += ["-MMD", "-MP"]  # write down which headers were read
+if sys.platform == "linux":
+    COMPILE += ["-MMD", "-MP"]  # write down which headers were read; not for two processors at once
 LINK, MACROS = [], []
 PROCESSORS = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
 WARNINGS = "-Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wno-unused-parameter"

@@ -13,6 +13,7 @@ from live import (
     damaged,
     has_answered,
     mark_superseded,
+    on_linux,
     published_by_hand,
     put_in_place,
     wait_until_asleep,
@@ -127,6 +128,7 @@ def test_one_publication_wakes_all_who_wait(place, workers):
 
 
 @only_shm
+@on_linux
 def test_wait_sleeps_and_does_not_poll(place, follow):
     with place.open(follow=follow) as shared:
         before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw

@@ -11,7 +11,7 @@ import weakref
 
 import pytest
 from helpers import HANG
-from live import Shm, damaged, descriptors, published_by_hand, put_in_place
+from live import Shm, damaged, descriptors, on_linux, published_by_hand, put_in_place
 
 import sharedmap
 from sharedmap import _sharedmap, _watch, watch
@@ -312,6 +312,7 @@ def test_two_watchers_of_one_name_both_see_all(name, notice):
     assert run(play()) == (expected, expected)
 
 
+@on_linux
 def test_loop_has_one_descriptor_and_no_thread_however_many_it_watches(names):
     several = [names() for _ in range(50)]
 
@@ -431,6 +432,7 @@ def test_watch_that_is_left_closes_its_descriptor(name):
     assert descriptors() == before
 
 
+@on_linux
 def test_descriptor_stays_while_one_watcher_is_left(names):
     first, second = names(), names()
 
@@ -554,6 +556,7 @@ def without_inotify():
     return command
 
 
+@on_linux
 def test_watch_looks_by_itself_when_the_system_has_no_watch_to_give(name, without_inotify):
     command = [*without_inotify, sys.executable, "-c", EXHAUSTED, name]
     done = subprocess.run(command, capture_output=True, text=True, timeout=HANG)

@@ -8,6 +8,7 @@ import os
 
 import pytest
 from helpers import segment_path
+from live import on_linux
 
 import sharedmap
 
@@ -43,6 +44,7 @@ def start(as_root, workers):
 
 
 @pytest.mark.parametrize("what", SHM)
+@on_linux
 def test_machine_without_shm_is_told_of_it_and_of_save(start, tmp_path, what):
     worker = start("mount -t tmpfs tmpfs /dev && " + SHM[what])
     for call in CALLS.values():
@@ -116,6 +118,7 @@ os.setresuid(uid, uid, uid)
 LEAVE_ALL_USERS = "assert ctypes.CDLL(None).unshare(0x10000000) == 0  # CLONE_NEWUSER"
 
 
+@on_linux
 def test_user_who_is_not_mapped_trusts_no_other_who_is_not(as_root, workers, names):
     strange, own = names(), names()
     as_other = workers()

@@ -14,7 +14,7 @@ import sys
 import independent_reader
 import pytest
 from helpers import HANG, HEADER_SIZE, generation, superseded, unique_id
-from live import until_it_answers
+from live import on_linux, until_it_answers
 
 import sharedmap
 
@@ -333,6 +333,7 @@ def assert_on_the_disk_before(moment, calls, folder):
     assert any(f"<{folder}>" in rest for rest in after)
 
 
+@on_linux
 def test_first_save_is_on_the_disk_before_it_has_its_name(tmp_path, path):
     calls = system_calls(tmp_path, "sharedmap.rbtree(a=1).save(sys.argv[1])", path)
     names = [name for name, _ in calls]
@@ -350,6 +351,7 @@ def test_replacing_save_is_on_the_disk_before_the_path_leads_to_it(tmp_path, sav
     assert_on_the_disk_before(renamed, calls, tmp_path)
 
 
+@on_linux
 def test_share_waits_for_no_disk(tmp_path, name):
     calls = system_calls(tmp_path, "sharedmap.rbtree(a=1).share(sys.argv[1])", name)
     names = [name for name, _ in calls]

@@ -15,7 +15,7 @@ from helpers import (
     total_size,
     unique_id,
 )
-from live import until_it_answers
+from live import on_linux, until_it_answers
 
 import sharedmap
 
@@ -541,6 +541,7 @@ def read(name):
     assert reader.answer()
 
 
+@on_linux
 def test_killed_publisher_leaves_a_whole_map_and_at_most_one_file_more(names):
     """Kills a child that publishes without pause, each time a little later on."""
     name = names()
@@ -572,6 +573,7 @@ def test_killed_publisher_leaves_a_whole_map_and_at_most_one_file_more(names):
     assert [SHM + file for file in names.files()] == [segment_path(name)]
 
 
+@on_linux
 def test_publisher_killed_while_it_fills_a_first_map_leaves_nothing(names):
     name = names()
     tree = tree_of(a=b"x" * (64 * 2**20))

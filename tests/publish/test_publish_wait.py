@@ -1,6 +1,7 @@
 """Publishers that wait: how long, in which order, and what ends it early."""
 
 import os
+import re
 import signal
 import threading
 import time
@@ -244,13 +245,13 @@ def test_signal_whose_handler_returns_does_not_end_the_wait(shared_name, holder,
 
 
 def has_draft(folder):
-    """Whether this process is filling a file in the folder that has no name."""
+    """Whether this process is filling a file in the folder that has no name, or a temporary one."""
     for number in os.listdir("/proc/self/fd"):
         try:
             path = os.readlink(f"/proc/self/fd/{number}")
         except FileNotFoundError:
             continue
-        if path.startswith(folder) and path.endswith(" (deleted)"):
+        if path.startswith(folder) and re.search(r" \(deleted\)\Z|~[0-9a-f]{16}\Z", path):
             return True
     return False
 

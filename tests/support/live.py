@@ -9,6 +9,7 @@ import platform
 import threading
 import time
 
+import pytest
 from helpers import HANG, segment_path, superseded
 
 import sharedmap
@@ -18,8 +19,13 @@ FUTEX = {"x86_64": "202", "aarch64": "98"}.get(platform.machine())
 NANOSLEEP = {"x86_64": ("35", "230"), "aarch64": ("101", "115")}.get(platform.machine())
 
 
+# The package may be built without the system calls that only Linux has. Tests of these, and of what
+# they alone make possible, have this mark.
+IS_LINUX = sharedmap._sharedmap._platform() == "linux"
+on_linux = pytest.mark.skipif(not IS_LINUX, reason="only Linux has these calls")
+
 # What wait() sleeps in: without futexes it polls.
-WAITING = (FUTEX,) if sharedmap._sharedmap._platform() == "linux" else NANOSLEEP
+WAITING = (FUTEX,) if IS_LINUX else NANOSLEEP
 
 # What is open, and what is published then.
 OLD = {"a": "old", "b": "old", "ca": "old", "cb": "old", "d": "old"}

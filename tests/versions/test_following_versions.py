@@ -13,7 +13,7 @@ import time
 
 import pytest
 from helpers import HANG, exit_code, files_of_shm, forked
-from live import WAITING, wait_until, wait_until_asleep
+from live import WAITING, on_linux, wait_until, wait_until_asleep
 from strategies import exact_items
 from versions import ENTRIES, History, base_entries, inode_of, key_of, two_deltas
 
@@ -263,6 +263,7 @@ for number in range(300):
     assert generations[-1] == 301
 
 
+@on_linux
 def test_inotify_reports_each_append_with_the_name(history):
     descriptor = _sharedmap._watch_open()
     try:
@@ -276,6 +277,7 @@ def test_inotify_reports_each_append_with_the_name(history):
         _sharedmap._watch_close(descriptor)
 
 
+@on_linux
 def test_reading_a_map_is_not_reported(history):
     """Or each reader would wake each event loop."""
     descriptor = _sharedmap._watch_open()
