@@ -128,9 +128,9 @@ MUTANTS = {
     "early-head": [
         (
             "segment/append.c",
-            "    enum status status = system_allocate(",
+            "    enum status status =\n        system_allocate(",
             "    atomic_store(holder_head_word(holder), update->head);\n"
-            "    enum status status = system_allocate(",
+            "    enum status status =\n        system_allocate(",
         )
     ],
     # ... and a file that has been marked gets a delta, ...
@@ -174,9 +174,11 @@ MUTANTS = {
         ),
         (
             "segment/append.c",
-            "    enum status status = system_allocate(holder->file.descriptor, offset,\n"
-            "                                         update->size, holder->interrupt);",
+            "    enum status status =\n"
+            "        system_allocate(holder->file.descriptor, offset, update->size,\n"
+            "                        holder->interrupt, &is_allocated);",
             "    enum status status = STATUS_OK;\n"
+            "    (void)is_allocated;\n"
             "    (void)!ftruncate(holder->file.descriptor, (off_t)(offset + 4096));",
         ),
     ],
