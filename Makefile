@@ -161,7 +161,9 @@ posix:  ## tests with the system calls of any POSIX system in place of those tha
 	SHAREDMAP_PORTABLE= $(MAKE) $(VENV)/.test
 	$(BIN)/python tests/faults/two_builds.py $(BIN)/python .venvs/posix/bin/python
 
-POSIX ?= $(addprefix tests/,tree map mapping publish follow versions damage)
+# Not yet: what files that hang or fail do to drafts that have a name.
+POSIX ?= $(addprefix tests/,tree map mapping publish follow versions damage) \
+         $(addprefix --ignore=tests/damage/,test_files_that_fail.py test_files_that_hang.py)
 
 macos:  ## cross-compile the extension for macOS; needs the package ziglang
 	[ -x .venvs/macos/bin/python ] || $(PYTHON) -m venv .venvs/macos
