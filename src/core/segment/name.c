@@ -59,6 +59,7 @@ segment_path(struct slice name, char path[SEGMENT_PATH_SIZE])
     }
     const char *directory = system_name_directory();
     size_t prefix = strlen(directory);
+    // Untested: on Linux the directory has a short name.
     if (prefix + 1 + FILE_NAME_LIMIT >= SEGMENT_PATH_SIZE) {
         return STATUS_NAME_TOO_LONG;
     }
