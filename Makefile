@@ -65,6 +65,10 @@ test-core: $(C_TESTS)  ## the core's own tests; no Python needed
 test-python: $(VENV)/.test  ## pytest; PYTEST_ARGS='-k name' and the like go to it
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m 'not mutant' $(PYTEST_ARGS)
 
+.PHONY: real-files
+real-files:  ## tables and JSON as packages ship them; installs 22 packages, 700 MB
+	$(MAKE) test-python EXTRAS=test,formats,data VENV=.venvs/data PYTEST_ARGS=tests/command/test_command_real_files.py
+
 # Some are looked for at random; what was missed is looked for once more.
 .PHONY: mutants
 mutants: $(VENV)/.test  ## the tools that look for faults, on code with a known fault in it: each is found
