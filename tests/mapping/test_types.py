@@ -450,10 +450,10 @@ def test_pickled_tree_and_map_are_read_by_another_process(tree, shared, other, p
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: b"", bytes.upper])
 def test_tree_from_a_damaged_pickle_raises_snapshot_error(tree, damage):
-    restore, (data, *hooks), *_ = tree.__reduce__()
-    assert restore(data, *hooks) == tree
+    rebuild, (kind, data, *hooks), *_ = tree.__reduce__()
+    assert rebuild(kind, data, *hooks) == tree
     with pytest.raises(sharedmap.SnapshotError):
-        restore(damage(data), *hooks)
+        rebuild(kind, damage(data), *hooks)
 
 
 def steps_of(mapping):
