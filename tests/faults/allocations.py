@@ -105,6 +105,7 @@ READING = """
     {}.__reduce_ex__(4)
 """
 OF_TREE = """
+    t.get_many(["a", LONG, "nobody"])
     t.set("new", "x" * 5000)
     t.set("a", b"y" * 5000)
     t.set(LONG + "new", 2**9000)
