@@ -188,7 +188,7 @@ MUTANTS = {
         (
             "binding/rbtree_publish.c",
             "    if (state == NULL) {\n        goto done;\n    }",
-            "    if (state == NULL) {\n        Py_CLEAR(restore);\n        return NULL;\n    }",
+            "    if (state == NULL) {\n        Py_CLEAR(rebuild);\n        return NULL;\n    }",
         )
     ],
     # Who opens a map waits until no publisher has its lock.
@@ -238,9 +238,9 @@ MUTANTS = {
     "one-state": [
         (
             "binding/state.c",
-            "            return PyModule_GetState(module);",
-            "            static struct state *first;\n"
-            "            return first ? first : (first = PyModule_GetState(module));",
+            "    return PyModule_GetState(state_module_of_type(type));",
+            "    static struct state *first;\n"
+            "    return first ? first : (first = PyModule_GetState(state_module_of_type(type)));",
         )
     ],
     # What was gathered for a publication is never freed.
