@@ -54,9 +54,9 @@ KINDS = {
         "comment fails the check.",
         "make coverage",
         {
-            "branches": r"^ *(\d+) +[\d.]+% +\d+ +all$",
-            "taken": r"^ *\d+ +([\d.]+)% +\d+ +all$",
-            "explained": r"^ *\d+ +[\d.]+% +(\d+) +all$",
+            "branches": r"^ *(\d+) +[\d.]+ % +\d+ +all$",
+            "taken": r"^ *\d+ +([\d.]+) % +\d+ +all$",
+            "explained": r"^ *\d+ +[\d.]+ % +(\d+) +all$",
         },
     ),
     "kills": Kind(

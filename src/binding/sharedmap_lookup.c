@@ -206,7 +206,7 @@ lookup_uncached(SharedMapObject *self, struct sharedmap_loan loan,
         lookup_in(loan.snapshot, own, key, value, &is_packed);
     sharedmap_give_back(loan);
     sharedmap_note_thread(self);
-    if (is_packed) {
+    if (value != NULL && is_packed) {
         Py_SETREF(*value, container_unpack_bytes(self->base.state, *value));
         return FOUND;
     }

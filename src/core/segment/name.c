@@ -63,7 +63,7 @@ segment_path(struct slice name, char path[SEGMENT_PATH_SIZE])
     if (prefix + 1 + FILE_NAME_LIMIT >= SEGMENT_PATH_SIZE) {
         return STATUS_NAME_TOO_LONG;
     }
-    memcpy(path, directory, prefix);
+    memcpy(path, directory, prefix + 1);
     memcpy(path + prefix, "/" FILE_PREFIX, sizeof("/" FILE_PREFIX));
     char *to = path + prefix + sizeof("/" FILE_PREFIX) - 1;
     const char *limit = to + ENCODED_NAME_LIMIT;
