@@ -51,7 +51,7 @@ def test_command_is_one_that_the_project_has(kind):
 SAYINGS = [
     ("fuzz", "fuzz_a: 20 executions, 0 failures\nfuzz_b: 5 executions\n", (2, 25)),
     ("calls", "share: 3 calls, 9 cases, 0 failures\n9 cases, 0 failures, 4 seconds\n", (9, 0)),
-    ("coverage", "  2000  99.7%         6  all\n", (2000, 99.7, 6)),
+    ("coverage", "  2000  99.7 %         6  all\n", (2000, 99.7, 6)),
     ("hammer", "900 kills, 3 of them inside\n800 kills, 4 of them inside\n", (1700, 7)),
 ]
 
