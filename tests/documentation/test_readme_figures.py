@@ -1,6 +1,7 @@
 """The figures in the READMEs and of changes are those that the benchmarks wrote last."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,16 @@ def test_table_of_the_readme_is_that_of_the_last_benchmark(name):
     assert table.splitlines() == list(readme.lines(results, readme.READMES[name])), (
         "run `python -m benchmarks.readme`"
     )
+
+
+@pytest.mark.parametrize("name", readme.BENEFITS)
+def test_benefits_have_the_figures_of_the_last_benchmarks(name, tmp_path):
+    results = Results.load(ROOT / "docs" / "benchmarks" / "results.json")
+    page, copy = ROOT / name, tmp_path / "page.md"
+    shutil.copy(page, copy)
+    told = readme.benefits(results, readme.load_changes(ROOT), *readme.BENEFITS[name])
+    readme.replace(copy, "benefits", told)
+    assert copy.read_text("utf-8") == page.read_text("utf-8"), "run `python -m benchmarks.readme`"
 
 
 def test_table_changes_with_the_results():
