@@ -34,7 +34,7 @@ PROMISES = {
             ]
         },
     ),
-    "exist_ok publishes unless somebody has": Promise(
+    "exist_ok publishes unless the name is taken": Promise(
         {sharedmap.share: "exist_ok", TREE.share: "exist_ok"},
         "sharing.md",
         ['"countries", exist_ok=True)'],

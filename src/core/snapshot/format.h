@@ -63,8 +63,7 @@ struct snapshot_header {
     uint8_t reference_size;   // bytes of a reference: 4 or 8
     uint8_t reference_shift;  // a reference counts units of 1 << shift bytes
     uint16_t label_size;
-    uint16_t
-        value_alignment;  // of bytes and encoded; 0: SNAPSHOT_VALUE_ALIGNMENT
+    uint16_t value_alignment;  // 0: SNAPSHOT_VALUE_ALIGNMENT
     uint16_t reserved_0;
     uint64_t hash_seed;
     uint64_t content_checksum;  // of all bytes behind the header

@@ -59,18 +59,7 @@ def _show_changes(changes: dict[str, Any], removals: dict[str, None], options: O
         new, part = guards.as_map(tree), guards.as_map(before)
         added, changed, removed = map(len, new.diff(part))
         entries = len(old) + added - removed
-    result = {
-        "would_update": options.map,
-        "entries": entries,
-        "added": added,
-        "changed": changed,
-        "removed": removed,
-    }
-    sentence = (
-        f"would update {options.map}: {entries_text(entries)}"
-        f" ({added} added, {changed} changed, {removed} removed)"
-    )
-    report(result, options.json, sentence)
+    guards.show_change("update", entries, (added, changed, removed), options)
     return DONE
 
 

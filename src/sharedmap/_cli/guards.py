@@ -80,15 +80,21 @@ def show_difference(new: Map, old: Map | None, verb: str, options: Options) -> N
         added, changed, removed = len(new), 0, 0
     else:
         added, changed, removed = map(len, new.diff(old))
+    show_change(verb, len(new), (added, changed, removed), options)
+
+
+def show_change(verb: str, entries: int, counts: tuple[int, int, int], options: Options) -> None:
+    """Prints what a dry run found: the entries then, and the keys added, changed and removed."""
+    added, changed, removed = counts
     result = {
         f"would_{verb}": options.map,
-        "entries": len(new),
+        "entries": entries,
         "added": added,
         "changed": changed,
         "removed": removed,
     }
     sentence = (
-        f"would {verb} {options.map}: {entries_text(len(new))}"
+        f"would {verb} {options.map}: {entries_text(entries)}"
         f" ({added} added, {changed} changed, {removed} removed)"
     )
     report(result, options.json, sentence)
