@@ -43,13 +43,16 @@ def push(
     path: AnyPath | None = None,
     everything: bool = False,
     grace: float = 3600.0,
+    namespace: str | None = None,
 ) -> Version:
     """Store the published map, or the file at `path`, as the newest version of the name.
 
     `local` is the name of the map on this machine, if different. The map is verified first. Only
     chunks that the server does not have are transferred, or all chunks with `everything`. Chunks
     that neither this version nor the previous one uses are kept for `grace` seconds. When the
-    newest version has the same content already, no new version is made.
+    newest version has the same content already, no new version is made. Maps of different
+    `namespace` have nothing to do with each other, so one server can keep staging and production
+    apart.
 
     The push is atomic: other machines see the new version when it is complete, or not at all.
     Raises FileNotFoundError and SnapshotError as opening the map does. Raises ServerError when the
@@ -57,12 +60,12 @@ def push(
     """
     server = Server(url, PUSH_WAIT)
     try:
-        return server.run(_push.push(name, local, path, everything, grace))
+        return server.run(_push.push(name, local, path, everything, grace, namespace))
     finally:
         server.close()
 
 
-def rollback(url: str, name: str) -> Version:
+def rollback(url: str, name: str, *, namespace: str | None = None) -> Version:
     """Make the previous version the newest one; a second rollback reverts the first.
 
     Raises NothingPushed when there is no previous version, ReplicationError when it is incomplete
@@ -70,7 +73,7 @@ def rollback(url: str, name: str) -> Version:
     """
     server = Server(url, PUSH_WAIT)
     try:
-        return server.run(_push.rollback(name))
+        return server.run(_push.rollback(name, namespace))
     finally:
         server.close()
 
@@ -83,6 +86,7 @@ def follow(
     directory: AnyPath | None = None,
     poll: float = 30.0,
     mode: int = 0o600,
+    namespace: str | None = None,
 ) -> Generator[Version]:
     """Publish each pushed version on this machine and yield it. Never ends.
 
@@ -95,7 +99,7 @@ def follow(
     """
     server = Server(url, poll)
     try:
-        steps = _follow.follow(name, local, as_path(directory), poll, mode)
+        steps = _follow.follow(name, local, as_path(directory), poll, mode, namespace)
         yield from server.drive(steps)
     finally:
         server.close()
@@ -108,6 +112,7 @@ def pull(
     local: str | None = None,
     directory: AnyPath | None = None,
     mode: int = 0o600,
+    namespace: str | None = None,
 ) -> Version:
     """Publish the newest version on this machine, once; return it.
 
@@ -117,6 +122,6 @@ def pull(
     """
     server = Server(url, PUSH_WAIT)
     try:
-        return server.run(_follow.pull(name, local, as_path(directory), mode))
+        return server.run(_follow.pull(name, local, as_path(directory), mode, namespace))
     finally:
         server.close()

@@ -32,10 +32,10 @@ _IS_LOST = (errno.ENOENT, errno.EIO)
 
 
 class Agent:
-    def __init__(self, name: str, state: State, poll: float) -> None:
+    def __init__(self, name: str, state: State, poll: float, namespace: str | None = None) -> None:
         self.name = name
         self.state = state
-        self.keys = Keys(name)
+        self.keys = Keys(name, namespace)
         self.poll = poll
         self.last = b"0-0"  # of the stream
         self.pause = 0.0  # the backoff; 0 without errors
@@ -203,11 +203,16 @@ def _open(name: str, local: str | None, directory: Path | None, mode: int) -> St
 
 
 def follow(
-    name: str, local: str | None, directory: Path | None, poll: float, mode: int
+    name: str,
+    local: str | None,
+    directory: Path | None,
+    poll: float,
+    mode: int,
+    namespace: str | None = None,
 ) -> Steps[None]:
     state = _open(name, local, directory, mode)
     try:
-        agent = Agent(name, state, poll)
+        agent = Agent(name, state, poll, namespace)
         recovered: Version | None = None
         try:
             recovered = yield from agent.recover()
@@ -220,10 +225,16 @@ def follow(
         state.close()
 
 
-def pull(name: str, local: str | None, directory: Path | None, mode: int) -> Steps[Version]:
+def pull(
+    name: str,
+    local: str | None,
+    directory: Path | None,
+    mode: int,
+    namespace: str | None = None,
+) -> Steps[Version]:
     state = _open(name, local, directory, mode)
     try:
-        agent = Agent(name, state, 1.0)
+        agent = Agent(name, state, 1.0, namespace)
         here = yield from agent.recover()
         try:
             newer = yield from agent.check_current()

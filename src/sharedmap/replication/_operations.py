@@ -53,17 +53,40 @@ _T = TypeVar("_T")
 Steps = Generator[Operation | Version, Any, _T]
 
 
-class Keys:
-    """The keys of one map. The braces keep all of them on one node of a cluster."""
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
-    def __init__(self, name: str) -> None:
+
+def namespace_prefix(namespace: str | None) -> bytes:
+    """What stands before each key of the namespace. Raises ValueError if it is not valid."""
+    if namespace is None:
+        return b""
+    # A brace would move the hash tag, by which a cluster keeps the keys of a map together.
+    if not namespace or "{" in namespace or "}" in namespace:
+        raise ValueError(
+            f"namespace {namespace!r} is not valid; it must not be empty or contain braces"
+        )
+    return _encode(namespace) + b":"
+
+
+class Keys:
+    """The keys of one map. The braces keep all of them on one node of a cluster.
+
+    `names` and `pushes` are those of the namespace: the set of the names that were pushed, and a
+    stream with an entry for each push of any of them.
+    """
+
+    def __init__(self, name: str, namespace: str | None = None) -> None:
         if not name:
             raise ValueError("the name must not be empty")
-        self.base = b"sharedmap:{" + name.encode("utf-8", "surrogatepass") + b"}:"
+        prefix = namespace_prefix(namespace)
+        self.base = prefix + b"sharedmap:{" + _encode(name) + b"}:"
         self.manifest = self.base + b"manifest"
         self.previous = self.base + b"previous"
         self.stream = self.base + b"versions"
         self.damaged = self.base + b"damaged"
+        self.names = prefix + b"sharedmap:names"
+        self.pushes = prefix + b"sharedmap:pushes"
 
     def all_chunks(self) -> bytes:
         """A pattern that the keys of all chunks match, and no others."""

@@ -113,11 +113,13 @@ def push(
     path: str | os.PathLike[str] | None,
     everything: bool,
     grace: float,
+    namespace: str | None = None,
 ) -> Steps[Version]:
+    keys = Keys(name, namespace)
     source: Source = yield Work(open_source, name, local, path)
     try:
         for _ in range(_ATTEMPTS):
-            version = yield from _push_once(source, Keys(name), everything, max(1, int(grace)))
+            version = yield from _push_once(source, keys, everything, max(1, int(grace)))
             if version is not None:
                 return version
             log.info("%s: another push happened meanwhile; retrying", name)
@@ -249,8 +251,8 @@ def _grouped(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
         yield items[begin : begin + size]
 
 
-def rollback(name: str) -> Steps[Version]:
-    keys = Keys(name)
+def rollback(name: str, namespace: str | None = None) -> Steps[Version]:
+    keys = Keys(name, namespace)
     for _ in range(_ATTEMPTS):
         raw, raw_previous = yield Commands([("GET", keys.manifest), ("GET", keys.previous)])
         if raw_previous is None:

@@ -25,20 +25,21 @@ async def push(
     path: AnyPath | None = None,
     everything: bool = False,
     grace: float = 3600.0,
+    namespace: str | None = None,
 ) -> Version:
     """Store the published map, or the file at `path`, as the newest version of the name."""
     server = AsyncServer(url, PUSH_WAIT)
     try:
-        return await server.run(_push.push(name, local, path, everything, grace))
+        return await server.run(_push.push(name, local, path, everything, grace, namespace))
     finally:
         await server.close()
 
 
-async def rollback(url: str, name: str) -> Version:
+async def rollback(url: str, name: str, *, namespace: str | None = None) -> Version:
     """Make the previous version the newest one; a second rollback reverts the first."""
     server = AsyncServer(url, PUSH_WAIT)
     try:
-        return await server.run(_push.rollback(name))
+        return await server.run(_push.rollback(name, namespace))
     finally:
         await server.close()
 
@@ -51,11 +52,12 @@ async def follow(
     directory: AnyPath | None = None,
     poll: float = 30.0,
     mode: int = 0o600,
+    namespace: str | None = None,
 ) -> AsyncGenerator[Version]:
     """Publish each pushed version on this machine and yield it. Never ends."""
     server = AsyncServer(url, poll)
     try:
-        steps = _follow.follow(name, local, as_path(directory), poll, mode)
+        steps = _follow.follow(name, local, as_path(directory), poll, mode, namespace)
         async with contextlib.aclosing(server.drive(steps, [])) as versions:
             async for version in versions:
                 yield version
@@ -70,10 +72,11 @@ async def pull(
     local: str | None = None,
     directory: AnyPath | None = None,
     mode: int = 0o600,
+    namespace: str | None = None,
 ) -> Version:
     """Publish the newest version on this machine, once; return it."""
     server = AsyncServer(url, PUSH_WAIT)
     try:
-        return await server.run(_follow.pull(name, local, as_path(directory), mode))
+        return await server.run(_follow.pull(name, local, as_path(directory), mode, namespace))
     finally:
         await server.close()
