@@ -5,8 +5,8 @@
  *     def share(mapping, name, force=False, *, mode=0o600, expect=None,
  *               index="hash", huge_pages=False, encode=None,
  *               timeout=5.0, exist_ok=False, align=8): ...
- *     def update(name, changes, remove=(), *, encode=None,
- *                timeout=60.0): ...
+ *     def update(name, changes, remove=(), *, encode=None, timeout=60.0,
+ *                expect=None): ...
  *     def remove(name, /, *, timeout=5.0): ...
  *     def names(): ...
  *
@@ -55,7 +55,7 @@ module_py_share(PyObject *module, PyObject *args, PyObject *keywords)
     if (!PyArg_ParseTupleAndKeywords(
             args, keywords, "OO|p$O&O&O&pOO&pO&:share", names, &mapping,
             &target.object, &force, publishing_mode, &target.options.mode,
-            publishing_expect, &target.options, publishing_index,
+            publishing_expect, &target.options.expected, publishing_index,
             &target.index, &huge_pages, &hook, arguments_timeout,
             &target.options.lock.timeout, &exist_ok, publishing_align,
             &target.value_alignment)
@@ -136,7 +136,8 @@ check_disjoint(const struct batch *puts, const struct batch *removals)
 
 static PyObject *
 run_update(struct state *state, PyObject *object, const struct batch *puts,
-           const struct batch *removals, int64_t timeout)
+           const struct batch *removals, int64_t timeout,
+           const struct expectation *expected)
 {
     struct name name;
     PyObject *result = NULL;
@@ -147,6 +148,7 @@ run_update(struct state *state, PyObject *object, const struct batch *puts,
             .changes = {puts->entries, puts->count, removals->entries,
                         removals->count},
             .lock.timeout = timeout,
+            .expected = *expected,
         };
         signals_begin(&signals, SIGNALS_PUBLISHING, &update.lock.interrupt);
         enum status status = publish_update(&update, name.path);
@@ -159,6 +161,9 @@ run_update(struct state *state, PyObject *object, const struct batch *puts,
         else if (status == STATUS_NO_SPACE) {
             raise_no_space(object, update.needed, available, false);
         }
+        else if (status == STATUS_STALE) {
+            publishing_raise_stale(state, object, expected, update.generation);
+        }
         else {
             raise_publish_status(state, status, object, name.path, false);
         }
@@ -170,16 +175,17 @@ run_update(struct state *state, PyObject *object, const struct batch *puts,
 static PyObject *
 module_py_update(PyObject *module, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"name",   "changes", "remove",
-                            "encode", "timeout", NULL};
+    static char *names[] = {"name",    "changes", "remove", "encode",
+                            "timeout", "expect",  NULL};
     int64_t timeout = PUBLISHING_UPDATE_TIMEOUT;
+    struct expectation expected = {.has_id = false};
     struct state *state = PyModule_GetState(module);
     struct batch puts = {.held = NULL}, removals = {.held = NULL};
     PyObject *name, *changes, *keys = NULL, *hook = NULL, *encode;
     PyObject *result = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|O$OO&:update", names,
-                                     &name, &changes, &keys, &hook,
-                                     arguments_timeout, &timeout)
+    if (!PyArg_ParseTupleAndKeywords(
+            args, keywords, "OO|O$OO&O&:update", names, &name, &changes, &keys,
+            &hook, arguments_timeout, &timeout, publishing_expect, &expected)
         || value_parse_hook("encode", hook, &encode) < 0)
     {
         return NULL;
@@ -191,7 +197,7 @@ module_py_update(PyObject *module, PyObject *args, PyObject *keywords)
         && batch_sort(&puts) == 0 && batch_sort(&removals) == 0
         && check_disjoint(&puts, &removals) == 0)
     {
-        result = run_update(state, name, &puts, &removals, timeout);
+        result = run_update(state, name, &puts, &removals, timeout, &expected);
     }
     batch_clear(&removals);
     batch_clear(&puts);

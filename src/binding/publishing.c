@@ -37,8 +37,7 @@ publishing_check_exist_ok(const struct target *target)
 {
     const struct publish_options *options = &target->options;
     if (target->exist_ok
-        && (options->force || options->has_expected
-            || options->has_expected_id))
+        && (options->force || !expectation_is_any(&options->expected)))
     {
         PyErr_SetString(PyExc_ValueError,
                         "exist_ok keeps a published map, force and expect "
@@ -46,6 +45,15 @@ publishing_check_exist_ok(const struct target *target)
         return -1;
     }
     return 0;
+}
+
+PyObject *
+publishing_raise_stale(struct state *state, PyObject *name,
+                       const struct expectation *expected, uint64_t found)
+{
+    return expected->has_id
+               ? raise_stale_id(state, name, expected->id, found)
+               : raise_stale(state, name, expected->generation, found);
 }
 
 PyObject *
@@ -62,13 +70,10 @@ publishing_result(struct state *state, const struct target *target,
         return raise_no_space(target->object, target->needed,
                               target->available, target->options.is_durable);
     }
-    if (status == STATUS_STALE && target->options.has_expected_id) {
-        return raise_stale_id(state, target->object,
-                              target->options.expected_id, target->generation);
-    }
     if (status == STATUS_STALE) {
-        return raise_stale(state, target->object, target->options.expected,
-                           target->generation);
+        return publishing_raise_stale(state, target->object,
+                                      &target->options.expected,
+                                      target->generation);
     }
     return raise_publish_status(state, status, target->object, target->path,
                                 target->options.is_durable);
@@ -165,19 +170,19 @@ publishing_align(PyObject *object, void *address)
 int
 publishing_expect(PyObject *object, void *address)
 {
-    struct publish_options *options = address;
+    struct expectation *expected = address;
     if (object == Py_None) {
         return 1;
     }
     if (PyUnicode_Check(object)) {
-        options->has_expected_id = true;
-        return identity_parse(object, options->expected_id) == 0;
+        expected->has_id = true;
+        return identity_parse(object, expected->id) == 0;
     }
     unsigned long long generation = PyLong_AsUnsignedLongLong(object);
     if (generation == (unsigned long long)-1 && PyErr_Occurred()) {
         return 0;
     }
-    options->has_expected = true;
-    options->expected = generation;
+    expected->has_generation = true;
+    expected->generation = generation;
     return 1;
 }

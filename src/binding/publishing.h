@@ -40,6 +40,11 @@ PyObject *
 publishing_result(struct state *state, const struct target *target,
                   enum status status);
 
+/* StaleError for the generation that was found, 0 for none. Returns NULL. */
+PyObject *
+publishing_raise_stale(struct state *state, PyObject *name,
+                       const struct expectation *expected, uint64_t found);
+
 /* remove(name, *, timeout=5.0): True, or False when there was none. NULL with
  * an exception. */
 PyObject *

@@ -90,9 +90,9 @@ rbtree_py_share(PyObject *object, PyObject *args, PyObject *keywords)
     if (!PyArg_ParseTupleAndKeywords(
             args, keywords, "O|p$O&O&O&pO&pO&:share", names, &target.object,
             &force, publishing_mode, &target.options.mode, publishing_expect,
-            &target.options, publishing_index, &target.index, &huge_pages,
-            arguments_timeout, &target.options.lock.timeout, &exist_ok,
-            publishing_align, &target.value_alignment))
+            &target.options.expected, publishing_index, &target.index,
+            &huge_pages, arguments_timeout, &target.options.lock.timeout,
+            &exist_ok, publishing_align, &target.value_alignment))
     {
         return NULL;
     }

@@ -70,8 +70,7 @@ publish_to_segment(struct snapshot_plan *plan, const char *path,
     struct draft draft;
     enum status status = STATUS_OK;
     // The name can still be taken later; this only spares a long write.
-    if (!options->force && !options->has_expected && !options->has_expected_id)
-    {
+    if (!options->force && expectation_is_any(&options->expected)) {
         status = segment_check_free(path, &options->lock.interrupt);
     }
     if (!options->is_durable) {

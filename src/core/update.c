@@ -223,13 +223,38 @@ leave_room(const struct publish_update *update, const char *path,
     return status == STATUS_INTERRUPTED ? status : STATUS_OK;
 }
 
+/* Locks the name, if it leads to what the caller has seen. */
+static enum status
+lock_expected(struct holder *holder, const char *path,
+              struct publish_update *update)
+{
+    const struct expectation *expected = &update->expected;
+    enum status status = holder_lock(holder, path, &update->lock);
+    if (status == STATUS_NAME_ABSENT) {
+        update->generation = 0;
+        // A free name that is expected to be free still has no map to change.
+        return holder_check_expected(&HOLDER_EMPTY, expected) == STATUS_OK
+                   ? STATUS_NAME_ABSENT
+                   : STATUS_STALE;
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = holder_check_expected(holder, expected);
+    if (status != STATUS_OK) {
+        update->generation = holder->generation;
+        holder_close(holder);
+    }
+    return status;
+}
+
 enum status
 publish_update(struct publish_update *update, const char *path)
 {
     struct holder holder;
     struct segment segment = SEGMENT_EMPTY;
     struct progress progress = {.copying = COPY_IF_IT_PAYS};
-    enum status status = holder_lock(&holder, path, &update->lock);
+    enum status status = lock_expected(&holder, path, update);
     if (status != STATUS_OK) {
         return status;
     }

@@ -138,6 +138,22 @@ def test_update_can_be_tried(command, name):
     assert failed(done, errors.FAILED, "'c'")
 
 
+def test_only_the_expected_version_is_updated(command, name):
+    sharedmap.share({"a": 1}, name)
+    first = version(name)[0]
+    assert command("update", name, "a=2", "--expect", first).code == 0
+    for expect in (first, "1", "0"):
+        words = ("update", name, "a=3", "--expect", expect)
+        assert failed(command(*words), errors.CONFLICT, name)
+        assert failed(command(*words, "--dry-run"), errors.CONFLICT, "--expect")
+    assert version(name)[1] == {"a": 2}
+    assert command("update", name, "a=3", "--expect", "2", "--dry-run").code == 0
+    assert command("update", name, "a=3", "--expect", "2").code == 0
+    assert version(name)[1] == {"a": 3}
+    sharedmap.remove(name)
+    assert failed(command("update", name, "a:=4", "--expect", "3"), errors.CONFLICT, "nothing")
+
+
 def test_update_from_a_table_keeps_the_types_that_are_there(command, name, tmp_path):
     sharedmap.share({"a": 1, "b": 2.0, "c": "x", "d": True}, name)
     path = tmp_path / "changes.csv"

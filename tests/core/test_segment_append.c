@@ -570,12 +570,12 @@ publish_expecting(const char *path, const uint64_t *generation,
 {
     struct publish_options options = {.mode = 0600};
     if (generation != NULL) {
-        options.has_expected = true;
-        options.expected = *generation;
+        options.expected.has_generation = true;
+        options.expected.generation = *generation;
     }
     if (id != NULL) {
-        options.has_expected_id = true;
-        memcpy(options.expected_id, id, 16);
+        options.expected.has_id = true;
+        memcpy(options.expected.id, id, 16);
     }
     return publish_number_on(path, &options, 9);
 }

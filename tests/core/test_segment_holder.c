@@ -148,7 +148,8 @@ publish_expecting(const char *path, uint64_t expected, int number,
 {
     struct image image = image_of_entries(NULL, 0, TREE);
     struct publish_options options = {
-        .mode = 0600, .has_expected = true, .expected = expected};
+        .mode = 0600,
+        .expected = {.has_generation = true, .generation = expected}};
     struct draft draft;
     struct snapshot_header header = *image_header(&image);
     // The number is the label's size: something to tell maps apart by.
@@ -248,12 +249,13 @@ publish_expecting_id(const char *path, const unsigned char id[16],
 {
     struct entry entry = {SLICE("number"), {SLICE("9"), VALUE_STR}};
     struct snapshot_options layout = {.label = SLICE("")};
-    struct publish_options options = {.mode = 0600,
-                                      .has_expected = expected != 0,
-                                      .expected = expected,
-                                      .has_expected_id = true};
+    struct publish_options options = {
+        .mode = 0600,
+        .expected = {.has_generation = expected != 0,
+                     .generation = expected,
+                     .has_id = true}};
     struct snapshot_plan plan;
-    memcpy(options.expected_id, id, sizeof(options.expected_id));
+    memcpy(options.expected.id, id, sizeof(options.expected.id));
     CHECK_STATUS(publish_plan(&plan, &entry, 1, &layout), STATUS_OK);
     enum status status = publish_to_segment(&plan, path, &options);
     *generation = plan.header.generation;
@@ -343,7 +345,8 @@ test_stale_plan_can_be_published_again(void)
     const char *path = scratch_path("map");
     struct entry entry = {SLICE("number"), {SLICE("8"), VALUE_STR}};
     struct snapshot_options layout = {.label = SLICE("")};
-    struct publish_options options = {.mode = 0600, .has_expected = true};
+    struct publish_options options = {.mode = 0600,
+                                      .expected.has_generation = true};
     struct snapshot_plan plan;
     for (int number = 1; number <= 4; number++) {
         CHECK_STATUS(publish_number(path, true, 0600, number), STATUS_OK);
@@ -351,7 +354,7 @@ test_stale_plan_can_be_published_again(void)
     CHECK_STATUS(publish_plan(&plan, &entry, 1, &layout), STATUS_OK);
     CHECK_STATUS(publish_to_segment(&plan, path, &options), STATUS_STALE);
     CHECK_EQUAL(plan.header.generation, 4);
-    options.expected = plan.header.generation;
+    options.expected.generation = plan.header.generation;
     CHECK_STATUS(publish_to_segment(&plan, path, &options), STATUS_OK);
     check_published(path, 8, 5);
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
@@ -372,8 +375,8 @@ test_processes_that_expect_what_they_read_lose_no_step(void)
             struct segment segment = open_segment(path);
             struct publish_options options = {
                 .mode = 0600,
-                .has_expected = true,
-                .expected = header_in(&segment)->generation};
+                .expected.has_generation = true,
+                .expected.generation = header_in(&segment)->generation};
             int number = number_in(&segment);
             segment_close(&segment);
             enum status status = publish_number_on(path, &options, number + 1);
@@ -389,6 +392,67 @@ test_processes_that_expect_what_they_read_lose_no_step(void)
     }
     check_published(path, COUNTERS * STEPS, 1 + COUNTERS * STEPS);
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+/* ---- updating an expected version ---------------------------------------- */
+
+static const struct entry SEVEN = {SLICE("number"), {SLICE("7"), VALUE_STR}};
+
+static enum status
+update_expecting(const char *path, struct expectation expected,
+                 uint64_t *generation)
+{
+    struct publish_update update = {
+        .changes = {&SEVEN, 1, NULL, 0},
+        .expected = expected,
+    };
+    enum status status = publish_update(&update, path);
+    *generation = update.generation;
+    return status;
+}
+
+static void
+test_only_the_expected_version_is_updated(void)
+{
+    const struct expectation others[] = {
+        {.has_generation = true},
+        {.has_generation = true, .generation = 2},
+        {.has_id = true},
+    };
+    const char *path = scratch_path("map");
+    uint64_t generation;
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    struct segment segment = open_segment(path);
+    struct expectation expected = {.has_id = true};
+    memcpy(expected.id, header_in(&segment)->unique_id, sizeof(expected.id));
+    segment_close(&segment);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        CHECK_STATUS(update_expecting(path, others[i], &generation),
+                     STATUS_STALE);
+        CHECK_EQUAL(generation, 1);
+        check_published(path, 1, 1);
+    }
+    CHECK_STATUS(update_expecting(path, expected, &generation), STATUS_OK);
+    CHECK_EQUAL(generation, 2);
+    check_published(path, 7, 2);
+    CHECK_STATUS(update_expecting(path, expected, &generation), STATUS_STALE);
+    CHECK_EQUAL(generation, 2);
+    CHECK_STATUS(update_expecting(path, others[1], &generation), STATUS_OK);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
+static void
+test_free_name_is_not_the_expected_version(void)
+{
+    struct expectation expected = {.has_generation = true, .generation = 1};
+    const char *path = scratch_path("map");
+    uint64_t generation = 9;
+    CHECK_STATUS(update_expecting(path, expected, &generation), STATUS_STALE);
+    CHECK_EQUAL(generation, 0);
+    expected.generation = 0;
+    CHECK_STATUS(update_expecting(path, expected, &generation),
+                 STATUS_NAME_ABSENT);
+    CHECK_EQUAL(scratch_file_count(), 0);
 }
 
 static const struct test tests[] = {
@@ -407,6 +471,8 @@ static const struct test tests[] = {
     TEST(test_expected_publication_is_neither_nobody_nor_junk),
     TEST(test_stale_plan_can_be_published_again),
     TEST(test_processes_that_expect_what_they_read_lose_no_step),
+    TEST(test_only_the_expected_version_is_updated),
+    TEST(test_free_name_is_not_the_expected_version),
 };
 
 int

@@ -214,6 +214,8 @@ PUBLISHING = """
     update(name, {"a": 1, "b": 2, "new": 3}, remove=["c", LONG])
     update(name, {"a": 1}, remove=["c"])
     update(old, {"a": 1}, remove=["c"])
+    update(name, {"a": 1}, expect=77)
+    update(name, {"a": 1}, expect=m.id)
     update(name, {})
     remove(name)
     remove(new)

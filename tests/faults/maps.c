@@ -194,8 +194,8 @@ action_run(const struct action *action, const char *path)
         .mode = 0600,
         .force = action->force,
         .is_durable = action->is_durable,
-        .has_expected = action->has_expected,
-        .expected = action->expected,
+        .expected.has_generation = action->has_expected,
+        .expected.generation = action->expected,
     };
     struct snapshot_options layout = {.label = label, .index = INDEX_HASH};
     enum status status = publish_plan(&plan, puts, count, &layout);

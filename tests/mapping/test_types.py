@@ -526,7 +526,7 @@ SIGNATURES = {
     "sharedmap.close": "(self, /)",
     "share": "(mapping, name, force=False, *, mode=384, expect=None, index='hash', "
     "huge_pages=False, encode=None, timeout=5.0, exist_ok=False, align=8)",
-    "update": "(name, changes, remove=(), *, encode=None, timeout=60.0)",
+    "update": "(name, changes, remove=(), *, encode=None, timeout=60.0, expect=None)",
     "remove": "(name, /, *, timeout=5.0)",
     "names": "()",
 }

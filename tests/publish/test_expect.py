@@ -1,4 +1,4 @@
-"""share(expect=): publishing only if nobody was faster."""
+"""share(expect=) and update(expect=): publishing only if no other publisher was faster."""
 
 import os
 import pickle
@@ -139,7 +139,80 @@ def test_expect_that_is_neither_generation_nor_id_raises(names, share, expect, e
     name = names()
     with pytest.raises(error):
         share({}, name, expect=expect)
+    with pytest.raises(error):
+        sharedmap.update(name, {}, expect=expect)
     assert names.files() == []
+
+
+# --- update -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["copied", "appended"])
+def published(request, name):
+    """A map that updates copy, or one with room for deltas; and its second version."""
+    entries = {str(number): number for number in range(5 if request.param == "copied" else 5000)}
+    sharedmap.share(entries, name)
+    sharedmap.update(name, {"count": 0})
+    with sharedmap.sharedmap(name, follow=True) as shared:
+        yield shared
+
+
+def test_update_changes_the_expected_version(name, published):
+    for number in range(5):
+        assert sharedmap.update(name, {"count": number + 1}, expect=published.generation) > 2
+        assert sharedmap.update(name, {"b": number}, ["0"], expect=published.id) > 3
+    assert (published["count"], published["b"], published.get("0")) == (5, 4, None)
+
+
+@pytest.mark.parametrize("expect", [0, 1, 3, 2**64 - 1, "0" * 32, "first"])
+def test_update_of_another_version_raises_stale_error_and_changes_nothing(name, published, expect):
+    first = published.id
+    sharedmap.update(name, {"count": 1})
+    sharedmap.update(name, {"count": 2})
+    expect = first if expect == "first" else expect
+    before = read_header(name), os.stat(segment_path(name)), published.id
+    for changes in ({"count": 3}, {"count": 2}, {}):  # also those that would change nothing
+        with pytest.raises(sharedmap.StaleError) as caught:
+            sharedmap.update(name, changes, expect=expect)
+        with pytest.raises(sharedmap.StaleError) as of_share:
+            sharedmap.share(changes, name, expect=expect)
+        assert (caught.value.expected, caught.value.found) == (expect, 4)
+        assert str(caught.value) == str(of_share.value)
+    assert (read_header(name), os.stat(segment_path(name)), published.id) == before
+
+
+def test_update_that_changes_nothing_in_the_expected_version_returns_it(name, published):
+    now = published.id
+    assert sharedmap.update(name, {"count": 0}, expect=2) == 2
+    assert sharedmap.update(name, {}, expect=now) == 2
+    assert published.id == now
+
+
+@pytest.mark.parametrize("expect", [1, "0" * 32])
+def test_update_that_expects_a_map_raises_stale_error_when_the_name_is_free(names, expect):
+    name = names()
+    with pytest.raises(sharedmap.StaleError) as caught:
+        sharedmap.update(name, {"a": 1}, expect=expect)
+    assert (caught.value.expected, caught.value.found) == (expect, 0)
+    with pytest.raises(sharedmap.StaleError) as of_share:
+        sharedmap.share({"a": 1}, name, expect=expect)
+    assert str(caught.value) == str(of_share.value)
+    assert names.files() == []
+
+
+def test_update_that_expects_no_map_has_nothing_to_change(names):
+    with pytest.raises(FileNotFoundError):
+        sharedmap.update(names(), {"a": 1}, expect=0)
+
+
+def test_update_that_expects_a_version_leaves_a_file_that_is_no_map(name, plant_bytes):
+    path = plant_bytes(name, b"somebody's notes")
+    with pytest.raises(sharedmap.StaleError):
+        sharedmap.update(name, {"a": 1}, expect=1)
+    with pytest.raises(sharedmap.SnapshotError):
+        sharedmap.update(name, {"a": 1}, expect=0)
+    with open(path, "rb") as file:
+        assert file.read() == b"somebody's notes"
 
 
 def test_stale_error_is_a_runtime_error():
@@ -156,13 +229,13 @@ def test_stale_error_keeps_its_generations_when_pickled(name):
 
 
 COUNT_UP = """
-def count_up(name, times):
+def count_up(change, name, times):
     lost = 0
     while times > 0:
         with sharedmap.sharedmap(name) as shared:
             count, generation = shared["count"], shared.generation
         try:
-            sharedmap.share({"count": count + 1}, name, expect=generation)
+            change(name, {"count": count + 1}, expect=generation)
             times -= 1
         except sharedmap.StaleError as error:
             assert error.found > error.expected == generation
@@ -171,12 +244,16 @@ def count_up(name, times):
 """
 
 
-def test_processes_that_compare_and_replace_lose_no_step(name, workers):
+SHARE = "lambda name, entries, expect: sharedmap.share(entries, name, expect=expect)"
+
+
+@pytest.mark.parametrize("change", [SHARE, "sharedmap.update"], ids=["share", "update"])
+def test_processes_that_compare_and_replace_lose_no_step(name, workers, change):
     sharedmap.share({"count": 0}, name)
     counting = [workers() for _ in range(3)]
     for worker in counting:
         worker.run(COUNT_UP)
-        worker.send("eval", "count_up(name, 100)", {"name": name})
+        worker.send("eval", f"count_up({change}, name, 100)", {"name": name})
     for worker in counting:
         worker.answer()
     assert content(name) == ({"count": 300}, 301)

@@ -171,23 +171,18 @@ sync_directory(const char *path, const struct interrupt *interrupt)
     return status == STATUS_INTERRUPTED ? STATUS_SYSTEM : status;
 }
 
-/* STATUS_STALE, with what was found in the header, unless it is expected. */
-static enum status
-check_expected(uint64_t generation, const unsigned char *unique_id,
-               const struct publish_options *options,
-               struct snapshot_header *header)
+enum status
+holder_check_expected(const struct holder *holder,
+                      const struct expectation *expected)
 {
-    if ((!options->has_expected || generation == options->expected)
-        && (!options->has_expected_id
-            || (generation != 0
-                && memcmp(unique_id, options->expected_id,
-                          sizeof(options->expected_id))
-                       == 0)))
-    {
-        return STATUS_OK;
-    }
-    header->generation = generation;
-    return STATUS_STALE;
+    bool is_expected = (!expected->has_generation
+                        || holder->generation == expected->generation)
+                       && (!expected->has_id
+                           || (holder->generation != 0
+                               && memcmp(holder->unique_id, expected->id,
+                                         sizeof(expected->id))
+                                      == 0));
+    return is_expected ? STATUS_OK : STATUS_STALE;
 }
 
 /* Gives the name of the holder to a finished draft, by a temporary name. */
@@ -239,9 +234,12 @@ holder_replace(struct holder *holder, struct draft *draft, const char *path,
                const struct publish_options *options,
                struct snapshot_header *header)
 {
-    enum status status =
-        check_expected(holder->generation, holder->unique_id, options, header);
-    if (status == STATUS_OK && options->has_expected && options->expected == 0)
+    enum status status = holder_check_expected(holder, &options->expected);
+    if (status == STATUS_STALE) {
+        header->generation = holder->generation;
+    }
+    if (status == STATUS_OK && options->expected.has_generation
+        && options->expected.generation == 0)
     {
         // The name was expected to be free, and is not, if by no snapshot.
         return STATUS_NAME_TAKEN;
@@ -286,7 +284,11 @@ take_free_name(struct draft *draft, const char *path,
                const struct publish_options *options,
                struct snapshot_header *header)
 {
-    enum status status = check_expected(0, NULL, options, header);
+    enum status status =
+        holder_check_expected(&HOLDER_EMPTY, &options->expected);
+    if (status == STATUS_STALE) {
+        header->generation = 0;
+    }
     if (status == STATUS_OK) {
         status = stamp(draft, 1, options, header);
     }
@@ -314,8 +316,7 @@ draft_publish(struct draft *draft, const char *path,
     if (synced != STATUS_OK) {
         return synced;
     }
-    if (!options->force && !options->has_expected && !options->has_expected_id)
-    {
+    if (!options->force && expectation_is_any(&options->expected)) {
         return take_free_name(draft, path, options, header);
     }
     struct turn turn = turn_begin(&options->lock);

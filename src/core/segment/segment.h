@@ -211,17 +211,28 @@ struct lock_options {
     struct interrupt interrupt;  // ends the wait, and any longer work
 };
 
+/* The version that is to be replaced or changed, and no other. All zero: any. */
+struct expectation {
+    bool has_generation;  // 0 expects the name to be free
+    bool has_id;
+    uint64_t generation;
+    unsigned char id[16];
+};
+
+static inline bool
+expectation_is_any(const struct expectation *expected)
+{
+    return !expected->has_generation && !expected->has_id;
+}
+
 struct publish_options {
     struct lock_options lock;
-    unsigned mode;      // permission bits; the umask has no say
-    bool huge_pages;    // gather the pages into huge ones, if the system can
-    bool force;         // replace the holder of the name
-    bool is_durable;    // a file: on the disk before it can be opened
-    bool has_expected;  // replace only the generation `expected`; implies
-    uint64_t expected;  // force. 0 expects the name to be free.
-    bool has_expected_id;  // the same with a unique id
-    unsigned char expected_id[16];
+    unsigned mode;     // permission bits; the umask has no say
+    bool huge_pages;   // gather the pages into huge ones, if the system can
+    bool force;        // replace the holder of the name
+    bool is_durable;   // a file: on the disk before it can be opened
     bool *is_written;  // filled, unless NULL: the entries are not read again
+    struct expectation expected;  // implies force
 };
 
 /* Makes an unnamed file of `size` bytes, all of them allocated, in the
@@ -344,6 +355,11 @@ holder_refresh(const struct holder *holder, struct segment *segment);
  * time, while the process has an older file of the path open. */
 void
 holder_unmap(struct segment *segment, const char *path);
+
+/* STATUS_STALE unless the holder has the expected version. */
+enum status
+holder_check_expected(const struct holder *holder,
+                      const struct expectation *expected);
 
 /* Whether the next version may be a delta behind the present one: it is what
  * `segment` is, and no publisher was killed while it replaced the file. */

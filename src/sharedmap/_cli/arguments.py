@@ -13,6 +13,7 @@ from .errors import MEANINGS
 from .input_arguments import (
     FORMATS,
     INPUT,
+    add_expect,
     add_guards,
     add_input,
     add_publishing,
@@ -435,6 +436,7 @@ def _add_changers(commands: _Commands) -> None:
         action="store_true",
         help="change nothing; tell how many keys would be added, changed and removed",
     )
+    add_expect(command, "change only this version: an id or a generation")
 
     command = commands.add("save", "changing.save_map", "save a published map to a file")
     _add_map(command, can_be_file=False)

@@ -34,7 +34,7 @@ def update_entries(options: Options) -> int:
     removals = dict.fromkeys(options.remove)
     if options.dry_run:
         return _show_changes(changes, removals, options)
-    generation = update(options.map, changes, removals, encode=encode_again)
+    generation = update(options.map, changes, removals, encode=encode_again, expect=options.expect)
     result = {
         "updated": options.map,
         "generation": generation,
@@ -50,6 +50,7 @@ def _show_changes(changes: dict[str, Any], removals: dict[str, None], options: O
     if both:
         raise CommandError(f"{min(both)!r} is both changed and removed")
     with sharedmap(options.map, decode=Encoded) as old:
+        guards.check_expected(old, options)
         keys = [*changes, *removals]
         # Bytes are compared, as an update does: 1, 1.0 and True are different values.
         tree: rbtree[Any] = rbtree(changes, encode=encode_again)

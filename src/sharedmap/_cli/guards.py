@@ -67,15 +67,19 @@ def check(entries: int, old: Map | None, options: Options) -> int | str | None:
     return expected if expected is not None else old.id if old is not None else 0
 
 
+def check_expected(old: Map | None, options: Options) -> None:
+    """For a dry run; otherwise the version is compared when the map is published."""
+    found = (0, "") if old is None else (old.generation, old.id)
+    if options.expect is not None and options.expect not in found:
+        raise CommandError(f"{options.map}: another version than --expect", CONFLICT)
+
+
 def show_difference(new: Map, old: Map | None, verb: str, options: Options) -> None:
     """What --dry-run prints. It fails as publishing would."""
     if old is not None and not options.force:
         kind = "file already exists" if verb == "save" else "map is already published"
         raise CommandError(f"{options.map}: the {kind}; pass --force to replace it", CONFLICT)
-    if options.expect is not None:
-        found = (0, "") if old is None else (old.generation, old.id)
-        if options.expect not in found:
-            raise CommandError(f"{options.map}: another version than --expect", CONFLICT)
+    check_expected(old, options)
     if old is None:
         added, changed, removed = len(new), 0, 0
     else:

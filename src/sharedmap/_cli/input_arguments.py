@@ -282,6 +282,10 @@ def add_publishing(parser: Parser, *, huge_pages: bool = True) -> None:
         parser.set_defaults(huge_pages=False)
 
 
+def add_expect(parser: argparse._ActionsContainer, text: str) -> None:
+    parser.add_argument("--expect", type=version, metavar="ID", help=text)
+
+
 def add_guards(parser: Parser, *, can_be_empty: bool = True) -> None:
     group = parser.add_argument_group("guards")
     group.add_argument(
@@ -298,12 +302,7 @@ def add_guards(parser: Parser, *, can_be_empty: bool = True) -> None:
         metavar="PERCENT",
         help="refuse to replace a map by one that is smaller by more than this, such as 50%%",
     )
-    group.add_argument(
-        "--expect",
-        type=version,
-        metavar="ID",
-        help="replace only this version: an id or a generation, 0 for no map",
-    )
+    add_expect(group, "replace only this version: an id or a generation, 0 for no map")
     if can_be_empty:
         group.add_argument(
             "--allow-empty", action="store_true", help="publish also a map without entries"
