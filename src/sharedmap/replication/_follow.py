@@ -40,6 +40,7 @@ class Agent:
         self.last = b"0-0"  # of the stream
         self.pause = 0.0  # the backoff; 0 without errors
         self.last_logged: dict[str, str] = {}
+        self.server_version: int | None = None  # what the server had when it was last asked
 
     def say(self, about: str, message: str) -> None:
         """Logs a problem once, however often the operation is retried."""
@@ -82,12 +83,14 @@ class Agent:
         )
         self.last = entries[0][0] if entries else b"0-0"
         newest = self.state.newest
+        self.server_version = None
         if raw is None:
             if newest is not None:
                 self.say("server", "the server has no version any more; keeping the last one")
             return None
         manifest = parse(raw)
         check_version(manifest)
+        self.server_version = manifest.version
         if newest is None or manifest.version > self.state.newest_version:
             try:
                 version = yield from self.fetch(manifest)

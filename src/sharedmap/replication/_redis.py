@@ -55,6 +55,12 @@ class _Translated(contextlib.AbstractContextManager[None]):
             raise ServerError(f"{error}".strip() or type(error).__name__) from error
 
 
+def has_answered(error: ServerError) -> bool:
+    """Whether the server is there, and refuses this one request."""
+    refusal: type[Exception] = _load("redis.exceptions").ResponseError
+    return isinstance(error.__cause__, refusal)
+
+
 class Server:
     def __init__(self, url: str, longest_wait: float) -> None:
         redis = _load("redis")
