@@ -18,6 +18,7 @@ MODULES = {
         "replication/__init__.py",
         "replication/_errors.py",
         "replication/_manifest.py",
+        "replication/_stored.py",
     ],
     "sharedmap.replication.aio": ["replication/aio.py"],
 }

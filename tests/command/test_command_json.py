@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from live import Shm, published_by_hand
 
 import sharedmap
-from sharedmap._cli import arguments, output
+from sharedmap._cli import arguments, manual, output
+from sharedmap.replication._operations import Keys
 
 PAGE = TOP / "docs/guide/command-line-json.md"
 server, shared_server = machines.server, machines.shared_server
@@ -163,9 +164,8 @@ def two(names):
 
 
 def test_every_command_has_a_section():
-    commands = next(iter(arguments.make_parser()._subparsers._group_actions)).choices
-    words = {word for heading in TABLES for word in re.findall(r"\w+", heading)}
-    assert words >= {*commands}
+    headings = re.sub(r", | and ", "\n", "\n".join(TABLES)).splitlines()
+    assert {*headings} >= {*manual.commands(arguments.make_parser())}
 
 
 def test_fields_of_ls_and_stat(printed, two, tmp_path):
@@ -270,7 +270,7 @@ def test_fields_of_load_and_update(printed, names, tmp_path):
     check("update", printed("update", name, "b=1", "--remove", "a"))
 
 
-def test_fields_of_push_follow_and_rollback(printed, server, names, tmp_path):
+def test_fields_of_push_follow_rollback_and_server(printed, server, names, tmp_path):
     name, local = names(), names()
     found = []
     for number in range(2):
@@ -280,4 +280,10 @@ def test_fields_of_push_follow_and_rollback(printed, server, names, tmp_path):
     options = ("--map", local, "--state", tmp_path, "--once")
     found += printed("follow", server.url, name, *options)
     check("push, follow and rollback", found)
+    server.client.sadd(Keys(name).names, name, local)
+    listed = printed("server", "ls", server.url)
+    assert {each["name"] for each in listed if "problem" in each} == {local}
+    check("server ls", [each for each in listed if each["name"] in (name, local)])
+    check("server stat", printed("server", "stat", server.url, name))
+    check("server rm", printed("server", "rm", server.url, name, local))
     assert {each["done"] for each in found} == {"pushed", "unchanged", "rolled back", "published"}

@@ -15,7 +15,8 @@ from sharedmap._cli import arguments, errors, manual
 
 
 def subcommands():
-    return next(iter(arguments.make_parser()._subparsers._group_actions)).choices
+    found = manual.commands(arguments.make_parser())
+    return {name: parser for name, (_, parser) in found.items()}
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from live import Shm, damaged, published_by_hand
 
 import sharedmap
 from sharedmap import _names
-from sharedmap._cli import arguments, errors, reading
+from sharedmap._cli import arguments, errors, manual, reading
 
 VALUES = {
     "apple": "red",
@@ -298,11 +298,11 @@ def test_wrong_command_line_says_how_it_should_be(command, arguments):
 
 
 def subcommands():
-    parser = arguments.make_parser()
-    return next(iter(parser._subparsers._group_actions)).choices
+    found = manual.commands(arguments.make_parser())
+    return {name: parser for name, (_, parser) in found.items()}
 
 
-@pytest.mark.parametrize("what", [[], *([name] for name in subcommands())], ids=str)
+@pytest.mark.parametrize("what", [[], *(name.split() for name in subcommands())], ids=str)
 def test_help_is_complete_and_fits_a_terminal(command, what, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     done = command(*what, "--help")

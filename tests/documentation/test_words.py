@@ -8,7 +8,6 @@ Identifiers and code on pages are not held to any. Pages and docstrings have a b
 of their sentences, too: a sentence that is too long is two.
 """
 
-import argparse
 import ast
 import importlib
 import inspect
@@ -23,6 +22,7 @@ from helpers import TOP
 from prose import length, sentences
 
 from sharedmap._cli.arguments import make_parser
+from sharedmap._cli.manual import commands
 
 if not (TOP / "src" / "core").is_dir():
     pytest.skip(
@@ -209,10 +209,7 @@ def messages():
 def helps():
     parser = make_parser()
     found = {"sharedmap": parser.format_help()}
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            found |= {name: command.format_help() for name, command in action.choices.items()}
-    return found
+    return found | {name: each.format_help() for name, (_, each) in commands(parser).items()}
 
 
 C_COMMENT = re.compile(rf"/\*.*?\*/|(?://[^\n]*(?:\n[ \t]*)?)+|'(?:[^'\\]|\\.)'|{STRING}", re.S)

@@ -14,7 +14,7 @@ import pytest
 from command import output_of
 
 import sharedmap
-from sharedmap._cli import arguments, formats, input_arguments
+from sharedmap._cli import arguments, formats, input_arguments, manual
 from sharedmap._cli.formats import values
 
 PACKAGE = {"sharedmap", "sharedmap._sharedmap", "sharedmap._watch"}
@@ -141,8 +141,8 @@ def test_no_local_command_imports_what_only_other_machines_need(name, words):
 
 
 def commands():
-    (subparsers,) = arguments.make_parser()._subparsers._group_actions
-    return subparsers.choices.items()
+    found = manual.commands(arguments.make_parser())
+    return [(name, parser) for name, (_, parser) in found.items()]
 
 
 @pytest.mark.parametrize(("command", "parser"), commands())

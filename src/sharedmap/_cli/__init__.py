@@ -21,6 +21,7 @@
     doctor           doctor
     manual           the manual page, completion
     machines         push, follow, rollback
+    stored           server ls, server stat, server rm
 
 A command is a function of the parsed options; what it returns is the exit code. Only the module of
 the command that runs is imported.

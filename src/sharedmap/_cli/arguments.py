@@ -64,7 +64,8 @@ class _Command(Parser):
     _is_inside = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        if self._is_inside:
+        # A command of commands has nothing to mix; each of them is parsed like this.
+        if self._is_inside or self._subparsers is not None:
             return super().parse_known_args(args, namespace)
         self._check_repeated(args)
         # Some versions of Python call this again for each of their two passes.
@@ -114,6 +115,18 @@ class _Commands:
             dest="command",
             parser_class=_Command,
         )
+
+    def add_group(self, name: str, summary: str) -> _Commands:
+        """Commands of two words, of which this is the first."""
+        parser = self.parsers.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            epilog=EXIT_CODES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        return _Commands(parser)
 
     def add(self, name: str, run: str, summary: str, more: str = "", examples: str = "") -> Parser:
         """`run` is the function's module and name: importing all of them takes a while."""
@@ -506,6 +519,7 @@ def _add_machines(commands: _Commands) -> None:
         metavar="SECONDS",
         help="how long to keep chunks that no version uses (default: 3600)",
     )
+    _add_namespace(command)
 
     command = commands.add(
         "follow",
@@ -547,3 +561,54 @@ def _add_machines(commands: _Commands) -> None:
     )
     command.add_argument("url", metavar="URL", help=url)
     command.add_argument("map", metavar="NAME", help="the name on the server")
+    _add_namespace(command)
+    _add_server(commands.add_group("server", "list, check and remove the maps on a server"), url)
+
+
+def _add_server(commands: _Commands, url: str) -> None:
+    command = commands.add(
+        "ls",
+        "stored.list_maps",
+        "list the maps that were pushed to the server",
+        "The age is that of the newest version, by the clock of the machine that pushed it.",
+        "  sharedmap server ls redis://shop-redis/0\n"
+        "  sharedmap server ls redis://shop-redis/0 --namespace staging --json\n",
+    )
+    command.add_argument("url", metavar="URL", help=url)
+    command.add_argument(
+        "--scan",
+        action="store_true",
+        help="search all keys of the server, for maps that only older versions have pushed",
+    )
+    _add_namespace(command)
+
+    command = commands.add(
+        "stat",
+        "stored.show_state",
+        "show versions, blobs and memory of a map on the server",
+        "Transfers no values. The exit code is 5 when blobs of the newest version are missing or\n"
+        "damaged; the next push sends them again.",
+        "  sharedmap server stat redis://shop-redis/0 prices\n",
+    )
+    command.add_argument("url", metavar="URL", help=url)
+    command.add_argument("map", metavar="NAME", help="the name on the server")
+    _add_namespace(command)
+
+    command = commands.add(
+        "rm",
+        "stored.remove_maps",
+        "remove maps from the server",
+        "The machines that follow a map keep their version. An agent sees all of a map on the\n"
+        "server, or none of it.",
+        "  sharedmap server rm redis://shop-redis/0 prices\n",
+    )
+    command.add_argument("url", metavar="URL", help=url)
+    command.add_argument("maps", metavar="NAME", nargs="+", help="the names on the server")
+    command.add_argument("--force", action="store_true", help="ignore names that were not pushed")
+    _add_namespace(command)
+
+
+def _add_namespace(command: Parser) -> None:
+    command.add_argument(
+        "--namespace", metavar="NS", help="what keeps maps of one server apart: staging, production"
+    )

@@ -26,7 +26,7 @@ from .output import entries_text, printable, report, size_text
 
 
 @contextmanager
-def _translated_errors() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     try:
         yield
     except NothingPushed as error:
@@ -37,7 +37,7 @@ def _translated_errors() -> Iterator[None]:
         raise CommandError(str(error), BAD_DATA) from None
 
 
-def _url(options: Options) -> str:
+def server_url(options: Options) -> str:
     """The URL, or for - that of the environment: other users can read a command line."""
     if options.url != "-":
         given: str = options.url
@@ -71,36 +71,38 @@ def _report(verb: str, version: Version, options: Options) -> None:
 
 
 def push_map(options: Options) -> int:
-    with _translated_errors():
+    with translated_errors():
         version = push(
-            _url(options),
+            server_url(options),
             options.map,
             local=options.local,
             path=options.source,
             everything=options.all,
             grace=options.grace,
+            namespace=options.namespace,
         )
     _report("pushed" if version.is_new else "unchanged", version, options)
     return DONE
 
 
 def roll_back(options: Options) -> int:
-    with _translated_errors():
-        _report("rolled back", rollback(_url(options), options.map), options)
+    with translated_errors():
+        version = rollback(server_url(options), options.map, namespace=options.namespace)
+    _report("rolled back", version, options)
     return DONE
 
 
 def follow_map(options: Options) -> int:
     _log_to_standard_error()
     common = {"local": options.local, "directory": options.state, "mode": options.mode}
-    with _translated_errors():
+    with translated_errors():
         if options.once:
-            _report("published", pull(_url(options), options.map, **common), options)
+            _report("published", pull(server_url(options), options.map, **common), options)
             return DONE
         # SIGTERM is the usual way to stop an agent, not a failure.
         signal.signal(signal.SIGTERM, _end)
         try:
-            for version in follow(_url(options), options.map, poll=options.poll, **common):
+            for version in follow(server_url(options), options.map, poll=options.poll, **common):
                 _report("published" if version.is_new else "still published", version, options)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)

@@ -26,7 +26,7 @@ def manual_page(parser: argparse.ArgumentParser) -> str:
         *_paragraphs(parser.description or ""),
         ".SH COMMANDS",
     ]
-    for name, (summary, command) in _commands(parser).items():
+    for name, (summary, command) in commands(parser).items():
         lines += [f'.SS "{name}"', *_command(name, summary, command)]
     lines += [".SH EXIT STATUS"]
     for code, meaning in MEANINGS.items():
@@ -36,12 +36,19 @@ def manual_page(parser: argparse.ArgumentParser) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _commands(
+def commands(
     parser: argparse.ArgumentParser,
 ) -> dict[str, tuple[str, argparse.ArgumentParser]]:
+    """The summary and the parser of each command; some have a name of two words."""
     (action,) = (each for each in parser._actions if isinstance(each, argparse._SubParsersAction))
     summaries = {each.dest: each.help or "" for each in action._get_subactions()}
-    return {name: (summaries[name], command) for name, command in action.choices.items()}
+    found: dict[str, tuple[str, argparse.ArgumentParser]] = {}
+    for name, command in action.choices.items():
+        if command._subparsers is None:
+            found[name] = (summaries[name], command)
+        else:
+            found |= {f"{name} {second}": each for second, each in commands(command).items()}
+    return found
 
 
 def _command(name: str, summary: str, parser: argparse.ArgumentParser) -> Iterator[str]:
@@ -131,7 +138,9 @@ def completion(parser: argparse.ArgumentParser, shell: str) -> str:
         raise CommandError(
             "completion needs the package shtab, which the extra `cli` installs", FAILED
         ) from None
-    for _, command in _commands(parser).values():
+    for first, (_, command) in commands(parser).items():
+        if first.startswith("server "):
+            continue  # its names are not those of this machine
         for action in _with_values(command._actions):
             # NAME of an option is that of a column or member, but for --map.
             is_map = not action.option_strings or action.dest == "local"

@@ -8,30 +8,39 @@ maps when the server fails.
     rollback(url, name)       make the previous version the newest one
     follow(url, name)         the agent: publish each version here, and yield it
     pull(url, name)           publish the newest version here, once
+    maps(url)                 the maps that the server stores
+    stat(url, name)           the state of one of them: are all its blobs there?
+    remove(url, name)         remove one from the server
 
 The same functions for asyncio are in sharedmap.replication.aio. On the command line they are
-`sharedmap push`, `rollback` and `follow`. Needs redis-py, the extra `redis`.
+`sharedmap push`, `rollback`, `follow` and `server`. Needs redis-py, the extra `redis`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
 
-from . import _follow, _push
+from . import _follow, _push, _stored
 from ._errors import NothingPushed, ReplicationError, ServerError
 from ._manifest import Version
 from ._redis import PUSH_WAIT, Server
 from ._state import AnyPath, as_path
+from ._stored import Status, StoredMap
 
 __all__ = [
     "NothingPushed",
     "ReplicationError",
     "ServerError",
+    "Status",
+    "StoredMap",
     "Version",
     "follow",
+    "maps",
     "pull",
     "push",
+    "remove",
     "rollback",
+    "stat",
 ]
 
 
@@ -123,5 +132,45 @@ def pull(
     server = Server(url, PUSH_WAIT)
     try:
         return server.run(_follow.pull(name, local, as_path(directory), mode, namespace))
+    finally:
+        server.close()
+
+
+def maps(url: str, *, namespace: str | None = None, scan: bool = False) -> list[StoredMap]:
+    """The maps of a namespace that the server stores, in the order of their names.
+
+    They are listed by each push. With `scan`, all keys of the server are searched as well, for maps
+    that only older versions of this package have pushed. Raises ServerError when the server is
+    unreachable or refuses.
+    """
+    server = Server(url, PUSH_WAIT)
+    try:
+        return server.run(_stored.maps(namespace, scan))
+    finally:
+        server.close()
+
+
+def stat(url: str, name: str, *, namespace: str | None = None) -> Status:
+    """The state of a map on the server: its versions, its blobs, and the memory of the server.
+
+    Transfers no values. Raises NothingPushed when there is no such map, ReplicationError when its
+    manifest is damaged. Raises ServerError when the server is unreachable or refuses.
+    """
+    server = Server(url, PUSH_WAIT)
+    try:
+        return server.run(_stored.stat(name, namespace))
+    finally:
+        server.close()
+
+
+def remove(url: str, name: str, *, namespace: str | None = None) -> None:
+    """Remove a map from the server. The machines that follow it keep their version.
+
+    An agent sees all of the map, or none of it. Raises NothingPushed when there is no such map,
+    ServerError when the server is unreachable or refuses.
+    """
+    server = Server(url, PUSH_WAIT)
+    try:
+        server.run(_stored.remove(name, namespace))
     finally:
         server.close()

@@ -33,6 +33,21 @@ class Commit:
     commands: Sequence[Command]
 
 
+@dataclass(frozen=True)
+class OnNode:
+    """Commands that name no key, such as INFO, to the node that stores this one."""
+
+    key: bytes
+    commands: Sequence[Command]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """All keys of the server that match the pattern, on every node. They are read in parts."""
+
+    pattern: bytes
+
+
 class Work:
     """A blocking call; with an event loop it runs in a thread."""
 
@@ -46,7 +61,7 @@ class Sleep:
     seconds: float
 
 
-Operation = Commands | Commit | Work | Sleep
+Operation = Commands | Commit | OnNode | Scan | Work | Sleep
 _T = TypeVar("_T")
 
 # Also yields versions, which the driver passes on to the user.
@@ -69,6 +84,16 @@ def namespace_prefix(namespace: str | None) -> bytes:
     return _encode(namespace) + b":"
 
 
+def names_key(namespace: str | None) -> bytes:
+    """The set of the names that were pushed."""
+    return namespace_prefix(namespace) + b"sharedmap:names"
+
+
+def escaped(text: bytes) -> bytes:
+    """A pattern that matches only this text."""
+    return re.sub(rb"([*?\[\]\\^-])", rb"\\\1", text)
+
+
 class Keys:
     """The keys of one map. The braces keep all of them on one node of a cluster.
 
@@ -80,17 +105,18 @@ class Keys:
         if not name:
             raise ValueError("the name must not be empty")
         prefix = namespace_prefix(namespace)
-        self.base = prefix + b"sharedmap:{" + _encode(name) + b"}:"
+        self.name = _encode(name)
+        self.base = prefix + b"sharedmap:{" + self.name + b"}:"
         self.manifest = self.base + b"manifest"
         self.previous = self.base + b"previous"
         self.stream = self.base + b"versions"
         self.damaged = self.base + b"damaged"
-        self.names = prefix + b"sharedmap:names"
+        self.names = names_key(namespace)
         self.pushes = prefix + b"sharedmap:pushes"
 
     def all_chunks(self) -> bytes:
         """A pattern that the keys of all chunks match, and no others."""
-        return re.sub(rb"([*?\[\]\\^-])", rb"\\\1", self.base) + b"chunk:*"
+        return escaped(self.base) + b"chunk:*"
 
     def chunk(self, digest: str) -> bytes:
         return self.base + b"chunk:" + digest.encode()

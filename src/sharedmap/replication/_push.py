@@ -3,6 +3,7 @@
     1  upload the chunks that the server does not have; each will expire
     2  one MULTI: manifest, the one before as `previous`, an entry in the stream;
        the chunks of both do not expire any more, those of older versions begin to
+    3  list the name in the namespace
 
 A push that is killed before 2 leaves chunks that expire. Old chunks are removed the same way: an
 agent that still fetches an older version has the grace period to finish. A concurrent push cannot
@@ -28,7 +29,7 @@ from .._header import parse as parse_header
 from .._names import path_of
 from .._sharedmap import rbtree, sharedmap
 from ._chunks import Cut, chunks_text, describe
-from ._errors import NothingPushed, ReplicationError
+from ._errors import NothingPushed, ReplicationError, ServerError
 from ._manifest import Manifest, Version, check_version, parse
 from ._operations import Command, Commands, Commit, Keys, Steps, Work
 
@@ -121,6 +122,7 @@ def push(
         for _ in range(_ATTEMPTS):
             version = yield from _push_once(source, keys, everything, max(1, int(grace)))
             if version is not None:
+                yield from _list(keys, version)
                 return version
             log.info("%s: another push happened meanwhile; retrying", name)
     finally:
@@ -206,6 +208,19 @@ def _announce(keys: Keys, manifest: Manifest) -> Command:
     return ("XADD", keys.stream, "MAXLEN", "~", _STREAM_LENGTH, "*", *fields)
 
 
+def _list(keys: Keys, version: Version) -> Steps[None]:
+    """Lists the name, and announces the version to agents of several maps. Both are found by
+    polling as well, so the push succeeds without them."""
+    fields = ("name", keys.name, "version", version.version)
+    commands: list[Command] = [("SADD", keys.names, keys.name)]
+    if version.is_new:
+        commands.append(("XADD", keys.pushes, "MAXLEN", "~", _STREAM_LENGTH, "*", *fields))
+    try:
+        yield Commands(commands)
+    except ServerError as error:
+        log.warning("%s: pushed, but not listed on the server: %s", version.name, error)
+
+
 def _next_version(*manifests: Manifest | None) -> int:
     """By the clock, in milliseconds. So a server that lost its last writes never gets a version
     smaller than one that it has already served."""
@@ -267,5 +282,7 @@ def rollback(name: str, namespace: str | None = None) -> Steps[Version]:
         kept: Command = ("SET", keys.previous, raw) if current else ("DEL", keys.previous)
         commands = [("SET", keys.manifest, manifest.to_bytes()), kept, _announce(keys, manifest)]
         if (yield Commit(keys.manifest, raw, commands)) is not None:
-            return manifest.describe(name, 0, True)
+            version = manifest.describe(name, 0, True)
+            yield from _list(keys, version)
+            return version
     raise ReplicationError(f"{name}: too many concurrent pushes; try again")

@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 
 from ._errors import ServerError
 from ._manifest import Version
-from ._operations import Commands, Commit, Operation, Sleep, Steps, Work
+from ._operations import Commands, Commit, OnNode, Operation, Scan, Sleep, Steps, Work
 
 _T = TypeVar("_T")
 _MARGIN = 10.0
 # A push waits only for replies, which may take that long.
 PUSH_WAIT = 20.0
+# How many keys of a server are looked at by one command.
+_SCANNED = 1000
 # The pause before a task that ignored its cancellation is cancelled again.
 _AGAIN = 0.05
 
@@ -77,7 +79,9 @@ class Server:
         if isinstance(operation, Sleep):
             return time.sleep(operation.seconds)
         with _Translated():
-            if isinstance(operation, Commands):
+            if isinstance(operation, Scan):
+                return [*self.client.scan_iter(match=operation.pattern, count=_SCANNED)]
+            if isinstance(operation, Commands | OnNode):
                 with self.client.pipeline(transaction=False) as pipe:
                     for command in operation.commands:
                         pipe.execute_command(*command)
@@ -173,11 +177,17 @@ class AsyncServer:
         if isinstance(operation, Sleep):
             return await asyncio.sleep(operation.seconds)
         with _Translated():
-            if isinstance(operation, Commands):
+            if isinstance(operation, Scan):
+                return await _finished(self.scan(operation), can_end_early=True)
+            if isinstance(operation, Commands | OnNode):
                 return await _finished(self.execute(operation), can_end_early=True)
             return await _finished(self.commit(operation), can_end_early=True)
 
-    async def execute(self, operation: Commands) -> list[Any]:
+    async def scan(self, operation: Scan) -> list[Any]:
+        found = self.client.scan_iter(match=operation.pattern, count=_SCANNED)
+        return [key async for key in found]
+
+    async def execute(self, operation: Commands | OnNode) -> list[Any]:
         async with self.client.pipeline(transaction=False) as pipe:
             for command in operation.commands:
                 pipe.execute_command(*command)

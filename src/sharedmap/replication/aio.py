@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator
 
-from . import _follow, _push
+from . import _follow, _push, _stored
 from ._manifest import Version
 from ._redis import PUSH_WAIT, AsyncServer
 from ._state import AnyPath, as_path
+from ._stored import Status, StoredMap
 
-__all__ = ["follow", "pull", "push", "rollback"]
+__all__ = ["follow", "maps", "pull", "push", "remove", "rollback", "stat"]
 
 
 async def push(
@@ -78,5 +79,32 @@ async def pull(
     server = AsyncServer(url, PUSH_WAIT)
     try:
         return await server.run(_follow.pull(name, local, as_path(directory), mode, namespace))
+    finally:
+        await server.close()
+
+
+async def maps(url: str, *, namespace: str | None = None, scan: bool = False) -> list[StoredMap]:
+    """The maps of a namespace that the server stores, in the order of their names."""
+    server = AsyncServer(url, PUSH_WAIT)
+    try:
+        return await server.run(_stored.maps(namespace, scan))
+    finally:
+        await server.close()
+
+
+async def stat(url: str, name: str, *, namespace: str | None = None) -> Status:
+    """The state of a map on the server: its versions, its blobs, and the memory of the server."""
+    server = AsyncServer(url, PUSH_WAIT)
+    try:
+        return await server.run(_stored.stat(name, namespace))
+    finally:
+        await server.close()
+
+
+async def remove(url: str, name: str, *, namespace: str | None = None) -> None:
+    """Remove a map from the server. The machines that follow it keep their version."""
+    server = AsyncServer(url, PUSH_WAIT)
+    try:
+        await server.run(_stored.remove(name, namespace))
     finally:
         await server.close()
