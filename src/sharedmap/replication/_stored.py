@@ -55,12 +55,12 @@ class StoredMap(NamedTuple):
 class Status(NamedTuple):
     """The state of a map on the server, as stat() finds it.
 
-    `previous` is the version that rollback() returns to, if there is one. A version consists of `blobs`:
-    the chunks of its image and the differences. stored_size counts the bytes of those that are
-    there, of both versions. `missing` blobs of the newest version are not there, or have another
-    size; `damaged` ones were reported by agents. The next push repairs both. `announced` is the
-    length of the stream that notifies agents. policy, used_memory and max_memory are those of the
-    server, or None where the user may not ask.
+    `previous` is the version that rollback() returns to, if there is one. A version consists of
+    `blobs`: the chunks of its image and the differences. stored_size counts the bytes of those that
+    are there, of both versions. `missing` blobs of the newest version are not there, or have
+    another size; `damaged` ones were reported by agents. The next push repairs both. `announced` is
+    the length of the stream that notifies agents. policy, used_memory and max_memory are those of
+    the server, or None where the user may not ask.
     """
 
     name: str
