@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from ..replication import NothingPushed, Status, StoredMap, maps, remove, stat
+from ..replication import NothingPushed, StoredMap, StoredStatus, maps, remove, stat
 from .errors import ABSENT, BAD_DATA, DONE, CommandError
 from .machines import server_url, translated_errors
 from .maps import Options
@@ -45,7 +45,7 @@ def list_maps(options: Options) -> int:
     return DONE
 
 
-def _fields(found: StoredMap | Status, now: float) -> dict[str, Any]:
+def _fields(found: StoredMap | StoredStatus, now: float) -> dict[str, Any]:
     """With the time as text; as by `ls`, there is either a problem or everything else."""
     fields = found._asdict()
     if isinstance(found, StoredMap):

@@ -25,14 +25,14 @@ from ._errors import NothingPushed, ReplicationError, ServerError
 from ._manifest import Version
 from ._redis import PUSH_WAIT, Server
 from ._state import AnyPath, as_path
-from ._stored import Status, StoredMap
+from ._stored import StoredMap, StoredStatus
 
 __all__ = [
     "NothingPushed",
     "ReplicationError",
     "ServerError",
-    "Status",
     "StoredMap",
+    "StoredStatus",
     "Version",
     "follow",
     "maps",
@@ -150,7 +150,7 @@ def maps(url: str, *, namespace: str | None = None, scan: bool = False) -> list[
         server.close()
 
 
-def stat(url: str, name: str, *, namespace: str | None = None) -> Status:
+def stat(url: str, name: str, *, namespace: str | None = None) -> StoredStatus:
     """The state of a map on the server: its versions, its blobs, and the memory of the server.
 
     Transfers no values. Raises NothingPushed when there is no such map, ReplicationError when its

@@ -52,7 +52,7 @@ class StoredMap(NamedTuple):
     problem: str | None
 
 
-class Status(NamedTuple):
+class StoredStatus(NamedTuple):
     """The state of a map on the server, as stat() finds it.
 
     `previous` is the version that rollback() returns to, if there is one. A version consists of
@@ -124,7 +124,7 @@ def _stored(name: str, raw: bytes | None) -> StoredMap:
     return StoredMap(name, manifest.version, manifest.entries, manifest.size, pushed_at, None)
 
 
-def stat(name: str, namespace: str | None) -> Steps[Status]:
+def stat(name: str, namespace: str | None) -> Steps[StoredStatus]:
     keys = Keys(name, namespace)
     raw, raw_previous, members, announced = yield Commands(
         [
@@ -147,7 +147,7 @@ def stat(name: str, namespace: str | None) -> Steps[Status]:
     damaged = {member.decode("ascii", "replace") for member in members}
     missing = {digest for digest, size in sizes.items() if found[digest] != size}
     memory = yield from _memory(keys)
-    return Status(
+    return StoredStatus(
         name=name,
         version=manifest.version,
         entries=manifest.entries,

@@ -13,7 +13,7 @@ from . import _follow, _push, _stored
 from ._manifest import Version
 from ._redis import PUSH_WAIT, AsyncServer
 from ._state import AnyPath, as_path
-from ._stored import Status, StoredMap
+from ._stored import StoredMap, StoredStatus
 
 __all__ = ["follow", "maps", "pull", "push", "remove", "rollback", "stat"]
 
@@ -92,7 +92,7 @@ async def maps(url: str, *, namespace: str | None = None, scan: bool = False) ->
         await server.close()
 
 
-async def stat(url: str, name: str, *, namespace: str | None = None) -> Status:
+async def stat(url: str, name: str, *, namespace: str | None = None) -> StoredStatus:
     """The state of a map on the server: its versions, its blobs, and the memory of the server."""
     server = AsyncServer(url, PUSH_WAIT)
     try:
