@@ -233,6 +233,28 @@ static const char sharedmap_diff_doc[] =
     ">>> new.diff(old)\n"
     "(['d'], ['c'], ['a'])";
 
+static const char sharedmap_content_digest_doc[] =
+    "_content_digest($self, keys=None, /)\n"
+    "--\n"
+    "\n"
+    "A number below 2**128 that tells the content of this version.\n"
+    "\n"
+    "It is equal for maps with equal keys, values and types of values, in this\n"
+    "and in every other process, however they were published. It is the sum,\n"
+    "modulo 2**128, of a hash of each entry. With keys, an iterable, it is the\n"
+    "sum for those of them that the map has; each key counts once. So the\n"
+    "digest of a version is that of an older one, minus the older entries of\n"
+    "the changed keys, plus the newer. It detects mistakes and damage, but not\n"
+    "forged entries. Raises TypeError when keys is a str, SnapshotError when\n"
+    "the map is damaged. O(n); O(k) for k keys, O(k log n) with index='tree'.\n"
+    "\n"
+    ">>> from sharedmap import rbtree, sharedmap\n"
+    ">>> old = sharedmap.frombuffer(rbtree(a=1, b=2).dump())\n"
+    ">>> new = sharedmap.frombuffer(rbtree(b=3, a=1).dump(index=\"tree\"))\n"
+    ">>> changed = new._content_digest([\"b\"]) - old._content_digest([\"b\"])\n"
+    ">>> new._content_digest() == (old._content_digest() + changed) % 2**128\n"
+    "True";
+
 static const char sharedmap_derived_doc[] =
     "derived($self, function, /)\n"
     "--\n"

@@ -44,6 +44,7 @@
 #include "binding/name.h"
 #include "binding/sharedmap_derived.h"
 #include "binding/sharedmap_diff.h"
+#include "binding/sharedmap_digest.h"
 #include "binding/sharedmap_doc.h"
 #include "binding/sharedmap_follow.h"
 #include "binding/sharedmap_handle.h"
@@ -640,6 +641,8 @@ static PyMethodDef sharedmap_methods[] = {
     {"__deepcopy__", sharedmap_py_deepcopy, METH_O, sharedmap_deepcopy_doc},
     {"__reduce__", sharedmap_py_reduce, METH_NOARGS, NULL},
     {"__dask_tokenize__", sharedmap_py_dask_tokenize, METH_NOARGS, NULL},
+    {"_content_digest", sharedmap_py_content_digest, METH_VARARGS,
+     sharedmap_content_digest_doc},
     {"_reopen", sharedmap_py_reopen, METH_VARARGS | METH_CLASS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -189,6 +189,8 @@ OF_MAP = """
     m.snapshot()
     m.diff(d)
     m.derived(len)
+    m._content_digest()
+    m._content_digest(["a", LONG, "nobody"])
     m.verify()
     repr(m)
     repr(d.items())

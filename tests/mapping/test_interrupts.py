@@ -151,6 +151,7 @@ OPERATIONS = {
     "sharedmap.get_many": lambda w: partial(w.map.get_many, w.keys),
     "sharedmap.diff: from nothing": lambda w: partial(w.big.map.diff, w.nothing),
     "sharedmap.diff: to the same": lambda w: partial(w.big.map.diff, w.big.same),
+    "sharedmap._content_digest": lambda w: partial(w.map._content_digest, w.keys),
     "sharedmap.verify": lambda w: w.big.map.verify,
     "sharedmap.__iter__": lambda w: partial(list, w.map),
     "sharedmap.__reversed__": lambda w: partial(list, reversed(w.map)),
