@@ -19,9 +19,14 @@ Command = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Commands:
-    """A pipeline of commands; the result is the list of replies."""
+    """Commands that are sent together; the result is the list of replies.
+
+    In a cluster each goes to the node that has its key. Those without a key, such as INFO, go to
+    the node that has `key`.
+    """
 
     commands: Sequence[Command]
+    key: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -30,14 +35,6 @@ class Commit:
 
     key: bytes
     expected: bytes | None
-    commands: Sequence[Command]
-
-
-@dataclass(frozen=True)
-class OnNode:
-    """Commands that name no key, such as INFO, to the node that stores this one."""
-
-    key: bytes
     commands: Sequence[Command]
 
 
@@ -61,7 +58,7 @@ class Sleep:
     seconds: float
 
 
-Operation = Commands | Commit | OnNode | Scan | Work | Sleep
+Operation = Commands | Commit | Scan | Work | Sleep
 _T = TypeVar("_T")
 
 # Also yields versions, which the driver passes on to the user.

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from ._errors import ServerError
 from ._manifest import Version
-from ._operations import Commands, Commit, OnNode, Operation, Scan, Sleep, Steps, Work
+from ._operations import Commands, Commit, Operation, Scan, Sleep, Steps, Work
 
 _T = TypeVar("_T")
 _MARGIN = 10.0
@@ -81,7 +81,7 @@ class Server:
         with _Translated():
             if isinstance(operation, Scan):
                 return [*self.client.scan_iter(match=operation.pattern, count=_SCANNED)]
-            if isinstance(operation, Commands | OnNode):
+            if isinstance(operation, Commands):
                 with self.client.pipeline(transaction=False) as pipe:
                     for command in operation.commands:
                         pipe.execute_command(*command)
@@ -179,7 +179,7 @@ class AsyncServer:
         with _Translated():
             if isinstance(operation, Scan):
                 return await _finished(self.scan(operation), can_end_early=True)
-            if isinstance(operation, Commands | OnNode):
+            if isinstance(operation, Commands):
                 return await _finished(self.execute(operation), can_end_early=True)
             return await _finished(self.commit(operation), can_end_early=True)
 
@@ -187,7 +187,7 @@ class AsyncServer:
         found = self.client.scan_iter(match=operation.pattern, count=_SCANNED)
         return [key async for key in found]
 
-    async def execute(self, operation: Commands | OnNode) -> list[Any]:
+    async def execute(self, operation: Commands) -> list[Any]:
         async with self.client.pipeline(transaction=False) as pipe:
             for command in operation.commands:
                 pipe.execute_command(*command)

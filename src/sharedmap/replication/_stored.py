@@ -22,7 +22,6 @@ from ._operations import (
     Commands,
     Commit,
     Keys,
-    OnNode,
     Scan,
     Steps,
     escaped,
@@ -181,7 +180,7 @@ def _readable(raw: bytes | None) -> Manifest | None:
 def _memory(keys: Keys) -> Steps[dict[str, Any]]:
     """What the server tells of its memory, if this user may ask."""
     try:
-        (memory,) = yield OnNode(keys.manifest, [("INFO", "memory")])
+        (memory,) = yield Commands([("INFO", "memory")], keys.manifest)
     except ServerError:
         return {}
     return memory if isinstance(memory, dict) else {}
