@@ -1,5 +1,6 @@
-"""The benchmarks of threads, interpreters and key objects: they run, and name what they measure."""
+"""Benchmarks run, and name what they measure: threads, interpreters, key objects, many hosts."""
 
+import shutil
 import subprocess
 import sys
 
@@ -57,3 +58,17 @@ def test_each_kind_of_key_object_has_a_row_and_those_with_a_target_a_verdict():
     assert verdicts.keys() == {"hashed", "hot unhashed", "fresh", "unhashed, again"}
     for title, verdict in verdicts.items():
         assert (verdict in ("reached", "not reached")) == (title != "hashed")
+
+
+def can_have_hosts():
+    programs = all(map(shutil.which, ("redis-server", "ip", "nsenter", "unshare")))
+    return programs and subprocess.run(["unshare", "--mount", "--net", "true"]).returncode == 0
+
+
+def test_many_hosts_see_each_round(as_root):
+    if not can_have_hosts():
+        pytest.skip("NOT TESTED many hosts: a server or network namespaces are missing")
+    lines = run("many_hosts.py", "--hosts", "2", "--rounds", "1", "--warmup", "0")
+    figures = {line[0]: float(line[1].replace(",", "")) for line in lines if len(line) == 4}
+    assert all(figure > 0 for figure in figures.values())
+    assert len(figures) == 5
