@@ -6,19 +6,20 @@ And whatever a map contains, it is JSON as other parsers understand it, too.
 import json
 import math
 import re
+import signal
 import subprocess
 import sys
 
 import machines
 import pytest
 from command import start
-from helpers import TOP, segment_path
+from helpers import HANG, TOP, segment_path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from live import Shm, published_by_hand
+from live import Shm, published_by_hand, wait_until
 
 import sharedmap
-from sharedmap._cli import arguments, manual, output
+from sharedmap._cli import arguments, errors, manual, output
 from sharedmap.replication._operations import Keys
 
 PAGE = TOP / "docs/guide/command-line-json.md"
@@ -287,3 +288,22 @@ def test_fields_of_push_follow_rollback_and_server(printed, server, names, tmp_p
     check("server stat", printed("server", "stat", server.url, name))
     check("server rm", printed("server", "rm", server.url, name, local))
     assert {each["done"] for each in found} == {"pushed", "unchanged", "rolled back", "published"}
+
+
+def test_fields_of_the_health_file(command, printed, server, name, tmp_path):
+    sharedmap.share({"a": 1}, name)
+    printed("push", server.url, name)
+    path = tmp_path / "health.json"
+    options = ("--state", tmp_path, "--health", path, "--json")
+    with start("follow", server.url, name, f"{name}.none*", f"{name}.none", *options) as agent:
+        agent.next_line()
+        wait_until(lambda: b'"waiting"' in path.read_bytes(), "the server was asked for both")
+        found = strict(path.read_text())
+        check("The health file of follow", [found])
+        check("Each map of the health file", found["maps"])
+        told = printed("doctor", "--health", path, code=errors.FINDINGS)
+        check("With --health", told)
+        assert told[0]["problems"] == [f"{name}.none: waiting"]
+        agent.send_signal(signal.SIGTERM)
+        assert agent.wait(HANG) == 0
+    assert not path.exists()

@@ -20,7 +20,8 @@
     changing         update, save, publish, cp, rm
     doctor           doctor
     manual           the manual page, completion
-    machines         push, follow, rollback
+    machines         push, rollback
+    following        follow
     stored           server ls, server stat, server rm
 
 A command is a function of the parsed options; what it returns is the exit code. Only the module of

@@ -47,3 +47,11 @@ def seconds(text: str) -> float:
     if not 0 < number < 1e9:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
     return number
+
+
+def address(text: str) -> tuple[str, int]:
+    """[HOST:]PORT. Without a host, only this machine."""
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, or a host and a port")
+    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)

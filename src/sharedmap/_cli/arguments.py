@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from .._sharedmap import __version__
-from .argument_types import LITERAL, Parser, count, mode, positive, seconds
+from .argument_types import LITERAL, Parser, address, count, mode, positive, seconds
 from .errors import MEANINGS
 from .input_arguments import (
     FORMATS,
@@ -395,8 +395,10 @@ def _add_readers(commands: _Commands) -> None:
         "1/n for each. Also shows replaced snapshots that are still open, and leftovers of\n"
         "killed publishers.",
     )
-    command.add_argument(
-        "--clear", action="store_true", help="remove leftovers of killed publishers"
+    what = command.add_mutually_exclusive_group()
+    what.add_argument("--clear", action="store_true", help="remove leftovers of killed publishers")
+    what.add_argument(
+        "--health", metavar="PATH", help="only check the file that `follow --health PATH` writes"
     )
 
 
@@ -521,36 +523,7 @@ def _add_machines(commands: _Commands) -> None:
     )
     _add_namespace(command)
 
-    command = commands.add(
-        "follow",
-        "machines.follow_map",
-        "publish each version that is pushed to the server",
-        "The agent of a machine; it runs until it is stopped. It keeps the last two versions on\n"
-        "disk and verifies each before publishing it. When the server fails, the local map\n"
-        "stays published. After a reboot it is published again from disk.",
-        "  sharedmap follow redis://shop-redis/0 prices\n"
-        "  sharedmap follow redis://shop-redis/0 prices --once --state /var/lib/maps\n",
-    )
-    command.add_argument("url", metavar="URL", help=url)
-    command.add_argument("map", metavar="NAME", help="the name on the server")
-    command.add_argument("--map", dest="local", metavar="NAME", help="the local name, if different")
-    command.add_argument("--state", metavar="DIRECTORY", help="directory for versions on disk")
-    command.add_argument(
-        "--poll",
-        type=seconds,
-        default=30.0,
-        metavar="SECONDS",
-        help="check at least this often, even without a notification (default: 30)",
-    )
-    command.add_argument(
-        "--once", action="store_true", help="exit when the newest version is published"
-    )
-    command.add_argument(
-        "--mode",
-        type=mode,
-        default=0o600,
-        help="who can read it: 600 (only you, the default), 640, 604 or 644",
-    )
+    _add_follow(commands, url)
 
     command = commands.add(
         "rollback",
@@ -611,4 +584,65 @@ def _add_server(commands: _Commands, url: str) -> None:
 def _add_namespace(command: Parser) -> None:
     command.add_argument(
         "--namespace", metavar="NS", help="what keeps maps of one server apart: staging, production"
+    )
+
+
+def _add_follow(commands: _Commands, url: str) -> None:
+    command = commands.add(
+        "follow",
+        "following.follow_maps",
+        "publish each version that is pushed to the server",
+        "The agent of a machine; it runs until it is stopped. It keeps the last two versions of\n"
+        "each map on disk and verifies each before publishing it. When the server fails, local\n"
+        "maps stay published. After a reboot they are published again from disk.\n\n"
+        "In a pattern, *, ? and [...] are special, as in a shell. Maps that it selects are\n"
+        "followed as they appear on the server, until they are removed there; the local map\n"
+        "stays. SIGHUP reads --names again.",
+        "  sharedmap follow redis://shop-redis/0 prices\n"
+        "  sharedmap follow redis://shop-redis/0 'prices:*' flags --health /run/maps.json\n"
+        "  sharedmap follow redis://shop-redis/0 prices --once --state /var/lib/maps\n",
+    )
+    command.add_argument("url", metavar="URL", help=url)
+    command.add_argument(
+        "maps", metavar="NAME", nargs="*", help="names on the server, or patterns in quotes"
+    )
+    command.add_argument(
+        "--names", metavar="FILE", help="more names and patterns, one per line; # is a comment"
+    )
+    command.add_argument(
+        "--map", dest="local", metavar="NAME", help="the local name, if different; for one map"
+    )
+    _add_namespace(command)
+    command.add_argument("--state", metavar="DIRECTORY", help="directory for versions on disk")
+    command.add_argument(
+        "--poll",
+        type=seconds,
+        default=30.0,
+        metavar="SECONDS",
+        help="check at least this often, even without a notification (default: 30)",
+    )
+    command.add_argument(
+        "--parallel",
+        type=positive,
+        default=4,
+        metavar="N",
+        help="fetch at most N maps at the same time (default: 4)",
+    )
+    command.add_argument(
+        "--once", action="store_true", help="exit when the newest versions are published"
+    )
+    command.add_argument(
+        "--mode",
+        type=mode,
+        default=0o600,
+        help="who can read it: 600 (only you, the default), 640, 604 or 644",
+    )
+    command.add_argument(
+        "--health", metavar="PATH", help="write the status of all maps to this file, as JSON"
+    )
+    command.add_argument(
+        "--metrics",
+        type=address,
+        metavar="[HOST:]PORT",
+        help="serve /health and, for Prometheus, /metrics by HTTP (default: on 127.0.0.1)",
     )

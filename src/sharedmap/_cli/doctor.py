@@ -246,7 +246,26 @@ def _inspect_room(problems: list[str], shm: dict[str, Any], maps: Sequence[dict[
         )
 
 
+def _check_health(options: Options) -> int:
+    # Not at the top: other forms of doctor do without them.
+    from ..replication._health import find_problems
+    from .machines import translated_errors
+
+    with translated_errors():
+        problems = find_problems(options.health)
+    if options.json:
+        print(to_json({"health": options.health, "problems": problems}))
+    else:
+        for problem in problems:
+            print(escape(f"! {problem}"))
+        if not problems:
+            print("no problems found")
+    return FINDINGS if problems else DONE
+
+
 def run_doctor(options: Options) -> int:
+    if options.health is not None:
+        return _check_health(options)
     problems: list[str] = []
     shm = _inspect_space(problems)
     if _platform() == "linux" and not os.path.isdir("/proc/self"):

@@ -1,40 +1,40 @@
-"""Commands for many machines: push, follow, rollback."""
+"""Commands of a publisher, push and rollback, and what they share with those of other machines."""
 
 from __future__ import annotations
 
-import logging
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 from ..replication import (
     NothingPushed,
     ReplicationError,
     ServerError,
     Version,
-    follow,
-    pull,
     push,
     rollback,
 )
 from .errors import ABSENT, BAD_DATA, DONE, NO_SERVER, USAGE, CommandError
 from .maps import Options
-from .output import entries_text, printable, report, size_text
+from .output import entries_text, report, size_text
+
+
+def replication_error(error: Exception) -> CommandError | None:
+    """The failure with its exit code; None for an error that is not one of replication."""
+    kinds = ((NothingPushed, ABSENT), (ServerError, NO_SERVER), (ReplicationError, BAD_DATA))
+    for kind, code in kinds:
+        if isinstance(error, kind):
+            return CommandError(str(error), code)
+    return None
 
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
     try:
         yield
-    except NothingPushed as error:
-        raise CommandError(str(error), ABSENT) from None
-    except ServerError as error:
-        raise CommandError(str(error), NO_SERVER) from None
     except ReplicationError as error:
-        raise CommandError(str(error), BAD_DATA) from None
+        raise replication_error(error) or error from None
 
 
 def server_url(options: Options) -> str:
@@ -48,20 +48,7 @@ def server_url(options: Options) -> str:
     return url
 
 
-class _Formatter(logging.Formatter):
-    """Names and answers of the server contain any character."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
-
-
-def _log_to_standard_error() -> None:
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-    for handler in logging.getLogger().handlers:
-        handler.setFormatter(_Formatter("sharedmap: %(message)s"))
-
-
-def _report(verb: str, version: Version, options: Options) -> None:
+def report_version(verb: str, version: Version, options: Options) -> None:
     sentence = (
         f"{verb} {version.name}: version {version.version}, {entries_text(version.entries)},"
         f" {size_text(version.size)}, of which {size_text(version.transferred)} transferred"
@@ -81,37 +68,12 @@ def push_map(options: Options) -> int:
             grace=options.grace,
             namespace=options.namespace,
         )
-    _report("pushed" if version.is_new else "unchanged", version, options)
+    report_version("pushed" if version.is_new else "unchanged", version, options)
     return DONE
 
 
 def roll_back(options: Options) -> int:
     with translated_errors():
         version = rollback(server_url(options), options.map, namespace=options.namespace)
-    _report("rolled back", version, options)
+    report_version("rolled back", version, options)
     return DONE
-
-
-def follow_map(options: Options) -> int:
-    _log_to_standard_error()
-    common = {"local": options.local, "directory": options.state, "mode": options.mode}
-    with translated_errors():
-        if options.once:
-            _report("published", pull(server_url(options), options.map, **common), options)
-            return DONE
-        # SIGTERM is the usual way to stop an agent, not a failure.
-        signal.signal(signal.SIGTERM, _end)
-        try:
-            for version in follow(server_url(options), options.map, poll=options.poll, **common):
-                _report("published" if version.is_new else "still published", version, options)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-    return DONE
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    """Exceptions in finalizers are lost, so a timer raises SystemExit again until it works."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, _end)
-    signal.setitimer(signal.ITIMER_REAL, 1)
-    raise SystemExit(DONE)

@@ -8,26 +8,35 @@ maps when the server fails.
     rollback(url, name)       make the previous version the newest one
     follow(url, name)         the agent: publish each version here, and yield it
     pull(url, name)           publish the newest version here, once
+    Agent(url, names)         the agent of many maps, by names and patterns
     maps(url)                 the maps that the server stores
     stat(url, name)           the state of one of them: are all its blobs there?
     remove(url, name)         remove one from the server
 
-The same functions for asyncio are in sharedmap.replication.aio. On the command line they are
+The same for asyncio is in sharedmap.replication.aio. On the command line they are
 `sharedmap push`, `rollback`, `follow` and `server`. Needs redis-py, the extra `redis`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import asyncio
+from collections.abc import AsyncGenerator, Generator, Iterable
+from typing import TypeVar
 
-from . import _follow, _push, _stored
+from . import _agent, _follow, _push, _stored
 from ._errors import NothingPushed, ReplicationError, ServerError
+from ._followed import AgentStatus, MapStatus
 from ._manifest import Version
 from ._redis import PUSH_WAIT, Server
 from ._state import AnyPath, as_path
 from ._stored import StoredMap, StoredStatus
 
+_T = TypeVar("_T")
+
 __all__ = [
+    "Agent",
+    "AgentStatus",
+    "MapStatus",
     "NothingPushed",
     "ReplicationError",
     "ServerError",
@@ -174,3 +183,83 @@ def remove(url: str, name: str, *, namespace: str | None = None) -> None:
         server.run(_stored.remove(name, namespace))
     finally:
         server.close()
+
+
+class Agent:
+    """Follows all maps that names and patterns select; one agent is enough for a machine.
+
+    In a pattern `*`, `?` and `[...]` are special, as in a shell. Maps that a pattern selects are
+    followed as they appear on the server. One that is removed there is no longer followed, and
+    its local map stays. At most `parallel` maps are fetched at a time, and a failure delays only
+    its own map. `local` is another local name, for one name without a pattern. The other arguments
+    are those of follow().
+    """
+
+    def __init__(
+        self,
+        url: str,
+        names: str | Iterable[str],
+        *,
+        local: str | None = None,
+        directory: AnyPath | None = None,
+        poll: float = 30.0,
+        mode: int = 0o600,
+        namespace: str | None = None,
+        parallel: int = 4,
+    ) -> None:
+        self._agent = _agent.Agent(
+            url,
+            names,
+            local=local,
+            directory=directory,
+            poll=poll,
+            mode=mode,
+            namespace=namespace,
+            parallel=parallel,
+        )
+
+    def versions(self) -> Generator[Version]:
+        """Run the agent, and yield each version that is published here. Never ends.
+
+        Nothing is followed while the caller does not ask for the next version. Of several versions
+        of a map, only the last is yielded. Raises FileExistsError when another agent uses the
+        directory of a map. Needs a thread without a running event loop.
+        """
+        return _drive(self._agent.versions())
+
+    def once(self) -> Generator[tuple[str, Version | Exception]]:
+        """Publish the newest version of each map, once; yield that, or why there is none.
+
+        When the server is unreachable, the last versions on disk are published and yielded. Raises
+        ServerError or NothingPushed when there is no map at all.
+        """
+        return _drive(self._agent.once())
+
+    def status(self) -> AgentStatus:
+        """Return what the agent knows of its server and its maps. It asks nothing."""
+        return self._agent.status()
+
+    def set_names(self, names: str | Iterable[str]) -> None:
+        """Replace the names and patterns, between two versions if the agent runs.
+
+        Maps that they do not select any more are no longer followed, and stay published.
+        """
+        self._agent.set_names(names)
+
+
+def _drive(results: AsyncGenerator[_T]) -> Generator[_T]:
+    """Runs an event loop whenever the caller asks for the next result."""
+
+    async def get_next() -> _T:
+        return await anext(results)
+
+    with asyncio.Runner() as runner:
+        try:
+            while True:
+                try:
+                    result = runner.run(get_next())
+                except StopAsyncIteration:
+                    return
+                yield result
+        finally:
+            runner.run(results.aclose())

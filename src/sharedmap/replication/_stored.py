@@ -212,6 +212,9 @@ def remove(name: str, namespace: str | None) -> Steps[None]:
     if raw is not None:
         # It was pushed again meanwhile, and may have been listed before it was taken off the list.
         yield Commands([("SADD", keys.names, keys.name)])
+    else:
+        # Agents of several maps ask for it now. It is also a sign that no data was lost.
+        yield Commands([("XADD", keys.pushes, "*", "name", keys.name, "version", 0)])
     for group in _grouped(blobs):
         if (yield Commit(keys.manifest, None, [("UNLINK", *group)])) is None:
             return  # pushed again, so some are in use; the others expire

@@ -10,12 +10,13 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 from . import _follow, _push, _stored
+from ._agent import Agent
 from ._manifest import Version
 from ._redis import PUSH_WAIT, AsyncServer
 from ._state import AnyPath, as_path
 from ._stored import StoredMap, StoredStatus
 
-__all__ = ["follow", "maps", "pull", "push", "remove", "rollback", "stat"]
+__all__ = ["Agent", "follow", "maps", "pull", "push", "remove", "rollback", "stat"]
 
 
 async def push(
