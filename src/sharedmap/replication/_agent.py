@@ -42,8 +42,9 @@ _LOCAL_ERRORS: Final = (ReplicationError, OSError, ValueError)
 
 
 def _decode(data: bytes) -> str | None:
+    """The name; None for what no push has written."""
     with contextlib.suppress(UnicodeDecodeError):
-        return data.decode("utf-8", "surrogatepass")
+        return data.decode("utf-8", "surrogatepass") or None
     return None
 
 
@@ -81,6 +82,7 @@ class Agent:
         if parallel < 1:
             raise ValueError(f"parallel must be at least 1, not {parallel}")
         self._names = Names(names)
+        self._new_names: Names | None = None  # once they are to change
         if local is not None and not self._names.is_one_name:
             raise ValueError("another local name needs one name without a pattern")
         self._local = local
@@ -125,14 +127,8 @@ class Agent:
         chosen = Names(names)
         if self._local is not None and not chosen.is_one_name:
             raise ValueError("another local name needs one name without a pattern")
-        self._names = chosen
-        if self._is_running:
-            self._on_disk = self._find_on_disk()
-            self._reconcile()
-            # It starts again with the streams of these names, and lists what they select.
-            if self._listening is not None:
-                self._listening.cancel()
-            self._listening = self._start(self._listen())
+        self._new_names = chosen
+        self._news.set()
 
     async def versions(self) -> AsyncGenerator[Version]:
         """Runs the agent, and yields each version that is published here. Never ends.
@@ -147,16 +143,27 @@ class Agent:
             self._listening = self._start(self._listen())
             self._change()
             while True:
+                self._news.clear()
+                if self._new_names is not None:
+                    self._change_names(self._new_names)
                 while self._pending:
                     yield self._pending.pop(next(iter(self._pending)))
                 if self._broken is not None:
                     raise self._broken
-                self._news.clear()
                 await self._news.wait()
         finally:
             self._is_running = False
             await _end(self._listening, *(each.task for each in self._maps.values()))
             await self._close()
+
+    def _change_names(self, names: Names) -> None:
+        self._names, self._new_names = names, None
+        self._on_disk = self._find_on_disk()
+        self._reconcile()
+        # It starts again with the streams of these names, and lists what they select.
+        if self._listening is not None:
+            self._listening.cancel()
+        self._listening = self._start(self._listen())
 
     async def once(self) -> AsyncGenerator[tuple[str, Version | Exception]]:
         """Publishes the newest version of each map, once; yields that, or why there is none.
