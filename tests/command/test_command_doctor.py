@@ -10,7 +10,7 @@ import subprocess
 import pytest
 from command import PROGRAM
 from helpers import segment_path
-from live import mark_superseded
+from live import mark_superseded, on_linux
 
 import sharedmap
 from sharedmap._cli import doctor, errors
@@ -201,12 +201,18 @@ def test_doctor_finds_what_is_wrong_with_shm(as_root, options, used, problem):
 @pytest.mark.parametrize(
     ("commands", "problem", "line"),
     [
-        ("mount -t tmpfs tmpfs /dev", "there is no directory /dev/shm", "! there is no"),
+        pytest.param(
+            "mount -t tmpfs tmpfs /dev",
+            "there is no directory /dev/shm",
+            "! there is no",
+            marks=on_linux,
+        ),
         ("mount -t tmpfs tmpfs /dev && touch /dev/shm", "there is no directory", "! there is no"),
-        (
+        pytest.param(
             "mount -t tmpfs tmpfs /proc && mount -t tmpfs -o mode=1777 tmpfs /dev/shm",
             "/proc is not mounted",
             "/dev/shm: ",
+            marks=on_linux,
         ),
         ("mount -t tmpfs -o ro,mode=1777 tmpfs /dev/shm", "not writable", "/dev/shm: "),
     ],
@@ -228,6 +234,7 @@ def test_doctor_finds_what_the_machine_lacks(as_root, commands, problem, line):
             assert any(told.startswith(line) for told in done.stdout.splitlines())
 
 
+@on_linux
 @pytest.mark.parametrize(
     ("function", "problem"), [("open", "O_TMPFILE"), ("posix_fallocate", "fallocate")]
 )

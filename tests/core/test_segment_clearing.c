@@ -137,6 +137,41 @@ test_draft_that_is_lost_before_it_is_locked_is_made_again(void)
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
+/* A publisher that had linked its draft to the free name was killed before it
+ * had unlinked the other name, which leads to the map then: the next publisher, which
+ * has locked the map, clears it all the same. */
+static void
+test_second_name_of_the_map_is_cleared_and_the_map_stays(void)
+{
+    char path[SEGMENT_PATH_SIZE], second[SEGMENT_PATH_SIZE + 32];
+    struct slice name = {(const unsigned char *)scratch.path + 9,
+                         strlen(scratch.path) - 9};
+    bool is_cleared = false;
+    CHECK_STATUS(segment_path(name, path), STATUS_OK);
+    snprintf(second, sizeof(second), "%s~0123456789abcdef", path);
+    CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
+    CHECK_EQUAL(link(path, second), 0);
+    CHECK_STATUS(segment_clear_leftover(strrchr(second, '/') + 1, &is_cleared),
+                 STATUS_OK);
+    CHECK(is_cleared);
+    CHECK_STATUS(segment_check_free(second, NULL), STATUS_OK);
+    check_published(path, 1, 1);
+    // Another publisher has locked the map; the draft has a name.
+    CHECK_EQUAL(link(path, second), 0);
+    struct holder holder;
+    CHECK_STATUS(holder_lock(&holder, path, &UNFORCED.lock), STATUS_OK);
+    faults_reset();
+    faults.tmpfile_error = EOPNOTSUPP;
+    struct publish_options options = FORCED;
+    options.lock.timeout = 0;
+    CHECK_STATUS(publish_number_on(path, &options, 2), STATUS_LOCK_TIMEOUT);
+    faults_reset();
+    CHECK_STATUS(segment_check_free(second, NULL), STATUS_OK);
+    holder_close(&holder);
+    check_published(path, 1, 1);
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
 static struct {
     char path[SEGMENT_PATH_SIZE];
     bool is_cleared;
@@ -296,7 +331,8 @@ static const struct test tests[] = {
     TEST(test_only_drafts_of_the_path_are_cleared),
     TEST(test_drafts_of_a_path_without_a_directory_are_cleared),
     TEST(test_draft_that_is_lost_before_it_is_locked_is_made_again),
-    TEST(test_publisher_keeps_what_was_taken_for_a_leftover),
+    TEST(test_second_name_of_the_map_is_cleared_and_the_map_stays),
+    TEST_LINUX(test_publisher_keeps_what_was_taken_for_a_leftover),
     TEST(test_signal_that_stops_does_so_in_any_call_that_clears),
     TEST(test_signal_that_stops_does_so_beside_a_name_that_is_squatted),
     TEST(test_failure_of_any_call_while_clearing_is_an_error),

@@ -144,10 +144,10 @@ test_map_in_memory_is_never_flushed(void)
     CHECK_EQUAL(strcmp(order_of_calls(), "L"), 0);
     faults_reset();
     CHECK_STATUS(publish_number_on(path, &FORCED, 2), STATUS_OK);
-    CHECK_EQUAL(strcmp(order_of_calls(), "LR"), 0);
+    CHECK_EQUAL(strcmp(order_of_calls(), DRAFTS_HAVE_NAMES ? "R" : "LR"), 0);
     char expected[512];
     snprintf(expected, sizeof(expected), "%s~", path);
-    CHECK_EQUAL(strcmp(faults.linked, expected), 0);
+    CHECK_EQUAL(strcmp(faults.linked, DRAFTS_HAVE_NAMES ? "" : expected), 0);
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
@@ -164,7 +164,8 @@ test_saved_file_is_on_the_disk_before_it_has_its_name(void)
     CHECK_EQUAL(strcmp(order_of_calls(), "FFLD"), 0);
     faults_reset();
     CHECK_STATUS(publish_number_on(path, &DURABLE, 2), STATUS_OK);
-    CHECK_EQUAL(strcmp(order_of_calls(), "FFLRD"), 0);
+    CHECK_EQUAL(strcmp(order_of_calls(), DRAFTS_HAVE_NAMES ? "FFRD" : "FFLRD"),
+                0);
     check_published(path, 2, 2);
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
@@ -181,7 +182,7 @@ test_saved_file_leaves_its_neighbours_alone(void)
     faults_reset();
     CHECK_STATUS(publish_number_on(path, &DURABLE, 1), STATUS_OK);
     CHECK_STATUS(publish_number_on(path, &DURABLE, 2), STATUS_OK);
-    CHECK_EQUAL(strcmp(faults.linked, leftover), 0);
+    CHECK_EQUAL(strcmp(faults.linked, DRAFTS_HAVE_NAMES ? path : leftover), 0);
     CHECK_EQUAL(stat_of(backup).st_size, 6);
     CHECK_STATUS(segment_check_free(leftover, NULL), STATUS_OK);
     check_published(path, 2, 2);
@@ -196,8 +197,8 @@ test_saved_file_whose_directory_is_gone_is_not_called_absent(void)
     const char *path = scratch_path("map");
     faults_reset();
     CHECK_STATUS(publish_number_on(path, &DURABLE, 1), STATUS_OK);
-    // The draft's open, the holder's, the directory's.
-    fail_only("o", 2, ENOENT);
+    // The draft's open, the holder's, perhaps a leftover's, the directory's.
+    fail_only("o", DRAFTS_HAVE_NAMES ? 3 : 2, ENOENT);
     CHECK_STATUS(publish_number_on(path, &DURABLE, 2), STATUS_SYSTEM);
     CHECK_EQUAL(errno, ENOENT);
     CHECK_EQUAL(faults.failed, 'o');
@@ -221,6 +222,10 @@ test_refused_wish_for_huge_pages_keeps_an_older_error(void)
 }
 
 /* ---- one call after the other ------------------------------------------- */
+
+/* Of a draft with a name: looks for what another publisher may have left. Its
+ * failure is not ours. */
+enum { CLEARING = 8 };
 
 /* Fails the first, the second, ... call of a publication over map 1, until one
  * succeeds; answers with the letters of those that failed. */
@@ -246,7 +251,8 @@ fail_each_call(const struct publish_options *options, bool has_no_tmpfile)
         CHECK_EQUAL(scratch_file_count(), 1);
         CHECK_EQUAL(number_in(&old), 1);
         failed[left] = letter;
-        CHECK_EQUAL(status == STATUS_OK, letter == 0);
+        CHECK_EQUAL(status == STATUS_OK,
+                    letter == 0 || (has_no_tmpfile && left == CLEARING));
         // With the directory not on the disk the new map has its name
         // nevertheless.
         bool is_new =
@@ -262,7 +268,7 @@ fail_each_call(const struct publish_options *options, bool has_no_tmpfile)
         CHECK_EQUAL(number_in(&segment), is_new ? 2 : 1);
         segment_close(&segment);
         CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
-        if (status == STATUS_OK) {
+        if (letter == 0) {
             return failed;
         }
     }
@@ -274,7 +280,7 @@ test_failure_of_any_call_is_an_error_and_the_old_map_stays(void)
     // Open, reserve, mode, contents, header; the holder, its header; the new
     // header, link, rename.
     CHECK_EQUAL(strcmp(fail_each_call(&FORCED, false), "oamwworwLR"), 0);
-    CHECK_EQUAL(strcmp(fail_each_call(&FORCED, true), "oamwworwLR"), 0);
+    CHECK_EQUAL(strcmp(fail_each_call(&FORCED, true), "oamwworwoR"), 0);
 }
 
 static void

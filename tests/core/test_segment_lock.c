@@ -339,7 +339,7 @@ static const struct test tests[] = {
     TEST(test_publisher_that_gets_the_lock_wakes_the_next),
     TEST(test_publisher_that_gives_up_wakes_the_next),
     TEST(test_file_that_replaces_another_wakes_the_publishers),
-    TEST(test_removal_wakes_the_publishers),
+    TEST_LINUX(test_removal_wakes_the_publishers),
     TEST(test_waiter_that_was_killed_holds_up_nobody_for_long),
     TEST(test_interrupted_wait_ends_and_leaves_the_queue),
     TEST(test_child_that_an_interrupt_forks_ends_the_wait),

@@ -8,12 +8,14 @@ import os
 
 import file_system
 import pytest
-from live import descriptors, mappings_of
+from live import IS_LINUX, descriptors, mappings_of
 
 import sharedmap
 
 ERRORS = ["EIO", "ENOSPC", "EDQUOT", "ESTALE", "ENODEV", "EROFS"]
-OPERATIONS = ["OPEN", "WRITE", "FSYNC", "LINK", "RENAME", "FALLOCATE", "SETATTR"]
+OPERATIONS = ["OPEN", "WRITE", "FSYNC", "RENAME", "SETATTR"]
+if IS_LINUX:  # elsewhere a draft is renamed, and filled with zeros
+    OPERATIONS += ["LINK", "FALLOCATE"]
 # Advice that belongs to the error.
 ADVICE = {
     "EIO": "the disk or the server of the file system failed",
@@ -125,7 +127,8 @@ def test_temporary_name_that_could_not_be_unlinked_is_cleared_by_the_next_save(f
     with pytest.raises(OSError, match=r"a\.map"):
         sharedmap.rbtree(a=2).save(path, force=True)
     files.release()
-    assert sorted(os.listdir(files.path)) == ["a.map", "a.map.sharedmap~"]
+    (left,) = set(os.listdir(files.path)) - {"a.map"}
+    assert left.startswith("a.map.sharedmap~" if IS_LINUX else "a.map~")
     sharedmap.rbtree(a=3).save(path, force=True)
     assert os.listdir(files.path) == ["a.map"]
     assert content(path) == {"a": 3}

@@ -378,9 +378,9 @@ check_killed(struct scene *scene, const struct action *action,
     // The reader before the one that has just opened it.
     tally->early += model_equals(&found, &before) && before.generation > 0
                     && reader_is_told(&scene->readers[last]);
-    size_t files = scene_count_files(), wanted = found.generation > 0;
-    tally->leftover += files > wanted;
-    if (files > wanted + 1) {
+    size_t left = scene_count_left(&found);
+    tally->leftover += left > 0;
+    if (left > 1 + (scene->had_leftover ? scene_drafts_left() : 0)) {
         return "more than one file is left behind";
     }
     complaint = scene_check_readers(scene);
@@ -508,7 +508,7 @@ run_race(struct scene *scene, pid_t standing, const struct action *first,
     if (!is_serial(&before, first, second, is_killed, &result)) {
         return "no order of the two leads to this";
     }
-    if (scene_count_files() != (result.model.generation > 0)) {
+    if (scene_count_left(&result.model) > is_killed * scene_drafts_left()) {
         return "a file is left";
     }
     scene->model = result.model;

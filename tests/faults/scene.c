@@ -45,7 +45,7 @@ remove_directory(void)
 }
 
 size_t
-scene_count_files(void)
+scene_count_left(const struct model *found)
 {
     DIR *files = opendir(directory);
     struct dirent *file;
@@ -57,7 +57,7 @@ scene_count_files(void)
     if (files != NULL) {
         closedir(files);
     }
-    return count;
+    return count - (found->generation > 0);
 }
 
 void
@@ -78,6 +78,12 @@ const char *
 scene_path(void)
 {
     return path;
+}
+
+size_t
+scene_drafts_left(void)
+{
+    return strcmp(segment_platform(), "portable") == 0;
 }
 
 /* ---- before ------------------------------------------------------------- */
@@ -140,7 +146,8 @@ scene_begin(struct scene *scene, enum before before)
         prepare(scene_open(scene, &found) == NULL);
         model_apply(&scene->model, beginnings[before][i]);
     }
-    if (before == A_LEFTOVER || before == A_MARKED_DELTA) {
+    scene->had_leftover = before == A_LEFTOVER || before == A_MARKED_DELTA;
+    if (scene->had_leftover) {
         prepare(action_run(&LEFT_BEHIND, leftover_path) == STATUS_OK);
         prepare(mark_superseded(path));
     }
@@ -220,7 +227,7 @@ act(struct scene *scene, const struct action *action)
     if (complaint == NULL && !model_equals(&found, &scene->model)) {
         complaint = "the next action leads to something else";
     }
-    if (complaint == NULL && scene_count_files() != (found.generation > 0)) {
+    if (complaint == NULL && scene_count_left(&found) != 0) {
         complaint = "a file is left after the next action";
     }
     if (complaint == NULL && found.generation > 0

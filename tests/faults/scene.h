@@ -20,9 +20,14 @@ scene_create_directory(const char *parent);
 const char *
 scene_path(void);
 
-/* Temporary ones included. */
+/* The files besides the map that was found. */
 size_t
-scene_count_files(void);
+scene_count_left(const struct model *found);
+
+/* How many of them a kill leaves before the draft is linked to a name: 1 where
+ * it has a name from the beginning. */
+size_t
+scene_drafts_left(void);
 
 /* What is there before. A leftover is what somebody leaves who was killed just
  * before the rename: the map is marked, and there is a file too many. */
@@ -42,6 +47,7 @@ struct scene {
     struct model model;  // what the path leads to by now
     struct reader readers[12];
     int reader_count;
+    bool had_leftover;
 };
 
 /* Removes all files and publishes what is there before. */

@@ -84,8 +84,21 @@ remove_file(const char *path, const struct interrupt *interrupt,
     return result == 0 ? STATUS_OK : system_failure();
 }
 
+/* Whether the path leads to the open file. */
+static bool
+leads_to(const char *path, int descriptor, const struct interrupt *interrupt)
+{
+    struct stat opened, named;
+    return system_stat(descriptor, &opened, interrupt)
+           && system_stat_path(path, &named, interrupt)
+           && named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
+}
+
+/* A temporary name of the map itself is not in use, even if the map is locked:
+ * a publisher has linked its draft to the free name `path`, and was killed or is
+ * about to remove the other one. */
 static enum status
-clear(const char *temporary, bool must_be_draft,
+clear(const char *temporary, const char *path, bool must_be_draft,
       const struct interrupt *interrupt, bool *is_cleared)
 {
     struct fork_closed file;
@@ -103,10 +116,12 @@ clear(const char *temporary, bool must_be_draft,
     enum status status =
         claim(file.descriptor, temporary, interrupt, &is_busy);
     if (is_busy) {
-        is_leftover = false;
+        is_leftover = path != NULL
+                      && leads_to(path, file.descriptor, interrupt)
+                      && leads_to(temporary, file.descriptor, interrupt);
         status = STATUS_OK;
     }
-    else if (status == STATUS_OK && must_be_draft) {
+    if (is_leftover && status == STATUS_OK && must_be_draft) {
         status = check_draft(file.descriptor, interrupt, &is_leftover);
     }
     if (status == STATUS_OK && is_leftover) {
@@ -117,17 +132,17 @@ clear(const char *temporary, bool must_be_draft,
 }
 
 enum status
-leftover_clear(const char *temporary, const struct interrupt *interrupt,
-               bool *is_cleared)
+leftover_clear(const char *temporary, const char *path,
+               const struct interrupt *interrupt, bool *is_cleared)
 {
-    return clear(temporary, false, interrupt, is_cleared);
+    return clear(temporary, path, false, interrupt, is_cleared);
 }
 
 enum status
 leftover_clear_locked(const char *temporary, const struct interrupt *interrupt,
                       bool *is_cleared)
 {
-    enum status status = clear(temporary, false, interrupt, is_cleared);
+    enum status status = clear(temporary, NULL, false, interrupt, is_cleared);
     return status == STATUS_NOT_REGULAR
                ? remove_file(temporary, interrupt, is_cleared)
                : status;
@@ -173,7 +188,7 @@ leftover_clear_digits(const char *path, const struct interrupt *interrupt)
             && found[prefix + DIGIT_COUNT] == '\0')
         {
             memcpy(digits, found + prefix, DIGIT_COUNT);
-            status = clear(temporary, true, interrupt, &is_cleared);
+            status = clear(temporary, path, true, interrupt, &is_cleared);
         }
     }
     closedir(entries);
@@ -227,7 +242,7 @@ segment_clear_leftover(const char *file_name, bool *is_cleared)
         status = holder_try_lock(&holder, path, LOCK_PUBLISH, &is_busy);
     }
     if (status == STATUS_OK || status == STATUS_NAME_ABSENT) {
-        status = leftover_clear(temporary, NULL, is_cleared);
+        status = leftover_clear(temporary, path, NULL, is_cleared);
     }
     holder_close(&holder);
     return is_busy ? STATUS_OK : status;

@@ -16,12 +16,13 @@
 #include "core/base/status.h"
 #include "core/segment/segment.h"
 
-/* Removes a regular file that no publisher is using; `is_cleared` is true also
- * if it is absent. STATUS_NOT_REGULAR, STATUS_SYSTEM, STATUS_INTERRUPTED. The
- * interrupts of these functions may be NULL. */
+/* Removes a regular file that no publisher of the path is using; `is_cleared`
+ * is true also if it is absent. A second name of the file at the path is not in
+ * use; the path may be NULL. STATUS_NOT_REGULAR, STATUS_SYSTEM,
+ * STATUS_INTERRUPTED. The interrupts of these functions may be NULL. */
 enum status
-leftover_clear(const char *temporary, const struct interrupt *interrupt,
-               bool *is_cleared);
+leftover_clear(const char *temporary, const char *path,
+               const struct interrupt *interrupt, bool *is_cleared);
 
 /* The same under the lock of the name, which makes a link or a FIFO a
  * leftover as well. */

@@ -7,6 +7,8 @@
  *     draft (no name) --- link ---> name~ - rename -> name      name was held
  *                                  holder: head |= 1, just before
  *
+ * A draft that has a temporary name is renamed from there.
+ *
  * What the name points to is the truth; the mark is only a hint to check
  * the name again. A hint that comes early costs its reader one check. One
  * that came late would leave a reader on the old snapshot for ever, if we
@@ -26,6 +28,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/memory.h"
 #include "core/segment/leftover.h"
 #include "core/segment/lock.h"
 #include "core/segment/segment.h"
@@ -109,6 +112,22 @@ unlink_path(const char *path, const struct interrupt *interrupt)
     return result == 0;
 }
 
+/* Fills the path of a draft that has one. What other publishers of the name may
+ * have left is cleared, under its lock. */
+static enum status
+use_temporary(const struct draft *draft, const char *path, const char *mark,
+              char temporary[TEMPORARY_PATH_SIZE])
+{
+    bool is_cleared;
+    enum status status = STATUS_OK;
+    if (system_temporary_path(path, mark, temporary)) {
+        status =
+            leftover_clear_locked(temporary, draft->interrupt, &is_cleared);
+    }
+    snprintf(temporary, TEMPORARY_PATH_SIZE, "%s", draft->temporary);
+    return status == STATUS_INTERRUPTED ? status : STATUS_OK;
+}
+
 /* Links the draft to a temporary name beside the name, and fills that path. It
  * is locked before, so it is not taken for a leftover. A leftover of a killed
  * publisher is cleared. If that is not possible, the file is another user's,
@@ -121,8 +140,11 @@ link_temporary(struct draft *draft, const char *path,
                char temporary[TEMPORARY_PATH_SIZE])
 {
     enum status status;
-    bool is_own = system_temporary_path(
-        path, options->is_durable ? SAVED_MARK : "~", temporary);
+    const char *mark = options->is_durable ? SAVED_MARK : "~";
+    if (draft->temporary != NULL) {
+        return use_temporary(draft, path, mark, temporary);
+    }
+    bool is_own = system_temporary_path(path, mark, temporary);
     draft_lock(draft);
     // Rarely tested: another user takes the name as soon as it is cleared.
     for (int attempt = 0; is_own && attempt < 2; attempt++) {
@@ -208,6 +230,8 @@ take_name(struct holder *holder, struct draft *draft, const char *path,
         return status;
     }
     // The draft is the holder now, and others wait for its lock.
+    memory_release(draft->temporary);
+    draft->temporary = NULL;
     draft_unlock(draft);
     holder_wake_all(holder);
     return options->is_durable ? sync_directory(path, draft->interrupt)
