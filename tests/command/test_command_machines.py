@@ -50,7 +50,7 @@ def test_failures_are_one_line_and_an_exit_code(command, server, names, tmp_path
     assert failed(command("push", nowhere, name), errors.NO_SERVER)
     assert failed(command("follow", nowhere, name, *state), errors.NO_SERVER)
     assert failed(command("rollback", nowhere, name), errors.NO_SERVER)
-    assert failed(command("push", "http://nowhere", name), errors.FAILED, "redis://")
+    assert failed(command("push", "http://nowhere", name), errors.USAGE, "redis://")
 
 
 def test_url_can_come_from_the_environment(command, server, name, monkeypatch):

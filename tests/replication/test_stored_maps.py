@@ -161,9 +161,10 @@ def test_thousands_of_blobs_are_removed_in_batches(server, name):
     batches = []
 
     class Watched(Server):
-        def commit(self, operation):
-            batches.append([command for command in operation.commands if command[0] == "UNLINK"])
-            return super().commit(operation)
+        def perform(self, operation):
+            commands = getattr(operation, "commands", ())
+            batches.append([command for command in commands if command[0] == "UNLINK"])
+            return super().perform(operation)
 
     watched = Watched(server.url, 1)
     try:

@@ -15,6 +15,7 @@ from ..replication import (
     push,
     rollback,
 )
+from ..replication._urls import parse as parse_url
 from .errors import ABSENT, BAD_DATA, DONE, NO_SERVER, USAGE, CommandError
 from .maps import Options
 from .output import entries_text, report, size_text
@@ -39,12 +40,13 @@ def translated_errors() -> Iterator[None]:
 
 def server_url(options: Options) -> str:
     """The URL, or for - that of the environment: other users can read a command line."""
-    if options.url != "-":
-        given: str = options.url
-        return given
-    url = os.environ.get("SHAREDMAP_URL")
+    url: str = options.url if options.url != "-" else os.environ.get("SHAREDMAP_URL", "")
     if not url:
         raise CommandError("the URL is - but SHAREDMAP_URL is not set; set it or pass a URL", USAGE)
+    try:
+        parse_url(url)
+    except ValueError as error:
+        raise CommandError(str(error), USAGE) from None
     return url
 
 

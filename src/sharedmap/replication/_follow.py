@@ -20,7 +20,7 @@ from .._header import HEADER_SIZE
 from ._chunks import chunks_text
 from ._errors import NothingPushed, ReplicationError, ServerError
 from ._manifest import Chunk, Manifest, Version, check_version, parse
-from ._operations import Commands, Keys, Sleep, Steps, Work
+from ._operations import Commands, Keys, Sleep, Steps, Work, get
 from ._push import BATCH
 from ._state import Incoming, State, default_directory
 
@@ -79,7 +79,7 @@ class Agent:
     def check_current(self) -> Steps[Version | None]:
         """Checks the server once. A version if it is newer, or was not published here."""
         entries, raw = yield Commands(
-            [("XREVRANGE", self.keys.stream, "+", "-", "COUNT", 1), ("GET", self.keys.manifest)]
+            [("XREVRANGE", self.keys.stream, "+", "-", "COUNT", 1), get(self.keys.manifest)]
         )
         self.last = entries[0][0] if entries else b"0-0"
         newest = self.state.newest
@@ -150,7 +150,7 @@ class Agent:
 
     def _fetch_batch(self, batch: list[tuple[Chunk, int]], incoming: Incoming) -> Steps[int]:
         replies: list[Any] = yield Commands(
-            [("GET", self.keys.chunk(chunk.sha256)) for chunk, _ in batch]
+            [get(self.keys.chunk(chunk.sha256), chunk.size) for chunk, _ in batch]
         )
         bad: list[str] = []
         good = 0

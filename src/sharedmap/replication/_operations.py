@@ -16,10 +16,12 @@ from ._manifest import Version
 
 Command = tuple[Any, ...]
 
+LARGEST_MANIFEST = 16 << 20
+
 
 @dataclass(frozen=True)
 class Commands:
-    """Commands that are sent together; the result is the list of replies.
+    """Commands that are sent together; the result is the list of replies (_replies.py).
 
     In a cluster each goes to the node that has its key. Those without a key, such as INFO, go to
     the node that has `key`.
@@ -31,7 +33,10 @@ class Commands:
 
 @dataclass(frozen=True)
 class Commit:
-    """One MULTI, if the key still has that value. The result is a list, or None if it has not."""
+    """One MULTI, if the key still has that value. The result is a list, or None if it has not.
+
+    The value is compared as get(key) reads it.
+    """
 
     key: bytes
     expected: bytes | None
@@ -63,6 +68,14 @@ _T = TypeVar("_T")
 
 # Also yields versions, which the driver passes on to the user.
 Steps = Generator[Operation | Version, Any, _T]
+
+
+def get(key: bytes, most: int = LARGEST_MANIFEST) -> Command:
+    """Reads the value of a key that may have `most` bytes. The result is None without one.
+
+    It is one byte longer if the value is larger: more is not sent.
+    """
+    return ("GETRANGE", key, 0, most)
 
 
 def _encode(text: str) -> bytes:

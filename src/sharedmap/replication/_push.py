@@ -31,7 +31,7 @@ from .._sharedmap import rbtree, sharedmap
 from ._chunks import Cut, chunks_text, describe
 from ._errors import NothingPushed, ReplicationError, ServerError
 from ._manifest import Manifest, Version, check_version, parse
-from ._operations import Command, Commands, Commit, Keys, Steps, Work
+from ._operations import Command, Commands, Commit, Keys, Steps, Work, get
 
 log = logging.getLogger("sharedmap.replication")
 
@@ -144,7 +144,7 @@ def _readable(data: bytes | None) -> Manifest | None:
 
 def _push_once(source: Source, keys: Keys, everything: bool, grace: int) -> Steps[Version | None]:
     raw, raw_previous, members = yield Commands(
-        [("GET", keys.manifest), ("GET", keys.previous), ("SMEMBERS", keys.damaged)]
+        [get(keys.manifest), get(keys.previous), ("SMEMBERS", keys.damaged)]
     )
     current, previous = _readable(raw), _readable(raw_previous)
     damaged = {member.decode("ascii", "replace") for member in members}
@@ -196,7 +196,7 @@ def _all_chunks(keys: Keys) -> Steps[set[str]]:
     cursor = 0
     while True:
         ((cursor, names),) = yield Commands(
-            [("SCAN", cursor, "MATCH", keys.all_chunks(), "COUNT", 1000)]
+            [("SCAN", cursor, "MATCH", keys.all_chunks(), "COUNT", 1000)], keys.base
         )
         found |= {name.rpartition(b":")[2].decode("ascii", "replace") for name in names}
         if not int(cursor):
@@ -269,7 +269,7 @@ def _grouped(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 def rollback(name: str, namespace: str | None = None) -> Steps[Version]:
     keys = Keys(name, namespace)
     for _ in range(_ATTEMPTS):
-        raw, raw_previous = yield Commands([("GET", keys.manifest), ("GET", keys.previous)])
+        raw, raw_previous = yield Commands([get(keys.manifest), get(keys.previous)])
         if raw_previous is None:
             raise NothingPushed(f"{name}: there is no previous version to roll back to")
         current, previous = _readable(raw), parse(raw_previous)

@@ -1,106 +1,92 @@
-"""Drives pushing and following with redis-py, with an event loop and without."""
+"""Drives pushing and following over connections to a server, with an event loop and without."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import importlib
 import time
-from collections.abc import AsyncGenerator, Coroutine, Generator
+from collections.abc import AsyncGenerator, Generator
 from typing import Any, TypeVar
 
+from ._connection import AsyncConnection, Connection, finished, load
 from ._errors import ServerError
 from ._manifest import Version
-from ._operations import Commands, Commit, Operation, Scan, Sleep, Steps, Work
+from ._operations import Operation, Sleep, Steps, Work
+from ._resp import Refused
+from ._routes import Close, Exchange, Give, Pause, Routes, Routine, Take
+from ._urls import parse
 
 _T = TypeVar("_T")
-_MARGIN = 10.0
 # A push waits only for replies, which may take that long.
 PUSH_WAIT = 20.0
-# How many keys of a server are looked at by one command.
-_SCANNED = 1000
-# The pause before a task that ignored its cancellation is cancelled again.
-_AGAIN = 0.05
-
-
-def _load(module: str) -> Any:
-    """Imports a module of redis-py only when it is needed."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ServerError(f"replication needs redis-py; run: pip install redis ({error})") from None
-
-
-def _settings(longest_wait: float) -> dict[str, Any]:
-    retry = _load("redis.retry")
-    backoff = _load("redis.backoff")
-    return {
-        "protocol": 2,
-        "decode_responses": False,
-        "socket_connect_timeout": _MARGIN,
-        # A blocking command returns within its timeout; later, the connection is dead.
-        "socket_timeout": longest_wait + _MARGIN,
-        # An agent has a backoff of its own, and a push that fails reports it.
-        "retry": retry.Retry(backoff.NoBackoff(), 0),
-    }
-
-
-class _Translated(contextlib.AbstractContextManager[None]):
-    """Translates the exceptions of redis-py to ServerError."""
-
-    def __init__(self) -> None:
-        self.error: Any = _load("redis.exceptions").RedisError
-
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        if error is not None and isinstance(error, (self.error, OSError, EOFError)):
-            # Some exceptions name the address that refused, and some have no message.
-            raise ServerError(f"{error}".strip() or type(error).__name__) from error
 
 
 def has_answered(error: ServerError) -> bool:
     """Whether the server is there, and refuses this one request."""
-    refusal: type[Exception] = _load("redis.exceptions").ResponseError
-    return isinstance(error.__cause__, refusal)
+    return isinstance(error, Refused)
 
 
 class Server:
-    def __init__(self, url: str, longest_wait: float) -> None:
-        redis = _load("redis")
-        self.watch_error: Any = redis.WatchError
-        self.client: Any = redis.Redis.from_url(url, **_settings(longest_wait))
+    def __init__(self, url: str, longest_wait: float = PUSH_WAIT) -> None:
+        self.target = parse(url)
+        self.routes = Routes(self.target)
+        self.idle: dict[Any, list[Connection]] = {}
+        load("redis")
 
     def close(self) -> None:
-        with contextlib.suppress(Exception):
-            self.client.close()
+        for connections in self.idle.values():
+            while connections:
+                connections.pop().close()
 
     def perform(self, operation: Operation) -> Any:
         if isinstance(operation, Work):
             return operation.function(*operation.arguments)
         if isinstance(operation, Sleep):
             return time.sleep(operation.seconds)
-        with _Translated():
-            if isinstance(operation, Scan):
-                return [*self.client.scan_iter(match=operation.pattern, count=_SCANNED)]
-            if isinstance(operation, Commands):
-                with self.client.pipeline(transaction=False) as pipe:
-                    for command in operation.commands:
-                        pipe.execute_command(*command)
-                    return pipe.execute()
-            return self.commit(operation)
+        return self._run(self.routes.perform(operation))
 
-    def commit(self, operation: Commit) -> list[Any] | None:
-        with self.client.pipeline(transaction=True) as pipe:
-            pipe.watch(operation.key)
-            if pipe.get(operation.key) != operation.expected:
-                return None
-            pipe.multi()
-            for command in operation.commands:
-                pipe.execute_command(*command)
-            try:
-                replies: list[Any] = pipe.execute()
-            except self.watch_error:
-                return None
-            return replies
+    def _run(self, routine: Routine) -> Any:
+        answer: Any = None
+        failure: Exception | None = None
+        taken: list[Connection] = []
+        try:
+            while True:
+                try:
+                    request = routine.send(answer) if failure is None else routine.throw(failure)
+                except StopIteration as stop:
+                    return stop.value
+                answer = failure = None
+                try:
+                    answer = self._request(request, taken)
+                except Exception as error:
+                    failure = error
+        finally:
+            routine.close()
+            for connection in taken:
+                connection.close()
+
+    def _request(self, request: Any, taken: list[Connection]) -> Any:
+        if isinstance(request, Take):
+            taken.append(self._take(request))
+            return taken[-1]
+        if isinstance(request, Exchange):
+            return request.connection.exchange(request.commands)
+        if isinstance(request, Pause):
+            return time.sleep(request.seconds)
+        taken.remove(request.connection)
+        if isinstance(request, Close):
+            request.connection.close()
+        elif isinstance(request, Give):
+            self.idle.setdefault(request.address, []).append(request.connection)
+        return None
+
+    def _take(self, request: Take) -> Connection:
+        idle = self.idle.get(request.address, []) if request.kind == "server" else []
+        while idle:
+            connection = idle.pop()
+            if connection.is_usable():
+                return connection
+            connection.close()
+        return Connection(self.target, request.address, request.kind)
 
     def drive(self, steps: Steps[_T]) -> Generator[Version, None, _T]:
         """Performs all steps; yields what is for the user, returns the result."""
@@ -134,79 +120,71 @@ class Server:
                 return result
 
 
-async def _finished(coroutine: Coroutine[Any, Any, _T], *, can_end_early: bool) -> _T:
-    """Awaits the coroutine, such that no part of it still runs after a cancellation.
-
-    A thread cannot be cancelled, and its files are closed when this function returns, so it is
-    awaited. And redis-py can miss a cancellation, so it is cancelled again until it is done.
-    """
-    task = asyncio.ensure_future(coroutine)
-    try:
-        await asyncio.wait([task])
-    except asyncio.CancelledError:
-        while not task.done():
-            if can_end_early:
-                task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([task], timeout=_AGAIN)
-        # Its exception is retrieved, or asyncio would log it.
-        if not task.cancelled():
-            task.exception()
-        raise
-    return task.result()
-
-
 class AsyncServer:
-    def __init__(self, url: str, longest_wait: float) -> None:
-        redis = _load("redis.asyncio")
-        self.watch_error: Any = _load("redis.exceptions").WatchError
-        settings = _settings(longest_wait)
-        settings["retry"] = _load("redis.asyncio.retry").Retry(
-            _load("redis.backoff").NoBackoff(), 0
-        )
-        self.client: Any = redis.Redis.from_url(url, **settings)
+    def __init__(self, url: str, longest_wait: float = PUSH_WAIT) -> None:
+        self.target = parse(url)
+        self.routes = Routes(self.target)
+        self.idle: dict[Any, list[AsyncConnection]] = {}
+        load("redis.asyncio")
 
     async def close(self) -> None:
-        with contextlib.suppress(Exception):
-            await self.client.aclose()
+        for connections in self.idle.values():
+            while connections:
+                await connections.pop().close()
 
     async def perform(self, operation: Operation) -> Any:
         if isinstance(operation, Work):
             thread = asyncio.to_thread(operation.function, *operation.arguments)
-            return await _finished(thread, can_end_early=False)
+            return await finished(thread, seconds=None)
         if isinstance(operation, Sleep):
             return await asyncio.sleep(operation.seconds)
-        with _Translated():
-            if isinstance(operation, Scan):
-                return await _finished(self.scan(operation), can_end_early=True)
-            if isinstance(operation, Commands):
-                return await _finished(self.execute(operation), can_end_early=True)
-            return await _finished(self.commit(operation), can_end_early=True)
+        return await self._run(self.routes.perform(operation))
 
-    async def scan(self, operation: Scan) -> list[Any]:
-        found = self.client.scan_iter(match=operation.pattern, count=_SCANNED)
-        return [key async for key in found]
+    async def _run(self, routine: Routine) -> Any:
+        answer: Any = None
+        failure: Exception | None = None
+        taken: list[AsyncConnection] = []
+        try:
+            while True:
+                try:
+                    request = routine.send(answer) if failure is None else routine.throw(failure)
+                except StopIteration as stop:
+                    return stop.value
+                answer = failure = None
+                try:
+                    answer = await self._request(request, taken)
+                except Exception as error:
+                    failure = error
+        finally:
+            routine.close()
+            for connection in taken:
+                await connection.close()
 
-    async def execute(self, operation: Commands) -> list[Any]:
-        async with self.client.pipeline(transaction=False) as pipe:
-            for command in operation.commands:
-                pipe.execute_command(*command)
-            replies: list[Any] = await pipe.execute()
-            return replies
+    async def _request(self, request: Any, taken: list[AsyncConnection]) -> Any:
+        if isinstance(request, Take):
+            taken.append(await self._take(request))
+            return taken[-1]
+        if isinstance(request, Exchange):
+            return await request.connection.exchange(request.commands)
+        if isinstance(request, Pause):
+            return await asyncio.sleep(request.seconds)
+        taken.remove(request.connection)
+        if isinstance(request, Close):
+            await request.connection.close()
+        elif isinstance(request, Give):
+            self.idle.setdefault(request.address, []).append(request.connection)
+        return None
 
-    async def commit(self, operation: Commit) -> list[Any] | None:
-        async with self.client.pipeline(transaction=True) as pipe:
-            await pipe.watch(operation.key)
-            if await pipe.get(operation.key) != operation.expected:
-                return None
-            pipe.multi()
-            for command in operation.commands:
-                pipe.execute_command(*command)
-            try:
-                replies: list[Any] = await pipe.execute()
-            except self.watch_error:
-                return None
-            return replies
+    async def _take(self, request: Take) -> AsyncConnection:
+        idle = self.idle.get(request.address, []) if request.kind == "server" else []
+        while idle:
+            connection = idle.pop()
+            if connection.is_usable():
+                return connection
+            await connection.close()
+        connection = AsyncConnection(self.target, request.address, request.kind)
+        await connection.connect()
+        return connection
 
     async def drive(self, steps: Steps[Any], result: list[Any]) -> AsyncGenerator[Version]:
         """Performs all steps; yields what is for the user, appends the result."""

@@ -1,0 +1,343 @@
+"""Connections to a server, with and without an event loop.
+
+redis-py connects: name, TLS, user, database. Until then it reads from the socket, so what it gets
+is bounded there. Then the commands and replies are ours (_resp.py), each exchange with a budget of
+bytes and a deadline. A connection whose exchange failed in any way is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import ssl
+import time
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import Any, TypeVar
+
+from ._errors import ReplicationError, ServerError
+from ._replies import MARGIN, MOST_ITEMS, seconds_of, size_of
+from ._resp import LINE, LONGEST_LINE, LONGEST_TEXT, Budget, invalid, pack, packed_size, read_reply
+from ._urls import Address, Target
+
+_T = TypeVar("_T")
+_CONNECT_SECONDS = 10.0
+_HANDSHAKE = 64 << 10
+_BLOCK = 64 << 10
+# The pause before a task that ignored its cancellation is cancelled again.
+_AGAIN = 0.05
+
+
+def load(module: str) -> Any:
+    """Imports a module of redis-py only when it is needed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ServerError(f"replication needs redis-py; run: pip install redis ({error})") from None
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Whatever redis-py and the system raise, where a server may have sent anything."""
+    try:
+        yield
+    except ReplicationError:
+        raise
+    except TimeoutError:
+        raise ServerError("the server does not answer in time") from None
+    except Exception as error:
+        # Some exceptions name the address that refused, and some have no message.
+        raise ServerError(f"{error}".strip()[:LONGEST_TEXT] or type(error).__name__) from error
+
+
+def _cost(commands: Sequence[Sequence[Any]]) -> tuple[Budget, float]:
+    size = sum(size_of(command) for command in commands)
+    # What a transaction has queued is answered twice.
+    size = MARGIN + (2 * size if commands[-1][0] == "EXEC" else size)
+    budget = Budget(size, MOST_ITEMS + 4 * len(commands))
+    return budget, seconds_of(commands, size + packed_size(commands))
+
+
+def _arguments(target: Target, address: Address | None, kind: str) -> dict[str, Any]:
+    settings = dict(target.sentinel_settings if kind == "sentinel" else target.settings)
+    settings.setdefault("socket_connect_timeout", _CONNECT_SECONDS)
+    if address is None:
+        settings["path"] = target.path
+    else:
+        settings["host"], settings["port"] = address
+    return settings | {
+        "protocol": 2,
+        "decode_responses": False,
+        "socket_timeout": _CONNECT_SECONDS,
+    }
+
+
+def _kind_of(target: Target) -> str:
+    if target.path:
+        return "UnixDomainSocketConnection"
+    return "SSLConnection" if target.has_tls else "Connection"
+
+
+# ---- without an event loop -------------------------------------------------------------------
+
+
+class _Socket:
+    """A socket with a deadline and, as long as redis-py reads from it, a budget."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self._wrapped = wrapped
+        self.deadline = time.monotonic() + _CONNECT_SECONDS
+        self.budget: Budget | None = Budget(_HANDSHAKE, 0)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wrapped, name)
+
+    def _hurry(self) -> None:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._wrapped.settimeout(left)
+
+    def recv(self, size: int) -> bytes:
+        self._hurry()
+        data: bytes = self._wrapped.recv(size)
+        if self.budget is not None:
+            self.budget.spend(len(data))
+        return data
+
+    def is_silent(self) -> bool:
+        """Whether nothing has come, not even the end. A TLS socket may read what is no data."""
+        self._wrapped.settimeout(0)
+        try:
+            self._wrapped.recv(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        return False
+
+    def sendall(self, data: bytes) -> None:
+        # A TLS socket would give each record the whole time.
+        view = memoryview(data)
+        while view:
+            self._hurry()
+            view = view[self._wrapped.send(view[:_BLOCK]) :]
+
+
+def _bounded(base: Any) -> Any:
+    """The class of redis-py's connections, with a bounded socket."""
+
+    def connect(connection: Any) -> _Socket:
+        return _Socket(base._connect(connection))
+
+    return type(f"Bounded{base.__name__}", (base,), {"_connect": connect})
+
+
+class Connection:
+    def __init__(self, target: Target, address: Address | None, kind: str) -> None:
+        module = load("redis.connection")
+        arguments = _arguments(target, address, kind)
+        # An agent has a backoff of its own, and a push that fails reports it.
+        arguments["retry"] = load("redis.retry").Retry(load("redis.backoff").NoBackoff(), 0)
+        # The parser in C allocates what a reply announces, before it comes.
+        arguments["parser_class"] = module._RESP2Parser
+        with _translated():
+            self.link: Any = _bounded(getattr(module, _kind_of(target)))(**arguments)
+            try:
+                self.link.connect()
+            except BaseException:
+                self.close()
+                raise
+        self.socket: _Socket = self.link._sock
+        self.socket.budget = None
+        self.received = b""
+        self.start = 0  # of what is not parsed yet
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):
+            self.link.disconnect()
+
+    def is_usable(self) -> bool:
+        """Whether the server has neither closed it nor sent what was not asked for."""
+        try:
+            return self.start == len(self.received) and self.socket.is_silent()
+        except OSError:
+            return False
+
+    def exchange(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        budget, seconds = _cost(commands)
+        try:
+            with _translated():
+                self.socket.deadline = time.monotonic() + seconds
+                for block in pack(commands):
+                    self.socket.sendall(block)
+                return [self._read(budget) for _ in commands]
+        except BaseException:
+            self.close()
+            raise
+
+    def _read(self, budget: Budget) -> Any:
+        parser = read_reply(budget)
+        wanted = next(parser)
+        while True:
+            data = self._line() if wanted == LINE else self._exactly(wanted)
+            try:
+                wanted = parser.send(data)
+            except StopIteration as stop:
+                return stop.value
+
+    def _receive(self, size: int) -> bytes:
+        data = self.socket.recv(size)
+        if not data:
+            raise ServerError("the server closed the connection")
+        return data
+
+    def _line(self) -> bytes:
+        while (end := self.received.find(b"\r\n", self.start)) < 0:
+            self.received, self.start = self.received[self.start :] + self._receive(_BLOCK), 0
+            if len(self.received) > LONGEST_LINE + _BLOCK:
+                raise invalid("a line is too long")
+        line, self.start = self.received[self.start : end], end + 2
+        if len(line) > LONGEST_LINE:
+            raise invalid("a line is too long")
+        return line
+
+    def _exactly(self, size: int) -> bytes:
+        first = self.received[self.start : self.start + size]
+        self.start += len(first)
+        if len(first) == size:
+            return first
+        # Memory is taken for what has come, not for what was announced.
+        blocks, missing = [first], size - len(first)
+        while missing:
+            blocks.append(self._receive(min(missing, _BLOCK)))
+            missing -= len(blocks[-1])
+        return b"".join(blocks)
+
+
+# ---- with an event loop ----------------------------------------------------------------------
+
+
+async def finished(coroutine: Coroutine[Any, Any, _T], *, seconds: float | None) -> _T:
+    """Awaits the coroutine, such that no part of it still runs after a cancellation.
+
+    A thread cannot be cancelled, and its files are closed when this function returns, so without
+    `seconds` it is awaited. After that time the coroutine is cancelled. redis-py can miss a
+    cancellation, so it is cancelled again until it is done.
+    """
+    task = asyncio.ensure_future(coroutine)
+    try:
+        await asyncio.wait([task], timeout=seconds)
+        if task.done():
+            return task.result()
+    except asyncio.CancelledError:
+        await _ended(task, can_end_early=seconds is not None)
+        raise
+    await _ended(task, can_end_early=True)
+    raise TimeoutError
+
+
+async def _ended(task: asyncio.Future[Any], *, can_end_early: bool) -> None:
+    while not task.done():
+        if can_end_early:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([task], timeout=_AGAIN)
+    # Its exception is retrieved, or asyncio would log it.
+    if not task.cancelled():
+        task.exception()
+
+
+class _Reader:
+    """The stream of a connection, with a budget as long as redis-py reads from it."""
+
+    def __init__(self, wrapped: asyncio.StreamReader) -> None:
+        self.wrapped = wrapped
+        self.budget = Budget(_HANDSHAKE, 0)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.wrapped, name)
+
+    async def readexactly(self, size: int) -> bytes:
+        self.budget.spend(size)
+        return await self.wrapped.readexactly(size)
+
+    async def readline(self) -> bytes:
+        line = await self.wrapped.readline()
+        self.budget.spend(len(line))
+        return line
+
+
+def _async_bounded(base: Any) -> Any:
+    """The class of redis-py's connections, with a bounded reader."""
+
+    async def connect(connection: Any) -> None:
+        await base._connect(connection)
+        connection._reader = _Reader(connection._reader)
+
+    return type(f"Bounded{base.__name__}", (base,), {"_connect": connect})
+
+
+class AsyncConnection:
+    def __init__(self, target: Target, address: Address | None, kind: str) -> None:
+        module = load("redis.asyncio.connection")
+        arguments = _arguments(target, address, kind)
+        arguments["retry"] = load("redis.asyncio.retry").Retry(load("redis.backoff").NoBackoff(), 0)
+        arguments["parser_class"] = module._AsyncRESP2Parser
+        with _translated():
+            self.link: Any = _async_bounded(getattr(module, _kind_of(target)))(**arguments)
+        self.reader: asyncio.StreamReader
+        self.writer: asyncio.StreamWriter
+
+    async def connect(self) -> None:
+        try:
+            with _translated():
+                await finished(self.link.connect(), seconds=2 * _CONNECT_SECONDS)
+        except BaseException:
+            await self.close()
+            raise
+        self.reader = self.link._reader.wrapped
+        self.writer = self.link._writer
+
+    async def close(self) -> None:
+        with contextlib.suppress(Exception):
+            await self.link.disconnect(nowait=True)
+
+    def is_usable(self) -> bool:
+        if self.writer.is_closing() or self.reader.at_eof():
+            return False
+        # asyncio has no other way to ask whether something has come.
+        return not getattr(self.reader, "_buffer", b"") and self.reader.exception() is None
+
+    async def exchange(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        budget, seconds = _cost(commands)
+        try:
+            with _translated():
+                return await finished(self._exchange(commands, budget), seconds=seconds)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _exchange(self, commands: Sequence[Sequence[Any]], budget: Budget) -> list[Any]:
+        for block in pack(commands):
+            self.writer.write(block)
+            await self.writer.drain()
+        return [await self._read(budget) for _ in commands]
+
+    async def _read(self, budget: Budget) -> Any:
+        parser = read_reply(budget)
+        wanted = next(parser)
+        while True:
+            try:
+                if wanted == LINE:
+                    data = (await self.reader.readuntil(b"\r\n"))[:-2]
+                else:
+                    data = await self.reader.readexactly(wanted)
+            except asyncio.IncompleteReadError:
+                raise ServerError("the server closed the connection") from None
+            except asyncio.LimitOverrunError:
+                raise invalid("a line is too long") from None
+            if wanted == LINE and len(data) > LONGEST_LINE:
+                raise invalid("a line is too long")
+            try:
+                wanted = parser.send(data)
+            except StopIteration as stop:
+                return stop.value
