@@ -55,6 +55,16 @@ class Names:
         assert left == [], "files left in /dev/shm after every map was removed"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_home(tmp_path_factory):
+    """Where agents and publishers keep their files unless a test says otherwise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("STATE_DIRECTORY", raising=False)
+        home = tmp_path_factory.mktemp("state")
+        patch.setenv("XDG_STATE_HOME", os.fspath(home))
+        yield home
+
+
 @pytest.fixture
 def names():
     names = Names()

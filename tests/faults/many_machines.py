@@ -50,6 +50,7 @@ import redis_server  # noqa: E402
 import sharedmap  # noqa: E402
 from sharedmap import replication  # noqa: E402
 from sharedmap.replication import _chunks  # noqa: E402
+from sharedmap.replication._manifest import parse  # noqa: E402
 from sharedmap.replication._operations import Keys  # noqa: E402
 
 NAME = "travels"
@@ -227,9 +228,10 @@ class Trouble:
         self.server.start()
 
     def damage_chunk(self):
-        manifest = self.server.client.get(Keys(NAME).manifest)
-        with contextlib.suppress(TypeError, ValueError):
-            digest, size, _ = self.random.choice(json.loads(manifest)["chunks"])
+        data = self.server.client.get(Keys(NAME).manifest)
+        with contextlib.suppress(TypeError, replication.ReplicationError):
+            manifest = parse(data)
+            digest, size = self.random.choice([*manifest.blobs().items()])
             key = Keys(NAME).chunk(digest)
             self.server.client.setrange(key, self.random.randrange(size - 8), os.urandom(8))
             self.counts["chunk"] += 1
@@ -261,6 +263,7 @@ def run(options):
     _chunks.SMALLEST, _chunks.USUAL, _chunks.LARGEST_CHUNK = 1000, 2000, 4000
     chance = random.Random(options.seed)
     directory = pathlib.Path(tempfile.mkdtemp(prefix="sharedmap-machines-"))
+    os.environ["STATE_DIRECTORY"] = os.fspath(directory / "publisher")
     server = redis_server.make_server(options.program, lasting=True)
     machines = []
     try:

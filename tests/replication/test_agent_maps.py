@@ -83,7 +83,7 @@ def test_push_of_a_publisher_that_only_knows_streams_of_maps_is_followed(server,
     running = agents(server.url, name, poll=HANG)
     running.follow_to(name)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sharedmap.replication._push._list", lambda *_: iter(()))
+        patch.setattr("sharedmap.replication._push._list", lambda *_, **__: iter(()))
         push(server, name, {"number": 2})
     running.wait(lambda: published(name) == {"number": 2})
 

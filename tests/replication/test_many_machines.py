@@ -49,7 +49,7 @@ def test_agent_that_believes_in_damaged_chunks_is_found(as_root, tmp_path):
         pytest.skip("NOT TESTED many machines with a mutant: redis-server is not installed")
     package = tmp_path / "sharedmap"
     shutil.copytree(pathlib.Path(sharedmap.__file__).parent, package)
-    state = package / "replication/_state.py"
+    state = package / "replication/_incoming.py"
     text = state.read_text()
     assert text.count(FOUND) == 1
     state.write_text(text.replace(FOUND, PUT))

@@ -17,7 +17,7 @@ from machines import VALUES, many, publish
 
 import sharedmap
 from sharedmap import replication
-from sharedmap.replication import _follow, _push, _state
+from sharedmap.replication import _follow, _incoming, _local, _push, _state
 from sharedmap.replication._operations import Keys
 
 server, shared_server, small_chunks = machines.server, machines.shared_server, machines.small_chunks
@@ -162,12 +162,12 @@ def test_fetching_goes_on_where_it_was_ended(server, name, host, small_chunks, m
     whole = replication.push(server.url, name).transferred
     count = 0
 
-    def fail_later(self, batch, incoming):
+    def fail_later(self, batch):
         nonlocal count
         count += 1
-        if count == 4:
+        if count == 5:
             raise replication.ServerError("cut")
-        return (yield from original(self, batch, incoming))
+        return (yield from original(self, batch))
 
     original = _follow.Agent._fetch_batch
     with monkeypatch.context() as patch:
@@ -182,11 +182,11 @@ def test_disk_keeps_two_versions_and_nothing_else(server, name, host):
     for number in range(5):
         publish(name, {"number": number})
         replication.push(server.url, name)
-        version = host.pull().version
+        version = host.pull()
     (folder,) = host.directory.iterdir()
     kept = sorted(path.name for path in folder.iterdir())
     assert len(kept) == 5
-    assert {f"{version}.snapshot", f"{version}.manifest", "lock"} <= {*kept}
+    assert {f"{version.sha256}.snapshot", f"{version.version}.manifest", "lock"} <= {*kept}
 
 
 def test_second_agent_with_the_same_directory_is_refused(server, name, host):
@@ -209,7 +209,7 @@ def test_full_disk_is_told_and_the_local_map_stays(server, name, host, monkeypat
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(_state.os, "posix_fallocate", fail)
+        patch.setattr(_incoming.os, "posix_fallocate", fail)
         with pytest.raises(OSError, match="No space"):
             host.pull()
     assert host.read() == {"number": 1}
@@ -297,12 +297,9 @@ def test_version_that_the_disk_has_lost_is_fetched_again(server, name, host, mon
     replication.push(server.url, name)
     host.pull()
     sharedmap.remove(host.local)
-    verify = _state.State.verify
 
-    def fail(self, manifest, kind):
-        if kind == "snapshot":
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return verify(self, manifest, kind)
+    def fail(self, manifest):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(_state.State, "verify", fail)
     assert host.pull().transferred > 0
@@ -332,14 +329,14 @@ def test_server_that_refuses_is_a_server_error(server, name):
 @pytest.fixture
 def refuse_two(monkeypatch):
     """This machine cannot publish a map that says number 2, as if that were too large for it."""
-    real = _state.share
+    real = _local.share
 
     def share(opened, *arguments, **options):
         if dict(opened) == {"number": 2}:
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(opened, *arguments, **options)
 
-    monkeypatch.setattr(_state, "share", share)
+    monkeypatch.setattr(_local, "share", share)
 
 
 def test_version_that_cannot_be_published_takes_nothing_away(server, name, host, refuse_two):
@@ -392,9 +389,9 @@ def test_newest_on_disk_that_cannot_be_published_any_more_gives_way(
         host.pull()
     sharedmap.remove(host.local)
     with monkeypatch.context() as patch:
-        real = _state.share
+        real = _local.share
         patch.setattr(
-            _state,
+            _local,
             "share",
             lambda opened, *rest, **options: _fail_for_two(real, opened, *rest, **options),
         )
@@ -501,7 +498,7 @@ def test_what_is_no_map_under_the_local_name_does_not_stop_the_agent(
     with pytest.raises((OSError, ValueError)):
         host.pull()
     state = _state.State(host.directory, host.local, 0o600)
-    assert state._local_content() is None
+    assert state.local._read() is None
     state.close()
     if writer is not None:
         os.close(writer)

@@ -11,7 +11,7 @@ from versions import SHAPES, History, base_entries, deltas_of, key_of, make
 import sharedmap
 from sharedmap import replication
 from sharedmap._encoded import Encoded
-from sharedmap.replication import _push
+from sharedmap.replication import _source
 from sharedmap.replication._manifest import parse
 from sharedmap.replication._operations import Keys
 
@@ -38,7 +38,7 @@ def test_what_is_pushed_is_what_is_pulled(server, name, host, shape, index):
         assert deltas_of(host.local) == []
         assert mine == local
     manifest = parse(server.client.get(Keys(name).manifest))
-    assert manifest.header[192:196] == bytes(4)
+    assert manifest.image.header[192:196] == bytes(4)
 
 
 def test_values_that_somebody_encoded_arrive_as_they_are(server, name, host):
@@ -79,13 +79,15 @@ def test_source_is_one_version_though_the_file_goes_on(name, shape):
     """Without deltas it is read where it is, in a file that gets its first one meanwhile."""
     history = History(name) if shape is None else make(shape, name)
     expected = exact_dict(history.dict)
-    source = _push.open_source(name, None, None)
+    source = _source.open_source(name, None, None)
     try:
         assert (source.mapping is not None) == (shape is None)
         history.update({key_of(10): "meanwhile"})
-        manifest = source.describe([])
+        manifest = source.describe([], 1)
         history.update({key_of(11): "meanwhile"}, remove=[key_of(12)])
-        again = source.describe([chunk.key for chunk in manifest.chunks if chunk.key is not None])
+        again = source.describe(
+            [chunk.key for chunk in manifest.chunks if chunk.key is not None], 1
+        )
         data = source.header + b"".join(source.chunk(chunk.sha256) for chunk in again.chunks)
         assert (again.sha256, len(data)) == (manifest.sha256, manifest.size)
         assert hashlib.sha256(data).hexdigest() == manifest.sha256
@@ -106,10 +108,11 @@ def test_file_that_was_replaced_while_it_was_opened_is_flattened(name, monkeypat
             verify(self)
             sharedmap.share({"another": 1}, name, force=True)
 
-    monkeypatch.setattr(_push, "sharedmap", Replaced)
-    source = _push.open_source(name, None, None)
+    monkeypatch.setattr(_source, "sharedmap", Replaced)
+    source = _source.open_source(name, None, None)
     try:
         assert source.mapping is None
+        source.describe([], 1)
         assert exact_items(source.map.items()) == expected
     finally:
         source.close()

@@ -4,7 +4,7 @@ import asyncio
 
 import machines
 import pytest
-from machines import VALUES, chunks_of, keys_of, many, publish
+from machines import VALUES, blobs_of, chunks_of, keys_of, many, publish
 from redis.exceptions import NoPermissionError
 
 import sharedmap
@@ -85,7 +85,7 @@ def test_stat_counts_what_is_stored(server, name, small_chunks):
     first = push(server, name, many())
     found = replication.stat(server.url, name)
     assert found[:4] == (name, first.version, 500, first.size)
-    blobs = chunks_of(server, name)
+    blobs = blobs_of(server, name)
     assert (found.previous, found.blobs) == (None, len(blobs))
     assert found.stored_size == sum(map(server.client.strlen, blobs)) > 10_000
     assert (found.missing, found.damaged, found.announced) == (0, 0, 1)
@@ -224,7 +224,7 @@ def test_version_that_is_pushed_during_the_removal_is_removed_or_complete(
     host.pull()
     assert host.read() == many(503)
     assert name in listed(server)
-    used = {*chunks_of(server, name)}
+    used = {*blobs_of(server, name)}
     ttl = {key: server.client.ttl(key) for key in keys_of(server, name) if b"chunk:" in key}
     assert {key for key in ttl if ttl[key] == -1} == used
 

@@ -3,6 +3,7 @@
 import contextlib
 import queue
 import threading
+from dataclasses import replace
 
 import pytest
 from helpers import HANG
@@ -45,6 +46,12 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr(_chunks, "LARGEST_CHUNK", 2000)
     monkeypatch.setattr(_push, "BATCH", 4000)
     monkeypatch.setattr(_follow, "BATCH", 4000)
+
+
+@pytest.fixture
+def only_images(monkeypatch):
+    """As when everything has changed: what then travels is chunks."""
+    monkeypatch.setattr(_push, "as_difference", lambda *arguments: None)
 
 
 class Host:
@@ -128,6 +135,18 @@ def keys_of(server, name):
     return [key for key in server.client.scan_iter() if key.startswith(Keys(name).base)]
 
 
-def chunks_of(server, name):
+def manifest_of(server, name):
+    """With its list of chunks."""
     manifest = parse(server.client.get(Keys(name).manifest))
-    return [Keys(name).chunk(chunk.sha256) for chunk in manifest.chunks]
+    image = manifest.image
+    if image.chunks is None:
+        image = image.with_chunks(server.client.get(Keys(name).chunk(image.chunk_list.sha256)))
+    return replace(manifest, image=image)
+
+
+def chunks_of(server, name):
+    return [Keys(name).chunk(chunk.sha256) for chunk in manifest_of(server, name).image.chunks]
+
+
+def blobs_of(server, name):
+    return [Keys(name).chunk(sha256) for sha256 in manifest_of(server, name).blobs()]

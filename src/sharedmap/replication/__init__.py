@@ -25,10 +25,11 @@ from typing import TypeVar
 
 from . import _agent, _follow, _push, _stored
 from ._errors import NothingPushed, ReplicationError, ServerError
+from ._files import AnyPath, as_path
 from ._followed import AgentStatus, MapStatus
+from ._kept import folder_of
 from ._manifest import Version
 from ._redis import PUSH_WAIT, Server
-from ._state import AnyPath, as_path
 from ._stored import StoredMap, StoredStatus
 
 _T = TypeVar("_T")
@@ -77,8 +78,9 @@ def push(
     server is unreachable or refuses, ReplicationError when concurrent pushes win every attempt.
     """
     server = Server(url, PUSH_WAIT)
+    folder = folder_of(url, namespace, name)
     try:
-        return server.run(_push.push(name, local, path, everything, grace, namespace))
+        return server.run(_push.push(name, local, path, everything, grace, namespace, folder))
     finally:
         server.close()
 

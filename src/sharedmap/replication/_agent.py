@@ -26,11 +26,12 @@ from typing import Any, Final
 from .._names import name_of
 from . import _follow
 from ._errors import NothingPushed, ReplicationError, ServerError
+from ._files import AnyPath, as_path, default_directory
 from ._followed import FIRST_PAUSE, LONGEST_PAUSE, AgentStatus, Followed, Names
 from ._manifest import Version
 from ._operations import Commands, Keys, Work
 from ._redis import PUSH_WAIT, AsyncServer, has_answered
-from ._state import AnyPath, State, as_path, default_directory
+from ._state import State
 
 log = logging.getLogger("sharedmap.replication")
 

@@ -26,7 +26,7 @@ from typing import Any, Final, NamedTuple
 
 from .._header import HEADER_SIZE, parse
 from .._sharedmap import sharedmap
-from ._manifest import LARGEST_CHUNK, Chunk, Manifest
+from ._manifest import LARGEST_CHUNK, Chunk, Image, make_image
 
 SMALLEST: Final = 1 << 20
 USUAL: Final = 2 << 20
@@ -120,25 +120,25 @@ def find_cuts(layout: Layout, anchors: Iterable[str]) -> Iterator[Cut]:
             yield Cut(begin, end, key)
 
 
-def chunks_text(count: int) -> str:
-    """For messages: "1 chunk", "2 chunks"."""
-    return f"{count:,} chunk" if count == 1 else f"{count:,} chunks"
-
-
 def describe(
-    data: memoryview, opened: sharedmap[Any], header: bytes, anchors: Iterable[str]
-) -> tuple[Manifest, dict[str, Cut]]:
-    """The manifest of a snapshot, with version 0, and the cut of each chunk by its sha256."""
+    data: memoryview,
+    opened: sharedmap[Any],
+    header: bytes,
+    anchors: Iterable[str],
+    version: int = 0,
+    content: int | None = None,
+) -> tuple[Image, dict[str, Cut]]:
+    """The image that a snapshot is, and the cut of each chunk by its sha256."""
     layout = Layout(data, opened)
     snapshot_hash = hashlib.sha256(header)
     chunks: list[Chunk] = []
     cuts: dict[str, Cut] = {}
     for cut in find_cuts(layout, anchors):
         chunk = data[cut.begin : cut.end]
-        digest = hashlib.sha256(chunk).hexdigest()
+        sha256 = hashlib.sha256(chunk).hexdigest()
         snapshot_hash.update(chunk)
-        chunks.append(Chunk(digest, len(chunk), cut.key))
-        cuts[digest] = cut
+        chunks.append(Chunk(sha256, len(chunk), cut.key))
+        cuts[sha256] = cut
     sha256 = snapshot_hash.hexdigest()
-    manifest = Manifest(0, layout.count, layout.size, sha256, header, tuple(chunks))
-    return manifest, cuts
+    image = make_image(version, layout.count, layout.size, sha256, header, content, tuple(chunks))
+    return image, cuts

@@ -1,38 +1,63 @@
-"""The manifest of one version: the parts of its snapshot.
+"""The manifest of one version: an image, and the differences after it.
 
-    header     in the manifest itself: different in each publication of the same map
-    chunks     the bytes after the header, in order; each named by its sha256
+    image         a snapshot, in parts:
+        header        in the manifest itself: different in each publication of the same map
+        chunks        the bytes after the header, in order; each named by its sha256
+    differences   rows, in order: what changed up to a version; each blob named by its sha256
+
+Every agent reads the manifest of every version, so it is small: the list of chunks is a blob of its
+own, unless it is short. Rows with the same version are parts of one difference.
+
+    image 10      row 12      row 15      row 15      row 20      version 20
+                  |<- 10..11  |<---- from 12..14      |<- 15..19
+
+A row leads from any version at or behind the row before it to its own version. So a follower
+applies the rows behind the version that it has.
 
 A manifest comes from a server and may be invalid. parse() accepts only manifests that are
-consistent in themselves; the code that fetches the chunks checks them against the manifest.
+consistent in themselves; the code that fetches the blobs checks them against the manifest.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from .._header import HEADER_SIZE
 from ._errors import ReplicationError
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 LARGEST_CHUNK: Final = 4 << 20
+LARGEST_LIST: Final = 16 << 20
+# Of the puts and removals in one blob. Compression can add a little.
+LARGEST_RAW: Final = 4 << 20
+_LARGEST_BLOB: Final = LARGEST_RAW + (64 << 10)
+# How many versions differences may lead to, and which part of the image they may add up to.
+MOST_ROWS: Final = 32
+SHARE_OF_IMAGE: Final = 8
+# A longer list of chunks is a blob of its own.
+_INLINE: Final = 1024
 # Versions are milliseconds of the publisher's clock, which may be ahead of ours by a day.
 _LARGEST_VERSION: Final = 2**53
 _AHEAD: Final = 24 * 60 * 60 * 1000
 _CLOCK_IS_SET: Final = 1_600_000_000_000
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}\Z")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
+_CONTENT: Final = re.compile(r"[0-9a-f]{32}\Z")
 
 
 class Version(NamedTuple):
     """One version of a map, as returned by push(), rollback() and pull() and yielded by follow().
 
-    size is that of the snapshot in bytes. transferred counts the bytes that this call sent or
-    received. is_new is true when this call stored or published the version.
+    size is that of the image in bytes, and of the differences after it. sha256 is that of the
+    newest part: the last difference, or the image if there is none. transferred counts the bytes of
+    this version that were sent or received. is_new is true when this call stored or published the
+    version.
     """
 
     name: str
@@ -50,47 +75,132 @@ class Chunk(NamedTuple):
     key: str | None  # of its first record, if it begins with a record
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Blob(NamedTuple):
+    sha256: str
+    size: int
+
+
+class Difference(NamedTuple):
     version: int
+    sha256: str
+    size: int
+    raw_size: int  # decompressed
+
+
+@dataclass(frozen=True)
+class Image:
+    version: int  # the one that it was first pushed as
     entries: int
     size: int
     sha256: str
     header: bytes
-    chunks: tuple[Chunk, ...]
+    content: int | None  # None in manifests of format 1
+    chunks: tuple[Chunk, ...] | None  # None while only the list's name is known
+    chunk_list: Blob | None  # None if the manifest has the list itself
 
-    def to_bytes(self) -> bytes:
+    def with_chunks(self, data: bytes) -> Image:
+        """The image with its list of chunks, from the bytes of that blob."""
+        try:
+            chunks = _chunks(json.loads(data), self.size)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ReplicationError(f"the list of chunks is damaged: {error}") from None
+        return replace(self, chunks=chunks)
+
+    def list_data(self) -> bytes:
+        return _to_json(self.chunks)
+
+
+def make_image(
+    version: int,
+    entries: int,
+    size: int,
+    sha256: str,
+    header: bytes,
+    content: int | None,
+    chunks: tuple[Chunk, ...],
+) -> Image:
+    data = _to_json(chunks)
+    is_inline = len(data) <= _INLINE
+    chunk_list = None if is_inline else Blob(hashlib.sha256(data).hexdigest(), len(data))
+    return Image(version, entries, size, sha256, header, content, chunks, chunk_list)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    version: int
+    entries: int
+    content: int | None  # see content_after(); None in manifests of format 1
+    image: Image
+    differences: tuple[Difference, ...] = ()
+
+    def to_bytes(self, *, has_list: bool = False) -> bytes:
+        """has_list: with the list of chunks, however long, as it is kept on a disk."""
+        image = self.image
         fields = {
             "format": FORMAT,
             "version": self.version,
             "entries": self.entries,
-            "size": self.size,
-            "sha256": self.sha256,
-            "header": base64.b64encode(self.header).decode(),
-            "chunks": self.chunks,
+            "content": _hex(self.content),
+            "image": {
+                "version": image.version,
+                "entries": image.entries,
+                "size": image.size,
+                "sha256": image.sha256,
+                "header": base64.b64encode(image.header).decode(),
+                "content": _hex(image.content),
+                "list": image.chunk_list,
+                "chunks": image.chunks if has_list or image.chunk_list is None else None,
+            },
+            "differences": self.differences,
         }
-        # ASCII: a key may have lone surrogates.
-        return json.dumps(fields, separators=(",", ":")).encode()
+        return _to_json(fields)
+
+    @property
+    def size(self) -> int:
+        return self.image.size + sum(row.raw_size for row in self.differences)
 
     def with_version(self, version: int) -> Manifest:
         return replace(self, version=version)
 
-    def digests(self) -> set[str]:
-        return {chunk.sha256 for chunk in self.chunks}
+    def rows_behind(self, version: int) -> tuple[Difference, ...]:
+        return tuple(row for row in self.differences if row.version > version)
+
+    def blobs(self) -> dict[str, int]:
+        """The size of each blob of the version, by its sha256. Its chunks must be known."""
+        image = self.image
+        sizes = {chunk.sha256: chunk.size for chunk in image.chunks or ()}
+        if image.chunk_list is not None:
+            sizes[image.chunk_list.sha256] = image.chunk_list.size
+        return sizes | {row.sha256: row.size for row in self.differences}
 
     def describe(self, name: str, transferred: int, is_new: bool) -> Version:
-        return Version(
-            name, self.version, self.entries, self.size, self.sha256, transferred, is_new
-        )
+        sha256 = self.differences[-1].sha256 if self.differences else self.image.sha256
+        return Version(name, self.version, self.entries, self.size, sha256, transferred, is_new)
 
 
-def parse(data: bytes) -> Manifest:
-    """Raises ReplicationError unless the manifest is complete and consistent."""
+def is_within_limits(image: Image, rows: Iterable[Difference]) -> bool:
+    """Whether the differences are few and small enough to be worth fetching one after another."""
+    rows = tuple(rows)
+    return (
+        len({row.version for row in rows}) <= MOST_ROWS
+        and sum(row.raw_size for row in rows) * SHARE_OF_IMAGE <= image.size
+    )
+
+
+def parse(data: bytes, *, is_ours: bool = False) -> Manifest:
+    """Raises ReplicationError unless the manifest is complete and consistent.
+
+    is_ours: it was written by to_bytes() on this machine, whose differences have no limits.
+    """
     try:
-        return _parse(json.loads(data))
+        fields = json.loads(data)
+        manifest = _parse_1(fields) if fields["format"] == 1 else _parse_2(fields)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         reason = f"field {error} is missing" if isinstance(error, KeyError) else str(error)
         raise ReplicationError(f"the manifest is damaged: {reason}") from None
+    if not is_ours and not is_within_limits(manifest.image, manifest.differences):
+        raise ReplicationError("the manifest is damaged: the differences exceed their limits")
+    return manifest
 
 
 def is_ahead(manifest: Manifest) -> bool:
@@ -112,30 +222,78 @@ def check_version(manifest: Manifest) -> None:
         )
 
 
-def _parse(fields: dict[str, Any]) -> Manifest:
+def _parse_1(fields: dict[str, Any]) -> Manifest:
+    """Format 1: an image, and no digest of its content."""
+    image = _image(fields | {"content": None, "list": None})
+    return Manifest(image.version, image.entries, None, image)
+
+
+def _parse_2(fields: dict[str, Any]) -> Manifest:
     if fields["format"] != FORMAT:
         raise ValueError(f"format {fields['format']!r} is not supported")
     manifest = Manifest(
         version=_version(fields["version"]),
         entries=_count(fields["entries"]),
-        size=_count(fields["size"]),
-        sha256=_digest(fields["sha256"]),
-        header=base64.b64decode(fields["header"], validate=True),
-        chunks=tuple(_chunk(*row) for row in fields["chunks"]),
+        content=_content(fields["content"]),
+        image=_image(fields["image"]),
+        differences=tuple(_difference(*row) for row in fields["differences"]),
     )
-    if len(manifest.header) != HEADER_SIZE:
-        raise ValueError(f"the header is not {HEADER_SIZE} bytes long")
-    if HEADER_SIZE + sum(chunk.size for chunk in manifest.chunks) != manifest.size:
-        raise ValueError("the chunk sizes do not add up to the snapshot size")
+    image, rows = manifest.image, manifest.differences
+    versions = [image.version, *(row.version for row in rows), manifest.version]
+    if versions != sorted(versions) or (rows and rows[0].version == image.version):
+        raise ValueError("the versions of the differences are not in order")
+    if rows and (manifest.content is None or image.content is None):
+        raise ValueError("there are differences, but no digest of the content")
+    if not rows and (manifest.entries, manifest.content) != (image.entries, image.content):
+        raise ValueError("the version differs from its image, but there are no differences")
     return manifest
 
 
-def _chunk(digest: Any, size: Any, key: Any) -> Chunk:
-    if not 0 < _count(size) <= LARGEST_CHUNK:
-        raise ValueError(f"chunk size {size} is out of range")
+def _image(fields: dict[str, Any]) -> Image:
+    size, chunk_list, rows = _count(fields["size"]), fields["list"], fields["chunks"]
+    if chunk_list is None and rows is None:
+        raise ValueError("the chunks are missing")
+    image = Image(
+        version=_version(fields["version"]),
+        entries=_count(fields["entries"]),
+        size=size,
+        sha256=_sha256(fields["sha256"]),
+        header=base64.b64decode(fields["header"], validate=True),
+        content=_content(fields["content"]),
+        chunks=None if rows is None else _chunks(rows, size),
+        chunk_list=None if chunk_list is None else _blob(*chunk_list),
+    )
+    if len(image.header) != HEADER_SIZE:
+        raise ValueError(f"the header is not {HEADER_SIZE} bytes long")
+    return image
+
+
+def _chunks(rows: Any, size: int) -> tuple[Chunk, ...]:
+    chunks = tuple(_chunk(*row) for row in rows)
+    if HEADER_SIZE + sum(chunk.size for chunk in chunks) != size:
+        raise ValueError("the chunk sizes do not add up to the snapshot size")
+    return chunks
+
+
+def _chunk(sha256: Any, size: Any, key: Any) -> Chunk:
     if key is not None and type(key) is not str:
         raise ValueError(f"chunk key {key!r} is not a string")
-    return Chunk(_digest(digest), size, key)
+    return Chunk(_sha256(sha256), _size(size, LARGEST_CHUNK), key)
+
+
+def _blob(sha256: Any, size: Any) -> Blob:
+    return Blob(_sha256(sha256), _size(size, LARGEST_LIST))
+
+
+def _difference(version: Any, sha256: Any, size: Any, raw_size: Any) -> Difference:
+    sizes = _size(size, _LARGEST_BLOB), _size(raw_size, LARGEST_RAW)
+    return Difference(_version(version), _sha256(sha256), *sizes)
+
+
+def _size(value: Any, largest: int) -> int:
+    if not 0 < _count(value) <= largest:
+        raise ValueError(f"size {value} is out of range")
+    return int(value)
 
 
 def _count(value: Any) -> int:
@@ -151,7 +309,24 @@ def _version(value: Any) -> int:
     return version
 
 
-def _digest(value: Any) -> str:
-    if not isinstance(value, str) or not _DIGEST.match(value):
+def _sha256(value: Any) -> str:
+    if not isinstance(value, str) or not _SHA256.match(value):
         raise ValueError(f"{value!r} is not a valid sha256")
     return value
+
+
+def _content(value: Any) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _CONTENT.match(value):
+        raise ValueError(f"{value!r} is not a valid digest of the content")
+    return int(value, 16)
+
+
+def _hex(content: int | None) -> str | None:
+    return None if content is None else f"{content:032x}"
+
+
+def _to_json(value: Any) -> bytes:
+    # ASCII: a key may have lone surrogates.
+    return json.dumps(value, separators=(",", ":")).encode()

@@ -1,37 +1,35 @@
 """Pushing: the publisher's side.
 
-    1  upload the chunks that the server does not have; each will expire
-    2  one MULTI: manifest, the one before as `previous`, an entry in the stream;
-       the chunks of both do not expire any more, those of older versions begin to
-    3  list the name in the namespace
+    1  compare the map with the version that was pushed last, which is kept on this disk:
+       send the difference, or an image if there is no such version or the differences get too large
+    2  upload the blobs that the server does not have; each will expire
+    3  one MULTI: manifest, the one before as `previous`, an entry in the stream;
+       the blobs of both do not expire any more, those of older versions begin to
+    4  list the name in the namespace, and check that all blobs are still there
 
-A push that is killed before 2 leaves chunks that expire. Old chunks are removed the same way: an
+A push that is killed before 3 leaves blobs that expire. Old blobs are removed the same way: an
 agent that still fetches an older version has the grace period to finish. A concurrent push cannot
-interfere, because 2 happens only if the manifest is still the one that 1 started with.
+interfere, because 3 happens only if the manifest is still the one that 1 started with.
 
-A server that evicts keys, or loses its last writes, may lack a chunk at any time. So 2 also checks
-that all chunks exist, and missing chunks are sent again.
+A server that evicts keys, or loses its last writes, may lack a blob at any time. So 4 sends what is
+missing again, and tells if that does not last either.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import mmap
 import os
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
 
-from .._encoded import Encoded, encode_again
-from .._header import HEADER_SIZE, read, unmarked
-from .._header import parse as parse_header
-from .._names import path_of
-from .._sharedmap import rbtree, sharedmap
-from ._chunks import Cut, chunks_text, describe
+from ._blobs import chunks_are, get_blob, is_same_image, with_chunks
 from ._errors import NothingPushed, ReplicationError, ServerError
+from ._kept import Kept
 from ._manifest import Manifest, Version, check_version, parse
-from ._operations import Command, Commands, Commit, Keys, Steps, Work, get
+from ._operations import Command, Commands, Commit, Keys, Scan, Steps, Work, get
+from ._source import Outgoing, Source, as_difference, as_image, open_source
 
 log = logging.getLogger("sharedmap.replication")
 
@@ -40,72 +38,7 @@ BATCH = 8 << 20
 _QUERY_BATCH = 256
 _ATTEMPTS = 100
 _STREAM_LENGTH = 1000
-
-
-class Source:
-    """One version of a map or of a saved file, verified, as the bytes of a snapshot.
-
-    A version without deltas is read where it is. A file with deltas may get more of them while it
-    is read, and is compacted now and then, so what is pushed would never be twice the same. Such a
-    version is flattened: in memory of its own, which takes as much as the map for as long as the
-    push.
-    """
-
-    def __init__(self, opened: sharedmap[Any], path: bytes, name: str) -> None:
-        self.name = name
-        self.map = opened
-        self.mapping: mmap.mmap | None = None
-        self.cuts: dict[str, Cut] = {}
-        opened.verify()
-        base = self._base_of(path)
-        self.data = base if base is not None else self._flatten(path)
-        # The words that change are local and must not be transferred.
-        self.header = unmarked(self.data[:HEADER_SIZE])
-
-    def _base_of(self, path: bytes) -> memoryview | None:
-        """The bytes of the base, if that alone is the version that is open."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        try:
-            data = os.pread(descriptor, HEADER_SIZE, 0)
-            # Each version has an id of its own, and so has each delta.
-            if len(data) < HEADER_SIZE or parse_header(data).unique_id.hex() != self.map.id:
-                return None
-            size = parse_header(data).total_size
-            self.mapping = mmap.mmap(descriptor, size, prot=mmap.PROT_READ)
-        finally:
-            os.close(descriptor)
-        return memoryview(self.mapping)
-
-    def _flatten(self, path: bytes) -> memoryview:
-        found = read(path)
-        index = found.header.index_kind if found is not None else "hash"
-        with self.map as version:
-            tree = rbtree(version, encode=encode_again)
-            data = tree.dump(version.name or "", index=index)
-        self.map = sharedmap.frombuffer(data, decode=Encoded)
-        return memoryview(data)
-
-    def describe(self, anchors: Sequence[str]) -> Manifest:
-        manifest, self.cuts = describe(self.data, self.map, self.header, anchors)
-        return manifest
-
-    def chunk(self, digest: str) -> bytes:
-        cut = self.cuts[digest]
-        return bytes(self.data[cut.begin : cut.end])
-
-    def close(self) -> None:
-        self.map.close()
-        self.data.release()
-        if self.mapping is not None:
-            # The traceback of an exception may still use the mapping; it is unmapped with that.
-            with contextlib.suppress(BufferError):
-                self.mapping.close()
-
-
-def open_source(name: str, local: str | None, path: str | os.PathLike[str] | None) -> Source:
-    if path is not None:
-        return Source(sharedmap.open(path, decode=Encoded), os.fsencode(path), name)
-    return Source(sharedmap(local or name, decode=Encoded), path_of(local or name), name)
+_CHECKS = 3
 
 
 def push(
@@ -115,18 +48,24 @@ def push(
     everything: bool,
     grace: float,
     namespace: str | None = None,
+    folder: Path | None = None,
 ) -> Steps[Version]:
+    """`folder` is where the publisher keeps what it pushed last."""
     keys = Keys(name, namespace)
     source: Source = yield Work(open_source, name, local, path)
+    kept: Kept | None = None
     try:
+        kept = yield Work(Kept, folder)
+        push = _Push(name, keys, source, kept, everything, max(1, int(grace)))
         for _ in range(_ATTEMPTS):
-            version = yield from _push_once(source, keys, everything, max(1, int(grace)))
+            version = yield from push.attempt()
             if version is not None:
-                yield from _list(keys, version)
                 return version
             log.info("%s: another push happened meanwhile; retrying", name)
     finally:
         source.close()
+        if kept is not None:
+            kept.close()
     raise ReplicationError(f"{name}: too many concurrent pushes; try again")
 
 
@@ -142,78 +81,191 @@ def _readable(data: bytes | None) -> Manifest | None:
         return None
 
 
-def _push_once(source: Source, keys: Keys, everything: bool, grace: int) -> Steps[Version | None]:
-    raw, raw_previous, members = yield Commands(
-        [get(keys.manifest), get(keys.previous), ("SMEMBERS", keys.damaged)]
-    )
-    current, previous = _readable(raw), _readable(raw_previous)
-    damaged = {member.decode("ascii", "replace") for member in members}
-    anchors = [chunk.key for chunk in current.chunks if chunk.key is not None] if current else []
-    manifest: Manifest = yield Work(source.describe, anchors)
-    live = current.digests() if current else set[str]()
-    old = live | (previous.digests() if previous else set[str]())
-    if current is None and raw is not None:
-        # Its list of chunks is lost, but the chunks must expire all the same.
-        old |= yield from _all_chunks(keys)
+class _Push:
+    def __init__(
+        self, name: str, keys: Keys, source: Source, kept: Kept, everything: bool, grace: int
+    ) -> None:
+        self.name = name
+        self.keys = keys
+        self.source = source
+        self.kept = kept
+        self.everything = everything
+        self.grace = grace
+        self.transferred = 0
 
-    missing = yield from _missing(manifest, keys, old, grace)
-    if everything:
-        missing = manifest.digests()
-    missing |= damaged & manifest.digests()
-    yield from _upload(source, keys, sorted(missing), old, grace)
-    transferred = sum(source.cuts[digest].end - source.cuts[digest].begin for digest in missing)
-    repaired = sorted(damaged & missing)
-    if current is not None and current.chunks == manifest.chunks:
-        # The same entries. Agents have them already, or fetch them now that they are complete.
-        if repaired:
-            yield Commands([("SREM", keys.damaged, *repaired), _announce(keys, current)])
-        return current.describe(source.name, transferred, False)
-
-    manifest = manifest.with_version(_next_version(current, previous))
-    digests = sorted(manifest.digests())
-    commands: list[Command] = [("SET", keys.manifest, manifest.to_bytes())]
-    # A version that cannot be read is not one to roll back to.
-    commands.append(("SET", keys.previous, raw) if current is not None else ("DEL", keys.previous))
-    commands.append(_announce(keys, manifest))
-    commands += [("PERSIST", keys.chunk(digest)) for digest in digests]
-    commands += [
-        ("EXPIRE", keys.chunk(digest), grace) for digest in sorted(old - live - {*digests})
-    ]
-    if repaired:
-        commands.append(("SREM", keys.damaged, *repaired))
-    queries = [("STRLEN", keys.chunk(digest)) for digest in digests]
-    replies = yield Commit(keys.manifest, raw, [*commands, *queries])
-    if replies is None:
-        return None
-    sizes = dict(zip(digests, replies[-len(queries) :], strict=True)) if queries else {}
-    lost = [chunk.sha256 for chunk in manifest.chunks if sizes[chunk.sha256] != chunk.size]
-    yield from _upload(source, keys, sorted(set(lost)), {*digests}, grace)
-    return manifest.describe(source.name, transferred, True)
-
-
-def _all_chunks(keys: Keys) -> Steps[set[str]]:
-    found: set[str] = set()
-    cursor = 0
-    while True:
-        ((cursor, names),) = yield Commands(
-            [("SCAN", cursor, "MATCH", keys.all_chunks(), "COUNT", 1000)], keys.base
+    def attempt(self) -> Steps[Version | None]:
+        """None if another push happened meanwhile, or if the kept version is damaged."""
+        keys = self.keys
+        raw, raw_previous, members = yield Commands(
+            [get(keys.manifest), get(keys.previous), ("SMEMBERS", keys.damaged)]
         )
-        found |= {name.rpartition(b":")[2].decode("ascii", "replace") for name in names}
-        if not int(cursor):
-            return found
+        readable = [_readable(raw), _readable(raw_previous)]
+        version = _next_version(*readable, self.kept.manifest)
+        current = yield from with_chunks(keys, readable[0], self.kept.manifest)
+        previous = yield from with_chunks(keys, readable[1], current, self.kept.manifest)
+        live, old = _names_of(current), _names_of(current) | _names_of(previous)
+        is_lost = current is None and raw is not None
+        if is_lost or (previous is None and readable[1] is not None):
+            # A list of chunks is lost, but the chunks must expire all the same.
+            old |= yield from _all_blobs(keys)
+        damaged = {member.decode("ascii", "replace") for member in members}
+
+        outgoing = yield from self._outgoing(current, version, damaged, old)
+        manifest = outgoing.manifest
+        sizes = manifest.blobs()
+        missing = yield from self._missing(sizes, old)
+        missing = {*sizes} if self.everything else missing | (damaged & sizes.keys())
+        try:
+            yield from self._upload(outgoing, missing, old)
+        except (OSError, ReplicationError) as error:
+            if isinstance(error, ServerError) or outgoing.origin == "image":
+                raise
+            log.warning("%s: %s; sending the complete map", self.name, error)
+            yield Work(self.kept.forget)
+            return None
+        repaired = sorted(damaged & missing)
+        is_new = manifest is not current
+        if is_new:
+            # A version that cannot be read is not one to roll back to.
+            commands = _new_version(keys, manifest, raw if current is not None else None)
+            commands += [("PERSIST", keys.chunk(sha256)) for sha256 in sorted(sizes)]
+            expired = sorted(old - live - sizes.keys())
+            commands += [("EXPIRE", keys.chunk(sha256), self.grace) for sha256 in expired]
+            if repaired:
+                commands.append(("SREM", keys.damaged, *repaired))
+            if (yield Commit(keys.manifest, raw, commands)) is None:
+                return None
+        elif repaired:
+            # The same entries. Agents have them already, or fetch them now that they are complete.
+            yield Commands([("SREM", keys.damaged, *repaired), _announce(keys, manifest)])
+        yield Work(self._keep, outgoing)
+        listed = manifest.describe(self.name, self.transferred, is_new)
+        yield from _list(keys, listed, is_announced=is_new or bool(repaired))
+        if is_new or missing:
+            yield from self._check(outgoing)
+        return listed._replace(transferred=self.transferred)
+
+    def _outgoing(
+        self, current: Manifest | None, version: int, damaged: set[str], old: set[str]
+    ) -> Steps[Outgoing]:
+        """What is going to be the newest version: `current` itself if that has the same content."""
+        if current is not None and (yield from self._is_kept(current)):
+            difference: Outgoing | None = yield Work(
+                as_difference, self.source, self.kept, current, version
+            )
+            if difference is not None:
+                return difference
+        chunks = (current.image.chunks if current is not None else None) or ()
+        anchors = [chunk.key for chunk in chunks if chunk.key is not None]
+        image: Outgoing = yield Work(as_image, self.source, anchors, version)
+        if current is None or not self.source.is_content_of(current):
+            return image
+        if current.image.chunks == image.manifest.image.chunks and not current.differences:
+            return replace(image, manifest=current)
+        # The same content in other blobs, which are not on this disk.
+        lost = yield from self._missing(current.blobs(), old)
+        if lost or self.everything or damaged & current.blobs().keys():
+            return image
+        return Outgoing(current, self.kept.read, origin="server")
+
+    def _is_kept(self, current: Manifest) -> Steps[bool]:
+        """Whether image and differences of the version are on this disk, or have got there now."""
+        kept = self.kept.manifest
+        if kept is None or current.content is None or not is_same_image(kept.image, current.image):
+            return False
+        for row in current.differences:
+            if not (yield Work(self.kept.has, row)):
+                data = yield from get_blob(self.keys, row.sha256, row.size)
+                if data is None:
+                    return False
+                yield Work(self.kept.add, {row.sha256: data})
+        return True
+
+    def _keep(self, outgoing: Outgoing) -> None:
+        if outgoing.origin == "image":
+            self.kept.save(outgoing.manifest, self.source.image_file())
+        elif outgoing.origin == "kept":
+            self.kept.add(outgoing.blobs)
+            self.kept.save(outgoing.manifest)
+
+    def _missing(self, sizes: dict[str, int], old: set[str]) -> Steps[set[str]]:
+        return _missing(self.keys, sizes, old, self.grace)
+
+    def _upload(self, outgoing: Outgoing, missing: set[str], lasting: set[str]) -> Steps[None]:
+        batch: list[Command] = []
+        size = 0
+        for sha256 in sorted(missing):
+            data = yield Work(outgoing.read, sha256)
+            expiry = () if sha256 in lasting else ("EX", self.grace)
+            batch.append(("SET", self.keys.chunk(sha256), data, *expiry))
+            size += len(data)
+            self.transferred += len(data)
+            if size >= BATCH:
+                yield Commands(batch)
+                batch, size = [], 0
+        if batch:
+            yield Commands(batch)
+
+    def _check(self, outgoing: Outgoing) -> Steps[None]:
+        """Raises ReplicationError if the server does not keep what it was sent."""
+        sizes = outgoing.manifest.blobs()
+        missing: set[str] = set()
+        for attempt in range(_CHECKS):
+            missing = yield from self._missing(sizes, {*sizes})
+            if not missing:
+                break
+            if attempt < _CHECKS - 1:
+                yield from self._upload(outgoing, missing, {*sizes})
+        policy = yield from _eviction_policy(self.keys)
+        if policy.startswith("allkeys"):
+            log.warning(
+                "%s: the server's maxmemory-policy is %s, so it may evict parts of the map; use"
+                " noeviction",
+                self.name,
+                policy,
+            )
+        if missing:
+            raise ReplicationError(
+                f"{self.name}: {chunks_are(len(missing), 'missing')} on the server again after"
+                " being sent; does it evict keys?"
+            )
+
+
+def _names_of(manifest: Manifest | None) -> set[str]:
+    return set() if manifest is None else {*manifest.blobs()}
+
+
+def _eviction_policy(keys: Keys) -> Steps[str]:
+    """Empty if the server does not tell."""
+    try:
+        (memory,) = yield Commands([("INFO", "memory")], keys.manifest)
+    except ServerError:
+        return ""
+    return str(memory.get("maxmemory_policy", "")) if isinstance(memory, dict) else ""
+
+
+def _all_blobs(keys: Keys) -> Steps[set[str]]:
+    found: list[bytes] = yield Scan(keys.all_chunks())
+    return {name.rpartition(b":")[2].decode("ascii", "replace") for name in found}
+
+
+def _new_version(keys: Keys, manifest: Manifest, before: bytes | None) -> list[Command]:
+    """The commands that make it the newest one. `before` can be rolled back to."""
+    kept: Command = ("DEL", keys.previous) if before is None else ("SET", keys.previous, before)
+    return [("SET", keys.manifest, manifest.to_bytes()), kept, _announce(keys, manifest)]
 
 
 def _announce(keys: Keys, manifest: Manifest) -> Command:
-    fields = ("version", manifest.version, "sha256", manifest.sha256)
+    fields = ("version", manifest.version)
     return ("XADD", keys.stream, "MAXLEN", "~", _STREAM_LENGTH, "*", *fields)
 
 
-def _list(keys: Keys, version: Version) -> Steps[None]:
+def _list(keys: Keys, version: Version, *, is_announced: bool) -> Steps[None]:
     """Lists the name, and announces the version to agents of several maps. Both are found by
     polling as well, so the push succeeds without them."""
     fields = ("name", keys.name, "version", version.version)
     commands: list[Command] = [("SADD", keys.names, keys.name)]
-    if version.is_new:
+    if is_announced:
         commands.append(("XADD", keys.pushes, "MAXLEN", "~", _STREAM_LENGTH, "*", *fields))
     try:
         yield Commands(commands)
@@ -228,37 +280,17 @@ def _next_version(*manifests: Manifest | None) -> int:
     return max([time.time_ns() // 1_000_000, *(version + 1 for version in known)])
 
 
-def _missing(manifest: Manifest, keys: Keys, old: set[str], grace: int) -> Steps[set[str]]:
-    """The chunks that are missing or incomplete. Those that expire get the full time again."""
-    sizes = {chunk.sha256: chunk.size for chunk in manifest.chunks}
+def _missing(keys: Keys, sizes: dict[str, int], old: set[str], grace: int) -> Steps[set[str]]:
+    """The blobs that are missing or incomplete. Those that expire get the full time again."""
     missing: set[str] = set()
-    for digests in _grouped(sorted(sizes), _QUERY_BATCH):
-        replies = yield Commands([("STRLEN", keys.chunk(digest)) for digest in digests])
-        there = {
-            digest for digest, size in zip(digests, replies, strict=True) if size == sizes[digest]
-        }
+    for names in _grouped(sorted(sizes), _QUERY_BATCH):
+        replies = yield Commands([("STRLEN", keys.chunk(sha256)) for sha256 in names])
+        there = {name for name, size in zip(names, replies, strict=True) if size == sizes[name]}
         renewed = sorted(there - old)
         if renewed:
-            yield Commands([("EXPIRE", keys.chunk(digest), grace) for digest in renewed])
-        missing |= {*digests} - there
+            yield Commands([("EXPIRE", keys.chunk(sha256), grace) for sha256 in renewed])
+        missing |= {*names} - there
     return missing
-
-
-def _upload(
-    source: Source, keys: Keys, digests: Sequence[str], lasting: set[str], grace: int
-) -> Steps[None]:
-    batch: list[Command] = []
-    size = 0
-    for digest in digests:
-        data = source.chunk(digest)
-        expiry = () if digest in lasting else ("EX", grace)
-        batch.append(("SET", keys.chunk(digest), data, *expiry))
-        size += len(data)
-        if size >= BATCH:
-            yield Commands(batch)
-            batch, size = [], 0
-    if batch:
-        yield Commands(batch)
 
 
 def _grouped(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
@@ -272,17 +304,19 @@ def rollback(name: str, namespace: str | None = None) -> Steps[Version]:
         raw, raw_previous = yield Commands([get(keys.manifest), get(keys.previous)])
         if raw_previous is None:
             raise NothingPushed(f"{name}: there is no previous version to roll back to")
-        current, previous = _readable(raw), parse(raw_previous)
-        missing = yield from _missing(previous, keys, previous.digests(), 1)
-        if missing:
+        current, named = _readable(raw), parse(raw_previous)
+        previous = yield from with_chunks(keys, named)
+        sizes = previous.blobs() if previous is not None else {}
+        missing = yield from _missing(keys, sizes, {*sizes}, 1)
+        if missing or previous is None:
             raise ReplicationError(
-                f"{name}: {chunks_text(len(missing))} of the previous version missing on the server"
+                f"{name}: {chunks_are(len(missing) or 1, 'missing')} of the previous version on the"
+                " server"
             )
         manifest = previous.with_version(_next_version(current, previous))
-        kept: Command = ("SET", keys.previous, raw) if current else ("DEL", keys.previous)
-        commands = [("SET", keys.manifest, manifest.to_bytes()), kept, _announce(keys, manifest)]
-        if (yield Commit(keys.manifest, raw, commands)) is not None:
+        before = raw if current is not None else None
+        if (yield Commit(keys.manifest, raw, _new_version(keys, manifest, before))) is not None:
             version = manifest.describe(name, 0, True)
-            yield from _list(keys, version)
+            yield from _list(keys, version, is_announced=True)
             return version
     raise ReplicationError(f"{name}: too many concurrent pushes; try again")

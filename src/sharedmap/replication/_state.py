@@ -2,92 +2,63 @@
 
     DIRECTORY/sharedmap.NAME/
         lock                    held while an agent runs
-        VERSION.partial         being fetched; chunks in it are not fetched again
-        VERSION.snapshot        complete, as it was pushed
-        VERSION.candidate       its manifest, until it is published
+        SHA256.partial          an image being fetched; chunks in it are not fetched again
+        SHA256.snapshot         an image, complete, as it was pushed
+        SHA256.difference       what changed after it
+        VERSION.candidate       the manifest of a version, until it is published
         VERSION.manifest        the same once it is: only with it, the version is valid
 
 So a version that cannot be published on this machine never takes the place of one that can. The
 last two versions stay: the newest to be published again after a reboot, both as a source of
 chunks, so that a rollback fetches nothing. No file is used before it has been verified.
+
+A manifest here names the differences that are here. They say the same as those on the server, but
+those of older versions may have been merged in another way.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from .. import _header
-from .._header import HEADER_SIZE
-from .._names import file_name, path_of
-from .._sharedmap import share, sharedmap
+from .._encoded import Encoded
+from .._names import file_name
+from .._sharedmap import sharedmap
+from ._blobs import is_intact, is_same_image
+from ._difference import content_after, decode_all, merge
 from ._errors import ReplicationError
-from ._manifest import Chunk, Manifest, is_ahead, parse
-
-AnyPath = str | os.PathLike[str]
+from ._files import lock_folder, sync, write_file
+from ._incoming import Incoming
+from ._local import Local
+from ._manifest import Difference, Image, Manifest, is_ahead, parse
 
 _KEPT: Final = 2
 _BLOCK_SIZE: Final = 1 << 20
 
 
-def default_directory() -> Path:
-    """The state directory that systemd gives to a service, or that of the user."""
-    service = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    if service:
-        return Path(service)
-    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return Path(home) / "sharedmap"
-
-
-def as_path(directory: AnyPath | None) -> Path | None:
-    return None if directory is None else Path(directory)
-
-
-@contextlib.contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Gives errors of descriptors the path that they lead to."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            error.filename = os.fspath(path)
-        raise
-
-
-def _write(descriptor: int, data: bytes, offset: int) -> None:
-    done = 0
-    while done < len(data):
-        done += os.pwrite(descriptor, memoryview(data)[done:], offset + done)
-
-
 class State:
     def __init__(self, directory: Path, local: str, mode: int) -> None:
-        self.local = local
-        self.mode = mode
         self.path = directory / os.fsdecode(file_name(local))
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self.lock)
+        self.local = Local(local, mode)
+        lock = lock_folder(self.path)
+        if lock is None:
             raise FileExistsError(
                 errno.EEXIST,
                 "another agent uses this directory",
                 os.fspath(self.path),
-            ) from None
-        self.published: tuple[int, tuple[int, int, int] | None] = (0, None)
+            )
+        self.lock = lock
         try:
             self.versions = self._read_versions("manifest")
             # An agent was killed between publishing and recording: that it goes on from there.
             for candidate in self._read_versions("candidate"):
-                if self.is_published(candidate) and candidate.version > self.newest_version:
+                if candidate.version > self.newest_version and self.is_published(candidate):
                     self.record(candidate)
         except BaseException:
             os.close(self.lock)
@@ -103,6 +74,12 @@ class State:
     def file_of(self, manifest: Manifest, kind: str) -> Path:
         return self.path / f"{manifest.version}.{kind}"
 
+    def file_of_image(self, image: Image, kind: str = "snapshot") -> Path:
+        return self.path / f"{image.sha256}.{kind}"
+
+    def file_of_row(self, row: Difference) -> Path:
+        return self.path / f"{row.sha256}.difference"
+
     @property
     def newest_version(self) -> int:
         """What a version must be above to be followed."""
@@ -115,55 +92,99 @@ class State:
         found: list[Manifest] = []
         for path in self.path.glob(f"*.{kind}"):
             with contextlib.suppress(OSError, ReplicationError):
-                manifest = parse(path.read_bytes())
-                if self.file_of(manifest, kind) == path:
+                manifest = parse(path.read_bytes(), is_ours=True)
+                if self.file_of(manifest, kind) == path and manifest.image.chunks is not None:
                     found.append(manifest)
+                    self._take_over(manifest)
         return sorted(
             found, key=lambda manifest: (not is_ahead(manifest), manifest.version), reverse=True
         )
 
+    def _take_over(self, manifest: Manifest) -> None:
+        """An agent of format 1 named the images by their versions."""
+        if manifest.content is None:
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(self.file_of(manifest, "snapshot"), self.file_of_image(manifest.image))
+
     # ---- fetching ----------------------------------------------------------------------------
 
-    def begin(self, manifest: Manifest) -> Incoming:
-        """Reserves disk space for the version, so that a full disk is found now."""
-        path = self.file_of(manifest, "partial")
-        for other in self.path.glob("*.partial"):
-            if other != path:
-                other.unlink()
-        for candidate in self._read_versions("candidate"):
-            if candidate.version != manifest.version:
-                self.file_of(candidate, "candidate").unlink()
-                self.file_of(candidate, "snapshot").unlink(missing_ok=True)
+    def with_chunks(self, image: Image) -> Image | None:
+        """The image with its list of chunks, if it is known here."""
+        if image.chunks is not None:
+            return image
+        for kept in self.versions:
+            if is_same_image(kept.image, image):
+                return replace(image, chunks=kept.image.chunks)
+        return None
+
+    def clear(self, manifest: Manifest) -> None:
+        """Removes what neither this version needs nor one that was recorded."""
+        self._prune(manifest)
         # What could not be published the last time is complete.
         self.file_of(manifest, "candidate").unlink(missing_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(self.file_of(manifest, "snapshot"), path)
-        is_resumed = path.exists()
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            with _named(path):
-                os.ftruncate(descriptor, manifest.size)
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(descriptor, 0, manifest.size)
-                _write(descriptor, manifest.header, 0)
-        except BaseException:
-            os.close(descriptor)
-            # The first error is the one to tell.
-            with contextlib.suppress(OSError):
-                path.unlink()
-            raise
-        return Incoming(self, manifest, descriptor, is_resumed)
 
-    def verify(self, manifest: Manifest, kind: str) -> None:
+    def has_image(self, image: Image) -> bool:
+        try:
+            self._verify_image(image, self.file_of_image(image))
+        except (ReplicationError, FileNotFoundError):
+            return False
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return False
+        return True
+
+    def begin(self, image: Image) -> Incoming:
+        """Chunks of a damaged image are used, too."""
+        path = self.file_of_image(image, "partial")
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.file_of_image(image), path)
+        stored = [(kept.image, self.file_of_image(kept.image)) for kept in reversed(self.versions)]
+        return Incoming(path, image, stored)
+
+    def complete(self, image: Image) -> None:
+        """The image has been fetched. Raises ReplicationError if it is not what it should be."""
+        path = self.file_of_image(image, "partial")
+        try:
+            self._verify_image(image, path)
+        except ReplicationError:
+            # Each chunk has the sha256 of the manifest, so the manifest is wrong: discard all.
+            path.unlink(missing_ok=True)
+            raise
+        os.rename(path, self.file_of_image(image))
+
+    def has_row(self, row: Difference) -> bool:
+        try:
+            self.read_row(row)
+        except (ReplicationError, OSError):
+            return False
+        return True
+
+    def put_row(self, row: Difference, data: bytes) -> bool:
+        """Keeps the blob if its size and sha256 match."""
+        if not is_intact(data, row.sha256, row.size):
+            return False
+        write_file(self.file_of_row(row), data)
+        return True
+
+    def read_row(self, row: Difference) -> bytes:
+        path = self.file_of_row(row)
+        data = path.read_bytes()
+        if not is_intact(data, row.sha256, row.size):
+            raise ReplicationError(f"{path}: the sha256 does not match the manifest")
+        return data
+
+    # ---- verifying ---------------------------------------------------------------------------
+
+    def _verify_image(self, image: Image, path: Path) -> None:
         """Checks size and sha256, and that it is a valid snapshot."""
-        path = self.file_of(manifest, kind)
         digest = hashlib.sha256()
-        with _named(path), path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size != manifest.size:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size != image.size:
                 raise ReplicationError(f"{path}: the size does not match the manifest")
             while block := file.read(_BLOCK_SIZE):
                 digest.update(block)
-        if digest.hexdigest() != manifest.sha256:
+        if digest.hexdigest() != image.sha256:
             raise ReplicationError(f"{path}: the sha256 does not match the manifest")
         try:
             with sharedmap.open(os.fspath(path)) as opened:
@@ -171,126 +192,103 @@ class State:
         except ValueError as error:
             raise ReplicationError(f"{path}: {error}") from None
 
+    def verify(self, manifest: Manifest) -> None:
+        """Raises ReplicationError unless image and differences are what the manifest says."""
+        self._verify_image(manifest.image, self.file_of_image(manifest.image))
+        self.verify_content(manifest)
+
+    def verify_content(self, manifest: Manifest) -> None:
+        """The image must have been verified."""
+        if manifest.content is None:
+            return
+        changes = decode_all(manifest.differences, self.read_row)
+        with self._open_image(manifest.image) as image:
+            content = image._content_digest()
+            if content != manifest.image.content:
+                raise ReplicationError("the content of the image does not match the manifest")
+            if content_after(content, image, changes) != manifest.content:
+                raise ReplicationError("the content does not match the manifest")
+
+    def _open_image(self, image: Image) -> sharedmap[Any]:
+        return sharedmap.open(os.fspath(self.file_of_image(image)), decode=Encoded)
+
+    # ---- publishing and recording ------------------------------------------------------------
+
+    def is_published(self, manifest: Manifest) -> bool:
+        return self.local.is_published(manifest)
+
+    def publish(self, manifest: Manifest) -> None:
+        """Publishes a version that has been verified."""
+        changes = decode_all(manifest.differences, self.read_row)
+        with self._open_image(manifest.image) as image:
+            self.local.publish(manifest, image, changes)
+
     def stage(self, manifest: Manifest) -> None:
-        """Keeps the fetched and verified version, durably, as one that may become the newest."""
-        os.rename(self.file_of(manifest, "partial"), self.file_of(manifest, "snapshot"))
-        beside = self.path / "manifest.new"
-        with _named(beside), beside.open("wb") as file:
-            file.write(manifest.to_bytes())
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(beside, self.file_of(manifest, "candidate"))
-        self._sync()
+        """Keeps the verified version as one that is about to be published.
+
+        An agent that is killed then finds it. After a power failure nothing is published, so only
+        record() makes it durable.
+        """
+        write_file(self.file_of(manifest, "candidate"), manifest.to_bytes(has_list=True))
+
+    def advance(self, manifest: Manifest, rows: tuple[Difference, ...]) -> bool:
+        """Applies the rows to the local map, which then is the version, staged and published.
+
+        False if the local map is not the version before, or if the result would not be the content
+        of the manifest.
+        """
+        newest = self.newest
+        if newest is None or newest.content is None or not self.is_published(newest):
+            return False
+        changes = decode_all(rows, self.read_row)
+        with self.local.open() as before:
+            if before is None or content_after(newest.content, before, changes) != manifest.content:
+                return False
+            self.stage(manifest)
+            return self.local.update(manifest, before, changes)
 
     def record(self, manifest: Manifest) -> None:
         """Makes the version that was staged, and is published, the newest one, durably."""
+        manifest = self._merged(manifest)
+        for row in manifest.differences:
+            if not any(row in kept.differences for kept in self.versions):
+                sync(self.file_of_row(row))
+        if not any(is_same_image(kept.image, manifest.image) for kept in self.versions):
+            sync(self.file_of_image(manifest.image))
+        sync(self.file_of(manifest, "candidate"))
         os.rename(self.file_of(manifest, "candidate"), self.file_of(manifest, "manifest"))
-        self._sync()
+        sync(self.path)
         self.versions.insert(0, manifest)
+        del self.versions[_KEPT:]
         self._prune()
 
-    def _sync(self) -> None:
-        directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            with _named(self.path):
-                os.fsync(directory)
-        finally:
-            os.close(directory)
+    def _merged(self, manifest: Manifest) -> Manifest:
+        """With fewer differences, if there are many: a follower adds one with each version."""
+        merged = merge(manifest.differences, self.read_row)
+        if merged is None or not merged[1]:
+            return manifest
+        for row in merged[0]:
+            if row.sha256 in merged[1]:
+                self.put_row(row, merged[1][row.sha256])
+        manifest = replace(manifest, differences=merged[0])
+        self.stage(manifest)
+        return manifest
 
     def forget(self, manifest: Manifest) -> None:
         self.versions.remove(manifest)
-        self.file_of(manifest, "manifest").unlink(missing_ok=True)
-        self.file_of(manifest, "snapshot").unlink(missing_ok=True)
+        self._prune()
 
-    def _prune(self) -> None:
-        del self.versions[_KEPT:]
-        kept = {"lock", *(f"{m.version}.{kind}" for m in self.versions for kind in _KINDS)}
+    def _prune(self, *coming: Manifest) -> None:
+        kept = {"lock"}
+        for manifest in self.versions:
+            kept |= {self.file_of(manifest, "manifest").name, *self._names_of(manifest)}
+        for manifest in coming:
+            kept |= {self.file_of(manifest, "candidate").name, *self._names_of(manifest)}
+            kept.add(self.file_of_image(manifest.image, "partial").name)
         for path in self.path.iterdir():
             if path.name not in kept:
                 path.unlink()
 
-    # ---- publishing --------------------------------------------------------------------------
-
-    def publish(self, manifest: Manifest) -> None:
-        header = _header.parse(manifest.header)
-        with sharedmap.open(os.fspath(self.file_of(manifest, "snapshot"))) as opened:
-            try:
-                share(
-                    opened,
-                    self.local,
-                    force=True,
-                    mode=self.mode,
-                    index=header.index_kind,
-                    align=header.align,
-                )
-            except (OverflowError, MemoryError) as error:
-                raise ReplicationError(f"{self.local}: {error or 'out of memory'}") from None
-        self.published = (manifest.version, self._local_content())
-
-    def _local_content(self) -> tuple[int, int, int] | None:
-        try:
-            found = _header.read(path_of(self.local), is_ours=True)
-        except OSError:
-            return None
-        return found.header.content if found is not None else None
-
-    def is_published(self, manifest: Manifest) -> bool:
-        """Whether the local map has that content, judged by its header."""
-        found = self._local_content()
-        # A package of another version than the publisher's may write the same entries differently.
-        pushed = _header.parse(manifest.header).content
-        return found == pushed or self.published == (manifest.version, found)
-
-
-_KINDS: Final = ("manifest", "snapshot")
-
-
-class Incoming:
-    """A version while it is being fetched. A chunk may come from anywhere if its sha256 matches."""
-
-    def __init__(self, state: State, manifest: Manifest, descriptor: int, is_resumed: bool) -> None:
-        self.descriptor = descriptor
-        self.path = state.file_of(manifest, "partial")
-        self.is_resumed = is_resumed
-        self.files: list[int] = []
-        self.known: dict[str, tuple[int, int]] = {}
-        for kept in reversed(state.versions):
-            with contextlib.suppress(OSError):
-                file = os.open(state.file_of(kept, "snapshot"), os.O_RDONLY | os.O_CLOEXEC)
-                self.files.append(file)
-                offset = HEADER_SIZE
-                for chunk in kept.chunks:
-                    self.known[chunk.sha256] = (file, offset)
-                    offset += chunk.size
-
-    def take(self, chunk: Chunk, offset: int) -> bool:
-        """Takes the chunk from this machine's disk, if it is there."""
-        if self.is_resumed:
-            with _named(self.path):
-                data = os.pread(self.descriptor, chunk.size, offset)
-            if hashlib.sha256(data).hexdigest() == chunk.sha256:
-                return True
-        if chunk.sha256 in self.known:
-            file, known_offset = self.known[chunk.sha256]
-            try:
-                data = os.pread(file, chunk.size, known_offset)
-            except OSError:
-                return False  # the server has it, too
-            return self.put(chunk, offset, data)
-        return False
-
-    def put(self, chunk: Chunk, offset: int, data: bytes) -> bool:
-        """Writes the chunk if its size and sha256 match."""
-        if len(data) != chunk.size or hashlib.sha256(data).hexdigest() != chunk.sha256:
-            return False
-        with _named(self.path):
-            _write(self.descriptor, data, offset)
-        return True
-
-    def sync(self) -> None:
-        with _named(self.path):
-            os.fsync(self.descriptor)
-
-    def close(self) -> None:
-        for file in (self.descriptor, *self.files):
-            os.close(file)
+    def _names_of(self, manifest: Manifest) -> Iterator[str]:
+        yield self.file_of_image(manifest.image).name
+        yield from (self.file_of_row(row).name for row in manifest.differences)

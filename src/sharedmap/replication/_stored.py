@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, TypeVar
 
+from ._blobs import with_chunks
 from ._errors import NothingPushed, ReplicationError, ServerError
 from ._manifest import Manifest, parse
 from ._operations import (
@@ -137,8 +138,8 @@ def stat(name: str, namespace: str | None) -> Steps[StoredStatus]:
         raise NothingPushed(f"{name}: no version was pushed under this name")
     manifest = parse(raw)
     previous = _readable(raw_previous)
-    sizes = _sizes(manifest)
-    older = {} if previous is None else _sizes(previous)
+    sizes = yield from _sizes(keys, manifest)
+    older = {} if previous is None else (yield from _sizes(keys, previous))
     found: dict[str, int] = {}
     for group in _grouped(sorted(sizes | older)):
         replies = yield Commands([("STRLEN", keys.chunk(digest)) for digest in group])
@@ -164,8 +165,10 @@ def stat(name: str, namespace: str | None) -> Steps[StoredStatus]:
     )
 
 
-def _sizes(manifest: Manifest) -> dict[str, int]:
-    return {chunk.sha256: chunk.size for chunk in manifest.chunks}
+def _sizes(keys: Keys, manifest: Manifest) -> Steps[dict[str, int]]:
+    """The size of each blob, as far as the manifest and the list of chunks tell."""
+    known = yield from with_chunks(keys, manifest)
+    return (known or manifest).blobs()
 
 
 def _readable(raw: bytes | None) -> Manifest | None:
@@ -223,11 +226,18 @@ def remove(name: str, namespace: str | None) -> Steps[None]:
 def _all_blobs(keys: Keys, *manifests: bytes | None) -> Steps[list[bytes]]:
     """The keys of all blobs that do not expire."""
     found: set[str] = set()
+    is_lost = False
     for raw in manifests:
         manifest = _readable(raw)
         if manifest is not None:
-            found |= _sizes(manifest).keys()
-    if manifests[0] is None or any(raw is not None and _readable(raw) is None for raw in manifests):
+            known = yield from with_chunks(keys, manifest)
+            is_lost = is_lost or known is None
+            found |= (known or manifest).blobs().keys()
+    if (
+        is_lost
+        or manifests[0] is None
+        or any(raw is not None and _readable(raw) is None for raw in manifests)
+    ):
         # The list of them is lost.
         scanned: list[bytes] = yield Scan(keys.all_chunks())
         return sorted({*scanned, *(keys.chunk(digest) for digest in found)})

@@ -11,9 +11,10 @@ from collections.abc import AsyncGenerator
 
 from . import _follow, _push, _stored
 from ._agent import Agent
+from ._files import AnyPath, as_path
+from ._kept import folder_of
 from ._manifest import Version
 from ._redis import PUSH_WAIT, AsyncServer
-from ._state import AnyPath, as_path
 from ._stored import StoredMap, StoredStatus
 
 __all__ = ["Agent", "follow", "maps", "pull", "push", "remove", "rollback", "stat"]
@@ -31,8 +32,9 @@ async def push(
 ) -> Version:
     """Store the published map, or the file at `path`, as the newest version of the name."""
     server = AsyncServer(url, PUSH_WAIT)
+    folder = folder_of(url, namespace, name)
     try:
-        return await server.run(_push.push(name, local, path, everything, grace, namespace))
+        return await server.run(_push.push(name, local, path, everything, grace, namespace, folder))
     finally:
         await server.close()
 
