@@ -25,10 +25,27 @@ raise_os_error(int number, const char *message, PyObject *name)
     return NULL;
 }
 
+/* Room for a message with the path of a map, or of their directory. */
+enum { REASON_SIZE = 512 + SEGMENT_PATH_SIZE };
+
 /* What is wrong is wrong with all names. */
 static PyObject *
-raise_shm_error(int number, const char *message)
+raise_shm_error(enum status status, int number)
 {
+    char message[REASON_SIZE];
+    if (status == STATUS_SHM_ABSENT) {
+        PyOS_snprintf(message, sizeof(message),
+                      "there is no directory %s, where maps with a name live; "
+                      "%s, or use save(path) and sharedmap.open(path)",
+                      segment_directory(), segment_advice(false));
+    }
+    else {
+        PyOS_snprintf(message, sizeof(message),
+                      "%s, where maps with a name live, is not writable for "
+                      "this process; make it writable, or use save(path) and "
+                      "sharedmap.open(path)",
+                      segment_directory());
+    }
     PyObject *path = PyUnicode_DecodeFSDefault(segment_directory());
     if (path != NULL) {
         raise_os_error(number, message, path);
@@ -132,9 +149,9 @@ raise_status(struct state *state, enum status status, PyObject *name)
         return raise_os_error(ENOENT, message, name);
     case STATUS_SHM_ABSENT:
         // Not ENOENT: a FileNotFoundError says that the map is absent.
-        return raise_shm_error(ENODEV, message);
+        return raise_shm_error(status, ENODEV);
     case STATUS_SHM_READ_ONLY:
-        return raise_shm_error(errno, message);
+        return raise_shm_error(status, errno);
     case STATUS_NAME_TAKEN:
         return raise_os_error(EEXIST,
                               "a map is already published under this name; "
@@ -208,9 +225,6 @@ raise_open_status(struct state *state, enum status status, PyObject *name,
                    : raise_status(state, status, name);
 }
 
-/* Room for a message with the path of a map. */
-enum { REASON_SIZE = 512 + SEGMENT_PATH_SIZE };
-
 /* Fills why what has the path may not be replaced, updated or removed. */
 static void
 explain_refusal(int number, const char *path, bool is_file,
@@ -225,11 +239,11 @@ explain_refusal(int number, const char *path, bool is_file,
     segment_inspect_access(path, &access);
     Py_END_ALLOW_THREADS
     if (number == EROFS) {
-        PyOS_snprintf(reason, REASON_SIZE,
-                      "Read-only file system: the %s cannot be written; %s",
-                      what,
-                      is_file ? "save to another file system"
-                              : "mount /dev/shm writable");
+        PyOS_snprintf(
+            reason, REASON_SIZE,
+            "Read-only file system: the %s cannot be written; %s%s%s", what,
+            is_file ? "save to another file system" : "mount ",
+            is_file ? "" : segment_directory(), is_file ? "" : " writable");
     }
     else if (access.exists && access.owner != access.user) {
         PyOS_snprintf(reason, REASON_SIZE,
@@ -316,10 +330,9 @@ raise_no_space(PyObject *name, uint64_t needed, uint64_t available,
     else {
         PyOS_snprintf(message, sizeof(message),
                       "the snapshot needs %llu bytes and %llu are free; "
-                      "enlarge /dev/shm (containers: --shm-size), remove "
-                      "maps, or save(path) to a disk instead",
+                      "%s, remove maps, or save(path) to a disk instead",
                       (unsigned long long)needed,
-                      (unsigned long long)available);
+                      (unsigned long long)available, segment_advice(true));
     }
     return raise_os_error(number, message, name);
 }

@@ -133,7 +133,7 @@ static const char module_names_doc[] =
     "The names of all published maps, a sorted list of str.\n"
     "\n"
     "Maps of other users are included, even when the current user may not\n"
-    "open them. O(k) for k files in /dev/shm.\n"
+    "open them. O(k) for k files in their directory.\n"
     "\n"
     ">>> from sharedmap import names, remove, share\n"
     ">>> share({}, \"doc:names\", force=True)\n"

@@ -177,7 +177,7 @@ static const char rbtree_share_doc[] =
     "Raises FileExistsError when the name is in use and force is false,\n"
     "StaleError when another version than expect is published. Raises\n"
     "PermissionError when the map belongs to another user, OSError(ENOSPC)\n"
-    "when /dev/shm is full. Raises TimeoutError when other publishers hold\n"
+    "when there is no space. Raises TimeoutError when other publishers hold\n"
     "the lock for longer than timeout, in seconds; None waits without limit.\n"
     "Publishers get the lock in the order of their arrival. Raises ValueError\n"
     "for an invalid name (empty, with a NUL or too long), for a mode that\n"

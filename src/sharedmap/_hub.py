@@ -1,6 +1,6 @@
 """What one event loop needs to hear of publications: a descriptor, and an event of each waiter.
 
-A loop sleeps on descriptors. One descriptor tells it about every name in /dev/shm, so a loop needs
+A loop sleeps on descriptors. One descriptor tells it about every map with a name, so a loop needs
 one of it and no thread, however many maps are watched. Where the system has no descriptor left, the
 loop checks every POLL seconds instead.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Final
 
 from ._sharedmap import _directory
 
-SHM: Final = _directory()
+SHM: Final = _directory()  # where maps with a name live
+PLACE: Final = os.fsdecode(SHM)
 PREFIX: Final = b"sharedmap."
 _SPECIAL: Final = re.compile(rb"[\x00-\x1f/%~\x7f]")
 # name~, or name~ and 16 digits: the temporary names of steps 1 and 13.

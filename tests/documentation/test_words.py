@@ -439,7 +439,7 @@ def test_texts_of_all_kinds_are_collected():
     for part in (
         "the name must not contain NUL",  # the table of the core
         "mode must be 0o600",  # the binding
-        "enlarge /dev/shm (containers: --shm-size), remove maps",  # two literals side by side
+        "remove maps, or save(path) to a disk instead",  # two literals side by side
         "unknown user",  # a raise
         "no sticky bit",  # what doctor prints
         "no version was pushed",  # replication

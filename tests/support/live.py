@@ -23,6 +23,7 @@ NANOSLEEP = {"x86_64": ("35", "230"), "aarch64": ("101", "115")}.get(platform.ma
 # they alone make possible, have this mark.
 IS_LINUX = sharedmap._sharedmap._platform() == "linux"
 on_linux = pytest.mark.skipif(not IS_LINUX, reason="only Linux has these calls")
+elsewhere = pytest.mark.skipif(IS_LINUX, reason="the build for Linux has /dev/shm")
 
 # What wait() sleeps in: without futexes it polls.
 WAITING = (FUTEX,) if IS_LINUX else NANOSLEEP

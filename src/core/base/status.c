@@ -35,13 +35,10 @@ status_message(enum status status)
         return "paths that end in .sharedmap~ are reserved for temporary files; "
                "choose another path";
     case STATUS_SHM_ABSENT:
-        return "there is no directory /dev/shm, where maps with a name live; "
-               "mount a tmpfs there, or use save(path) and "
-               "sharedmap.open(path)";
+        return "the directory where maps with a name live is absent";
     case STATUS_SHM_READ_ONLY:
-        return "/dev/shm, where maps with a name live, is not writable for "
-               "this process; make it writable, or use save(path) and "
-               "sharedmap.open(path)";
+        return "the directory where maps with a name live is not writable for "
+               "this process";
     case STATUS_NAME_TAKEN:
         return "a map is already published under this name";
     case STATUS_NOT_REGULAR:

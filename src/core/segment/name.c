@@ -47,6 +47,12 @@ segment_directory(void)
     return system_name_directory();
 }
 
+const char *
+segment_advice(bool is_full)
+{
+    return system_name_advice(is_full);
+}
+
 enum status
 segment_path(struct slice name, char path[SEGMENT_PATH_SIZE])
 {

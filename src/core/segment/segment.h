@@ -42,6 +42,10 @@ segment_platform(void);
 const char *
 segment_directory(void);
 
+/* What to do when it is full, or when it is absent. */
+const char *
+segment_advice(bool is_full);
+
 /* Fills `path` with where the map of this name lives: its bytes behind a
  * prefix, those that cannot be part of a file name percent-encoded.
  * STATUS_NAME_EMPTY, STATUS_NAME_HAS_NUL, STATUS_NAME_TOO_LONG. */

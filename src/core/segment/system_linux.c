@@ -38,6 +38,13 @@ system_name_directory(void)
     return "/dev/shm";
 }
 
+const char *
+system_name_advice(bool is_full)
+{
+    return is_full ? "enlarge /dev/shm (containers: --shm-size)"
+                   : "mount a tmpfs there";
+}
+
 bool
 system_prepare_names(void)
 {

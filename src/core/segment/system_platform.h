@@ -30,6 +30,11 @@ system_platform(void);
 const char *
 system_name_directory(void);
 
+/* What to do when that directory is full, or when it is absent: part of a
+ * sentence. */
+const char *
+system_name_advice(bool is_full);
+
 /* Makes that directory where each user has one, and checks that no other user
  * can replace files in it. False with errno. */
 bool

@@ -92,6 +92,13 @@ system_name_directory(void)
     return names;
 }
 
+const char *
+system_name_advice(bool is_full)
+{
+    return is_full ? "free space on its disk"
+                   : "make it, or set SHAREDMAP_DIRECTORY to another one";
+}
+
 bool
 system_prepare_names(void)
 {

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
+from .._names import PLACE
 from .._sharedmap import __version__
 from .argument_types import LITERAL, Parser, address, count, mode, positive, seconds
 from .errors import MEANINGS
@@ -24,10 +25,10 @@ EXIT_CODES: Final = "exit codes:\n" + "\n".join(
     f"  {code}  {meaning}" for code, meaning in MEANINGS.items()
 )
 
-DESCRIPTION: Final = """\
+DESCRIPTION: Final = f"""\
 Publish, inspect and update the maps that processes of this machine share.
 
-A published map has a name, as in sharedmap.sharedmap(NAME), and stays in /dev/shm until it is
+A published map has a name, as in sharedmap.sharedmap(NAME), and stays in {PLACE} until it is
 removed. A saved map is a file. Every change of a map is atomic: when a command fails or is killed,
 the map is either unchanged or completely changed.
 """
@@ -390,7 +391,7 @@ def _add_readers(commands: _Commands) -> None:
         "doctor",
         "doctor.run_doctor",
         "find problems with the maps of this machine",
-        "Shows space and mode of /dev/shm, and every map with its size, generation, age, mode\n"
+        f"Shows space and mode of {PLACE}, and every map with its size, generation, age, mode\n"
         "and readers. The memory of readers is their PSS: a page that n processes share counts\n"
         "1/n for each. Also shows replaced snapshots that are still open, and leftovers of\n"
         "killed publishers.",

@@ -14,20 +14,22 @@ import stat
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from .._names import PREFIX, SHM, map_of_temporary, name_of, path_of
+from .._names import PLACE, PREFIX, SHM, map_of_temporary, name_of, path_of
 from .._sharedmap import SnapshotError, _clear_leftover, _platform, names
 from .errors import DONE, FINDINGS
 from .maps import Options
 from .output import age_text, escape, mode_text, print_table, size_text, to_json
 from .reading import describe_named, of_map
 
-_PLACE: Final = os.fsdecode(SHM)
+_IS_LINUX: Final = _platform() == "linux"
+_ABSENT: Final = "mount a tmpfs there" if _IS_LINUX else "make it, or set SHAREDMAP_DIRECTORY"
+_FULL: Final = "enlarge it (containers: --shm-size)" if _IS_LINUX else "free space on its disk"
 _IN_MAPS: Final = b"/" + PREFIX
 # One mapping in /proc/PID/smaps: device, inode and path, followed by lines of numbers.
 _MAPPING: Final = re.compile(
     rb"^[0-9a-f]+-[0-9a-f]+ \S+ [0-9a-f]+ ([0-9a-f]+):([0-9a-f]+) (\d+) +(/.*)$"
 )
-# The smallest /dev/shm that containers get; more than nine tenths of any is full.
+# More than nine tenths of a file system is full.
 _NEARLY_FULL: Final = 0.9
 _WRITERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
@@ -175,13 +177,13 @@ def _inspect_space(problems: list[str]) -> dict[str, Any] | None:
         status = None
     if status is None or not stat.S_ISDIR(status.st_mode):
         problems.append(
-            f"there is no directory {_PLACE}, where maps with a name live: mount a tmpfs there, or"
-            " use files (load --file)"
+            f"there is no directory {PLACE}, where maps with a name live: {_ABSENT}, or use files"
+            " (load --file)"
         )
         return None
     if not os.access(SHM, os.R_OK | os.X_OK):
         problems.append(
-            f"{_PLACE} is not readable for this user: maps with a name are neither found nor"
+            f"{PLACE} is not readable for this user: maps with a name are neither found nor"
             " opened; make it readable (mode 1777), or use files (load --file)"
         )
         return None
@@ -189,17 +191,17 @@ def _inspect_space(problems: list[str]) -> dict[str, Any] | None:
     total, free = space.f_blocks * space.f_frsize, space.f_bavail * space.f_frsize
     if total and free < (1 - _NEARLY_FULL) * total:
         problems.append(
-            f"{_PLACE} is nearly full: {size_text(free)} of {size_text(total)} are free;"
-            " enlarge it (containers: --shm-size) or remove maps"
+            f"{PLACE} is nearly full: {size_text(free)} of {size_text(total)} are free;"
+            f" {_FULL} or remove maps"
         )
     if space.f_files and space.f_favail < 10:
         problems.append(
-            f"{_PLACE} is nearly out of inodes, free: {space.f_favail}; remove maps or files"
+            f"{PLACE} is nearly out of inodes, free: {space.f_favail}; remove maps or files"
         )
     if status.st_mode & 0o1002 == 0o0002:
-        problems.append(f"{_PLACE} has no sticky bit: any user can remove or replace any map")
+        problems.append(f"{PLACE} has no sticky bit: any user can remove or replace any map")
     if not os.access(SHM, os.W_OK | os.X_OK):
-        problems.append(f"{_PLACE} is not writable for this user: publishing fails")
+        problems.append(f"{PLACE} is not writable for this user: publishing fails")
     else:
         _inspect_draft(problems)
     return {
@@ -212,14 +214,14 @@ def _inspect_space(problems: list[str]) -> dict[str, Any] | None:
 
 def _inspect_draft(problems: list[str]) -> None:
     """What a publisher does first: a file without a name, of which all memory is reserved."""
-    if _platform() != "linux":
+    if not _IS_LINUX:
         return  # a publisher does neither
     try:
         draft = os.open(SHM, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
         if error.errno in (errno.EOPNOTSUPP, errno.EISDIR):
             problems.append(
-                f"{_PLACE} has no unnamed files (O_TMPFILE): a publisher that is killed leaves its"
+                f"{PLACE} has no unnamed files (O_TMPFILE): a publisher that is killed leaves its"
                 " draft behind; `sharedmap doctor --clear` removes it"
             )
         return
@@ -228,7 +230,7 @@ def _inspect_draft(problems: list[str]) -> None:
     except OSError as error:
         if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
             problems.append(
-                f"{_PLACE} cannot reserve memory (fallocate): publishing writes zeros first, which"
+                f"{PLACE} cannot reserve memory (fallocate): publishing writes zeros first, which"
                 " takes twice the time"
             )
     finally:
@@ -241,8 +243,8 @@ def _inspect_room(problems: list[str], shm: dict[str, Any], maps: Sequence[dict[
     if largest is not None and shm["bytes"] and shm["free"] < largest["bytes"]:
         problems.append(
             f"{largest['name']}: cannot be published again: that needs"
-            f" {size_text(largest['bytes'])} and {size_text(shm['free'])} of {_PLACE} are free;"
-            " enlarge it (containers: --shm-size) or remove maps"
+            f" {size_text(largest['bytes'])} and {size_text(shm['free'])} of {PLACE} are free;"
+            f" {_FULL} or remove maps"
         )
 
 
@@ -268,7 +270,7 @@ def run_doctor(options: Options) -> int:
         return _check_health(options)
     problems: list[str] = []
     shm = _inspect_space(problems)
-    if _platform() == "linux" and not os.path.isdir("/proc/self"):
+    if _IS_LINUX and not os.path.isdir("/proc/self"):
         problems.append(
             "/proc is not mounted: readers are not found, and a publisher that is killed leaves its"
             " draft behind; `sharedmap doctor --clear` removes it"
@@ -318,7 +320,7 @@ def _print_shm(shm: dict[str, Any], maps: Sequence[dict[str, Any]]) -> None:
         else "no limit of its size"
     )
     print(
-        f"{_PLACE}: {free}, mode {shm['mode']},"
+        f"{PLACE}: {free}, mode {shm['mode']},"
         f" {len(maps)} {'map' if len(maps) == 1 else 'maps'} with"
         f" {size_text(sum(fields['bytes'] for fields in maps))}"
     )

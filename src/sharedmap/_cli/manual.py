@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from .._names import PLACE
 from .._sharedmap import __version__
 from .errors import FAILED, MEANINGS, CommandError
 
@@ -31,7 +32,7 @@ def manual_page(parser: argparse.ArgumentParser) -> str:
     lines += [".SH EXIT STATUS"]
     for code, meaning in MEANINGS.items():
         lines += [".TP", f".B {code}", _text(meaning)]
-    lines += [".SH FILES", ".TP", ".I /dev/shm", _text("the published maps"), ".SH EXAMPLES"]
+    lines += [".SH FILES", ".TP", f".I {_text(PLACE)}", _text("the published maps"), ".SH EXAMPLES"]
     lines += _verbatim((parser.epilog or "").partition("examples:\n")[2].partition("\n\n")[0])
     return "\n".join(lines) + "\n"
 
