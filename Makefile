@@ -175,7 +175,7 @@ macos:  ## cross-compile the extension for macOS; needs the package ziglang
 	.venvs/macos/bin/python tools/macos.py build/macos
 
 machines: $(VENV)/.test  ## three machines follow a publisher through 1,000 versions; needs root and redis-server
-	$(BIN)/python tests/faults/many_machines.py --versions 1000 --trouble 0.2
+	$(BIN)/python tests/faults/many_machines.py --versions 1000
 
 # ---- environments: a file .x in one says that what x needs is there --------------------------
 

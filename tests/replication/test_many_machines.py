@@ -15,9 +15,37 @@ import sharedmap
 LIMIT = 120
 SCRIPT = TESTS / "faults" / "many_machines.py"
 
-# An agent that takes a chunk for what it says it is.
-FOUND = "if len(data) != chunk.size or hashlib.sha256(data).hexdigest() != chunk.sha256:"
-PUT = "if len(data) != chunk.size:"
+# What an agent does not check -> file, how often what is replaced is there, what is replaced by
+# what, and how the tool finds it.
+BELIEVES = {
+    # No reader would see these two: other checks refuse the version, but nobody tells the server.
+    "chunks": (
+        "_incoming.py",
+        1,
+        "if len(data) != chunk.size or hashlib.sha256(data).hexdigest() != chunk.sha256:",
+        "if not data:",
+        "FAILED: no agent has told of a damaged chunk",
+    ),
+    "differences": (
+        "_state.py",
+        2,
+        "if not is_intact(data, row.sha256, row.size):",
+        "if not data:",
+        "FAILED: no agent has told of a damaged difference",
+    ),
+    "the order of differences": (
+        "_state.py",
+        1,
+        "if before is None or content_after(newest.content, before, changes) != manifest.content:",
+        "if before is None:",
+        "is mixed",
+    ),
+}
+OPTIONS = {
+    "chunks": ["--kinds", "spoil_blob", "--whole", 1],
+    "differences": ["--kinds", "spoil_blob", "--whole", 0],
+    "the order of differences": ["--kinds", "spoil_rows", "--whole", 0],
+}
 
 
 def run(*arguments, **environment):
@@ -43,20 +71,18 @@ def test_every_machine_comes_to_the_last_version_and_never_serves_a_mixed_one(as
 
 
 @pytest.mark.slow
-def test_agent_that_believes_in_damaged_chunks_is_found(as_root, tmp_path):
-    """No reader would see them: the checksums of the snapshot are wrong, too."""
+@pytest.mark.parametrize("what", BELIEVES)
+def test_agent_that_believes_everything_is_found(as_root, tmp_path, what):
     if shutil.which("redis-server") is None:
         pytest.skip("NOT TESTED many machines with a mutant: redis-server is not installed")
+    file, count, found, put, message = BELIEVES[what]
     package = tmp_path / "sharedmap"
     shutil.copytree(pathlib.Path(sharedmap.__file__).parent, package)
-    state = package / "replication/_incoming.py"
-    text = state.read_text()
-    assert text.count(FOUND) == 1
-    state.write_text(text.replace(FOUND, PUT))
-    for seed in range(3):  # with each of them enough chunks are damaged, but for bad luck
-        arguments = ["--versions", 20, "--trouble", 1, "--machines", 1, "--seed", seed]
-        code, told = run(*arguments, PYTHONPATH=os.fspath(tmp_path))
-        if code != 0:
-            break
+    path = package / "replication" / file
+    text = path.read_text()
+    assert text.count(found) == count
+    path.write_text(text.replace(found, put))
+    options = ["--versions", 10, "--trouble", 1, "--machines", 1, "--seed", 2, "--wait", 3]
+    code, told = run(*options, *OPTIONS[what], PYTHONPATH=os.fspath(tmp_path))
     assert code == 1, told
-    assert "FAILED: no agent has told of a damaged chunk" in told
+    assert message in told
