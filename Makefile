@@ -176,6 +176,7 @@ macos:  ## cross-compile the extension for macOS; needs the package ziglang
 
 machines: $(VENV)/.test  ## three machines follow a publisher through 1,000 versions; needs root and redis-server
 	$(BIN)/python tests/faults/many_machines.py --versions 1000
+	$(BIN)/python tests/faults/failover.py --failovers 20
 
 # ---- environments: a file .x in one says that what x needs is there --------------------------
 

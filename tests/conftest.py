@@ -214,6 +214,7 @@ LONG = [
     "test_rbtree_model.py",
     "test_sharedmap_model.py",
     "test_many_machines.py",
+    "test_redis_failover.py",
     "test_gunicorn.py",
     "test_other_servers.py",
 ]

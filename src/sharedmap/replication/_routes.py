@@ -122,6 +122,7 @@ class Routes:
     def perform(self, operation: Commands | Commit | Scan) -> Routine:
         try:
             if isinstance(operation, Commit):
+                self._check_slots(operation)
                 return (yield from self._commit(operation))
             if isinstance(operation, Scan):
                 return (yield from self._scan(operation))
@@ -134,6 +135,12 @@ class Routes:
     def _forget(self) -> None:
         self.master = None
         self.slots = []
+
+    def _check_slots(self, operation: Commit) -> None:
+        slots = {slot_of(key) for command in operation.commands if (key := key_of(command))}
+        if self.is_cluster and not slots <= {slot_of(operation.key)}:
+            # The braces around it would be empty, and then a cluster takes no notice of them.
+            raise ValueError("in a cluster, the name of a map must not begin with }")
 
     # ---- whom to ask -------------------------------------------------------------------------
 
@@ -171,8 +178,10 @@ class Routes:
             text = reply.text.lower()
             if kind == "sentinel" and text.startswith("unknown command"):
                 failure = ServerError("the server is not a sentinel: use redis:// in the URL")
-            elif "cluster support disabled" in text:
-                failure = ServerError("the server is not a node of a cluster: use redis://")
+            elif command[0] == "CLUSTER" and ("unknown" in text or "disabled" in text):
+                failure = ServerError(
+                    "the server is not a node of a cluster: use redis:// in the URL"
+                )
         raise failure or ServerError("no server to ask")
 
     def _find_master(self) -> Routine:
