@@ -119,11 +119,11 @@ def test_maps_on_the_server_are_listed_checked_and_removed(command, server, name
     server.client.sadd("staging:sharedmap:names", lost)
     listed = command("server", "ls", url, *staging).out.splitlines()
     assert listed[-1] == f"! {lost}: the server has no version of it any more"
-    assert "blobs        1\n" in command("server", "stat", url, name, *staging).out
+    assert "blobs            1\n" in command("server", "stat", url, name, *staging).out
     (chunk,) = server.client.scan_iter(match="staging:*chunk:*")
     server.client.delete(chunk)
     done = command("server", "stat", *staging, url, name)
-    assert (done.code, "missing      1\n" in done.out) == (errors.BAD_DATA, True)
+    assert (done.code, "missing          1\n" in done.out) == (errors.BAD_DATA, True)
     assert done.err == f"sharedmap: {name}: 1 blob missing or damaged on the server; push again\n"
     done = command("server", "rm", url, name, lost, "none", *staging)
     assert done.out == "".join(f"removed {each} from the server\n" for each in (name, lost))

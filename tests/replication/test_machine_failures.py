@@ -119,6 +119,18 @@ def test_difference_that_is_missing_or_damaged_is_refused_and_repaired(
     assert host.read() == content(name)
 
 
+def test_stat_tells_image_and_differences(server, name, push):
+    image = fields_of(server, name)["version"]
+    push(1)
+    push(2)
+    sizes = [row[2] for row in rows_of(server, name)]
+    found = replication.stat(server.url, name)
+    assert (found.image, found.differences, found.difference_size) == (image, 2, sum(sizes))
+    assert found.missing == 0 and found.blobs >= 3
+    server.client.delete(Keys(name).chunk(rows_of(server, name)[0][1]))
+    assert replication.stat(server.url, name).missing == 1
+
+
 def test_agent_refuses_a_format_that_it_does_not_know(server, name, push, host, caplog):
     """As agents of format 1 refuse what this version pushes."""
     push(1)

@@ -55,12 +55,13 @@ class StoredMap(NamedTuple):
 class StoredStatus(NamedTuple):
     """The state of a map on the server, as stat() finds it.
 
-    `previous` is the version that rollback() returns to, if there is one. A version consists of
-    `blobs`: the chunks of its image and the differences. stored_size counts the bytes of those that
-    are there, of both versions. `missing` blobs of the newest version are not there, or have
-    another size; `damaged` ones were reported by agents. The next push repairs both. `announced` is
-    the length of the stream that notifies agents. policy, used_memory and max_memory are those of
-    the server, or None where the user may not ask.
+    `previous` is the version that rollback() returns to, if there is one. The newest consists of
+    the image of version `image` and of `differences`, which lead to so many later versions and have
+    difference_size bytes. `blobs` counts the chunks of the image and the differences. stored_size
+    counts the bytes of those that are there, of both versions. `missing` blobs of the newest
+    version are not there, or have another size; `damaged` ones were reported by agents. The next
+    push repairs both. `announced` is the length of the stream that notifies agents. policy,
+    used_memory and max_memory are those of the server, or None where the user may not ask.
     """
 
     name: str
@@ -69,6 +70,9 @@ class StoredStatus(NamedTuple):
     size: int
     pushed_at: float
     previous: int | None
+    image: int
+    differences: int
+    difference_size: int
     blobs: int
     stored_size: int
     missing: int
@@ -154,6 +158,9 @@ def stat(name: str, namespace: str | None) -> Steps[StoredStatus]:
         size=manifest.size,
         pushed_at=manifest.version / 1000,
         previous=None if previous is None else previous.version,
+        image=manifest.image.version,
+        differences=len({row.version for row in manifest.differences}),
+        difference_size=sum(row.size for row in manifest.differences),
         blobs=len(sizes),
         stored_size=sum(found.values()),
         missing=len(missing),
