@@ -80,6 +80,11 @@ ROWS = {
         "test_manifest_far_ahead_of_the_clock_is_refused_and_replaced",
     ],
     "a map is removed from the server": ["test_machines_keep_their_version_of_a_removed_map"],
+    "the master of a service, or a node of a cluster, fails": [
+        "test_nothing_is_lost_when_the_master_is_killed",
+        "test_maps_of_a_service_travel_whichever_sentinel_is_down",
+        "test_url_of_one_node_that_is_down_is_no_obstacle",
+    ],
     "an old agent meets a new publisher": [
         "test_agent_refuses_a_format_that_it_does_not_know",
     ],

@@ -1,11 +1,13 @@
 """Clusters and sentinels: every map is found, also when its server is another one than before."""
 
 import asyncio
+import re
+import shlex
 import subprocess
 import sys
 
 import pytest
-from helpers import TESTS
+from helpers import TESTS, TOP
 from live import content
 from redis_groups import SERVICE, Cluster, Sentinels, require
 from redis_server import PROGRAMS
@@ -126,6 +128,48 @@ def test_map_that_moves_to_another_node_is_found_there(cluster, names, tmp_path)
     sharedmap.share({"a": 1}, name, force=True)
     replication.push(cluster.url, name)
     assert target.client.exists(keys.manifest)
+
+
+def test_maps_of_a_cluster_are_listed_checked_and_removed(cluster, names):
+    found = in_slot_of_each(cluster, names())
+    for name in found:
+        sharedmap.share({"a": 1}, name)
+        replication.push(cluster.url, name)
+        sharedmap.remove(name)
+    for scan in (False, True):
+        assert {*found} <= {each.name for each in replication.maps(cluster.url, scan=scan)}
+    for name in found:
+        status = replication.stat(cluster.url, name)
+        assert (status.missing, status.policy) == (0, "noeviction")
+        replication.remove(cluster.url, name)
+        with pytest.raises(replication.NothingPushed):
+            replication.stat(cluster.url, name)
+    assert not {*found} & {each.name for each in replication.maps(cluster.url, scan=True)}
+
+
+def test_rights_that_the_guide_gives_are_enough_in_a_cluster(cluster, names, tmp_path):
+    page = TOP / "docs/guide/many-machines.md"
+    if not page.exists():
+        pytest.skip("an installed package is tested, its guide is elsewhere")
+    section = page.read_text().partition("## Rights")[2].partition("\n## ")[0]
+    lines = re.findall(r"^    (ACL SETUSER (\w+) on >(\w+) .*)$", section, re.M)
+    (more,) = re.findall(r"^    ACL SETUSER agent (\+cluster.*)$", section, re.M)
+    urls = {}
+    for line, user, password in lines:
+        for node in cluster.nodes:
+            node.client.execute_command(*shlex.split(line))
+            node.client.execute_command("ACL", "SETUSER", user, more)
+        urls[user] = cluster.url.replace("://", f"://{user}:{password}@")
+    for name in in_slot_of_each(cluster, names()):
+        sharedmap.share({"a": 1}, name)
+        replication.push(urls["publisher"], name)
+        sharedmap.remove(name)
+        replication.pull(urls["agent"], name, directory=tmp_path)
+        assert content(name) == {"a": 1}
+        sharedmap.remove(name)
+        assert name in {each.name for each in replication.maps(urls["operator"], scan=True)}
+        assert replication.stat(urls["operator"], name).policy == "noeviction"
+        replication.remove(urls["operator"], name)
 
 
 def test_name_that_a_cluster_cannot_keep_together_is_refused(cluster, names):
