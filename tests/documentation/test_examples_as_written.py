@@ -227,6 +227,6 @@ def test_job_queue_runs_as_its_docstring_says(name, tmp_path):
 
 
 def test_unit_is_copied_from_where_it_is():
-    text = (EXAMPLES / "sharedmap-follow@.service").read_text()
+    text = (EXAMPLES / "sharedmap-follow.service").read_text()
     (source,) = re.findall(r"^#     cp (\S+) ", text, re.MULTILINE)
-    assert (TOP / source).samefile(EXAMPLES / "sharedmap-follow@.service")
+    assert (TOP / source).samefile(EXAMPLES / "sharedmap-follow.service")

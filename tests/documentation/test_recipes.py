@@ -3,6 +3,7 @@
 import configparser
 import contextlib
 import importlib.util
+import json
 import os
 import pickle
 import re
@@ -21,6 +22,7 @@ from redis_server import end_server, make_server
 from servers import Unix, of_servers
 
 import sharedmap
+from sharedmap._cli import arguments
 
 EXAMPLES = TOP / "examples"
 
@@ -228,7 +230,7 @@ def test_feature_flags_are_switched_on_for_more_and_more_users():
 
 # ---- the agent as a service ------------------------------------------------------------------
 
-UNIT = EXAMPLES / "sharedmap-follow@.service"
+UNIT = EXAMPLES / "sharedmap-follow.service"
 
 
 def unit():
@@ -245,18 +247,23 @@ def test_command_of_the_unit_is_the_agent(names, tmp_path):
         sharedmap.share({"a": 1}, name)
         output_of(*PROGRAM, "push", server.url, name)
         sharedmap.remove(name)
-        line = unit()["Service"]["ExecStart"]
-        words = [word.replace("%I", name) for word in shlex.split(line)]
+        (tmp_path / "names").write_text(f"{name}\n")
+        line = unit()["Service"]["ExecStart"].replace("/etc/sharedmap/names", f"{tmp_path}/names")
+        words = shlex.split(line.replace("/run/sharedmap/", f"{tmp_path}/"))
         assert words[:2] == ["/usr/bin/env", "sharedmap"]
-        environment = {"STATE_DIRECTORY": os.fspath(tmp_path), "SHAREDMAP_URL": server.url}
+        environment = {
+            "STATE_DIRECTORY": os.fspath(tmp_path / "state"),
+            "SHAREDMAP_URL": server.url,
+        }
         with Program(
             [*PROGRAM, *words[2:]], env={**os.environ, **environment}, stdout=subprocess.PIPE
         ) as agent:
             assert agent.next_line().startswith(b"published ")
             assert content(name) == {"a": 1}
+            assert (tmp_path / "health.json").exists()
             agent.terminate()
             assert agent.wait(HANG) == 0
-        assert len(list(tmp_path.iterdir())) == 1
+        assert len(list((tmp_path / "state").iterdir())) == 1
     finally:
         end_server(server)
 
@@ -266,15 +273,39 @@ def test_unit_does_not_take_the_map_away():
     assert "DynamicUser" not in service
     assert "PrivateDevices" not in service
     assert service["Restart"] == "always"
+    assert service["Type"] == "notify"
 
 
 def test_systemd_accepts_the_unit(tmp_path):
     if shutil.which("systemd-analyze") is None:
         pytest.skip("NOT TESTED what systemd says of the unit: there is no systemd-analyze")
-    copy = tmp_path / "sharedmap-follow@prices.service"
+    copy = tmp_path / "sharedmap-follow.service"
     # Users and files of the service are not there where it is only tested.
     copy.write_text(UNIT.read_text().replace("User=sharedmap", "User=daemon"))
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", copy], capture_output=True, text=True
     )
     assert "sharedmap-follow" not in done.stderr, done.stderr
+
+
+# ---- the agent in a container ----------------------------------------------------------------
+
+
+def test_containers_run_commands_that_exist_and_share_memory(tmp_path):
+    yaml = pytest.importorskip("yaml")
+    lines = (EXAMPLES / "containers/Containerfile").read_text()
+    entry = json.loads(re.search(r"^ENTRYPOINT (.*)$", lines, re.M)[1])
+    check = json.loads(re.search(r"HEALTHCHECK .*\n +CMD (.*)$", lines, re.M)[1])
+    services = yaml.safe_load((EXAMPLES / "containers/compose.yaml").read_text())["services"]
+    agent, worker = services["agent"], services["worker"]
+    for words in (entry + agent["command"], check, worker["entrypoint"] + worker["command"]):
+        assert words[0] == "sharedmap"
+        arguments.parse(words[1:])
+    assert check[-1] == entry[-1]
+    assert (agent["ipc"], worker["ipc"]) == ("shareable", "service:agent")
+    # Where the disk of the agent is, and the file that is built from.
+    (state,) = re.findall(r"^ENV STATE_DIRECTORY=(.*)$", lines, re.M)
+    assert agent["volumes"] == [f"versions:{state}"]
+    build = agent["build"]
+    top = EXAMPLES / "containers" / build["context"]
+    assert (top / build["dockerfile"]).samefile(EXAMPLES / "containers/Containerfile")

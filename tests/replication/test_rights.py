@@ -3,10 +3,12 @@
 import re
 import shlex
 
+import agents as support
 import machines
 import pytest
 import redis
-from helpers import TOP
+from agents import published, push
+from helpers import HANG, TOP
 from machines import VALUES, chunks_of, many, publish
 
 import sharedmap
@@ -21,6 +23,7 @@ LINES = re.findall(r"^    (ACL SETUSER (\w+) on >(\w+) .*)$", SECTION, re.M)
 
 server, shared_server, small_chunks = machines.server, machines.shared_server, machines.small_chunks
 host, hosts = machines.host, machines.hosts
+agents = support.agents
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,16 @@ def test_agent_reports_damage(server, urls, name, host, small_chunks):
     with pytest.raises(replication.ReplicationError, match="damaged on the server"):
         host.pull()
     assert server.client.scard(Keys(name).damaged) == 1
+
+
+def test_agent_of_all_maps_lists_names_and_waits_for_pushes(server, urls, names, agents):
+    running = agents(urls["agent"], f"{names.token}*", poll=HANG)
+    running.wait(running.agent.ready.is_set)
+    for _ in range(2):
+        name = names()
+        push(server, name, {"a": 1})
+        running.wait(lambda name=name: published(name) == {"a": 1})
+    assert running.status().ok
 
 
 def test_agent_without_the_right_to_report_works(server, urls, name, host, small_chunks, caplog):
