@@ -100,7 +100,7 @@ def test_agent_of_all_maps_lists_names_and_waits_for_pushes(server, urls, names,
         name = names()
         push(server, name, {"a": 1})
         running.wait(lambda name=name: published(name) == {"a": 1})
-    assert running.status().ok
+    running.wait(lambda: running.status().ok)
 
 
 def test_agent_without_the_right_to_report_works(server, urls, name, host, small_chunks, caplog):
