@@ -36,15 +36,21 @@ ROWS = {
     "the manifest is damaged": [
         "test_truncated_manifest_is_refused_and_replaced_by_the_next_push",
         "test_chunks_of_a_manifest_that_nobody_can_read_expire",
+        "test_list_of_chunks_that_is_damaged_is_refused_and_repaired",
     ],
     "the manifest lists differences that do not lead to its content": [
         "test_differences_that_do_not_lead_to_the_content_are_refused",
+        "test_manifest_whose_content_is_not_that_of_its_differences_is_refused",
+        "test_follower_that_skips_the_check_of_the_content_would_be_found",
     ],
     "an agent is killed": [
         "test_fetching_goes_on_where_it_was_ended",
         "test_agent_that_was_killed_before_it_recorded_goes_on_from_there",
     ],
-    "a machine starts without network": ["test_machine_that_was_restarted_needs_no_server"],
+    "a machine starts without network": [
+        "test_machine_that_was_restarted_needs_no_server",
+        "test_machine_that_was_restarted_builds_the_version_without_the_server",
+    ],
     "the disk of a machine is full": ["test_full_disk_is_told_and_the_local_map_stays"],
     "`/dev/shm` of a machine is full": [
         "test_version_that_cannot_be_published_takes_nothing_away",
@@ -52,10 +58,13 @@ ROWS = {
     "a file of an agent is damaged or lost": [
         "test_version_that_was_damaged_on_the_disk_is_fetched_again",
         "test_version_that_the_disk_has_lost_is_fetched_again",
+        "test_difference_that_was_damaged_on_the_disk_is_fetched_again",
     ],
     "a process changes or removes the local map": [
         "test_local_map_that_was_updated_is_published_again",
         "test_follower_restores_a_local_map_that_was_removed",
+        "test_local_map_that_is_changed_while_a_difference_is_applied_is_replaced",
+        "test_local_map_that_is_changed_right_after_is_replaced",
     ],
     "two agents use the same directory for one map": [
         "test_second_agent_with_the_same_directory_is_refused",
@@ -69,11 +78,15 @@ ROWS = {
     ],
     "what the publisher keeps is lost, damaged, or cannot be written": [
         "test_what_a_publisher_keeps_can_be_lost",
-        "test_publisher_that_cannot_keep_a_version_says_so_once",
+        "test_publisher_that_cannot_keep_anything_tells_it_once",
+        "test_disk_of_the_publisher_that_is_full_costs_an_image",
     ],
-    "two publishers push at the same time": ["test_of_two_pushes_at_the_same_time_both_happen"],
+    "two publishers push at the same time": [
+        "test_of_two_pushes_at_the_same_time_both_happen",
+        "test_second_push_at_the_same_time_does_without_what_is_kept",
+    ],
     "a publisher pushes what another machine pushed last": [
-        "test_publishers_on_two_machines_take_turns",
+        "test_two_publishers_in_turns_push_images",
     ],
     "the publisher's clock goes back": ["test_versions_grow_and_never_fall_behind_the_clock"],
     "a version is more than a day ahead of the clock": [

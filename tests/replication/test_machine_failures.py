@@ -269,20 +269,3 @@ def test_what_a_publisher_keeps_can_be_lost(server, name, push, host, state, mon
     assert host.read() == content(name)
     if how != "difference damaged":  # that one the server has
         assert rows_of(server, name) == []
-
-
-def test_publisher_that_cannot_keep_a_version_says_so_once(push, state, monkeypatch, caplog):
-    (image,) = state.glob("pushed/*/image")
-    monkeypatch.setenv("STATE_DIRECTORY", os.fspath(image))
-    push(1)
-    push(2)
-    assert caplog.text.count("the next push sends the complete map") == 1
-
-
-def test_publishers_on_two_machines_take_turns(server, name, push, host, tmp_path, monkeypatch):
-    host.pull()
-    for number in range(1, 5):
-        monkeypatch.setenv("STATE_DIRECTORY", os.fspath(tmp_path / f"machine {number % 2}"))
-        push(number)
-        host.pull()
-        assert host.read() == content(name)
