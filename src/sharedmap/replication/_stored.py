@@ -26,11 +26,14 @@ from ._operations import (
     Scan,
     Steps,
     escaped,
+    get,
     names_key,
     namespace_prefix,
 )
 
 _BATCH: Final = 256
+# A hostile one has 16 MiB.
+_MANIFESTS: Final = 8
 _ATTEMPTS: Final = 100
 # What a removal that is killed leaves on the server expires after this time.
 _GRACE: Final = 3600
@@ -83,9 +86,9 @@ class StoredStatus(NamedTuple):
     max_memory: int | None
 
 
-def _grouped(items: list[_T]) -> Iterator[list[_T]]:
-    for begin in range(0, len(items), _BATCH):
-        yield items[begin : begin + _BATCH]
+def _grouped(items: list[_T], size: int = _BATCH) -> Iterator[list[_T]]:
+    for begin in range(0, len(items), size):
+        yield items[begin : begin + size]
 
 
 def _decode(name: bytes) -> str:
@@ -111,8 +114,8 @@ def _names(namespace: str | None, scan: bool) -> Steps[list[str]]:
 def maps(namespace: str | None, scan: bool) -> Steps[list[StoredMap]]:
     names = yield from _names(namespace, scan)
     found: list[StoredMap] = []
-    for group in _grouped(names):
-        replies = yield Commands([("GET", Keys(name, namespace).manifest) for name in group])
+    for group in _grouped(names, _MANIFESTS):
+        replies = yield Commands([get(Keys(name, namespace).manifest) for name in group])
         found += [_stored(name, raw) for name, raw in zip(group, replies, strict=True)]
     return found
 
@@ -132,8 +135,8 @@ def stat(name: str, namespace: str | None) -> Steps[StoredStatus]:
     keys = Keys(name, namespace)
     raw, raw_previous, members, announced = yield Commands(
         [
-            ("GET", keys.manifest),
-            ("GET", keys.previous),
+            get(keys.manifest),
+            get(keys.previous),
             ("SMEMBERS", keys.damaged),
             ("XLEN", keys.stream),
         ]
@@ -201,8 +204,8 @@ def remove(name: str, namespace: str | None) -> Steps[None]:
     for _ in range(_ATTEMPTS):
         raw, raw_previous, others = yield Commands(
             [
-                ("GET", keys.manifest),
-                ("GET", keys.previous),
+                get(keys.manifest),
+                get(keys.previous),
                 ("EXISTS", keys.stream, keys.damaged),
             ]
         )
@@ -218,7 +221,7 @@ def remove(name: str, namespace: str | None) -> Steps[None]:
             break
     else:
         raise ReplicationError(f"{name}: too many concurrent pushes; try again")
-    _, raw = yield Commands([("SREM", keys.names, keys.name), ("GET", keys.manifest)])
+    _, raw = yield Commands([("SREM", keys.names, keys.name), get(keys.manifest)])
     if raw is not None:
         # It was pushed again meanwhile, and may have been listed before it was taken off the list.
         yield Commands([("SADD", keys.names, keys.name)])
