@@ -67,7 +67,7 @@ def test_large_difference_has_parts_by_ranges_of_keys(monkeypatch, count):
     assert len(parts) > count // 10
     rows = {part.row(1): part.data for part in parts}
     ranges = [sorted(decode(row, data)) for row, data in rows.items()]
-    assert sum(ranges, []) == sorted(changes)
+    assert [key for keys in ranges for key in keys] == sorted(changes)
     assert decode_all(rows, rows.__getitem__) == changes
 
 
@@ -141,7 +141,7 @@ def test_good_bytes_are_not_refused():
 
 @pytest.mark.parametrize("what", BAD_RAW)
 def test_bytes_that_are_no_difference_are_refused(what):
-    with pytest.raises(replication.ReplicationError, match="difference .* is damaged"):
+    with pytest.raises(replication.ReplicationError, match=r"difference .* is damaged"):
         decode(*blob(zlib.compress(BAD_RAW[what]), len(BAD_RAW[what])))
 
 

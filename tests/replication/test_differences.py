@@ -1,6 +1,7 @@
 """Differences: only what has changed is sent, and what arrives is the complete version."""
 
 import contextlib
+import errno
 import logging
 import os
 import random
@@ -541,6 +542,64 @@ def test_agent_that_was_killed_before_it_recorded_goes_on_from_there(changing, h
     assert changing.is_on(host)
 
 
+@pytest.mark.parametrize("is_difference", [True, False])
+def test_version_that_cannot_be_recorded_stays_published(
+    changing, host, monkeypatch, is_difference
+):
+    """The map never goes back to the version that was recorded last."""
+    host.pull()
+    if is_difference:
+        changing.change()
+    else:
+        changing.dict = publish(changing.name, many(4000))
+        changing.push()
+
+    def fail(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_state, "sync", fail)
+        with pytest.raises(OSError, match="No space"):
+            host.pull()
+    with sharedmap.sharedmap(host.local) as opened:
+        identity = opened.id
+        assert changing.is_on(host)
+        host.pull()
+        assert opened.id == identity
+    sharedmap.remove(host.local)
+    host.pull()
+    assert changing.is_on(host)
+
+
+def test_differences_that_cannot_be_merged_on_a_full_disk_are_kept(
+    changing, host, monkeypatch, few_rows
+):
+    host.pull()
+
+    def fail(self):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_state.State, "_merge_newest", fail)
+        for _ in range(8):
+            version = changing.change()
+            assert host.pull().version == version.version
+    sharedmap.remove(host.local)
+    assert host.pull().transferred == 0
+    assert changing.is_on(host)
+
+
+def test_local_map_that_is_damaged_is_replaced(changing, host):
+    host.pull()
+    with open(segment_path(host.local), "r+b") as file:
+        file.seek(512)
+        file.write(bytes(300_000))
+    changing.update({f"key {number:06}": number for number in range(0, 5000, 100)})
+    changing.push()
+    host.pull()
+    assert changing.is_on(host)
+
+
 @pytest.mark.parametrize("how", ["cut", "flip", "gone"])
 def test_difference_that_was_damaged_on_the_disk_is_fetched_again(changing, host, how, caplog):
     host.pull()
@@ -604,25 +663,25 @@ def test_list_of_chunks_that_is_damaged_is_refused_and_repaired(server, name, ho
 
 def test_bytes_of_a_version_that_was_fetched_in_two_attempts_are_counted(changing, host):
     host.pull()
-    changing.change()
-    changing.change()
-    key, client = changing.difference(), changing.server.client
-    data = client.get(key)
-    client.delete(key)
+    sent = changing.change().transferred
+    missing = changing.difference()
+    sent += changing.change().transferred
+    client = changing.server.client
+    data = client.getdel(missing)
     agent = replication.follow(
         host.url, host.name, local=host.local, directory=host.directory, poll=0.05
     )
     log = logging.getLogger("sharedmap.replication")
 
     def repair(record):
-        client.set(key, data)
+        client.set(missing, data)
         return True
 
     log.addFilter(repair)
     try:
         with contextlib.closing(agent) as versions:
-            next(version for version in versions if version.is_new)
+            version = next(version for version in versions if version.is_new)
     finally:
         log.removeFilter(repair)
     assert changing.is_on(host)
-    assert segment_path(host.local)
+    assert version.transferred == sent

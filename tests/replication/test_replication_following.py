@@ -418,9 +418,7 @@ def test_agent_that_was_killed_before_it_recorded_goes_on_from_there(
     publish(name, {"number": 2})
     second = replication.push(own_server.url, name)
     with monkeypatch.context() as patch:
-        patch.setattr(
-            _state.State, "record", lambda state, manifest: exec("raise KeyboardInterrupt")
-        )
+        patch.setattr(_state.State, "record", lambda state: exec("raise KeyboardInterrupt"))
         with pytest.raises(KeyboardInterrupt):
             host.pull()
     assert host.read() == {"number": 2}

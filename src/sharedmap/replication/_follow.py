@@ -115,6 +115,8 @@ class Agent:
             try:
                 version = yield from self.fetch(manifest)
             except (ReplicationError, OSError, ValueError) as error:
+                if (yield Work(self.state.is_staged, manifest)):
+                    raise  # only recording has failed
                 # What is on the disk stays published, or is published again.
                 before = yield from self.recover()
                 if before is None or not before.is_new:
@@ -140,27 +142,28 @@ class Agent:
     def fetch(self, manifest: Manifest) -> Steps[Version]:
         if self.received[0] != manifest.version:
             self.received = (manifest.version, 0)
-        recorded = (yield from self._fetch_differences(manifest)) or (
+        # An attempt before may have published it, and then failed to record it.
+        is_published = yield Work(self.state.is_staged, manifest)
+        if not is_published and not (yield from self._fetch_differences(manifest)):
             yield from self._fetch_all(manifest)
-        )
-        yield Work(self.state.record, recorded)
-        return recorded.describe(self.name, self.received[1], True)
+        yield Work(self.state.record)
+        return manifest.describe(self.name, self.received[1], True)
 
-    def _fetch_differences(self, manifest: Manifest) -> Steps[Manifest | None]:
-        """Applies what has changed to the local map; None if that is not possible."""
+    def _fetch_differences(self, manifest: Manifest) -> Steps[bool]:
+        """Applies what has changed to the local map. False if that is not possible."""
         newest = self.state.newest
         if newest is None or not is_same_image(newest.image, manifest.image):
-            return None
+            return False
         rows = manifest.rows_behind(newest.version)
         if not rows or newest.content is None:
-            return None
+            return False
         yield from self._fetch_rows(rows)
         # The differences up to the newest version are here already.
         known = replace(manifest, image=newest.image, differences=(*newest.differences, *rows))
-        is_published = yield Work(self.state.advance, known, rows)
-        return known if is_published else None
+        is_published: bool = yield Work(self.state.advance, known, rows)
+        return is_published
 
-    def _fetch_all(self, manifest: Manifest) -> Steps[Manifest]:
+    def _fetch_all(self, manifest: Manifest) -> Steps[None]:
         """Publishes image and differences, of which parts may be on the disk already."""
         image = yield from self._fetch_list(manifest.image)
         manifest = replace(manifest, image=image)
@@ -176,7 +179,6 @@ class Agent:
         yield Work(self.state.verify_content, manifest)
         yield Work(self.state.stage, manifest)
         yield Work(self.state.publish, manifest)
-        return manifest
 
     def _fetch_list(self, image: Image) -> Steps[Image]:
         known = self.state.with_chunks(image)

@@ -93,8 +93,8 @@ class Local:
                 encode=encode_again,
                 expect=before.id,
             )
-        except (StaleError, FileNotFoundError):
-            return False
+        except (StaleError, FileNotFoundError, ValueError):
+            return False  # it was replaced, removed or damaged
         except (OverflowError, MemoryError) as error:
             raise ReplicationError(f"{self.name}: {error or 'out of memory'}") from None
         found = self._read()

@@ -54,12 +54,14 @@ class State:
                 os.fspath(self.path),
             )
         self.lock = lock
+        self.staged: Manifest | None = None
         try:
             self.versions = self._read_versions("manifest")
             # An agent was killed between publishing and recording: that it goes on from there.
             for candidate in self._read_versions("candidate"):
                 if candidate.version > self.newest_version and self.is_published(candidate):
-                    self.record(candidate)
+                    self.staged = candidate
+                    self.record()
         except BaseException:
             os.close(self.lock)
             raise
@@ -230,6 +232,14 @@ class State:
         record() makes it durable.
         """
         write_file(self.file_of(manifest, "candidate"), manifest.to_bytes(has_list=True))
+        self.staged = manifest
+
+    def is_staged(self, manifest: Manifest) -> bool:
+        """Whether the version is published already, and only remains to be recorded."""
+        staged = self.staged
+        return (
+            staged is not None and staged.version == manifest.version and self.is_published(staged)
+        )
 
     def advance(self, manifest: Manifest, rows: tuple[Difference, ...]) -> bool:
         """Applies the rows to the local map, which then is the version, staged and published.
@@ -242,14 +252,21 @@ class State:
             return False
         changes = decode_all(rows, self.read_row)
         with self.local.open() as before:
-            if before is None or content_after(newest.content, before, changes) != manifest.content:
+            if before is None:
+                return False
+            try:
+                content = content_after(newest.content, before, changes)
+            except ValueError:
+                return False  # the local map is damaged
+            if content != manifest.content:
                 return False
             self.stage(manifest)
             return self.local.update(manifest, before, changes)
 
-    def record(self, manifest: Manifest) -> None:
+    def record(self) -> None:
         """Makes the version that was staged, and is published, the newest one, durably."""
-        manifest = self._merged(manifest)
+        manifest = self.staged
+        assert manifest is not None
         for row in manifest.differences:
             if not any(row in kept.differences for kept in self.versions):
                 sync(self.file_of_row(row))
@@ -257,22 +274,33 @@ class State:
             sync(self.file_of_image(manifest.image))
         sync(self.file_of(manifest, "candidate"))
         os.rename(self.file_of(manifest, "candidate"), self.file_of(manifest, "manifest"))
-        sync(self.path)
+        self.staged = None
         self.versions.insert(0, manifest)
         del self.versions[_KEPT:]
+        sync(self.path)
+        # Without it, there are more files than needed.
+        with contextlib.suppress(OSError, ReplicationError):
+            self._merge_newest()
         self._prune()
 
-    def _merged(self, manifest: Manifest) -> Manifest:
-        """With fewer differences, if there are many: a follower adds one with each version."""
-        merged = merge(manifest.differences, self.read_row)
+    def _merge_newest(self) -> None:
+        """Leaves few differences: a follower adds one with each version."""
+        newest = self.versions[0]
+        merged = merge(newest.differences, self.read_row)
         if merged is None or not merged[1]:
-            return manifest
-        for row in merged[0]:
-            if row.sha256 in merged[1]:
-                self.put_row(row, merged[1][row.sha256])
-        manifest = replace(manifest, differences=merged[0])
-        self.stage(manifest)
-        return manifest
+            return
+        rows, blobs = merged
+        for row in rows:
+            if row.sha256 in blobs:
+                self.put_row(row, blobs[row.sha256])
+                sync(self.file_of_row(row))
+        newest = replace(newest, differences=rows)
+        path = self.file_of(newest, "candidate")
+        write_file(path, newest.to_bytes(has_list=True))
+        sync(path)
+        os.rename(path, self.file_of(newest, "manifest"))
+        sync(self.path)
+        self.versions[0] = newest
 
     def forget(self, manifest: Manifest) -> None:
         self.versions.remove(manifest)
