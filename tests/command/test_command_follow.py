@@ -123,7 +123,7 @@ def test_health_file_says_how_each_map_is_doing(server, names, tmp_path):
         assert of[good]["received"] > 0
         assert (of[bad]["version"], of[bad]["server_version"]) == (None, version.version)
         assert of[bad]["failures"] > 0
-        assert "missing or damaged" in of[bad]["error"]
+        assert "chunk is missing on the server" in of[bad]["error"]
         done = run("doctor", "--health", path)
         assert done.code == errors.FINDINGS
         assert done.out.startswith(f"! {bad}: ".encode())

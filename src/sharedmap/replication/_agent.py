@@ -30,7 +30,7 @@ from ._files import AnyPath, as_path, default_directory
 from ._followed import FIRST_PAUSE, LONGEST_PAUSE, AgentStatus, Followed, Names
 from ._manifest import Version
 from ._operations import Commands, Keys, Work
-from ._redis import PUSH_WAIT, AsyncServer, has_answered
+from ._redis import AsyncServer, has_answered
 from ._state import State
 
 log = logging.getLogger("sharedmap.replication")
@@ -38,7 +38,9 @@ log = logging.getLogger("sharedmap.replication")
 # However many names a server lists.
 MOST_MAPS: Final = 10_000
 _MOST_STREAMS: Final = 100
-_PAGE: Final = 1000
+_PAGE: Final = 256
+# How many keys of a cluster are asked for; with three nodes, almost surely of all.
+_NODES: Final = 8
 _LOCAL_ERRORS: Final = (ReplicationError, OSError, ValueError)
 
 
@@ -94,10 +96,7 @@ class Agent:
         self._maps: dict[str, Followed] = {}
         self._slots = asyncio.Semaphore(parallel)
         self._is_running = False
-        self._is_cluster = "+cluster:" in url
-        self._server = AsyncServer(url, PUSH_WAIT)
-        # Waits for pushes, longer than any other reply may take.
-        self._waiting = AsyncServer(url, poll)
+        self._server = AsyncServer(url)
         self._asking = asyncio.Lock()
         self._is_reachable = True
         self._problems: dict[str, str] = {}  # those that concern no single map
@@ -341,18 +340,31 @@ class Agent:
 
     async def _ask(self) -> bool:
         """Whether the server answers, even if by a refusal."""
-        try:
-            await self._server.perform(Commands([("PING",)]))
-        except ServerError as error:
-            self._is_reachable = has_answered(error)
-            if not self._is_reachable:
-                self._say("server", f"{error}; the local maps stay published")
-                return False
+        error = await self._ping()
+        if error is not None:
+            self._is_reachable = False
+            self._say("server", f"{error}; the local maps stay published")
+            return False
         self._is_reachable = True
         if self._problems.pop("server", None) is not None:
             log.info("the server answers again")
             self._change()
         return True
+
+    async def _ping(self) -> ServerError | None:
+        """The error if no server answers. One node of a cluster is enough: it has maps, too."""
+        failure: ServerError | None = None
+        for number in range(_NODES if self._server.routes.is_cluster else 1):
+            # Different keys are on different nodes.
+            key = Keys(str(number)).manifest
+            try:
+                await self._server.perform(Commands([("PING",)], key))
+            except ServerError as error:
+                if not has_answered(error):
+                    failure = failure or error
+                    continue
+            return None
+        return failure
 
     async def _listen(self) -> None:
         """Wakes the maps that are pushed, and notices names that appear and disappear."""
@@ -384,7 +396,7 @@ class Agent:
         An older publisher only writes to the stream of its map.
         """
         keys = [self._keys.pushes]
-        if not self._is_cluster:  # there, these are on several servers
+        if not self._server.routes.is_cluster:  # there, these are on several servers
             names = sorted(self._names.plain)
             keys += [Keys(name, self._namespace).stream for name in names[:_MOST_STREAMS]]
         replies = await self._server.perform(
@@ -399,7 +411,7 @@ class Agent:
     async def _wait_for_push(self, last: dict[bytes, bytes], seconds: float) -> None:
         milliseconds = max(1, int(1000 * seconds))
         command = ("XREAD", "COUNT", _PAGE, "BLOCK", milliseconds, "STREAMS", *last, *last.values())
-        (reply,) = await self._waiting.perform(Commands([command]))
+        (reply,) = await self._server.perform(Commands([command]))
         pushed: dict[str, bool] = {}  # whether the map is still there
         with _understood():
             for key, entries in reply or ():
@@ -483,7 +495,6 @@ class Agent:
         for each in self._maps.values():
             each.release()
         await self._server.close()
-        await self._waiting.close()
 
 
 async def _end(*tasks: asyncio.Task[Any] | None) -> None:
