@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import io
 import ssl
 import time
 from collections.abc import Coroutine, Iterator, Sequence
@@ -205,12 +206,12 @@ class Connection:
         self.start += len(first)
         if len(first) == size:
             return first
-        # Memory is taken for what has come, not for what was announced.
-        blocks, missing = [first], size - len(first)
-        while missing:
-            blocks.append(self._receive(min(missing, _BLOCK)))
-            missing -= len(blocks[-1])
-        return b"".join(blocks)
+        # Memory is taken for what has come, not for what was announced, and it is not copied.
+        data = io.BytesIO()
+        data.write(first)
+        while (missing := size - data.tell()) > 0:
+            data.write(self._receive(min(missing, _BLOCK)))
+        return data.getvalue()
 
 
 # ---- with an event loop ----------------------------------------------------------------------
@@ -228,11 +229,14 @@ async def finished(coroutine: Coroutine[Any, Any, _T], *, seconds: float | None)
         await asyncio.wait([task], timeout=seconds)
         if task.done():
             return task.result()
+        await _ended(task, can_end_early=True)
+        raise TimeoutError
     except asyncio.CancelledError:
         await _ended(task, can_end_early=seconds is not None)
         raise
-    await _ended(task, can_end_early=True)
-    raise TimeoutError
+    finally:
+        # Its exception leads here, and would keep what it has read until the next collection.
+        del task
 
 
 async def _ended(task: asyncio.Future[Any], *, can_end_early: bool) -> None:
@@ -330,7 +334,7 @@ class AsyncConnection:
                 if wanted == LINE:
                     data = (await self.reader.readuntil(b"\r\n"))[:-2]
                 else:
-                    data = await self.reader.readexactly(wanted)
+                    data = await self._exactly(wanted)
             except asyncio.IncompleteReadError:
                 raise ServerError("the server closed the connection") from None
             except asyncio.LimitOverrunError:
@@ -341,3 +345,13 @@ class AsyncConnection:
                 wanted = parser.send(data)
             except StopIteration as stop:
                 return stop.value
+
+    async def _exactly(self, size: int) -> bytes:
+        # As above: readexactly() would collect all of it, and then copy it.
+        data = io.BytesIO()
+        while (missing := size - data.tell()) > 0:
+            block = await self.reader.read(min(missing, _BLOCK))
+            if not block:
+                raise ServerError("the server closed the connection")
+            data.write(block)
+        return data.getvalue()

@@ -25,7 +25,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
@@ -49,6 +49,15 @@ _AHEAD: Final = 24 * 60 * 60 * 1000
 _CLOCK_IS_SET: Final = 1_600_000_000_000
 _SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
 _CONTENT: Final = re.compile(r"[0-9a-f]{32}\Z")
+
+
+_LONGEST_JSON: Final = 64 << 10
+_CHUNKS: Final = b'"chunks":'
+# Keys have at most 200 characters.
+_ROW: Final = re.compile(
+    rb'(\["[0-9a-f]{64}",[0-9]{1,10},(?:null|"(?:[^"\\]|\\.){0,4000}")\])(?:,|(?=\]))'
+)
+_LONGEST_REASON: Final = 200
 
 
 class Version(NamedTuple):
@@ -101,9 +110,9 @@ class Image:
     def with_chunks(self, data: bytes) -> Image:
         """The image with its list of chunks, from the bytes of that blob."""
         try:
-            chunks = _chunks(json.loads(data), self.size)
+            chunks = _chunks(_read_rows(data, 0, len(data)), self.size)
         except (ValueError, TypeError, RecursionError) as error:
-            raise ReplicationError(f"the list of chunks is damaged: {error}") from None
+            raise ReplicationError(f"the list of chunks is damaged: {_reason(error)}") from None
         return replace(self, chunks=chunks)
 
     def list_data(self) -> bytes:
@@ -193,10 +202,10 @@ def parse(data: bytes, *, is_ours: bool = False) -> Manifest:
     is_ours: it was written by to_bytes() on this machine, whose differences have no limits.
     """
     try:
-        fields = json.loads(data)
+        fields = json.loads(data) if is_ours else _from_json(data)
         manifest = _parse_1(fields) if fields["format"] == 1 else _parse_2(fields)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = f"field {error} is missing" if isinstance(error, KeyError) else str(error)
+        reason = f"field {error} is missing" if isinstance(error, KeyError) else _reason(error)
         raise ReplicationError(f"the manifest is damaged: {reason}") from None
     if not is_ours and not is_within_limits(manifest.image, manifest.differences):
         raise ReplicationError("the manifest is damaged: the differences exceed their limits")
@@ -325,6 +334,41 @@ def _content(value: Any) -> int | None:
 
 def _hex(content: int | None) -> str | None:
     return None if content is None else f"{content:032x}"
+
+
+def _from_json(data: bytes) -> Any:
+    """The fields of a manifest from a server, in a few times as much memory as its size.
+
+    JSON can take thirty times as much. So only what is short is read as that; a long manifest is of
+    format 1, with the chunks at its end.
+    """
+    if len(data) <= _LONGEST_JSON:
+        return json.loads(data)
+    begin = data.find(_CHUNKS, 0, _LONGEST_JSON)
+    if begin < 0 or not data.endswith(b"}"):
+        raise ValueError("it is too long")
+    fields = json.loads(data[:begin] + b'"chunks":null}')
+    if not isinstance(fields, dict):
+        raise TypeError("it is not an object")
+    return fields | {"chunks": _read_rows(data, begin + len(_CHUNKS), len(data) - 1)}
+
+
+def _read_rows(data: bytes, begin: int, end: int) -> Iterator[Sequence[Any]]:
+    """The rows of a list of chunks, one at a time, in the form that _to_json() writes."""
+    if data[begin : begin + 1] != b"[" or data[end - 1 : end] != b"]":
+        raise ValueError("it is not a list")
+    begin += 1
+    while begin < end - 1:
+        match = _ROW.match(data, begin, end)
+        if match is None:
+            raise ValueError("a row of the list is not valid")
+        yield json.loads(match[1])
+        begin = match.end()
+
+
+def _reason(error: Exception) -> str:
+    """Values of a server may be of any length."""
+    return str(error)[:_LONGEST_REASON]
 
 
 def _to_json(value: Any) -> bytes:

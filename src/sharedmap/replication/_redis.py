@@ -54,7 +54,9 @@ class Server:
                     request = routine.send(answer) if failure is None else routine.throw(failure)
                 except StopIteration as stop:
                     return stop.value
-                answer = failure = None
+                finally:
+                    # An exception that leads to itself would keep its frames, with all they read.
+                    answer = failure = None
                 try:
                     answer = self._request(request, taken)
                 except Exception as error:
@@ -99,7 +101,8 @@ class Server:
                 except StopIteration as stop:
                     result: _T = stop.value
                     return result
-                answer = failure = None
+                finally:
+                    answer = failure = None
                 if isinstance(step, Version):
                     yield step
                     continue
@@ -150,7 +153,9 @@ class AsyncServer:
                     request = routine.send(answer) if failure is None else routine.throw(failure)
                 except StopIteration as stop:
                     return stop.value
-                answer = failure = None
+                finally:
+                    # An exception that leads to itself would keep its frames, with all they read.
+                    answer = failure = None
                 try:
                     answer = await self._request(request, taken)
                 except Exception as error:
@@ -197,7 +202,8 @@ class AsyncServer:
                 except StopIteration as stop:
                     result.append(stop.value)
                     return
-                answer = failure = None
+                finally:
+                    answer = failure = None
                 if isinstance(step, Version):
                     yield step
                     continue
