@@ -213,15 +213,16 @@ class Agent:
                     await task
                 except FileExistsError:
                     raise
-                except OSError as error:
+                except _LOCAL_ERRORS as error:
                     each.fail(str(error))
         finally:
             await _end(*tasks)
 
-    def _open(self, name: str) -> _follow.Agent:
-        state = State(self._directory, self._local or name, self._mode)
+    def _open(self, each: Followed) -> None:
+        # In a thread whose result is lost if the task is cancelled.
+        state = State(self._directory, self._local or each.name, self._mode)
         try:
-            return _follow.Agent(name, state, self._poll, self._namespace)
+            each.follower = _follow.Agent(each.name, state, self._poll, self._namespace)
         except BaseException:
             state.close()
             raise
@@ -229,7 +230,7 @@ class Agent:
     async def _recover(self, each: Followed) -> None:
         """Opens the files of the map, and publishes what is there."""
         async with self._slots:
-            each.follower = await self._server.perform(Work(self._open, each.name))
+            await self._server.perform(Work(self._open, each))
             assert each.follower is not None
             try:
                 version = await self._server.run(each.follower.recover())
@@ -290,6 +291,7 @@ class Agent:
         found = {
             name for name in self._on_disk | (self._listed or set()) if self._names.select(name)
         }
+        self._problems.pop("names", None)
         for name in sorted(self._names.plain | found):
             if name not in self._maps:
                 if len(self._maps) >= MOST_MAPS:
@@ -379,7 +381,8 @@ class Agent:
                 while True:
                     listed = time.monotonic()
                     await self._list_selected()
-                    self._problems.pop("listen", None)
+                    if self._problems.pop("listen", None) is not None:
+                        self._change()
                     pause = 0.0
                     while (left := listed + self._poll - time.monotonic()) > 0:
                         await self._wait_for_push(last, left)
@@ -411,7 +414,10 @@ class Agent:
     async def _wait_for_push(self, last: dict[bytes, bytes], seconds: float) -> None:
         milliseconds = max(1, int(1000 * seconds))
         command = ("XREAD", "COUNT", _PAGE, "BLOCK", milliseconds, "STREAMS", *last, *last.values())
+        started = time.monotonic()
         (reply,) = await self._server.perform(Commands([command]))
+        if not reply and time.monotonic() - started < seconds / 2:
+            await asyncio.sleep(min(FIRST_PAUSE, seconds))  # a server that does not wait
         pushed: dict[str, bool] = {}  # whether the map is still there
         with _understood():
             for key, entries in reply or ():

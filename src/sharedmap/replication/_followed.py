@@ -132,6 +132,8 @@ class Followed:
             self.error = f"the server {problem}"
         else:
             self.state, self.error = "following", None
+            if self.follower is not None:
+                self.follower.last_logged.pop("trouble", None)  # the next one is told again
             if was_failing:
                 log.info("%s: recovered", self.name)
 
