@@ -14,8 +14,6 @@ from ._manifest import Version
 
 log = logging.getLogger("sharedmap.replication")
 
-MapState = Literal["starting", "following", "waiting", "failing"]
-
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 10.0
 
@@ -31,7 +29,7 @@ class MapStatus(NamedTuple):
     """
 
     name: str
-    state: MapState
+    state: Literal["starting", "following", "waiting", "failing"]
     version: int | None
     entries: int | None
     size: int | None
@@ -84,7 +82,7 @@ class Followed:
         self.is_ending = False
         self.wake = asyncio.Event()
         self.pause = 0.0  # the backoff; 0 without errors
-        self.state: MapState = "starting"
+        self.state: Literal["starting", "following", "waiting", "failing"] = "starting"
         self.version: Version | None = None
         self.received = 0
         self.failures = 0
