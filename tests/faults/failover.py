@@ -147,6 +147,8 @@ def has_new_master(group, key, old):
             with contextlib.suppress(redis.RedisError, LookupError):
                 new = group.master_of(key)
                 if new is not old and new.client.execute_command("ROLE")[0] == b"master":
+                    # It may still hold the cluster to be down, and refuse this.
+                    new.client.exists(key)
                     return new
     return None
 
