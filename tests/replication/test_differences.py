@@ -103,6 +103,22 @@ def test_change_is_pushed_and_pulled_as_a_difference(changing, host):
     assert len(deltas_of(host.local)) == 1
 
 
+def test_map_that_another_program_changes_during_the_check_is_replaced(changing, host, monkeypatch):
+    """The digest of what is put would be right, and the other program's entry would stay."""
+    host.pull()
+    decode_all = _state.decode_all
+
+    def decode_and_change(rows, read):
+        sharedmap.update(host.local, {"key 000000": "of another program"})
+        return decode_all(rows, read)
+
+    changing.update({"key 000002": "changed"})
+    changing.push()
+    monkeypatch.setattr(_state, "decode_all", decode_and_change)
+    host.pull()
+    assert changing.is_on(host)
+
+
 def test_follower_is_told_of_each_difference(changing, host):
     host.start()
     host.next()

@@ -48,6 +48,10 @@ class Local:
             self.known = (manifest.version, opened.id)
         return True
 
+    def is_known(self, manifest: Manifest, opened: sharedmap[Any]) -> bool:
+        """Whether the opened map is the one that is_published() has found."""
+        return self.known == (manifest.version, opened.id)
+
     @contextlib.contextmanager
     def open(self) -> Iterator[sharedmap[Any] | None]:
         try:

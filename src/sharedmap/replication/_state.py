@@ -252,7 +252,8 @@ class State:
             return False
         changes = decode_all(rows, self.read_row)
         with self.local.open() as before:
-            if before is None:
+            # Another program may have changed the map just now.
+            if before is None or not self.local.is_known(newest, before):
                 return False
             try:
                 content = content_after(newest.content, before, changes)
