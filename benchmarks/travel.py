@@ -3,8 +3,9 @@
     python benchmarks/travel.py [--size MIB] [--program valkey-server]
 
 The server is one of its own, on a unix socket, without persistence. Publisher and agent are
-processes of their own. Three versions travel: all of it; the same with one value changed in place;
-the same with one value that has grown. Memory is the largest anonymous resident set: what is mapped
+processes of their own. Three versions travel: all of it; the same with 100 values changed, as a
+difference; the same with one more value that has grown, as an image, since the publisher has lost
+what it kept. Memory is the largest anonymous resident set: what is mapped
 of files and shared memory is not counted, as the system takes it back when it needs it.
 """
 
@@ -74,7 +75,7 @@ def run(source, *arguments):
 
 def tell(what, seconds, transferred, size, peak):
     print(
-        f"{what:28} {seconds:6.2f} s, {transferred / 2**20:7.1f} of {size / 2**20:.1f} MiB"
+        f"{what:36} {seconds:6.2f} s, {transferred / 2**20:8.3f} of {size / 2**20:.1f} MiB"
         f" travelled, {size / 2**20 / seconds:5.0f} MiB/s of map, {peak / 2**20:6.1f} MiB private",
         flush=True,
     )
@@ -94,14 +95,18 @@ def main():
         begin = time.perf_counter()
         sharedmap.share(entries(options.size * 2**20), NAME)
         print(f"published in {time.perf_counter() - begin:.1f} s")
+        count = options.size * 2**20 // 128
         steps = {
-            "all of it": None,
-            "one value changed in place": "x" * 94,
-            "one value grown": "x" * 95,
+            "all of it": {},
+            "100 values changed": {f"user:{count // 2 + n:012}": "x" * 94 for n in range(100)},
+            "one value grown, as an image": {f"user:{count // 2:012}": "x" * 95},
         }
-        for what, value in steps.items():
-            if value is not None:
-                sharedmap.update(NAME, {f"user:{options.size * 2**20 // 256:012}": value})
+        kept = os.environ["STATE_DIRECTORY"] = f"{folder}/publisher"
+        for what, changes in steps.items():
+            if changes:
+                sharedmap.update(NAME, changes)
+            if what.endswith("as an image"):
+                shutil.rmtree(kept)
             tell(f"push, {what}", *run(PUSH, url, NAME))
             tell(f"follow, {what}", *run(PULL, url, NAME, LOCAL, folder))
         with sharedmap.sharedmap(NAME) as one, sharedmap.sharedmap(LOCAL) as other:
