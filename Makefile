@@ -156,7 +156,7 @@ portable:  ## core and extension for musl and for aarch64, the core's tests with
 	    CORE_RUN=qemu-aarch64-static CORE_SKIP='test_segment_fork test_mapping test_system_calls'
 
 # In /dev/shm, as the tests look for files there. What only Linux has is marked in the tests.
-.PHONY: posix macos
+.PHONY: posix cross
 posix: export SHAREDMAP_PORTABLE = 1
 posix: export SHAREDMAP_DIRECTORY = /dev/shm
 posix:  ## tests with the system calls of any POSIX system in place of those that only Linux has
@@ -169,10 +169,10 @@ posix:  ## tests with the system calls of any POSIX system in place of those tha
 POSIX ?= $(addprefix tests/,tree map mapping publish follow versions damage) \
          $(addprefix --ignore=tests/damage/,test_files_that_fail.py test_files_that_hang.py)
 
-macos:  ## cross-compile the extension for macOS; needs the package ziglang
-	[ -x .venvs/macos/bin/python ] || $(PYTHON) -m venv .venvs/macos
-	-.venvs/macos/bin/python -m pip --disable-pip-version-check install -q 'ziglang == 0.17.1'
-	.venvs/macos/bin/python tools/macos.py build/macos
+cross:  ## cross-compile the extension for macOS and FreeBSD; needs the package ziglang, and ld64.lld
+	[ -x .venvs/cross/bin/python ] || $(PYTHON) -m venv .venvs/cross
+	-.venvs/cross/bin/python -m pip --disable-pip-version-check install -q 'ziglang == 0.17.1'
+	.venvs/cross/bin/python tools/cross.py build/cross
 
 machines: $(VENV)/.test  ## three machines follow a publisher through 1,000 versions; needs root and redis-server
 	$(BIN)/python tests/faults/many_machines.py --versions 1000

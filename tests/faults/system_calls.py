@@ -37,6 +37,7 @@ sys.path.insert(0, SUPPORT)
 import deltas  # noqa: E402
 import sweep  # noqa: E402
 from helpers import Worker  # noqa: E402
+from live import IS_LINUX  # noqa: E402
 
 STAT = ("newfstatat", "fstat", "lstat", "stat")
 # What each call can fail with; a name with its variants on other machines and C libraries.
@@ -44,6 +45,8 @@ ERRORS = {
     "open openat": "EACCES EINTR EIO EMFILE ENFILE ENOMEM EPERM",
     "fallocate": "EDQUOT EFBIG EINTR EIO ENOSPC EOPNOTSUPP EPERM",
     "fchmod": "EINTR EIO EPERM EROFS",
+    "clock_nanosleep nanosleep": "EINTR",
+    "mkdir mkdirat": "EACCES EIO ENOSPC EROFS",
     "pwrite64": "EDQUOT EFBIG EINTR EIO ENOSPC",
     "pread64": "EINTR EIO",
     " ".join(STAT): "EACCES EINTR EIO ENOMEM",
@@ -190,6 +193,9 @@ OPERATIONS = {
     "names": Operation("place.name in sharedmap.names() or 1 / 0", after=OLD),
     "watch": Operation("core._watch_close(core._watch_open())", after=OLD),
 }
+
+if not IS_LINUX:  # there is no descriptor to watch with
+    del OPERATIONS["watch"]
 
 Call = collections.namedtuple("Call", "name number text index")
 

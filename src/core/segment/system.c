@@ -240,6 +240,7 @@ system_sync(int descriptor, const struct interrupt *interrupt)
     return result == 0 ? STATUS_OK : system_failure();
 }
 
+#ifdef F_OFD_SETLK
 /* The lock, on one byte of the file. */
 static struct flock
 lock_of(enum lock_byte byte)
@@ -280,6 +281,43 @@ system_unlock(int descriptor)
     (void)fcntl(descriptor, F_OFD_SETLK, &lock);
     errno = saved_errno;
 }
+#else
+#include <sys/file.h>
+
+/* A file has one lock only, so nothing is compacted: where a map has no room
+ * left, an update copies it. */
+enum status
+system_lock(int descriptor, enum lock_byte byte, bool *is_busy)
+{
+    *is_busy = byte == LOCK_COMPACT;
+    if (!*is_busy && flock(descriptor, LOCK_EX | LOCK_NB) < 0) {
+        *is_busy = errno == EWOULDBLOCK || errno == EINTR;
+        return STATUS_SYSTEM;
+    }
+    return *is_busy ? STATUS_SYSTEM : STATUS_OK;
+}
+
+bool
+system_is_locked(int descriptor, enum lock_byte byte)
+{
+    bool is_busy;
+    if (byte == LOCK_COMPACT) {
+        return false;
+    }
+    if (system_lock(descriptor, byte, &is_busy) == STATUS_OK) {
+        system_unlock(descriptor);
+    }
+    return is_busy;
+}
+
+void
+system_unlock(int descriptor)
+{
+    int saved_errno = errno;
+    (void)flock(descriptor, LOCK_UN);
+    errno = saved_errno;
+}
+#endif
 
 bool
 system_others_may_write(unsigned mode)

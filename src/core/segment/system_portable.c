@@ -4,7 +4,7 @@
  *
  *     /dev/shm         a directory of each user, which only that user enters
  *     unnamed files    drafts under a temporary name, as draft.c makes them
- *     fallocate        zeros are written
+ *     fallocate        F_PREALLOCATE of macOS; else zeros are written
  *     futex            polling, every 5 ms at the latest
  *     inotify          nothing: event loops poll
  *
@@ -142,14 +142,44 @@ system_link(int descriptor, const char *path)
     return false;
 }
 
+#ifdef F_PREALLOCATE
 int
 system_reserve(int descriptor, uint64_t offset, uint64_t size)
 {
+    struct stat file;
+    const off_t end = (off_t)(offset + size);
+    if (fstat(descriptor, &file) < 0) {
+        return errno;
+    }
+    // What is there was reserved or written before. The rest is counted from
+    // the end of the file.
+    if (file.st_size >= end) {
+        return 0;
+    }
+    fstore_t rest = {
+        .fst_flags = F_ALLOCATEALL,
+        .fst_posmode = F_PEOFPOSMODE,
+        .fst_length = end - file.st_size,
+    };
+    if (fcntl(descriptor, F_PREALLOCATE, &rest) < 0) {
+        return errno == ENOTSUP || errno == ENOTTY ? EOPNOTSUPP : errno;
+    }
+    return ftruncate(descriptor, end) == 0 ? 0 : errno;
+}
+#else
+int
+system_reserve(int descriptor, uint64_t offset, uint64_t size)
+{
+#ifdef __FreeBSD__
+    return posix_fallocate(descriptor, (off_t)offset, (off_t)size);
+#else
     (void)descriptor;
     (void)offset;
     (void)size;
     return EOPNOTSUPP;
+#endif
 }
+#endif
 
 int
 system_sync_once(int descriptor)
