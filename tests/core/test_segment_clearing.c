@@ -172,6 +172,26 @@ test_second_name_of_the_map_is_cleared_and_the_map_stays(void)
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
 }
 
+static void
+test_draft_that_can_never_be_locked_is_an_error(void)
+{
+    const char *path = scratch_path("map");
+    fail_only("k", 0, EACCES);
+    faults.is_endless = true;
+    faults.tmpfile_error = EOPNOTSUPP;
+    CHECK_STATUS(publish_number_on(path, &UNFORCED, 1), STATUS_SYSTEM);
+    CHECK_EQUAL(errno, EAGAIN);
+    CHECK_EQUAL(faults.failed, 'k');
+    CHECK_EQUAL(scratch_file_count(), 16);
+    // They are cleared where locks work again.
+    faults_reset();
+    faults.tmpfile_error = EOPNOTSUPP;
+    CHECK_STATUS(publish_number_on(path, &UNFORCED, 1), STATUS_OK);
+    CHECK_EQUAL(scratch_file_count(), 1);
+    faults_reset();
+    CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
+}
+
 static struct {
     char path[SEGMENT_PATH_SIZE];
     bool is_cleared;
@@ -331,6 +351,7 @@ static const struct test tests[] = {
     TEST(test_only_drafts_of_the_path_are_cleared),
     TEST(test_drafts_of_a_path_without_a_directory_are_cleared),
     TEST(test_draft_that_is_lost_before_it_is_locked_is_made_again),
+    TEST(test_draft_that_can_never_be_locked_is_an_error),
     TEST(test_second_name_of_the_map_is_cleared_and_the_map_stays),
     TEST_LINUX(test_publisher_keeps_what_was_taken_for_a_leftover),
     TEST(test_signal_that_stops_does_so_in_any_call_that_clears),

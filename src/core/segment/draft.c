@@ -151,6 +151,9 @@ open_locked(struct draft *draft, const char *path, const char *directory,
     return status;
 }
 
+/* Some file systems say of every file that it is locked. */
+enum { DRAFT_ATTEMPTS = 16 };
+
 /* For file systems without unnamed files, and where /proc is not mounted. */
 static enum status
 open_named_draft(struct draft *draft, const char *path, const char *directory)
@@ -162,8 +165,13 @@ open_named_draft(struct draft *draft, const char *path, const char *directory)
     // Drafts of killed publishers are nowhere else cleared.
     enum status status = leftover_clear_digits(path, draft->interrupt);
     bool is_lost = status == STATUS_OK;
-    while (is_lost) {
+    int attempts_left = DRAFT_ATTEMPTS;
+    while (is_lost && attempts_left-- > 0) {
         status = open_locked(draft, path, directory, &is_lost);
+    }
+    if (is_lost) {
+        errno = EAGAIN;
+        status = STATUS_SYSTEM;
     }
     if (status != STATUS_OK) {
         memory_release(draft->temporary);
