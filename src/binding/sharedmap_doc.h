@@ -335,6 +335,18 @@ static const char sharedmap_verify_doc[] =
     ">>> from sharedmap import rbtree, sharedmap\n"
     ">>> sharedmap.frombuffer(rbtree(a=1).dump()).verify()";
 
+static const char sharedmap_verify_deltas_doc[] =
+    "_verify_deltas($self, /)\n"
+    "--\n"
+    "\n"
+    "Check what update() has added to the file, as verify() does.\n"
+    "\n"
+    "For a map whose other bytes were verified before: they never change.\n"
+    "Raises SnapshotError with the check that failed. O(size of what was added).\n"
+    "\n"
+    ">>> from sharedmap import rbtree, sharedmap\n"
+    ">>> sharedmap.frombuffer(rbtree(a=1).dump())._verify_deltas()";
+
 static const char sharedmap_close_doc[] =
     "close($self, /)\n"
     "--\n"

@@ -33,6 +33,7 @@
  * (core/segment/open.c, core/snapshot/open.c).
  */
 #include "binding/sharedmap_type.h"
+#include "binding/sharedmap_verify.h"
 
 #include <stddef.h>
 #include <structmember.h>
@@ -517,31 +518,6 @@ sharedmap_tp_repr(PyObject *object)
 /* ---- methods ------------------------------------------------------------ */
 
 static PyObject *
-sharedmap_py_verify(PyObject *object, PyObject *Py_UNUSED(ignored))
-{
-    SharedMapObject *self = (SharedMapObject *)object;
-    SnapshotObject *snapshot = sharedmap_acquire(self);
-    if (snapshot == NULL) {
-        return NULL;
-    }
-    struct signals signals;
-    struct interrupt interrupt;
-    signals_begin(&signals, SIGNALS_NOW, &interrupt);
-    enum status status = version_verify(&snapshot->version, &interrupt);
-    signals_end(&signals);
-    PyObject *result = NULL;
-    if (status == STATUS_OK) {
-        result = Py_NewRef(Py_None);
-    }
-    else {
-        raise_status(self->base.state, status,
-                     self->source_kind == SOURCE_BUFFER ? NULL : self->source);
-    }
-    Py_DECREF(snapshot);
-    return result;
-}
-
-static PyObject *
 sharedmap_py_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     sharedmap_release((SharedMapObject *)self);
@@ -643,6 +619,8 @@ static PyMethodDef sharedmap_methods[] = {
     {"__dask_tokenize__", sharedmap_py_dask_tokenize, METH_NOARGS, NULL},
     {"_content_digest", sharedmap_py_content_digest, METH_VARARGS,
      sharedmap_content_digest_doc},
+    {"_verify_deltas", sharedmap_py_verify_deltas, METH_NOARGS,
+     sharedmap_verify_deltas_doc},
     {"_reopen", sharedmap_py_reopen, METH_VARARGS | METH_CLASS, NULL},
     {NULL, NULL, 0, NULL},
 };

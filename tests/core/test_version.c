@@ -226,6 +226,7 @@ check_all(const struct history *history)
     check_key(&version, SLICE("~"), -1, count);
     CHECK_STATUS(version_verify_checksum(&version, NULL), STATUS_OK);
     CHECK_STATUS(version_verify(&version, NULL), STATUS_OK);
+    CHECK_STATUS(version_verify_deltas(&version, NULL), STATUS_OK);
     check_copy(&version);
 }
 

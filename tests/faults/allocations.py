@@ -192,6 +192,7 @@ OF_MAP = """
     m._content_digest()
     m._content_digest(["a", LONG, "nobody"])
     m.verify()
+    m._verify_deltas()
     repr(m)
     repr(d.items())
     d.values().__contains__(2)

@@ -239,6 +239,7 @@ SHORT = {
         "pop prefix published_at refresh set setdefault snapshot stale follow_error values view",
         "_reopen _warn_of_failure __dask_tokenize__",
     ],
+    "the code of verify, of which it is a part": ["_verify_deltas"],
     "some entries of a long map": [
         "_ipython_key_completions_",
         "ItemsView.__repr__ KeysView.__repr__ ValuesView.__repr__",

@@ -9,7 +9,7 @@ from strategies import exact_items
 from versions import SHAPES, History, base_entries, deltas_of, key_of, make
 
 import sharedmap
-from sharedmap import replication
+from sharedmap import _header, replication
 from sharedmap._encoded import Encoded
 from sharedmap.replication import _source
 from sharedmap.replication._manifest import parse
@@ -81,6 +81,7 @@ def test_source_is_one_version_though_the_file_goes_on(name, shape):
     expected = exact_dict(history.dict)
     source = _source.open_source(name, None, None)
     try:
+        source.verify()
         assert (source.mapping is not None) == (shape is None)
         history.update({key_of(10): "meanwhile"})
         manifest = source.describe([], 1)
@@ -101,16 +102,16 @@ def test_source_is_one_version_though_the_file_goes_on(name, shape):
 def test_file_that_was_replaced_while_it_was_opened_is_flattened(name, monkeypatch):
     history = History(name)
     expected = exact_dict(history.dict)
-    verify = sharedmap.sharedmap.verify
+    read = _source.read
 
-    class Replaced(sharedmap.sharedmap):
-        def verify(self):
-            verify(self)
-            sharedmap.share({"another": 1}, name, force=True)
+    def replace(path):
+        sharedmap.share({"another": 1}, name, force=True)
+        return read(path)
 
-    monkeypatch.setattr(_source, "sharedmap", Replaced)
+    monkeypatch.setattr(_source, "read", replace)
     source = _source.open_source(name, None, None)
     try:
+        source.verify()
         assert source.mapping is None
         source.describe([], 1)
         assert exact_items(source.map.items()) == expected
@@ -118,14 +119,41 @@ def test_file_that_was_replaced_while_it_was_opened_is_flattened(name, monkeypat
         source.close()
 
 
+def damage(name, offset):
+    with open(segment_path(name), "r+b") as file:
+        file.seek(offset)
+        before = file.read(8)
+        file.seek(offset)
+        file.write(bytes(byte ^ 0xFF for byte in before))
+
+
 def test_damaged_delta_is_not_pushed(server, name):
     make("two deltas", name)
-    with open(segment_path(name), "r+b") as file:
-        file.seek(deltas_of(name)[1].begin + 130)
-        file.write(b"\xff")
+    damage(name, deltas_of(name)[1].begin + 130)
     with pytest.raises(sharedmap.SnapshotError):
         replication.push(server.url, name)
     assert server.client.get(Keys(name).manifest) is None
+
+
+@pytest.mark.parametrize("part", ["delta", "record", "index"])
+def test_map_that_is_damaged_after_a_push_is_not_pushed_again(server, name, part):
+    """Of a base that was verified by a push, the next one verifies only the deltas."""
+    history = History(name, base_entries())
+    sharedmap.update(name, {key_of(1): "first"})
+    version = replication.push(server.url, name)
+    sharedmap.update(name, {key_of(3): "second"})
+    with open(segment_path(name), "rb") as file:
+        data = file.read()
+    header = _header.parse(data)
+    offsets = {
+        "delta": deltas_of(name)[-1].begin + 130,
+        "record": header.record(memoryview(data), len(history.dict) // 2) + 16,
+        "index": header.sorted_offset + 8,
+    }
+    damage(name, offsets[part])
+    with pytest.raises(sharedmap.SnapshotError):
+        replication.push(server.url, name)
+    assert parse(server.client.get(Keys(name).manifest)).version == version.version
 
 
 def test_local_map_that_was_updated_is_published_again(server, name, host):

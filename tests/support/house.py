@@ -108,6 +108,7 @@ TYPES = {
         "sharedmap_lookup",
         "sharedmap_range",
         "sharedmap_span",
+        "sharedmap_verify",
     ),
 }
 

@@ -148,6 +148,13 @@ enum status
 version_verify_checksum(const struct version *version,
                         const struct interrupt *interrupt);
 
+/* The deep check of each delta, and of what they say of what is beneath, for
+ * a base that has been checked before. O(size of the deltas).
+ * STATUS_INTERRUPTED; `interrupt` may be NULL. */
+enum status
+version_verify_deltas(const struct version *version,
+                      const struct interrupt *interrupt);
+
 /* The deep check of the base, of each delta, and of what they say of each
  * other. O(size). STATUS_INTERRUPTED; `interrupt` may be NULL. */
 enum status

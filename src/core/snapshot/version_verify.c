@@ -133,16 +133,22 @@ verify_delta(const struct version *version, unsigned number,
 }
 
 enum status
-version_verify(const struct version *version,
-               const struct interrupt *interrupt)
+version_verify_deltas(const struct version *version,
+                      const struct interrupt *interrupt)
 {
-    enum status status = snapshot_verify(&version->base, interrupt);
-    if (status == STATUS_OK) {
-        status = verify_delta_checksums(version, interrupt);
-    }
+    enum status status = verify_delta_checksums(version, interrupt);
     for (unsigned i = 0; status == STATUS_OK && i < version->delta_count; i++)
     {
         status = verify_delta(version, i, interrupt);
     }
     return status;
+}
+
+enum status
+version_verify(const struct version *version,
+               const struct interrupt *interrupt)
+{
+    enum status status = snapshot_verify(&version->base, interrupt);
+    return status == STATUS_OK ? version_verify_deltas(version, interrupt)
+                               : status;
 }

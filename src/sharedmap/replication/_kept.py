@@ -3,6 +3,7 @@
     DIRECTORY/pushed/SHA256 of server, namespace and name/
         lock                    held during a push
         manifest                of that version, with the list of chunks
+        base                    the id of the local map's base, which has been verified
         image                   its image, a snapshot
         SHA256.difference       its differences
 
@@ -55,12 +56,14 @@ class Kept:
         self.folder = folder or Path()
         self.lock: int | None = None
         self.manifest: Manifest | None = None
+        self.base: str | None = None
         if folder is None:
             return
         try:
             self.lock = lock_folder(folder)
             if self.lock is not None:
                 self.manifest = parse((folder / "manifest").read_bytes(), is_ours=True)
+                self.base = (folder / "base").read_text("ascii", "replace")
         except FileNotFoundError:
             pass
         except (OSError, ReplicationError) as error:
@@ -121,7 +124,12 @@ class Kept:
                 for sha256, data in blobs.items():
                     write_file(self.folder / f"{sha256}.difference", data)
 
-    def save(self, manifest: Manifest, image: tuple[bytes | memoryview, ...] | None = None) -> None:
+    def save(
+        self,
+        manifest: Manifest,
+        base: str | None,
+        image: tuple[bytes | memoryview, ...] | None = None,
+    ) -> None:
         """Keeps the version, with its image if that is another than the kept one."""
         if self.lock is None:
             return
@@ -129,11 +137,12 @@ class Kept:
             if image is not None:
                 self.forget()
                 write_file(self.folder / "image", *image)
+            write_file(self.folder / "base", (base or "").encode())
             write_file(self.folder / "manifest", manifest.to_bytes(has_list=True))
             self.manifest = manifest
             kept = {self.path_of(row).name for row in manifest.differences}
             for path in self.folder.iterdir():
-                if path.name not in {"lock", "manifest", "image", *kept}:
+                if path.name not in {"lock", "manifest", "base", "image", *kept}:
                     path.unlink()
 
     @contextlib.contextmanager

@@ -56,6 +56,7 @@ def push(
     kept: Kept | None = None
     try:
         kept = yield Work(Kept, folder)
+        yield Work(source.verify, kept.base)
         push = _Push(name, keys, source, kept, everything, max(1, int(grace)))
         for _ in range(_ATTEMPTS):
             version = yield from push.attempt()
@@ -183,10 +184,10 @@ class _Push:
 
     def _keep(self, outgoing: Outgoing) -> None:
         if outgoing.origin == "image":
-            self.kept.save(outgoing.manifest, self.source.image_file())
+            self.kept.save(outgoing.manifest, self.source.base, self.source.image_file())
         elif outgoing.origin == "kept":
             self.kept.add(outgoing.blobs)
-            self.kept.save(outgoing.manifest)
+            self.kept.save(outgoing.manifest, self.source.base)
 
     def _missing(self, sizes: dict[str, int], old: set[str]) -> Steps[set[str]]:
         return _missing(self.keys, sizes, old, self.grace)

@@ -39,12 +39,15 @@ _SAMPLES: Final = 512
 
 
 class Source:
-    """One version of a map or of a saved file, verified.
+    """One version of a map or of a saved file.
 
-    For an image it is needed as the bytes of a snapshot. A version without deltas is read where it
-    is. A file with deltas may get more of them while it is read, and is compacted now and then, so
-    what is pushed would never be twice the same. Such a version is flattened: in memory of its own,
-    which takes as much as the map for as long as the push.
+    verify() comes first. The bytes of a base never change, so of one that an earlier push has
+    verified only the deltas are. An image is always made of verified bytes.
+
+    For an image the version is needed as the bytes of a snapshot. Without deltas it is read where
+    it is. A file with deltas may get more of them while it is read, and is compacted now and then,
+    so what is pushed would never be twice the same. Such a version is flattened: in memory of its
+    own, which takes as much as the map for as long as the push.
     """
 
     def __init__(self, opened: sharedmap[Any], path: bytes) -> None:
@@ -54,12 +57,27 @@ class Source:
         self.data: memoryview | None = None
         self.header = b""
         self.cuts: dict[str, Cut] = {}
-        opened.verify()
+        self.is_verified = False
         self.entries = len(opened)
-        self.content = opened._content_digest()
+        self.content = 0
         found = read(path)
         self.layout = layout_of(found.header) if found is not None else ("hash", 8)
+        # The id of the base, if the file is still the one that was opened.
+        is_same = found is not None and found.unique_id.hex() == opened.id
+        self.base = found.header.unique_id.hex() if found is not None and is_same else None
         self._map_base()
+
+    def verify(self, verified_base: str | None = None) -> None:
+        if self.base is not None and self.base == verified_base:
+            self.map._verify_deltas()
+        else:
+            self._verify_all()
+        self.content = self.map._content_digest()
+
+    def _verify_all(self) -> None:
+        if not self.is_verified:
+            self.map.verify()
+            self.is_verified = True
 
     def _map_base(self) -> None:
         """Maps the bytes of the base, if that alone is the version that is open."""
@@ -74,6 +92,7 @@ class Source:
             os.close(descriptor)
 
     def describe(self, anchors: Iterable[str], version: int) -> Image:
+        self._verify_all()
         if self.data is None:
             self.data = memoryview(self.mapping if self.mapping is not None else self._flatten())
             # The words that change are local and must not be transferred.
