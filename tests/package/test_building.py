@@ -126,3 +126,38 @@ def test_file_that_could_not_be_compiled_is_compiled_next_time(checkout):
     checkout.write("src/core/other.c", FILES["src/core/other.c"])
     os.utime(checkout.folder / "src/core/other.c", ns=(date, date))
     assert checkout.compiled() == {"other"}
+
+
+# ---- what it does not run on ---------------------------------------------------------------------
+
+MESSAGE = "sharedmap needs CPython on 64-bit, little-endian Linux or macOS; nothing was built."
+ELSEWHERE = {
+    "sys.platform = 'win32'": f"{MESSAGE} On Windows, use WSL.",
+    "sys.platform = 'freebsd14'": MESSAGE,
+    "sys.maxsize = 2**31 - 1": MESSAGE,
+    "sys.byteorder = 'big'": MESSAGE,
+    "sys.implementation.name = 'pypy'": MESSAGE,
+}
+BUILD_ELSEWHERE = """
+import sys, setuptools.command.build_ext as command, setuptools.command.sdist
+command.build_ext.finalize_options = lambda self: None
+source, folder, *changes = sys.argv[1:]
+for change in changes:
+    kept = sys.platform, sys.maxsize, sys.byteorder, sys.implementation.name
+    sys.argv = ["setup.py", "build_ext", "--build-lib", folder]
+    try:
+        exec(change)
+        exec(compile(open(source).read(), source, "exec"))
+    except SystemExit as stopped:
+        told = stopped.code
+    sys.platform, sys.maxsize, sys.byteorder, sys.implementation.name = kept
+    print(told)
+"""
+
+
+def test_build_on_another_system_stops_and_says_what_is_needed(tmp_path):
+    words = [sys.executable, "-c", BUILD_ELSEWHERE, TOP / "setup.py", tmp_path, *ELSEWHERE]
+    done = subprocess.run(words, cwd=TOP, capture_output=True, text=True)
+    told = [line for line in done.stdout.splitlines() if line != "running build_ext"]
+    assert told == [*ELSEWHERE.values()]
+    assert list(tmp_path.iterdir()) == []
