@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 import pytest
-from helpers import FAULTS, TOP
+from helpers import FAULTS, TESTS, TOP
 
 LIMIT = 300
 
@@ -22,7 +22,14 @@ if not (TOP / "src/core").is_dir():
     )
 
 sys.path.insert(0, os.fspath(FAULTS))
+for folder in ("hostile", "fuzz", "threads"):
+    sys.path.append(os.fspath(TESTS / folder))
+import build_hostile  # noqa: E402
+import build_package  # noqa: E402
 import extension  # noqa: E402
+import fuzz  # noqa: E402
+import mutants  # noqa: E402
+import sanitized  # noqa: E402
 
 import build  # noqa: E402
 
@@ -86,8 +93,15 @@ def tools(tmp_path_factory):
     if shutil.which(os.environ.get("CC", "cc").split()[0]) is None:
         pytest.skip("NOT TESTED who is killed where: there is no C compiler")
     directory = tmp_path_factory.mktemp("faults")
-    build.build(directory, MUTANTS)
+    build.build(directory)
     return directory
+
+
+@pytest.fixture(scope="module")
+def wrong_tools(tools):
+    """The same folder, with the mutants."""
+    build.build(tools, MUTANTS)
+    return tools
 
 
 def run(*command):
@@ -99,6 +113,23 @@ def run(*command):
 
 def test_every_mutant_is_tested():
     assert list(MUTANTS) == list(build.MUTANTS)
+
+
+# Only `make mutants` builds them all, and sources may move on without it.
+@pytest.mark.parametrize(
+    "table",
+    [
+        build.MUTANTS,
+        extension.MUTANTS,
+        build_hostile.MUTANTS,
+        build_package.MUTANTS,
+        sanitized.RACY,
+        *fuzz.MUTANTS.values(),
+    ],
+)
+def test_every_mutant_is_a_change_of_the_sources_of_today(table):
+    for name, changes in table.items():
+        assert mutants.mutate(name, changes)
 
 
 def test_core_survives_kills_at_every_43rd_instruction_of_each_operation(tools):
@@ -123,13 +154,13 @@ def check_found(tools, mutant, rows, stride):
 
 @pytest.mark.mutant
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_mutant_is_found(tools, mutant):
-    check_found(tools, mutant, *MUTANTS[mutant])
+def test_mutant_is_found(wrong_tools, mutant):
+    check_found(wrong_tools, mutant, *MUTANTS[mutant])
 
 
 @pytest.mark.mutant
-def test_mark_after_the_rename_is_found_in_a_compaction_too(tools):
-    check_found(tools, "late-mark", "compaction", 1)
+def test_mark_after_the_rename_is_found_in_a_compaction_too(wrong_tools):
+    check_found(wrong_tools, "late-mark", "compaction", 1)
 
 
 @pytest.mark.parametrize("options", [[], ["--deltas"]])
