@@ -1,6 +1,7 @@
 """The house of the sources: each folder stands on those below it, and so does each file in it."""
 
 import ast
+import functools
 import os
 import re
 import shutil
@@ -328,14 +329,20 @@ def test_module_that_makes_a_name_is_found(line):
 FLAGS = ["-std=c11", "-O1", "-DNDEBUG", '-DSHAREDMAP_VERSION="x"', "-fvisibility=hidden"]
 
 
+@functools.cache
+def symbols_of(file):
+    """(kind, name) of each global symbol. What is in an object is part of the file's name."""
+    told = subprocess.run(["nm", "-g", file], check=True, capture_output=True, text=True)
+    return [line.split()[-2:] for line in told.stdout.splitlines()]
+
+
 def symbols(objects):
     """What each source defines and what it needs from elsewhere, by its unit."""
     defined, needed = {}, {}
     for source, file in objects.items():
         unit = source.removeprefix("src/").removesuffix(".c")
         needed[unit] = set()
-        told = subprocess.run(["nm", "-g", file], check=True, capture_output=True, text=True)
-        for kind, name in (line.split()[-2:] for line in told.stdout.splitlines()):
+        for kind, name in symbols_of(file):
             if kind in "UwW" and name != "_GLOBAL_OFFSET_TABLE_":
                 needed[unit].add(name)
             elif kind not in "UwW":

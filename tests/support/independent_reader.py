@@ -6,6 +6,7 @@ the ways that the format describes: by key, by index, and by what is below a key
 """
 
 import bisect
+import functools
 import struct
 
 MASK = 2**64 - 1
@@ -72,8 +73,8 @@ def align(size):
 
 def read(data):
     """The entries of the newest version in the order of the index, as (key, value)."""
-    base, total_size = Base(data), number(data, 24, 8)
-    head = number(data, 192, 4) & ~1
+    total_size, head = number(data, 24, 8), number(data, 192, 4) & ~1
+    base = base_of(bytes(data[:192] + bytes(4) + data[196:total_size]))
     limit = max(number(data, 168, 8), total_size)
     assert total_size <= len(data) <= limit
     assert limit % 64 == 0
@@ -83,6 +84,12 @@ def read(data):
     version = deltas[head].over(deltas)
     check_version(version, deltas)
     return texts([version.at(index) for index in range(version.length)])
+
+
+@functools.lru_cache(maxsize=1)
+def base_of(data):
+    """The versions of a file have one base, which need not be checked for each of them."""
+    return Base(data)
 
 
 def texts(entries):

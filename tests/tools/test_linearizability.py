@@ -77,7 +77,7 @@ def run(*arguments, folder=None):
 def test_history_of_killed_and_stopped_processes_is_linearizable(options):
     if options and (why := extension.why_impossible()):
         pytest.skip(f"NOT TESTED with small maps that have deltas: {why}")
-    code, told = run("--seconds", 4, *options)
+    code, told = run("--seconds", 3, *options)
     assert code == 0, told
     assert ", 0 failures" in told
 

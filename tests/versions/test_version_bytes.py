@@ -30,7 +30,7 @@ def test_independent_reader_reads_each_version_of_a_random_history(name):
     history = History(name)
     order = random.Random(5)
     shapes = set()
-    for _ in range(40):
+    for _ in range(25):
         keys = [key_of(order.randrange(5200)) for _ in range(order.randrange(1, 20))]
         history.update(
             {key: order.random() for key in keys[::2]}, remove=set(keys[1::2]) - set(keys[::2])
