@@ -701,3 +701,33 @@ def test_bytes_of_a_version_that_was_fetched_in_two_attempts_are_counted(changin
         log.removeFilter(repair)
     assert changing.is_on(host)
     assert version.transferred == sent
+
+
+# ---- where the publisher keeps it ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://user:secret@host:6379/2?socket_timeout=3",
+        "rediss://:secret@host:6379/2",
+        "unix://user:secret@/run/redis.sock?db=2&password=secret",
+        "redis+cluster://user:secret@one:7000,two:7001",
+        "redis+sentinel://user:secret@one:26379,two:26379/service/2",
+    ],
+)
+def test_credentials_are_no_part_of_where_a_publisher_keeps_a_map(url):
+    location = _kept.location_of(url)
+    assert "secret" not in location and "user" not in location
+    assert location == _kept.location_of(url.replace("secret", "other"))
+
+
+def test_each_server_namespace_and_name_has_a_folder_of_its_own():
+    folders = [
+        _kept.folder_of(url, namespace, name)
+        for url in ("redis://host/0", "redis://host/1", "redis://other/0", "unix:///run/0")
+        for namespace in (None, "None", "staging")
+        for name in ("name", "other", 'staging", "name', "\ud800")
+    ]
+    assert len({*folders}) == len(folders) == 48
+    assert all(len(folder.name) == 64 for folder in folders)
