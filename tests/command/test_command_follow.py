@@ -1,5 +1,6 @@
 """follow as a service: signals, names from a file, the health file, HTTP, systemd."""
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -202,27 +203,68 @@ def test_health_and_metrics_are_served(server, names, tmp_path):
         assert ask(port, "/health", "HEAD") == (200, "")
 
 
-def test_clients_that_hang_or_send_anything_do_no_harm(server, name, tmp_path):
-    push(server, name, {"a": 1})
-    with follow(server, name, "--metrics", "127.0.0.1:0", state=tmp_path) as agent:
-        port = port_of(agent)
-        with contextlib.ExitStack() as hanging:
-            for _ in range(_metrics._MOST_CLIENTS):
-                client = hanging.enter_context(socket.create_connection(("127.0.0.1", port)))
-                client.sendall(b"GET /health")
-            # As long as they hang, others are sent away at once.
-            with socket.create_connection(("127.0.0.1", port)) as one_more:
-                one_more.settimeout(HANG)
-                with contextlib.suppress(ConnectionError):
-                    assert one_more.recv(100) == b""
-            push(server, name, {"a": 2})
-            wait_until(lambda: published(name) == {"a": 2}, "the map is followed meanwhile")
-        with socket.create_connection(("127.0.0.1", port)) as client:
-            client.settimeout(HANG)
-            with contextlib.suppress(ConnectionError):
-                client.sendall(b"x" * 100_000 + b"\r\n\r\n")
-                assert b"405" in client.recv(100) or client.recv(100) == b""
-        wait_until(lambda: ask(port, "/health")[0] == 200, "it answers again")
+def serve(conversation):
+    """Runs conversation(connect) with a server in the same event loop."""
+    status = AgentStatus(True, True, None, (a_map(),))
+
+    async def main():
+        served = _metrics.HttpServer(lambda: status, 1)
+        url = await served.start("127.0.0.1", 0)
+        port = int(url.rpartition(":")[2])
+        try:
+            await conversation(lambda: asyncio.open_connection("127.0.0.1", port))
+        finally:
+            await served.close()
+
+    asyncio.run(asyncio.wait_for(main(), HANG))
+
+
+async def received(client):
+    """All that the server sends until it closes the connection."""
+    with contextlib.suppress(ConnectionError):
+        return await client[0].read()
+    return b""
+
+
+def test_more_clients_than_a_few_are_sent_away(monkeypatch):
+    monkeypatch.setattr(_metrics, "_PATIENCE", 10 * HANG)
+
+    async def conversation(connect):
+        hanging = [await connect() for _ in range(_metrics._MOST_CLIENTS)]
+        for _, writer in hanging:
+            writer.write(b"GET /health")
+        assert await received(await connect()) == b""
+        hanging[0][1].write(b" HTTP/1.1\r\n\r\n")
+        assert (await received(hanging[0])).startswith(b"HTTP/1.1 200 OK\r\n")
+        again = await connect()
+        again[1].write(b"GET /metrics HTTP/1.1\r\n\r\n")
+        assert b"sharedmap_agent_ok 1.0" in await received(again)
+
+    serve(conversation)
+
+
+def test_client_that_sends_nothing_is_sent_away(monkeypatch):
+    monkeypatch.setattr(_metrics, "_PATIENCE", 0.01)
+
+    async def conversation(connect):
+        assert await received(await connect()) == b""
+
+    serve(conversation)
+
+
+def test_clients_can_send_anything():
+    async def conversation(connect):
+        for request in (b"x" * 100_000, b"\r\n\r\n", b"GET\r\n\r\n", b"\xff / \r\n\r\n"):
+            client = await connect()
+            client[1].write(request)
+            client[1].write_eof()
+            assert (await received(client)).partition(b"\r\n")[0] in (
+                b"",
+                b"HTTP/1.1 404 Not Found",
+                b"HTTP/1.1 405 Method Not Allowed",
+            )
+
+    serve(conversation)
 
 
 def test_metrics_without_their_package_are_an_error(command, server, monkeypatch, tmp_path):
