@@ -66,7 +66,9 @@ class Local:
         """Publishes the image with the changes, whatever is published now."""
         header = _header.parse(manifest.image.header)
         entries: Any = image
+        encode = None
         if changes:
+            encode = encode_again
             entries = rbtree(image, encode=encode_again)
             entries.update(puts_of(changes))
             for key in removed_by(changes):
@@ -79,7 +81,7 @@ class Local:
                 mode=self.mode,
                 index=header.index_kind,
                 align=header.align,
-                encode=encode_again,
+                encode=encode,
             )
         except (OverflowError, MemoryError) as error:
             raise ReplicationError(f"{self.name}: {error or 'out of memory'}") from None

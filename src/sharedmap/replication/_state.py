@@ -222,8 +222,13 @@ class State:
     def publish(self, manifest: Manifest) -> None:
         """Publishes a version that has been verified."""
         changes = decode_all(manifest.differences, self.read_row)
-        with self._open_image(manifest.image) as image:
-            self.local.publish(manifest, image, changes)
+        if changes:
+            with self._open_image(manifest.image) as image:
+                self.local.publish(manifest, image, changes)
+        else:
+            # Without hooks, the values are not copied to private memory on their way.
+            with sharedmap.open(os.fspath(self.file_of_image(manifest.image))) as image:
+                self.local.publish(manifest, image, changes)
 
     def stage(self, manifest: Manifest) -> None:
         """Keeps the verified version as one that is about to be published.
