@@ -77,3 +77,32 @@ def test_compacted_file_is_the_bytes_of_a_map_that_was_shared(name):
     data = bytes_of(name)
     assert exact_items(read(data)) == exact_items(sorted(history.dict.items()))
     assert data[512:] == sharedmap.rbtree(history.dict).dump()[512:]
+
+
+def flip(name, offset):
+    with open(segment_path(name), "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0] ^ 1
+        file.seek(offset)
+        file.write(bytes([byte]))
+
+
+@each_shape
+def test_deltas_are_verified_without_the_base(name, shape):
+    """What a publisher does that has verified the base before."""
+    history = make(shape, name)
+    with history.open() as opened:
+        opened._verify_deltas()
+        flip(name, 512 + 64)
+        opened._verify_deltas()
+        with pytest.raises(sharedmap.SnapshotError):
+            opened.verify()
+        flip(name, 512 + 64)
+        for delta in deltas_of(name):
+            flip(name, delta.begin + 130)
+            with pytest.raises(sharedmap.SnapshotError):
+                opened._verify_deltas()
+            flip(name, delta.begin + 130)
+        opened.verify()
+    with pytest.raises(ValueError, match="closed"):
+        opened._verify_deltas()

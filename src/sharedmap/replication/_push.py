@@ -132,8 +132,9 @@ class _Push:
             commands += [("PERSIST", keys.chunk(sha256)) for sha256 in sorted(sizes)]
             expired = sorted(old - live - sizes.keys())
             commands += [("EXPIRE", keys.chunk(sha256), self.grace) for sha256 in expired]
-            if repaired:
-                commands.append(("SREM", keys.damaged, *repaired))
+            if damaged:
+                # Those that are not repaired are of older versions.
+                commands.append(("SREM", keys.damaged, *sorted(damaged)))
             if (yield Commit(keys.manifest, raw, commands)) is None:
                 return None
         elif repaired:
