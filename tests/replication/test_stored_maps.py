@@ -4,7 +4,7 @@ import asyncio
 
 import machines
 import pytest
-from machines import VALUES, blobs_of, chunks_of, keys_of, many, publish
+from machines import VALUES, blobs_of, chunks_of, keys_of, manifest_of, many, publish
 from redis.exceptions import NoPermissionError
 
 import sharedmap
@@ -108,6 +108,18 @@ def test_stat_tells_what_is_missing_and_what_is_damaged(server, name, host, smal
     replication.push(server.url, name)
     found = replication.stat(server.url, name)
     assert (found.missing, found.damaged) == (0, 0)
+
+
+def test_map_whose_list_of_chunks_is_lost_is_told_and_removed(server, name, small_chunks):
+    push(server, name, many())
+    keys = Keys(name)
+    chunk_list = manifest_of(server, name).image.chunk_list
+    server.client.delete(keys.chunk(chunk_list.sha256))
+    found = replication.stat(server.url, name)
+    assert (found.blobs, found.missing) == (1, 1)
+    assert listed(server)[name].problem is None  # it asks for manifests only
+    replication.remove(server.url, name)
+    assert keys_of(server, name) == []
 
 
 def test_stat_of_what_is_not_there_or_cannot_be_read(server, name):
