@@ -152,7 +152,7 @@ def test_rights_that_the_guide_gives_are_enough_in_a_cluster(cluster, names, tmp
     if not page.exists():
         pytest.skip("an installed package is tested, its guide is elsewhere")
     section = page.read_text().partition("## Rights")[2].partition("\n## ")[0]
-    lines = re.findall(r"^    (ACL SETUSER (\w+) on >(\w+) .*)$", section, re.M)
+    lines = re.findall(r"^    (ACL SETUSER (\w+) on >(\w+) .*~.*)$", section, re.M)
     (more,) = re.findall(r"^    ACL SETUSER agent (\+cluster.*)$", section, re.M)
     urls = {}
     for line, user, password in lines:
@@ -221,6 +221,22 @@ def test_maps_of_a_service_travel_whichever_sentinel_is_down(sentinels, names, t
         replication.push(url, name)
         assert asyncio.run(aio.pull(url, name, **here)).is_new
         assert content(here["local"]) == {"number": number}
+
+
+def test_rights_that_the_guide_gives_are_enough_for_sentinels(sentinels, names, tmp_path):
+    page = TOP / "docs/guide/many-machines.md"
+    if not page.exists():
+        pytest.skip("an installed package is tested, its guide is elsewhere")
+    (line,) = re.findall(r"^    (ACL SETUSER lookup .*)$", page.read_text(), re.M)
+    for node in sentinels.sentinels:
+        node.client.execute_command(*shlex.split(line))
+    name = names()
+    sharedmap.share({"a": 1}, name)
+    user = "?sentinel_username=lookup&sentinel_password=secret4"
+    assert replication.push(sentinels.url + user, name).is_new
+    sharedmap.remove(name)
+    replication.pull(sentinels.url + user, name, directory=tmp_path)
+    assert content(name) == {"a": 1}
 
 
 def test_push_waits_until_the_replica_has_the_version(sentinels, names, caplog):

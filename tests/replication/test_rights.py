@@ -19,7 +19,7 @@ PAGE = TOP / "docs/guide/many-machines.md"
 if not PAGE.exists():
     pytest.skip("an installed package is tested, its guide is elsewhere", allow_module_level=True)
 SECTION = PAGE.read_text().partition("## Rights")[2].partition("\n## ")[0]
-LINES = re.findall(r"^    (ACL SETUSER (\w+) on >(\w+) .*)$", SECTION, re.M)
+LINES = re.findall(r"^    (ACL SETUSER (\w+) on >(\w+) .*~.*)$", SECTION, re.M)
 
 server, shared_server, small_chunks = machines.server, machines.shared_server, machines.small_chunks
 host, hosts = machines.host, machines.hosts
