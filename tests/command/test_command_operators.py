@@ -368,8 +368,8 @@ def test_quick_answer_to_a_pipe_that_is_closed_and_to_a_full_disk(both):
 
 def test_log_of_follow_escapes_what_a_terminal_obeys():
     pytest.importorskip("redis")
-    from sharedmap._cli import machines
+    from sharedmap._cli import following
 
     record = logging.makeLogRecord({"msg": "no answer from %s", "args": ("a\x1b[31m\u202e\nb",)})
-    told = machines._Formatter("sharedmap: %(message)s").format(record)
+    told = following._Formatter("sharedmap: %(message)s").format(record)
     assert told == "sharedmap: no answer from a\\x1b[31m\\u202e\\nb"
