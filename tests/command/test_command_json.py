@@ -297,7 +297,7 @@ def test_fields_of_the_health_file(command, printed, server, name, tmp_path):
     options = ("--state", tmp_path, "--health", path, "--json")
     with start("follow", server.url, name, f"{name}.none*", f"{name}.none", *options) as agent:
         agent.next_line()
-        wait_until(lambda: b'"waiting"' in path.read_bytes(), "the server was asked for both")
+        wait_until(lambda: b'"starting"' not in path.read_bytes(), "the server was asked for both")
         found = strict(path.read_text())
         check("The health file of follow", [found])
         check("Each map of the health file", found["maps"])
