@@ -101,12 +101,10 @@ draft_failure(const char *directory)
 bool
 draft_lock(struct draft *draft)
 {
-    bool is_busy = false;
-    if (!draft->is_locked) {
-        draft->is_locked =
-            system_lock(draft->file.descriptor, LOCK_PUBLISH, &is_busy)
-            == STATUS_OK;
-    }
+    bool is_busy;
+    draft->is_locked =
+        system_lock(draft->file.descriptor, LOCK_PUBLISH, &is_busy)
+        == STATUS_OK;
     return !is_busy;
 }
 

@@ -31,16 +31,17 @@
 static const char DIGITS[] = "0123456789abcdef";
 enum { DIGIT_COUNT = 16 };
 
-/* Locks an open file that still has the name; else `is_busy`. */
+/* Locks an open file that still has the name; else `is_busy`. Fills what it
+ * is. */
 static enum status
 claim(int descriptor, const char *temporary, const struct interrupt *interrupt,
-      bool *is_busy)
+      struct stat *opened, bool *is_busy)
 {
-    struct stat opened, named;
-    if (!system_stat(descriptor, &opened, interrupt)) {
+    struct stat named;
+    if (!system_stat(descriptor, opened, interrupt)) {
         return system_failure();
     }
-    if (!S_ISREG(opened.st_mode)) {
+    if (!S_ISREG(opened->st_mode)) {
         return STATUS_NOT_REGULAR;
     }
     enum status status = system_lock(descriptor, LOCK_PUBLISH, is_busy);
@@ -51,7 +52,8 @@ claim(int descriptor, const char *temporary, const struct interrupt *interrupt,
         return system_failure();
     }
     // Rarely tested: its next publisher has to come at this very moment.
-    *is_busy = named.st_dev != opened.st_dev || named.st_ino != opened.st_ino;
+    *is_busy =
+        named.st_dev != opened->st_dev || named.st_ino != opened->st_ino;
     return STATUS_OK;
 }
 
@@ -84,14 +86,14 @@ remove_file(const char *path, const struct interrupt *interrupt,
     return result == 0 ? STATUS_OK : system_failure();
 }
 
-/* Whether the path leads to the open file. */
+/* Whether the path leads to that file, which is in the same directory. */
 static bool
-leads_to(const char *path, int descriptor, const struct interrupt *interrupt)
+leads_to(const char *path, const struct stat *file,
+         const struct interrupt *interrupt)
 {
-    struct stat opened, named;
-    return system_stat(descriptor, &opened, interrupt)
-           && system_stat_path(path, &named, interrupt)
-           && named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
+    struct stat named;
+    return system_stat_path(path, &named, interrupt)
+           && named.st_ino == file->st_ino;
 }
 
 /* A temporary name of the map itself is not in use, even if the map is locked:
@@ -102,6 +104,7 @@ clear(const char *temporary, const char *path, bool must_be_draft,
       const struct interrupt *interrupt, bool *is_cleared)
 {
     struct fork_closed file;
+    struct stat opened;
     bool is_busy = false, is_leftover = true;
     *is_cleared = false;
     if (!fork_closed_open(&file, temporary,
@@ -114,12 +117,14 @@ clear(const char *temporary, const char *path, bool must_be_draft,
         return *is_cleared ? STATUS_OK : status;
     }
     enum status status =
-        claim(file.descriptor, temporary, interrupt, &is_busy);
+        claim(file.descriptor, temporary, interrupt, &opened, &is_busy);
     if (is_busy) {
-        is_leftover = path != NULL
-                      && leads_to(path, file.descriptor, interrupt)
-                      && leads_to(temporary, file.descriptor, interrupt);
+        is_leftover = path != NULL && leads_to(path, &opened, interrupt);
         status = STATUS_OK;
+    }
+    // Rarely tested: it is renamed, and another gets its name, at this moment.
+    if (is_busy && is_leftover) {
+        is_leftover = leads_to(temporary, &opened, interrupt);
     }
     if (is_leftover && status == STATUS_OK && must_be_draft) {
         status = check_draft(file.descriptor, interrupt, &is_leftover);
