@@ -501,7 +501,8 @@ def _add_machines(commands: _Commands) -> None:
         "push",
         "machines.push_map",
         "store a map in Redis or Valkey, for other machines",
-        "Transfers only chunks that have changed since the last version.",
+        "Sends only what has changed since the last push from this machine, which is kept in\n"
+        "$STATE_DIRECTORY or ~/.local/state/sharedmap.",
         "  sharedmap push redis://shop-redis/0 prices\n"
         "  sharedmap push unix:///run/redis.sock prices --source prices.map\n",
     )
@@ -513,14 +514,14 @@ def _add_machines(commands: _Commands) -> None:
     )
     group.add_argument("--map", dest="local", metavar="NAME", help="the local name, if different")
     command.add_argument(
-        "--all", action="store_true", help="send all chunks, even those that the server has"
+        "--all", action="store_true", help="send all of the version, even what the server has"
     )
     command.add_argument(
         "--grace",
         type=seconds,
         default=3600.0,
         metavar="SECONDS",
-        help="how long to keep chunks that no version uses (default: 3600)",
+        help="how long the server keeps what no version uses (default: 3600)",
     )
     _add_namespace(command)
 

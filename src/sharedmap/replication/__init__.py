@@ -66,16 +66,18 @@ def push(
 ) -> Version:
     """Store the published map, or the file at `path`, as the newest version of the name.
 
-    `local` is the name of the map on this machine, if different. The map is verified first. Only
-    chunks that the server does not have are transferred, or all chunks with `everything`. Chunks
-    that neither this version nor the previous one uses are kept for `grace` seconds. When the
-    newest version has the same content already, no new version is made. Maps of different
-    `namespace` have nothing to do with each other, so one server can keep staging and production
-    apart.
+    `local` is the name of the map on this machine, if different. The map is verified first. What
+    has changed since the last push from this machine is sent, or, where a difference is not
+    possible, the chunks that the server does not have; with `everything`, all of the version. The
+    version is kept in $STATE_DIRECTORY or ~/.local/state/sharedmap for the next push. What neither
+    this version nor the previous one uses stays on the server for `grace` seconds. When the newest
+    version has the same content already, no new version is made. Maps of different `namespace` have
+    nothing to do with each other, so one server can keep staging and production apart.
 
     The push is atomic: other machines see the new version when it is complete, or not at all.
     Raises FileNotFoundError and SnapshotError as opening the map does. Raises ServerError when the
-    server is unreachable or refuses, ReplicationError when concurrent pushes win every attempt.
+    server is unreachable or refuses, ReplicationError when concurrent pushes win every attempt, or
+    when the server does not keep what it was sent.
     """
     server = Server(url, PUSH_WAIT)
     folder = folder_of(url, namespace, name)
