@@ -81,6 +81,8 @@ def test_invalid_arguments_are_one_line(command, server, tmp_path):
         words = ("follow", url, *several, "--map", "c", "--state", tmp_path)
         assert failed(command(*words), errors.USAGE, "--map")
     assert failed(command("follow", url, "a", "--namespace", "{"), errors.FAILED, "namespace")
+    for option in (("--health", tmp_path / "health"), ("--metrics", "0")):
+        assert failed(command("follow", url, "a", "--once", *option), errors.USAGE, "--once")
     health = tmp_path / "none" / "health"
     words = ("follow", url, "a", "--state", tmp_path, "--health", health)
     done = run(*words)

@@ -63,6 +63,10 @@ def _names_of(options: Options) -> list[str]:
 def follow_maps(options: Options) -> int:
     if not options.maps and options.names is None:
         raise CommandError("pass a name, a pattern, or --names FILE", USAGE)
+    if options.once and (options.health is not None or options.metrics is not None):
+        raise CommandError(
+            "--health and --metrics are for an agent that keeps running, without --once", USAGE
+        )
     names = _names_of(options)
     if not names:
         raise CommandError(f"{options.names}: no name or pattern in this file", FAILED)
