@@ -186,6 +186,7 @@ def run(kind, arguments):
     begin = time.monotonic()
     try:
         with tempfile.TemporaryDirectory() as directory:
+            os.environ["STATE_DIRECTORY"] = os.path.join(directory, "publisher")
             publisher = Publisher(group.url, name)
             publisher.push_next()
             for number in range(arguments.agents):
