@@ -168,8 +168,9 @@ posix:  ## tests with the system calls of any POSIX system in place of those tha
 	SHAREDMAP_PORTABLE= $(MAKE) $(VENV)/.test
 	$(BIN)/python tests/faults/two_builds.py $(BIN)/python .venvs/posix/bin/python
 
-# Without what no platform changes; POSIX=tests for all tests.
-POSIX ?= tests $(addprefix --ignore=tests/,documentation package replication tools)
+# What a platform may change; POSIX=tests for all tests.
+POSIX ?= $(addprefix tests/,tree map mapping publish follow versions damage concurrency memory) \
+         $(addprefix tests/command/test_command_,doctor.py process.py watch.py)
 
 cross:  ## cross-compile the extension for macOS and FreeBSD; needs the package ziglang, and ld64.lld
 	[ -x .venvs/cross/bin/python ] || $(PYTHON) -m venv .venvs/cross

@@ -77,7 +77,13 @@ MUTANTS = {
             "segment/publish.c",
             "        status = leftover_clear_locked(temporary, draft->interrupt, &is_own);",
             "        status = STATUS_OK;\n        is_own = false;",
-        )
+        ),
+        (
+            "segment/publish.c",
+            "        status =\n"
+            "            leftover_clear_locked(temporary, draft->interrupt, &is_cleared);",
+            "        (void)is_cleared;",
+        ),
     ],
     # The old map goes before the new one comes, as it did in version 1.
     "early-unlink": [

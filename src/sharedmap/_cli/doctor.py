@@ -231,7 +231,7 @@ def _inspect_draft(problems: list[str]) -> None:
         if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
             problems.append(
                 f"{PLACE} cannot reserve memory (fallocate): publishing writes zeros first, which"
-                " takes twice the time"
+                " takes longer"
             )
     finally:
         os.close(draft)
