@@ -308,4 +308,7 @@ def test_containers_run_commands_that_exist_and_share_memory(tmp_path):
     assert agent["volumes"] == [f"versions:{state}"]
     build = agent["build"]
     top = EXAMPLES / "containers" / build["context"]
+    for files, target in re.findall(r"^COPY (.*) /source(\S*)$", lines, re.M):
+        assert all((top / file).exists() for file in files.split())
+        assert target.strip("/") in ("", files)
     assert (top / build["dockerfile"]).samefile(EXAMPLES / "containers/Containerfile")
