@@ -170,9 +170,9 @@ def fail_over(group, publisher, told):
     return old
 
 
-def come_back(old):
+def come_back(group, old, key):
     """Starts the killed server again, as a replica of the one that took over."""
-    old.start()
+    group.start_again(old, key)
     role = old.client.execute_command
     wait_until(lambda: role("ROLE")[0] == b"slave", "the old master is a replica")
     wait_until(lambda: role("ROLE")[3] == b"connected", "the replica is connected")
@@ -196,7 +196,7 @@ def run(kind, arguments):
             old = None
             for _ in range(arguments.failovers):
                 if old is not None:
-                    come_back(old)
+                    come_back(group, old, Keys(name).manifest)
                 for _ in range(BETWEEN):
                     publisher.push_next()
                 old = fail_over(group, publisher, told)

@@ -127,6 +127,11 @@ class Cluster(Group):
             wait_until(lambda node=node: self.is_ready(node), "the cluster is ready")
         self.url = f"redis+cluster://127.0.0.1:{ports[0]},127.0.0.1:{ports[1]}"
 
+    @staticmethod
+    def start_again(node, key):
+        """A node that was killed. Its file says which nodes there are."""
+        node.start()
+
     def knows_all(self, node):
         known = node.client.execute_command("CLUSTER", "NODES").decode()
         return known.count("\n") == len(self.nodes) and "handshake" not in known
@@ -162,9 +167,10 @@ class Sentinels(Group):
     def start(self):
         master, replica, *sentinels = free_ports(5)
         self.servers = [self.add(master)]
-        self.servers += [self.add(replica, "--replicaof", "127.0.0.1", str(master))]
+        self.servers += [self.add(replica)]
         for node in self.servers:
             node.start()
+        self.servers[1].client.replicaof("127.0.0.1", master)
         role = self.servers[1].client.execute_command
         wait_until(lambda: role("ROLE")[3] == b"connected", "the replica is connected")
         self.sentinels = []
@@ -189,6 +195,13 @@ class Sentinels(Group):
     def is_ready(node):
         state = node.client.sentinel_master(SERVICE)
         return state["num-slaves"] == 1 and state["num-other-sentinels"] == 2
+
+    def start_again(self, node, key):
+        """As a replica: sentinels would write that into its file, if it had one."""
+        options = ["--replicaof", "127.0.0.1", str(self.master_of(key).port)]
+        command, node.command = node.command, [*node.command, *options]
+        node.start()
+        node.command = command
 
     def master_of(self, key):
         address = self.sentinels[0].client.execute_command(
