@@ -289,8 +289,9 @@ hostile: $(VENV)/.test  ## damage snapshots in 30 million ways, write into one w
 FUZZ_SECONDS ?= 60
 FUZZ_LIMIT    = $(if $(FUZZ_RUNS),--runs $(FUZZ_RUNS),--seconds $(FUZZ_SECONDS))
 
-fuzz:  ## libFuzzer on each target, for FUZZ_SECONDS, or for FUZZ_RUNS=50000000
+fuzz: $(VENV)/.test  ## libFuzzer on each target, for FUZZ_SECONDS, or for FUZZ_RUNS=50000000; needs redis-server
 	$(PYTHON) tests/fuzz/fuzz.py build/fuzz $(FUZZ_LIMIT) $(FUZZ_TARGETS)
+	$(BIN)/python tests/fuzz/replies.py --seconds $(FUZZ_SECONDS)
 
 # ---- compare it ---------------------------------------------------------------------------------
 

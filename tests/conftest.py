@@ -215,6 +215,7 @@ LONG = [
     "test_sharedmap_model.py",
     "test_many_machines.py",
     "test_redis_failover.py",
+    "test_redis_fuzz.py",
     "test_gunicorn.py",
     "test_other_servers.py",
 ]

@@ -127,6 +127,7 @@ def agent(request, name, tmp_path):
     fake.close()
 
 
+@pytest.mark.slow
 def test_memory_of_an_agent_is_bounded_whatever_the_server_sends(agent):
     agent(lambda words: None)
     _, base = agent(lambda words: b"-ERR no\r\n")

@@ -13,12 +13,12 @@ import importlib
 import io
 import ssl
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 from ._errors import ReplicationError, ServerError
-from ._replies import MARGIN, MOST_ITEMS, seconds_of, size_of
-from ._resp import LINE, LONGEST_LINE, LONGEST_TEXT, Budget, invalid, pack, packed_size, read_reply
+from ._replies import MARGIN, MOST_ITEMS, seconds_for, seconds_of, size_of
+from ._resp import LINE, LONGEST_LINE, LONGEST_TEXT, Budget, invalid, pack, read_reply
 from ._urls import Address, Target
 
 _T = TypeVar("_T")
@@ -51,12 +51,11 @@ def _translated() -> Iterator[None]:
         raise ServerError(f"{error}".strip()[:LONGEST_TEXT] or type(error).__name__) from error
 
 
-def _cost(commands: Sequence[Sequence[Any]]) -> tuple[Budget, float]:
+def _budget(commands: Sequence[Sequence[Any]]) -> Budget:
     size = sum(size_of(command) for command in commands)
     # What a transaction has queued is answered twice.
     size = MARGIN + (2 * size if commands[-1][0] == "EXEC" else size)
-    budget = Budget(size, MOST_ITEMS + 4 * len(commands))
-    return budget, seconds_of(commands, size + packed_size(commands))
+    return Budget(size, MOST_ITEMS + 4 * len(commands))
 
 
 def _arguments(target: Target, address: Address | None, kind: str) -> dict[str, Any]:
@@ -104,6 +103,9 @@ class _Socket:
         data: bytes = self._wrapped.recv(size)
         if self.budget is not None:
             self.budget.spend(len(data))
+        else:
+            # A server that sends nothing does not get the time for all of it.
+            self.deadline += seconds_for(len(data))
         return data
 
     def is_silent(self) -> bool:
@@ -120,7 +122,9 @@ class _Socket:
         view = memoryview(data)
         while view:
             self._hurry()
-            view = view[self._wrapped.send(view[:_BLOCK]) :]
+            sent = self._wrapped.send(view[:_BLOCK])
+            self.deadline += seconds_for(sent)
+            view = view[sent:]
 
 
 def _bounded(base: Any) -> Any:
@@ -164,10 +168,10 @@ class Connection:
             return False
 
     def exchange(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        budget, seconds = _cost(commands)
+        budget = _budget(commands)
         try:
             with _translated():
-                self.socket.deadline = time.monotonic() + seconds
+                self.socket.deadline = time.monotonic() + seconds_of(commands)
                 for block in pack(commands):
                     self.socket.sendall(block)
                 return [self._read(budget) for _ in commands]
@@ -217,22 +221,25 @@ class Connection:
 # ---- with an event loop ----------------------------------------------------------------------
 
 
-async def finished(coroutine: Coroutine[Any, Any, _T], *, seconds: float | None) -> _T:
+async def finished(
+    coroutine: Coroutine[Any, Any, _T], deadline: Callable[[], float] | None = None
+) -> _T:
     """Awaits the coroutine, such that no part of it still runs after a cancellation.
 
     A thread cannot be cancelled, and its files are closed when this function returns, so without
-    `seconds` it is awaited. After that time the coroutine is cancelled. redis-py can miss a
-    cancellation, so it is cancelled again until it is done.
+    a deadline it is awaited. A deadline may move while the coroutine runs; after it, the coroutine
+    is cancelled. redis-py can miss a cancellation, so it is cancelled again until it is done.
     """
     task = asyncio.ensure_future(coroutine)
     try:
-        await asyncio.wait([task], timeout=seconds)
-        if task.done():
-            return task.result()
+        while deadline is None or (left := deadline() - time.monotonic()) > 0:
+            await asyncio.wait([task], timeout=None if deadline is None else left)
+            if task.done():
+                return task.result()
         await _ended(task, can_end_early=True)
         raise TimeoutError
     except asyncio.CancelledError:
-        await _ended(task, can_end_early=seconds is not None)
+        await _ended(task, can_end_early=deadline is not None)
         raise
     finally:
         # Its exception leads here, and would keep what it has read until the next collection.
@@ -288,13 +295,15 @@ class AsyncConnection:
         arguments["parser_class"] = module._AsyncRESP2Parser
         with _translated():
             self.link: Any = _async_bounded(getattr(module, _kind_of(target)))(**arguments)
+        self.deadline = 0.0
         self.reader: asyncio.StreamReader
         self.writer: asyncio.StreamWriter
 
     async def connect(self) -> None:
         try:
             with _translated():
-                await finished(self.link.connect(), seconds=2 * _CONNECT_SECONDS)
+                end = time.monotonic() + 2 * _CONNECT_SECONDS
+                await finished(self.link.connect(), lambda: end)
         except BaseException:
             await self.close()
             raise
@@ -312,18 +321,21 @@ class AsyncConnection:
         return not getattr(self.reader, "_buffer", b"") and self.reader.exception() is None
 
     async def exchange(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        budget, seconds = _cost(commands)
+        budget = _budget(commands)
+        self.deadline = time.monotonic() + seconds_of(commands)
         try:
             with _translated():
-                return await finished(self._exchange(commands, budget), seconds=seconds)
+                return await finished(self._exchange(commands, budget), lambda: self.deadline)
         except BaseException:
             await self.close()
             raise
 
     async def _exchange(self, commands: Sequence[Sequence[Any]], budget: Budget) -> list[Any]:
         for block in pack(commands):
-            self.writer.write(block)
-            await self.writer.drain()
+            for begin in range(0, len(block), _BLOCK):
+                self.writer.write(block[begin : begin + _BLOCK])
+                await self.writer.drain()
+                self.deadline += seconds_for(_BLOCK)
         return [await self._read(budget) for _ in commands]
 
     async def _read(self, budget: Budget) -> Any:
@@ -354,4 +366,5 @@ class AsyncConnection:
             if not block:
                 raise ServerError("the server closed the connection")
             data.write(block)
+            self.deadline += seconds_for(len(block))
         return data.getvalue()

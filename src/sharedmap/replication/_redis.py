@@ -138,7 +138,7 @@ class AsyncServer:
     async def perform(self, operation: Operation) -> Any:
         if isinstance(operation, Work):
             thread = asyncio.to_thread(operation.function, *operation.arguments)
-            return await finished(thread, seconds=None)
+            return await finished(thread)
         if isinstance(operation, Sleep):
             return await asyncio.sleep(operation.seconds)
         return await self._run(self.routes.perform(operation))

@@ -159,15 +159,20 @@ def size_of(command: Sequence[Any]) -> int:
     return _CONTROL if name in _LARGE else _SMALL
 
 
-def seconds_of(commands: Sequence[Sequence[Any]], size: int) -> float:
-    """The time that the commands have, to transfer that many bytes."""
+def seconds_of(commands: Sequence[Sequence[Any]]) -> float:
+    """The time that the server has to answer, besides that for what is transferred."""
     wait = 0.0
     for command in commands:
         if name_of(command) == "XREAD":
             wait += (_option(command, "BLOCK") or 0) / 1000
         elif name_of(command) == "WAIT":
             wait += int(command[2]) / 1000
-    return wait + _SECONDS + size / _SLOWEST
+    return wait + _SECONDS
+
+
+def seconds_for(size: int) -> float:
+    """The time that is given for each transfer of so many bytes, once they have come or gone."""
+    return size / _SLOWEST
 
 
 def checked(command: Sequence[Any], reply: Reply) -> Any:

@@ -110,12 +110,3 @@ def pack(commands: Sequence[Sequence[Any]]) -> Iterator[bytes]:
                 block += data
             block += b"\r\n"
     yield bytes(block)
-
-
-def packed_size(commands: Sequence[Sequence[Any]]) -> int:
-    """About as many bytes as pack() makes."""
-    return sum(
-        16 + len(word) if isinstance(word, (bytes, str)) else 32
-        for command in commands
-        for word in command
-    )
