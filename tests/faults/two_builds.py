@@ -2,13 +2,15 @@
 
     SHAREDMAP_DIRECTORY=/dev/shm python tests/faults/two_builds.py PYTHON PYTHON
 
-The package of one is built for Linux, that of the other with SHAREDMAP_PORTABLE=1. Then two
-processes of each update the same map at the same time. No update may be lost.
+The package of one is built for Linux, that of the other with SHAREDMAP_PORTABLE=1. What one of them
+saves, the other reads, follows and saves again. Then two processes of each update the same map at
+the same time. No update may be lost.
 """
 
 import os
 import subprocess
 import sys
+import tempfile
 
 ENTRIES, UPDATES = 20_000, 1_500
 
@@ -56,6 +58,25 @@ def play(one, two, name):
     run(two, name, "assert sharedmap.remove(name)")
 
 
+def save(one, two, path):
+    """One saves and follows, two reads and saves a newer version, one publishes that as a map."""
+    run(one, path, "sharedmap.rbtree({'a': 1, 'b': [2]}).save(name)")
+    assert run(two, path, "print(dict(sharedmap.sharedmap.open(name)))") == "{'a': 1, 'b': [2]}"
+    follower = start(
+        one,
+        path,
+        "m = sharedmap.sharedmap.open(name, follow=True)\nprint('ready', flush=True)\n"
+        "print(m.wait(30), m['a'])",
+    )
+    assert follower.stdout.readline() == "ready\n"
+    run(two, path, "sharedmap.rbtree({'a': 3}).save(name, force=True)")
+    assert answer(follower) == "True 3"
+    found = run(one, path, "m = sharedmap.sharedmap.open(name)\nm.verify()\nprint(m.generation)")
+    assert found == "2", found
+    assert os.listdir(os.path.dirname(path)) == [os.path.basename(path)]
+    os.unlink(path)
+
+
 def main():
     pythons = sys.argv[1:]
     if len(pythons) != 2:
@@ -66,6 +87,8 @@ def main():
         sys.exit(f"one build of each kind is needed, not {sorted(built)}")
     for one, two in (pythons, reversed(pythons)):
         play(one, two, name)
+        with tempfile.TemporaryDirectory() as folder:
+            save(one, two, os.path.join(folder, "saved.map"))
     print(f"{8 * UPDATES:,} updates of two builds, none lost")
 
 
