@@ -265,11 +265,19 @@ KINDS = {
     ),
     "machines": Kind(
         "Many machines",
-        "Three machines follow a publisher through {versions} versions while Redis, agents and "
-        "connections fail. Every machine reaches the last version.",
+        "Three machines follow a publisher through {versions} versions, {differences} of which are "
+        "sent as differences. Meanwhile Redis, agents, the publisher and connections fail. Blobs "
+        "and manifests are damaged, removed and put in the wrong order. Every machine reaches the "
+        "last version, and none serves a wrong one. So does every agent after {failovers} "
+        "failovers of a cluster and of a service with sentinels.",
         "make machines",
-        {"versions": r"^(\d+) versions in"},
-        "python tests/faults/many_machines.py --versions 30",
+        {
+            "versions": r"^(\d+) versions in",
+            "differences": r"^pushed as differences: (\d+)",
+            "failovers": r"(\d+) failovers in",
+        },
+        "python tests/faults/many_machines.py --versions 30 && "
+        "python tests/faults/failover.py --failovers 1",
     ),
 }
 
