@@ -1,5 +1,6 @@
 """One agent for all maps of a machine: failures, restarts, and what it uses at a time."""
 
+import contextlib
 import logging
 import os
 import subprocess
@@ -16,6 +17,7 @@ from helpers import HANG
 from live import wait_until
 
 import sharedmap
+from sharedmap import replication
 from sharedmap._names import file_name
 from sharedmap.replication import _follow
 from sharedmap.replication._operations import Keys
@@ -270,3 +272,28 @@ def test_node_of_a_cluster_that_is_down_only_fails_its_own_maps(names, agents):
         assert all(published(name) for name in many)
     finally:
         cluster.close()
+
+
+@pytest.mark.slow
+def test_agent_goes_on_with_the_master_that_sentinels_choose(names, agents):
+    redis_groups.require()
+    group = redis_groups.Sentinels("redis-server")
+    try:
+        many = [names() for _ in range(3)]
+        for name in many:
+            push(group, name, {"a": 1})
+        running = agents(group.url, f"{names.token}*")
+        running.follow_to(*many)
+        group.master_of(None).kill()
+        running.wait(lambda: not running.status().reachable)
+
+        def is_pushed():
+            with contextlib.suppress(replication.ReplicationError):
+                return push(group, many[0], {"a": 2})
+            return None
+
+        wait_until(is_pushed, "the replica is the master")
+        running.wait(lambda: published(many[0]) == {"a": 2})
+        running.wait(lambda: running.status().ok)
+    finally:
+        group.close()
