@@ -5,7 +5,7 @@
     2  upload the blobs that the server does not have; each will expire
     3  one MULTI: manifest, the one before as `previous`, an entry in the stream;
        the blobs of both do not expire any more, those of older versions begin to
-    4  list the name in the namespace, and check that all blobs are still there
+    4  list the name in the namespace, check that all blobs are still there, and keep the version
 
 A push that is killed before 3 leaves blobs that expire. Old blobs are removed the same way: an
 agent that still fetches an older version has the grace period to finish. A concurrent push cannot
@@ -140,11 +140,12 @@ class _Push:
         elif repaired:
             # The same entries. Agents have them already, or fetch them now that they are complete.
             yield Commands([("SREM", keys.damaged, *repaired), _announce(keys, manifest)])
-        yield Work(self._keep, outgoing)
         listed = manifest.describe(self.name, self.transferred, is_new)
         yield from _list(keys, listed, is_announced=is_new or bool(repaired))
         if is_new or missing:
             yield from self._check(outgoing)
+        # Last, as an image takes a while, and agents need not wait for it.
+        yield Work(self._keep, outgoing)
         return listed._replace(transferred=self.transferred)
 
     def _outgoing(
