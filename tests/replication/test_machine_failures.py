@@ -182,7 +182,7 @@ class KilledAt(Server):
     """The push ends in front of the n-th request to the server."""
 
     def __init__(self, url, number):
-        super().__init__(url, 1)
+        super().__init__(url)
         self.number = number
 
     def perform(self, operation):

@@ -290,7 +290,7 @@ def test_chunk_that_is_needed_again_does_not_expire(server, name, host, small_ch
 
 def steps_until(steps, server_url, kind):
     """Performs steps up to the first of that kind, which is returned and not performed."""
-    server = Server(server_url, 5)
+    server = Server(server_url)
     answer = None
     try:
         while True:
@@ -319,7 +319,7 @@ def test_of_two_pushes_at_the_same_time_both_happen(server, name, names, host):
     steps = _push.push(name, None, None, False, 1000)
     commit = steps_until(steps, server.url, Commit)
     between = replication.push(server.url, name, local=other)
-    connection = Server(server.url, 5)
+    connection = Server(server.url)
     assert connection.perform(commit) is None
     with pytest.raises(StopIteration) as end:
         step = steps.send(None)

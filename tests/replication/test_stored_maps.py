@@ -178,7 +178,7 @@ def test_thousands_of_blobs_are_removed_in_batches(server, name):
             batches.append([command for command in commands if command[0] == "UNLINK"])
             return super().perform(operation)
 
-    watched = Watched(server.url, 1)
+    watched = Watched(server.url)
     try:
         watched.run(_stored.remove(name, None))
     finally:
@@ -203,7 +203,7 @@ class Interrupted(Server):
     """Calls `between` in front of the n-th commit."""
 
     def __init__(self, url, number, between):
-        super().__init__(url, 1)
+        super().__init__(url)
         self.number, self.between = number, between
 
     def perform(self, operation):

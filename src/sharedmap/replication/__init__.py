@@ -29,7 +29,7 @@ from ._files import AnyPath, as_path
 from ._followed import AgentStatus, MapStatus
 from ._kept import folder_of
 from ._manifest import Version
-from ._redis import PUSH_WAIT, Server
+from ._redis import Server
 from ._stored import StoredMap, StoredStatus
 
 _T = TypeVar("_T")
@@ -79,7 +79,7 @@ def push(
     server is unreachable or refuses, ReplicationError when concurrent pushes win every attempt, or
     when the server does not keep what it was sent.
     """
-    server = Server(url, PUSH_WAIT)
+    server = Server(url)
     folder = folder_of(url, namespace, name)
     try:
         return server.run(_push.push(name, local, path, everything, grace, namespace, folder))
@@ -93,7 +93,7 @@ def rollback(url: str, name: str, *, namespace: str | None = None) -> Version:
     Raises NothingPushed when there is no previous version, ReplicationError when it is incomplete
     or damaged on the server. Raises ServerError when the server is unreachable or refuses.
     """
-    server = Server(url, PUSH_WAIT)
+    server = Server(url)
     try:
         return server.run(_push.rollback(name, namespace))
     finally:
@@ -119,7 +119,7 @@ def follow(
     Later errors are logged under "sharedmap.replication" and retried. Raises FileExistsError when
     another agent uses the directory.
     """
-    server = Server(url, poll)
+    server = Server(url)
     try:
         steps = _follow.follow(name, local, as_path(directory), poll, mode, namespace)
         yield from server.drive(steps)
@@ -142,7 +142,7 @@ def pull(
     ServerError or NothingPushed when there is no version on disk either. Raises FileExistsError
     when another agent uses the directory.
     """
-    server = Server(url, PUSH_WAIT)
+    server = Server(url)
     try:
         return server.run(_follow.pull(name, local, as_path(directory), mode, namespace))
     finally:
@@ -156,7 +156,7 @@ def maps(url: str, *, namespace: str | None = None, scan: bool = False) -> list[
     that only older versions of this package have pushed. Raises ServerError when the server is
     unreachable or refuses.
     """
-    server = Server(url, PUSH_WAIT)
+    server = Server(url)
     try:
         return server.run(_stored.maps(namespace, scan))
     finally:
@@ -169,7 +169,7 @@ def stat(url: str, name: str, *, namespace: str | None = None) -> StoredStatus:
     Transfers no values. Raises NothingPushed when there is no such map, ReplicationError when its
     manifest is damaged. Raises ServerError when the server is unreachable or refuses.
     """
-    server = Server(url, PUSH_WAIT)
+    server = Server(url)
     try:
         return server.run(_stored.stat(name, namespace))
     finally:
@@ -182,7 +182,7 @@ def remove(url: str, name: str, *, namespace: str | None = None) -> None:
     An agent sees all of the map, or none of it. Raises NothingPushed when there is no such map,
     ServerError when the server is unreachable or refuses.
     """
-    server = Server(url, PUSH_WAIT)
+    server = Server(url)
     try:
         server.run(_stored.remove(name, namespace))
     finally:

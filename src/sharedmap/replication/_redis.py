@@ -16,8 +16,6 @@ from ._routes import Close, Exchange, Give, Pause, Routes, Routine, Take
 from ._urls import parse
 
 _T = TypeVar("_T")
-# A push waits only for replies, which may take that long.
-PUSH_WAIT = 20.0
 
 
 def has_answered(error: ServerError) -> bool:
@@ -26,7 +24,7 @@ def has_answered(error: ServerError) -> bool:
 
 
 class Server:
-    def __init__(self, url: str, longest_wait: float = PUSH_WAIT) -> None:
+    def __init__(self, url: str) -> None:
         self.target = parse(url)
         self.routes = Routes(self.target)
         self.idle: dict[Any, list[Connection]] = {}
@@ -124,7 +122,7 @@ class Server:
 
 
 class AsyncServer:
-    def __init__(self, url: str, longest_wait: float = PUSH_WAIT) -> None:
+    def __init__(self, url: str) -> None:
         self.target = parse(url)
         self.routes = Routes(self.target)
         self.idle: dict[Any, list[AsyncConnection]] = {}

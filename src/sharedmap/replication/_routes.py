@@ -235,7 +235,7 @@ class Routes:
         return replies
 
     def _perform_commands(self, operation: Commands) -> Routine:
-        commands = [get(*c[1:]) if c[0] == "GET" else c for c in operation.commands]
+        commands = operation.commands
         replies: list[Any] = [None] * len(commands)
         pending = list(range(len(commands)))
         for attempt in range(_ATTEMPTS):

@@ -14,7 +14,7 @@ from ._agent import Agent
 from ._files import AnyPath, as_path
 from ._kept import folder_of
 from ._manifest import Version
-from ._redis import PUSH_WAIT, AsyncServer
+from ._redis import AsyncServer
 from ._stored import StoredMap, StoredStatus
 
 __all__ = ["Agent", "follow", "maps", "pull", "push", "remove", "rollback", "stat"]
@@ -31,7 +31,7 @@ async def push(
     namespace: str | None = None,
 ) -> Version:
     """Store the published map, or the file at `path`, as the newest version of the name."""
-    server = AsyncServer(url, PUSH_WAIT)
+    server = AsyncServer(url)
     folder = folder_of(url, namespace, name)
     try:
         return await server.run(_push.push(name, local, path, everything, grace, namespace, folder))
@@ -41,7 +41,7 @@ async def push(
 
 async def rollback(url: str, name: str, *, namespace: str | None = None) -> Version:
     """Make the previous version the newest one; a second rollback reverts the first."""
-    server = AsyncServer(url, PUSH_WAIT)
+    server = AsyncServer(url)
     try:
         return await server.run(_push.rollback(name, namespace))
     finally:
@@ -59,7 +59,7 @@ async def follow(
     namespace: str | None = None,
 ) -> AsyncGenerator[Version]:
     """Publish each pushed version on this machine and yield it. Never ends."""
-    server = AsyncServer(url, poll)
+    server = AsyncServer(url)
     try:
         steps = _follow.follow(name, local, as_path(directory), poll, mode, namespace)
         async with contextlib.aclosing(server.drive(steps, [])) as versions:
@@ -79,7 +79,7 @@ async def pull(
     namespace: str | None = None,
 ) -> Version:
     """Publish the newest version on this machine, once; return it."""
-    server = AsyncServer(url, PUSH_WAIT)
+    server = AsyncServer(url)
     try:
         return await server.run(_follow.pull(name, local, as_path(directory), mode, namespace))
     finally:
@@ -88,7 +88,7 @@ async def pull(
 
 async def maps(url: str, *, namespace: str | None = None, scan: bool = False) -> list[StoredMap]:
     """The maps of a namespace that the server stores, in the order of their names."""
-    server = AsyncServer(url, PUSH_WAIT)
+    server = AsyncServer(url)
     try:
         return await server.run(_stored.maps(namespace, scan))
     finally:
@@ -97,7 +97,7 @@ async def maps(url: str, *, namespace: str | None = None, scan: bool = False) ->
 
 async def stat(url: str, name: str, *, namespace: str | None = None) -> StoredStatus:
     """The state of a map on the server: its versions, its blobs, and the memory of the server."""
-    server = AsyncServer(url, PUSH_WAIT)
+    server = AsyncServer(url)
     try:
         return await server.run(_stored.stat(name, namespace))
     finally:
@@ -106,7 +106,7 @@ async def stat(url: str, name: str, *, namespace: str | None = None) -> StoredSt
 
 async def remove(url: str, name: str, *, namespace: str | None = None) -> None:
     """Remove a map from the server. The machines that follow it keep their version."""
-    server = AsyncServer(url, PUSH_WAIT)
+    server = AsyncServer(url)
     try:
         await server.run(_stored.remove(name, namespace))
     finally:
