@@ -501,8 +501,8 @@ def _add_machines(commands: _Commands) -> None:
         "push",
         "machines.push_map",
         "store a map in Redis or Valkey, for other machines",
-        "Sends only what has changed since the last push from this machine, which is kept in\n"
-        "$STATE_DIRECTORY or ~/.local/state/sharedmap.",
+        "Sends only what has changed since the last push from this machine, which is kept in the\n"
+        "state directory: $STATE_DIRECTORY, or that of the user.",
         "  sharedmap push redis://shop-redis/0 prices\n"
         "  sharedmap push unix:///run/redis.sock prices --source prices.map\n",
     )
