@@ -196,7 +196,7 @@ class Agent:
         """The selected names that have a folder."""
         if self._local is not None:
             return set()  # its folder has the local name
-        folders = (os.fsencode(path.name) for path in self._directory.glob("sharedmap.*/"))
+        folders = (os.fsencode(path.name) for path in self._directory.glob("*/"))
         names = {name for name in map(name_of, folders) if name is not None}
         return {name for name in names if self._names.select(name)}
 
