@@ -47,8 +47,10 @@ def _translated() -> Iterator[None]:
     except TimeoutError:
         raise ServerError("the server does not answer in time") from None
     except Exception as error:
+        # redis-py 5 does not repeat what is wrong with a certificate.
+        known = error.__context__ if isinstance(error.__context__, ssl.SSLError) else error
         # Some exceptions name the address that refused, and some have no message.
-        raise ServerError(f"{error}".strip()[:LONGEST_TEXT] or type(error).__name__) from error
+        raise ServerError(f"{known}".strip()[:LONGEST_TEXT] or type(error).__name__) from error
 
 
 def _budget(commands: Sequence[Sequence[Any]]) -> Budget:
