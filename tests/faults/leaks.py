@@ -151,6 +151,7 @@ class Scene:
             (FileNotFoundError, lambda: sharedmap.sharedmap(self.name + "nobody")),
             (FileExistsError, lambda: self.trees[0].share(self.name)),
             (sharedmap.StaleError, lambda: self.trees[0].share(self.name, expect=2**40)),
+            (sharedmap.StaleError, lambda: sharedmap.update(self.name, {"a": 1}, expect=2**40)),
             (sharedmap.SnapshotError, lambda: sharedmap.sharedmap.frombuffer(b"x" * 1000)),
             (TypeError, lambda: self.trees[0].update({"a": 1, "b": object()})),
             (KeyError, lambda: self.kept["nobody"]),

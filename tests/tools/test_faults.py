@@ -135,7 +135,7 @@ def test_every_mutant_is_a_change_of_the_sources_of_today(table):
 def test_core_survives_kills_at_every_43rd_instruction_of_each_operation(tools):
     """`make faults` takes every one, and more of those at which another process begins."""
     with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="test-faults-") as directory:
-        strides = ["--stride", "43", "--most-points", "40", "--race-stride", "9973"]
+        strides = ["--stride", "43", "--most-points", "25", "--race-stride", "9973"]
         code, told = run(tools / "kill_everywhere", *strides, "--directory", directory)
         assert code == 0, told
         assert " 0 failures" in told

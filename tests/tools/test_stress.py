@@ -78,7 +78,7 @@ def strace():
 
 
 def test_failing_system_calls_harm_nobody(strace):
-    code, told = run("system_calls.py", "--stride", 127)
+    code, told = run("system_calls.py", "--stride", 179)
     assert code == 0, told
     assert " 0 failures" in told
 
@@ -105,7 +105,7 @@ def test_mutant_is_found_by_failing_system_calls(strace, mutant, name, only):
 
 def test_stalled_processes_hold_up_nobody(strace):
     """`make faults` stops each operation after every call."""
-    code, told = run("stalls.py", "--stride", 43)
+    code, told = run("stalls.py", "--stride", 61)
     assert code == 0, told
     assert " 0 failures" in told
 
@@ -132,7 +132,7 @@ def test_mutant_is_found_by_stalls(strace, mutant, name, only, finding):
 def test_failing_and_hanging_file_system_harms_nobody():
     """`make faults` takes each case."""
     file_system.need()
-    code, told = run("failing_files.py", "--stride", 37)
+    code, told = run("failing_files.py", "--stride", 53)
     assert code == 0, told
     assert " 0 failures" in told
 
