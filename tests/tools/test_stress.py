@@ -170,7 +170,7 @@ SOME_CALLS = [
 
 @pytest.mark.parametrize("only", SOME_CALLS)
 def test_failing_allocations_harm_nobody(hooked, only):
-    code, told = run("allocations.py", "--only", only, "--rounds", 3, folder=hooked)
+    code, told = run("allocations.py", "--only", only, "--rounds", 4, folder=hooked)
     assert code == 0, told
     assert " 0 failures" in told
 
