@@ -312,7 +312,7 @@ PyObject *
 raise_no_space(PyObject *name, uint64_t needed, uint64_t available,
                bool is_file)
 {
-    char message[256];
+    char message[REASON_SIZE];
     const int number = errno == EDQUOT ? EDQUOT : ENOSPC;
     if (needed <= available) {
         PyOS_snprintf(message, sizeof(message),

@@ -244,7 +244,7 @@ def test_full_shm_is_one_line_and_leaves_nothing(as_root, tmp_path, what):
     script = f"{program} {words}; code=$?; ls -A /dev/shm; exit $code"
     prefix = ("unshare", "--mount", "sh", "-c", SMALL, "sh", "-c", script)
     done = run(prefix=prefix)
-    assert failed(text(done), errors.NO_SPACE, "big: ", "shm-size")
+    assert failed(text(done), errors.NO_SPACE, "big: ", "remove maps")
 
 
 def test_module_and_script_are_the_same_program():

@@ -113,7 +113,7 @@ def attempt(changes, remove=()):
         worked = True
     except OSError as error:
         assert error.errno == errno.ENOSPC and error.filename == NAME, repr(error)
-        assert "shm-size" in str(error)
+        assert "remove maps" in str(error)
         assert m.stale is False and m.refresh() is False
         assert history.dict is before
         worked = False

@@ -38,6 +38,7 @@
 /* ---- names and files ---------------------------------------------------- */
 
 static char names[4096];
+static char full_advice[sizeof(names) + 32];
 static pthread_once_t names_once = PTHREAD_ONCE_INIT;
 
 /* Fills the folder for temporary files of this user, or of all. */
@@ -73,6 +74,7 @@ find_names(void)
     while (size > 1 && names[size - 1] == '/') {
         names[--size] = '\0';
     }
+    snprintf(full_advice, sizeof(full_advice), "free space in %s", names);
     // A user without maps has an empty directory, rather than none.
     (void)mkdir(names, 0700);
 }
@@ -95,7 +97,8 @@ system_name_directory(void)
 const char *
 system_name_advice(bool is_full)
 {
-    return is_full ? "free space on its disk"
+    (void)system_name_directory();
+    return is_full ? full_advice
                    : "make it, or set SHAREDMAP_DIRECTORY to another one";
 }
 

@@ -23,7 +23,7 @@ from .reading import describe_named, of_map
 
 _IS_LINUX: Final = _platform() == "linux"
 _ABSENT: Final = "mount a tmpfs there" if _IS_LINUX else "make it, or set SHAREDMAP_DIRECTORY"
-_FULL: Final = "enlarge it (containers: --shm-size)" if _IS_LINUX else "free space on its disk"
+_FULL: Final = "enlarge it (containers: --shm-size)" if _IS_LINUX else "free space there"
 _IN_MAPS: Final = b"/" + PREFIX
 # One mapping in /proc/PID/smaps: device, inode and path, followed by lines of numbers.
 _MAPPING: Final = re.compile(
