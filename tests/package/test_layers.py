@@ -180,7 +180,7 @@ def test_binding_file_imports_only_what_it_names(file):
 OF_PLATFORMS = ("core/base/memory", "core/segment/system")
 PLATFORM = re.compile(
     r"^\s*#\s*(?:el)?if(?:n?def)?\b.*"
-    r"(?:linux|unix|apple|mach|bsd|win32|SYSTEM_IS|PORTABLE|MADV|O_TMPFILE|FUTEX|INOTIFY)",
+    r"(?:linux|unix|apple|mach|bsd|win32|SYSTEM_IS|PORTABLE|MADV|O_TMPFILE|F_OFD|F_PREALLOCATE|FUTEX|INOTIFY)",
     re.IGNORECASE | re.MULTILINE,
 )
 
@@ -198,6 +198,7 @@ def test_only_few_files_tell_platforms_apart(file):
         "#if defined(__APPLE__)",
         "# elif SYSTEM_IS_LINUX",
         "#ifndef MADV_COLLAPSE",
+        "#ifdef F_OFD_SETLK",
     ],
 )
 def test_line_that_tells_platforms_apart_is_found(line):
