@@ -49,7 +49,7 @@ class FakeMachine:
 
     def __init__(self, number, told):
         self.number, self.told = number, told
-        self.wrong, self.versions, self.kills = [], [], 0
+        self.wrong, self.versions, self.kills, self.updates = [], [], 0, 1
         self.agent = mock.Mock()
 
     def kill_agent(self):
@@ -88,19 +88,24 @@ def play_hammer(monkeypatch, told):
 def play_many_machines(monkeypatch, told):
     server = mock.Mock()
     server.directory = "/nowhere"
-    server.client.get.return_value = None
+    server.client.get.return_value = b'{"differences": [1]}'
     server.kill.side_effect = lambda: told.append("server")
     server.cut_connections.side_effect = lambda: told.append("cut")
     monkeypatch.setattr(many_machines.redis_server, "make_server", lambda *_, **__: server)
     monkeypatch.setattr(many_machines.redis_server, "end_server", lambda server: None)
     monkeypatch.setattr(many_machines, "Machine", lambda n, *_: FakeMachine(n, told))
-    monkeypatch.setattr(many_machines, "push", lambda url, number: told.append(number))
+    monkeypatch.setattr(many_machines, "publish", lambda *numbers: told.append(numbers))
+    monkeypatch.setattr(many_machines, "push", lambda url: None)
+    # What it changes of this process.
+    monkeypatch.setattr(many_machines, "logging", mock.Mock())
+    monkeypatch.setenv("STATE_DIRECTORY", "/nowhere")
     monkeypatch.setattr(many_machines, "wait_for_all", lambda *arguments: None)
     monkeypatch.setattr(many_machines.Trouble, "wait_for_notice", lambda *arguments: None)
     for part in ("SMALLEST", "USUAL", "LARGEST_CHUNK"):
         size = getattr(many_machines._chunks, part)
         monkeypatch.setattr(many_machines._chunks, part, size)  # it changes them
-    return many_machines.main, ["--in-namespace", "--versions", "30", "--trouble", "0.9"]
+    options = ["--versions", "30", "--trouble", "0.9", "--kinds", "kill_server,kill_agent,cut"]
+    return many_machines.main, ["--in-namespace", *options]
 
 
 def play_linearizability(monkeypatch, told):
