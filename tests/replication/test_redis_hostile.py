@@ -15,7 +15,7 @@ from resp_server import FakeServer, array, bulk
 
 import sharedmap
 from sharedmap import replication
-from sharedmap.replication import _connection, _replies, aio
+from sharedmap.replication import _connection, _replies, _resp, aio
 
 MIB = 1 << 20
 MANIFEST = 16 * MIB
@@ -278,3 +278,11 @@ def test_nodes_that_answer_anything_are_one_kind_of_error(call, fakes, impatient
         fake.answers = lambda words, reply=reply: reply
         with pytest.raises(replication.ReplicationError):
             call("pull", f"{url}://127.0.0.1:{fake.port}" + "/shop" * ("sentinel" in url))
+
+
+@pytest.mark.parametrize("line", [b"$+3", b"$ 3", b"$1_0", b"*\xd9\xa3", b":1e3", b":", b":--1"])
+def test_number_that_only_python_reads_is_none(line):
+    parser = _resp.read_reply(_resp.Budget(MIB, 10))
+    assert next(parser) == _resp.LINE
+    with pytest.raises(replication.ServerError, match="a number that is not valid"):
+        parser.send(line)
