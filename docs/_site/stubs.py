@@ -17,11 +17,11 @@ MODULES = {
     "sharedmap.replication": [
         "replication/__init__.py",
         "replication/_errors.py",
-        "replication/_followed.py",
+        "replication/_agent/followed.py",
         "replication/_manifest.py",
         "replication/_stored.py",
     ],
-    "sharedmap.replication.aio": ["replication/aio.py", "replication/_agent.py"],
+    "sharedmap.replication.aio": ["replication/aio.py", "replication/_agent/agent.py"],
 }
 EXPORTS = {
     "sharedmap": "__init__.pyi",

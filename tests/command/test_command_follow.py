@@ -19,8 +19,8 @@ from live import wait_until
 import sharedmap
 from sharedmap import replication
 from sharedmap._cli import errors
-from sharedmap.replication import _health, _metrics
-from sharedmap.replication._followed import AgentStatus, MapStatus
+from sharedmap.replication._agent import health, metrics
+from sharedmap.replication._agent.followed import AgentStatus, MapStatus
 
 server, shared_server = machines.server, machines.shared_server
 
@@ -53,14 +53,14 @@ def test_names_are_read_again_on_sighup(server, names, tmp_path):
     one, two, three = names("a:{}"), names("b:{}"), names("c:{}")
     for name in (one, two, three):
         push(server, name, {"a": 1})
-    file, health = tmp_path / "names", tmp_path / "health"
+    file, told = tmp_path / "names", tmp_path / "health"
     file.write_text(f"# a comment\n\n  {one}\n")
-    with follow(server, three, "--names", file, "--health", health, state=tmp_path) as agent:
+    with follow(server, three, "--names", file, "--health", told, state=tmp_path) as agent:
         assert {next_name(agent), next_name(agent)} == {one, three}
         file.write_text(f"b:{names.token}*\n")
         agent.send_signal(signal.SIGHUP)
         assert next_name(agent) == two
-        wait_until(lambda: states(health).keys() == {two, three}, "the other one is dropped")
+        wait_until(lambda: states(told).keys() == {two, three}, "the other one is dropped")
         file.unlink()
         agent.send_signal(signal.SIGHUP)
         assert b"read again" in agent.stderr.readline()
@@ -83,8 +83,8 @@ def test_invalid_arguments_are_one_line(command, server, tmp_path):
     assert failed(command("follow", url, "a", "--namespace", "{"), errors.FAILED, "namespace")
     for option in (("--health", tmp_path / "health"), ("--metrics", "0")):
         assert failed(command("follow", url, "a", "--once", *option), errors.USAGE, "--once")
-    health = tmp_path / "none" / "health"
-    words = ("follow", url, "a", "--state", tmp_path, "--health", health)
+    told = tmp_path / "none" / "health"
+    words = ("follow", url, "a", "--state", tmp_path, "--health", told)
     done = run(*words)
     assert (done.code, done.out) == (errors.ABSENT, b"")
     assert done.err.count(b"\n") == 1
@@ -161,7 +161,7 @@ def a_map(name="a", **fields):
 
 def test_health_is_json_whatever_names_contain():
     status = AgentStatus(True, True, None, (a_map("\ud800\n\u202e"),))
-    data = _health.to_bytes(status, 1)
+    data = health.to_bytes(status, 1)
     assert json.loads(data)["maps"][0]["name"] == "\ud800\n\u202e"
     assert data.count(b"\n") == 1
 
@@ -210,7 +210,7 @@ def serve(conversation):
     status = AgentStatus(True, True, None, (a_map(),))
 
     async def main():
-        served = _metrics.HttpServer(lambda: status, 1)
+        served = metrics.HttpServer(lambda: status, 1)
         url = await served.start("127.0.0.1", 0)
         port = int(url.rpartition(":")[2])
         try:
@@ -229,10 +229,10 @@ async def received(client):
 
 
 def test_more_clients_than_a_few_are_sent_away(monkeypatch):
-    monkeypatch.setattr(_metrics, "_PATIENCE", 10 * HANG)
+    monkeypatch.setattr(metrics, "_PATIENCE", 10 * HANG)
 
     async def conversation(connect):
-        hanging = [await connect() for _ in range(_metrics._MOST_CLIENTS)]
+        hanging = [await connect() for _ in range(metrics._MOST_CLIENTS)]
         for _, writer in hanging:
             writer.write(b"GET /health")
         assert await received(await connect()) == b""
@@ -246,7 +246,7 @@ def test_more_clients_than_a_few_are_sent_away(monkeypatch):
 
 
 def test_client_that_sends_nothing_is_sent_away(monkeypatch):
-    monkeypatch.setattr(_metrics, "_PATIENCE", 0.01)
+    monkeypatch.setattr(metrics, "_PATIENCE", 0.01)
 
     async def conversation(connect):
         assert await received(await connect()) == b""
@@ -277,8 +277,8 @@ def test_metrics_without_their_package_are_an_error(command, server, monkeypatch
 
 def test_metrics_of_any_name_are_utf_8():
     status = AgentStatus(True, True, None, (a_map('\ud800"\n', version=2**53),))
-    data = _metrics.HttpServer(lambda: status, 1).generate(
-        _metrics.HttpServer(lambda: status, 1).registry
+    data = metrics.HttpServer(lambda: status, 1).generate(
+        metrics.HttpServer(lambda: status, 1).registry
     )
     assert "\\ud800" in data.decode("utf-8")
 
@@ -350,7 +350,7 @@ def test_systemd_is_told_when_maps_are_there_and_that_the_loop_lives(
 
 
 def test_agent_without_systemd_or_with_the_watchdog_of_another_says_nothing(monkeypatch):
-    from sharedmap.replication._notify import Notifier
+    from sharedmap.replication._agent.notify import Notifier
 
     for variables in (
         {},

@@ -42,7 +42,8 @@ import redis_server  # noqa: E402
 
 import sharedmap  # noqa: E402
 from sharedmap import replication  # noqa: E402
-from sharedmap.replication import _replies, aio  # noqa: E402
+from sharedmap.replication import aio  # noqa: E402
+from sharedmap.replication._server import replies  # noqa: E402
 
 SLOW = 20  # seconds that no operation may take
 PATIENCE = 0.5  # seconds that a reply has, besides its size
@@ -259,7 +260,7 @@ def main():
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
     logging.disable()
-    _replies._SECONDS = PATIENCE
+    replies._SECONDS = PATIENCE
     server = redis_server.make_server()
     outcomes = {}
     end = time.monotonic() + arguments.seconds

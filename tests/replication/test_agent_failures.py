@@ -65,14 +65,14 @@ def test_map_that_hangs_holds_only_its_own_slot(server, names, agents, monkeypat
     for name in (good, bad):
         push(server, name, {"number": 0})
     is_over = threading.Event()
-    original = _follow.Agent.check_current
+    original = _follow.Follower.check_current
 
     def hang(self):
         if self.name == bad:
             yield _follow.Work(is_over.wait, HANG)
         return (yield from original(self))
 
-    monkeypatch.setattr(_follow.Agent, "check_current", hang)
+    monkeypatch.setattr(_follow.Follower, "check_current", hang)
     running = agents(server.url, f"{names.token}*", parallel=2, poll=HANG)
     try:
         running.wait(lambda: running.state() == {good: "following", bad: "starting"})
@@ -171,7 +171,7 @@ def test_two_hundred_maps_are_fetched_four_at_a_time(server, names, agents, monk
     many = [names() for _ in range(200)]
     push_many(server, many, {"a": 1})
     at_once = most = 0
-    original = _follow.Agent.check_current
+    original = _follow.Follower.check_current
 
     def count(self):
         nonlocal at_once, most
@@ -182,7 +182,7 @@ def test_two_hundred_maps_are_fetched_four_at_a_time(server, names, agents, monk
         finally:
             at_once -= 1
 
-    monkeypatch.setattr(_follow.Agent, "check_current", count)
+    monkeypatch.setattr(_follow.Follower, "check_current", count)
     running = agents(server.url, f"{names.token}*", parallel=4, poll=HANG)
     running.follow_to(*many)
     assert most == 4

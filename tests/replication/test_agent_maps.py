@@ -10,7 +10,7 @@ from helpers import HANG
 
 import sharedmap
 from sharedmap import replication
-from sharedmap.replication import _agent
+from sharedmap.replication._agent import agent as agent_module
 from sharedmap.replication._operations import Keys
 
 server, shared_server, own_server = machines.server, machines.shared_server, machines.own_server
@@ -185,7 +185,7 @@ def test_names_that_are_none_are_ignored(own_server, names, agents):
 
 
 def test_server_that_lists_too_many_names_is_told_about(server, names, agents, monkeypatch):
-    monkeypatch.setattr(_agent, "MOST_MAPS", 2)
+    monkeypatch.setattr(agent_module, "MOST_MAPS", 2)
     for _ in range(4):
         push(server, names(), {"a": 1})
     running = agents(server.url, f"{names.token}*", poll=HANG)

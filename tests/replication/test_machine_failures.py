@@ -13,7 +13,7 @@ from sharedmap import replication
 from sharedmap.replication import _push
 from sharedmap.replication._kept import Kept
 from sharedmap.replication._operations import Keys
-from sharedmap.replication._redis import Server
+from sharedmap.replication._server.drive import Server
 
 server, shared_server = machines.server, machines.shared_server
 host, hosts = machines.host, machines.hosts

@@ -16,7 +16,9 @@ import sharedmap
 from sharedmap import replication
 from sharedmap.replication import aio
 from sharedmap.replication._operations import Keys
-from sharedmap.replication._routes import slot_of
+from sharedmap.replication._server import routes
+from sharedmap.replication._server.drive import Server
+from sharedmap.replication._server.routes import slot_of
 
 LIMIT = 120
 SCRIPT = TESTS / "faults" / "failover.py"
@@ -101,7 +103,7 @@ def test_map_that_moves_to_another_node_is_found_there(cluster, names, tmp_path)
     sharedmap.share(values, name)
     here = {"local": names(), "directory": tmp_path}
     replication.push(cluster.url, name)
-    server = replication._redis.Server(cluster.url)
+    server = Server(cluster.url)
     keys = Keys(name)
     slot = slot_of(keys.manifest)
     source = cluster.master_of(keys.manifest)
@@ -254,7 +256,7 @@ def test_push_waits_until_the_replica_has_the_version(sentinels, names, caplog):
 def test_replica_that_does_not_answer_is_told(sentinels, names, caplog, monkeypatch):
     name = names()
     sharedmap.share({"a": 1}, name)
-    monkeypatch.setattr(replication._routes, "_REPLICATION_MILLISECONDS", 50)
+    monkeypatch.setattr(routes, "_REPLICATION_MILLISECONDS", 50)
     replica = sentinels.servers[1].process
     replica.send_signal(19)
     try:

@@ -15,7 +15,9 @@ from resp_server import FakeServer, array, bulk
 
 import sharedmap
 from sharedmap import replication
-from sharedmap.replication import _connection, _replies, _resp, aio
+from sharedmap.replication import aio
+from sharedmap.replication._server import connection, replies, resp
+from sharedmap.replication._server.drive import Server
 
 MIB = 1 << 20
 MANIFEST = 16 * MIB
@@ -118,6 +120,7 @@ def agent(request, name, tmp_path):
         while thread.is_alive():
             most = max(most, rss_anon(process))
             thread.join(0.0005)
+        most = max(most, rss_anon(process))
         return b"".join(said).decode(), most
 
     yield pull
@@ -145,9 +148,9 @@ def test_memory_of_an_agent_is_bounded_whatever_the_server_sends(agent):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(_replies, "_SECONDS", 0.2)
-    monkeypatch.setattr(_replies, "_SLOWEST", 1 << 40)
-    monkeypatch.setattr(_connection, "_CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(replies, "_SECONDS", 0.2)
+    monkeypatch.setattr(replies, "_SLOWEST", 1 << 40)
+    monkeypatch.setattr(connection, "_CONNECT_SECONDS", 0.2)
 
 
 @pytest.fixture(params=[False, True], ids=["without a loop", "with a loop"])
@@ -214,7 +217,7 @@ def test_server_that_does_not_read_is_given_up(name, impatient, tmp_path):
         listener.bind(path)
         listener.listen()
         sharedmap.share({"a": b"x" * MIB}, name)
-        server = replication._redis.Server(f"unix://{path}")
+        server = Server(f"unix://{path}")
         commands = replication._operations.Commands([("SET", b"key", b"x" * (8 * MIB))])
         with pytest.raises(replication.ServerError, match=r"in time|[Tt]imeout"):
             server.perform(commands)
@@ -282,7 +285,7 @@ def test_nodes_that_answer_anything_are_one_kind_of_error(call, fakes, impatient
 
 @pytest.mark.parametrize("line", [b"$+3", b"$ 3", b"$1_0", b"*\xd9\xa3", b":1e3", b":", b":--1"])
 def test_number_that_only_python_reads_is_none(line):
-    parser = _resp.read_reply(_resp.Budget(MIB, 10))
-    assert next(parser) == _resp.LINE
+    parser = resp.read_reply(resp.Budget(MIB, 10))
+    assert next(parser) == resp.LINE
     with pytest.raises(replication.ServerError, match="a number that is not valid"):
         parser.send(line)

@@ -9,7 +9,7 @@ import sharedmap
 from sharedmap import replication
 from sharedmap._cli import errors
 from sharedmap.replication._operations import Keys
-from sharedmap.replication._urls import parse
+from sharedmap.replication._server.urls import parse
 
 server, shared_server = machines.server, machines.shared_server
 

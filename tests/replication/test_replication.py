@@ -22,7 +22,7 @@ from sharedmap import replication
 from sharedmap.replication import _chunks, _push
 from sharedmap.replication._manifest import parse
 from sharedmap.replication._operations import Commit, Keys
-from sharedmap.replication._redis import Server
+from sharedmap.replication._server.drive import Server
 
 server, shared_server, small_chunks = machines.server, machines.shared_server, machines.small_chunks
 only_images = machines.only_images

@@ -169,9 +169,9 @@ def test_fetching_goes_on_where_it_was_ended(server, name, host, small_chunks, m
             raise replication.ServerError("cut")
         return (yield from original(self, batch))
 
-    original = _follow.Agent._fetch_batch
+    original = _follow.Follower._fetch_batch
     with monkeypatch.context() as patch:
-        patch.setattr(_follow.Agent, "_fetch_batch", fail_later)
+        patch.setattr(_follow.Follower, "_fetch_batch", fail_later)
         with pytest.raises(replication.ServerError):
             host.pull()
     assert 0 < host.pull().transferred < whole - 10_000

@@ -11,7 +11,7 @@ import sharedmap
 from sharedmap import replication
 from sharedmap.replication import _stored, aio
 from sharedmap.replication._operations import Commit, Keys
-from sharedmap.replication._redis import Server
+from sharedmap.replication._server.drive import Server
 
 server, shared_server, small_chunks = machines.server, machines.shared_server, machines.small_chunks
 host, hosts, own_server = machines.host, machines.hosts, machines.own_server

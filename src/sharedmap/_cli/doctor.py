@@ -250,7 +250,7 @@ def _inspect_room(problems: list[str], shm: dict[str, Any], maps: Sequence[dict[
 
 def _check_health(options: Options) -> int:
     # Not at the top: other forms of doctor do without them.
-    from ..replication._health import find_problems
+    from ..replication._agent.health import find_problems
     from .machines import translated_errors
 
     with translated_errors():

@@ -15,10 +15,10 @@ from types import FrameType
 from typing import Any, Final
 
 from ..replication import AgentStatus, Version
-from ..replication._agent import Agent
-from ..replication._health import HealthFile, to_bytes
-from ..replication._metrics import HttpServer
-from ..replication._notify import Notifier
+from ..replication._agent.agent import Agent
+from ..replication._agent.health import HealthFile, to_bytes
+from ..replication._agent.metrics import HttpServer
+from ..replication._agent.notify import Notifier
 from .errors import DONE, FAILED, USAGE, CommandError, explain
 from .machines import replication_error, report_version, server_url, translated_errors
 from .maps import Options

@@ -15,7 +15,7 @@ from ..replication import (
     push,
     rollback,
 )
-from ..replication._urls import parse as parse_url
+from ..replication._server.urls import parse as parse_url
 from .errors import ABSENT, BAD_DATA, DONE, NO_SERVER, USAGE, CommandError
 from .maps import Options
 from .output import entries_text, report, size_text

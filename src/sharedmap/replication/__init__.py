@@ -23,13 +23,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Generator, Iterable
 from typing import TypeVar
 
-from . import _agent, _follow, _push, _stored
+from . import _follow, _push, _stored
+from ._agent.agent import Agent as AsyncAgent
+from ._agent.followed import AgentStatus, MapStatus
 from ._errors import NothingPushed, ReplicationError, ServerError
 from ._files import AnyPath, as_path
-from ._followed import AgentStatus, MapStatus
 from ._kept import folder_of
 from ._manifest import Version
-from ._redis import Server
+from ._server.drive import Server
 from ._stored import StoredMap, StoredStatus
 
 _T = TypeVar("_T")
@@ -211,7 +212,7 @@ class Agent:
         namespace: str | None = None,
         parallel: int = 4,
     ) -> None:
-        self._agent = _agent.Agent(
+        self._agent = AsyncAgent(
             url,
             names,
             local=local,

@@ -45,7 +45,7 @@ _IS_LOST = (errno.ENOENT, errno.EIO)
 Wanted = tuple[str, int, Callable[[bytes], bool]]
 
 
-class Agent:
+class Follower:
     def __init__(self, name: str, state: State, poll: float, namespace: str | None = None) -> None:
         self.name = name
         self.state = state
@@ -297,15 +297,15 @@ def follow(
 ) -> Steps[None]:
     state = _open(name, local, directory, mode)
     try:
-        agent = Agent(name, state, poll, namespace)
+        follower = Follower(name, state, poll, namespace)
         recovered: Version | None = None
         try:
-            recovered = yield from agent.recover()
+            recovered = yield from follower.recover()
         except (OSError, ValueError) as error:
-            agent.say("start", f"{error}; retrying")
+            follower.say("start", f"{error}; retrying")
         if recovered is not None:
             yield recovered
-        yield from agent.run()
+        yield from follower.run()
     finally:
         state.close()
 
@@ -319,10 +319,10 @@ def pull(
 ) -> Steps[Version]:
     state = _open(name, local, directory, mode)
     try:
-        agent = Agent(name, state, 1.0, namespace)
-        here = yield from agent.recover()
+        follower = Follower(name, state, 1.0, namespace)
+        here = yield from follower.recover()
         try:
-            newer = yield from agent.check_current()
+            newer = yield from follower.check_current()
         except ReplicationError as error:
             if here is None:
                 raise

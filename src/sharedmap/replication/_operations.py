@@ -1,7 +1,7 @@
 """The operations that pushing and following need: server commands, blocking work, sleeping.
 
 Pushing and following are generators that yield operations and receive the results. So the same code
-serves programs with an event loop and programs without. The driver (_redis.py) performs each
+serves programs with an event loop and programs without. The driver (_server/drive.py) performs each
 operation, sends the result back, and throws exceptions into the generator.
 """
 
@@ -21,7 +21,7 @@ LARGEST_MANIFEST = 16 << 20
 
 @dataclass(frozen=True)
 class Commands:
-    """Commands that are sent together; the result is the list of replies (_replies.py).
+    """Commands that are sent together; the result is the list of replies (_server/replies.py).
 
     In a cluster each goes to the node that has its key. Those without a key, such as INFO, go to
     the node that has `key`.

@@ -10,11 +10,11 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 from . import _follow, _push, _stored
-from ._agent import Agent
+from ._agent.agent import Agent
 from ._files import AnyPath, as_path
 from ._kept import folder_of
 from ._manifest import Version
-from ._redis import AsyncServer
+from ._server.drive import AsyncServer
 from ._stored import StoredMap, StoredStatus
 
 __all__ = ["Agent", "follow", "maps", "pull", "push", "remove", "rollback", "stat"]

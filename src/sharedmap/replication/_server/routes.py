@@ -6,7 +6,7 @@ redis-py 5 have no WATCH, and the ones for asyncio make connections that cannot 
 needed of them is here: whom to ask, and what MOVED and ASK mean.
 
 The routines are generators, like those for pushing and following: they yield requests for
-connections, which a driver performs (_redis.py), with an event loop or without.
+connections, which a driver performs (drive.py), with an event loop or without.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ._errors import ServerError
-from ._operations import Command, Commands, Commit, Scan, get
-from ._replies import checked, name_of
-from ._resp import Refusal, Refused, invalid
-from ._urls import Address, Target
+from .._errors import ServerError
+from .._operations import Command, Commands, Commit, Scan, get
+from .replies import checked, name_of
+from .resp import Refusal, Refused, invalid
+from .urls import Address, Target
 
 log = logging.getLogger("sharedmap.replication")
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any, Final
 
-from ._errors import ServerError
+from .._errors import ServerError
 
 LINE: Final = -1
 LONGEST_LINE: Final = 16 << 10

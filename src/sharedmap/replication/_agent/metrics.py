@@ -13,8 +13,8 @@ import importlib
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from ._followed import AgentStatus
-from ._health import describe, to_bytes
+from .followed import AgentStatus
+from .health import describe, to_bytes
 
 _MOST_CLIENTS: Final = 16
 _LARGEST_REQUEST: Final = 8192

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from ._resp import Refusal, Refused, invalid
+from .resp import Refusal, Refused, invalid
 
 Reply = Any
 _SMALL: Final = 512

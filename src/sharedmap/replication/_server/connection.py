@@ -1,7 +1,7 @@
 """Connections to a server, with and without an event loop.
 
 redis-py connects: name, TLS, user, database. Until then it reads from the socket, so what it gets
-is bounded there. Then the commands and replies are ours (_resp.py), each exchange with a budget of
+is bounded there. Then the commands and replies are ours (resp.py), each exchange with a budget of
 bytes and a deadline. A connection whose exchange failed in any way is closed.
 """
 
@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
-from ._errors import ReplicationError, ServerError
-from ._replies import MARGIN, MOST_ITEMS, seconds_for, seconds_of, size_of
-from ._resp import LINE, LONGEST_LINE, LONGEST_TEXT, Budget, invalid, pack, read_reply
-from ._urls import Address, Target
+from .._errors import ReplicationError, ServerError
+from .replies import MARGIN, MOST_ITEMS, seconds_for, seconds_of, size_of
+from .resp import LINE, LONGEST_LINE, LONGEST_TEXT, Budget, invalid, pack, read_reply
+from .urls import Address, Target
 
 _T = TypeVar("_T")
 _CONNECT_SECONDS = 10.0

@@ -10,7 +10,7 @@ A map is followed by _follow.py. So all of the agent's memory that grows with wh
 that of `parallel` maps. A failure delays its own map only. If the server is unreachable, one task
 asks it for all.
 
-Not here: what a status looks like to others, in _health.py; signals and systemd, in sharedmap/_cli.
+Not here: what a status looks like to others, in health.py; signals and systemd, in sharedmap/_cli.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ import time
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
 from typing import Any, Final
 
-from .._names import name_of
-from . import _follow
-from ._errors import NothingPushed, ReplicationError, ServerError
-from ._files import AnyPath, as_path, default_directory
-from ._followed import FIRST_PAUSE, LONGEST_PAUSE, AgentStatus, Followed, Names
-from ._manifest import Version
-from ._operations import Commands, Keys, Work
-from ._redis import AsyncServer, has_answered
-from ._state import State
+from ..._names import name_of
+from .. import _follow
+from .._errors import NothingPushed, ReplicationError, ServerError
+from .._files import AnyPath, as_path, default_directory
+from .._manifest import Version
+from .._operations import Commands, Keys, Work
+from .._server.drive import AsyncServer, has_answered
+from .._state import State
+from .followed import FIRST_PAUSE, LONGEST_PAUSE, AgentStatus, Followed, Names
 
 log = logging.getLogger("sharedmap.replication")
 
@@ -222,7 +222,7 @@ class Agent:
         # In a thread whose result is lost if the task is cancelled.
         state = State(self._directory, self._local or each.name, self._mode)
         try:
-            each.follower = _follow.Agent(each.name, state, self._poll, self._namespace)
+            each.follower = _follow.Follower(each.name, state, self._poll, self._namespace)
         except BaseException:
             state.close()
             raise

@@ -7,13 +7,13 @@ import time
 from collections.abc import AsyncGenerator, Generator
 from typing import Any, TypeVar
 
-from ._connection import AsyncConnection, Connection, finished, load
-from ._errors import ServerError
-from ._manifest import Version
-from ._operations import Operation, Sleep, Steps, Work
-from ._resp import Refused
-from ._routes import Close, Exchange, Give, Pause, Routes, Routine, Take
-from ._urls import parse
+from .._errors import ServerError
+from .._manifest import Version
+from .._operations import Operation, Sleep, Steps, Work
+from .connection import AsyncConnection, Connection, finished, load
+from .resp import Refused
+from .routes import Close, Exchange, Give, Pause, Routes, Routine, Take
+from .urls import parse
 
 _T = TypeVar("_T")
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Final, Literal, NamedTuple
 
-from ._follow import Agent
-from ._manifest import Version
+from .._follow import Follower
+from .._manifest import Version
 
 log = logging.getLogger("sharedmap.replication")
 
@@ -77,7 +77,7 @@ class Followed:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.follower: Agent | None = None
+        self.follower: Follower | None = None
         self.task: asyncio.Task[None] | None = None
         self.is_ending = False
         self.wake = asyncio.Event()

@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ._errors import ReplicationError
-from ._followed import AgentStatus, MapStatus
+from .._errors import ReplicationError
+from .followed import AgentStatus, MapStatus
 
 
 def _time(when: float | None) -> str | None:

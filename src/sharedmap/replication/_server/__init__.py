@@ -1,0 +1,1 @@
+"""The server: its URL, its protocol, and the ways to it, as far as replication needs them."""
