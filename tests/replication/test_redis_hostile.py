@@ -20,7 +20,7 @@ from sharedmap.replication._server import connection, replies, resp
 from sharedmap.replication._server.drive import Server
 
 MIB = 1 << 20
-MANIFEST = 16 * MIB
+MANIFEST = 4 * MIB
 # What an agent may take beside what it is fetching.
 ALLOWED = 8 * MIB
 
@@ -65,7 +65,7 @@ def nested_manifest(item):
 
 
 def manifest_of_rows():
-    """The longest list of chunks that there can be: 200,000."""
+    """The longest list of chunks that there can be: 50,000."""
     row = json.dumps(["0" * 64, 1, None], separators=(",", ":")).encode()
     rows = b",".join([row] * ((MANIFEST - 2000) // (len(row) + 1)))
     fields = {"format": 1, "version": 1, "entries": 1, "size": 1, "sha256": "0" * 64}
@@ -83,13 +83,13 @@ ATTACKS = {
     "entries without an end": (lambda words: endless(b"*1\r\n*60000\r\n", b"$1\r\nx\r\n"), 0),
     "more than was asked for": (lambda words: bulk(b"x" * (MANIFEST + MIB)), 0),
     "a number of 10,000 digits": (lambda words: b":" + b"9" * 10_000 + b"\r\n", 0),
-    "a manifest of 16 MiB that is none": (of_manifest(b"x" * MANIFEST), MANIFEST),
+    "a manifest of 4 MiB that is none": (of_manifest(b"x" * MANIFEST), MANIFEST),
     "a manifest of lists": (of_manifest(nested_manifest(b"[],")), MANIFEST),
     "a manifest of numbers": (of_manifest(nested_manifest(b"1,")), MANIFEST),
     "a manifest of strings": (of_manifest(nested_manifest(b'"",')), MANIFEST),
     "a manifest of commas": (of_manifest(nested_manifest(b'",,,,,",')), MANIFEST),
     "a manifest with a long text": (of_manifest(b'{"format":"' + b"x" * MANIFEST), MANIFEST),
-    # A list of 200,000 chunks takes four times its size.
+    # A list of 50,000 chunks takes four times its size.
     "a manifest of rows": (of_manifest(manifest_of_rows()), 4 * MANIFEST),
 }
 

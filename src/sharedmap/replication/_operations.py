@@ -16,7 +16,8 @@ from ._manifest import Version
 
 Command = tuple[Any, ...]
 
-LARGEST_MANIFEST = 16 << 20
+# One of format 1 lists its chunks, in some 100 bytes each: those of a map of 80 GiB.
+LARGEST_MANIFEST = 4 << 20
 
 
 @dataclass(frozen=True)
