@@ -143,6 +143,16 @@ def test_memory_of_an_agent_is_bounded_whatever_the_server_sends(agent):
     assert not {attack: size for attack, size in grown.items() if size > ALLOWED / MIB}
 
 
+@pytest.mark.parametrize("has_port", [False, True], ids=["unix", "tcp"])
+def test_reply_while_redis_py_signs_in_is_bounded(call, fakes, has_port):
+    """Not by redis-py, whose parser allocates whatever a reply announces."""
+    # Over a Unix socket, redis-py signs in twice.
+    large = iter([bulk(b"x" * MIB)])
+    fake = fakes(lambda words: next(large, None), greetings=(), has_port=has_port)
+    with pytest.raises(replication.ServerError, match="larger than what was asked for"):
+        call("pull", fake.url)
+
+
 # ---- time ------------------------------------------------------------------------------------
 
 

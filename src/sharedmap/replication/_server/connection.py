@@ -280,13 +280,17 @@ class _Reader:
 
 
 def _async_bounded(base: Any) -> Any:
-    """The class of redis-py's connections, with a bounded reader."""
+    """The class of redis-py's connections, with a bounded reader.
 
-    async def connect(connection: Any) -> None:
-        await base._connect(connection)
-        connection._reader = _Reader(connection._reader)
+    Over a Unix socket, redis-py connects and signs in with one call, so the reader is bounded as
+    soon as it is set.
+    """
 
-    return type(f"Bounded{base.__name__}", (base,), {"_connect": connect})
+    def set_reader(connection: Any, reader: asyncio.StreamReader | None) -> None:
+        connection._bounded = None if reader is None else _Reader(reader)
+
+    reader = property(lambda connection: connection._bounded, set_reader)
+    return type(f"Bounded{base.__name__}", (base,), {"_reader": reader})
 
 
 class AsyncConnection:
