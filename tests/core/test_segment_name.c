@@ -248,6 +248,14 @@ test_names_without_memory_are_an_error(void)
     segment_names_close(NULL);
 }
 
+static void
+test_directory_that_is_full_needs_something_else_than_an_absent_one(void)
+{
+    CHECK(strlen(segment_advice(true)) > 0);
+    CHECK(strlen(segment_advice(false)) > 0);
+    CHECK(strcmp(segment_advice(true), segment_advice(false)) != 0);
+}
+
 static const struct test tests[] = {
     TEST(test_names_are_encoded_by_the_table),
     TEST(test_names_that_cannot_be_are_refused),
@@ -257,6 +265,7 @@ static const struct test tests[] = {
     TEST(test_files_of_no_name_are_not_read_back),
     TEST(test_taken_names_are_listed),
     TEST(test_names_without_memory_are_an_error),
+    TEST(test_directory_that_is_full_needs_something_else_than_an_absent_one),
 };
 
 int
