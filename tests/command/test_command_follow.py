@@ -379,3 +379,12 @@ def test_agent_is_ready_with_the_disk_alone(server, name, tmp_path):
         assert published(name) == {"a": 1}
         agent.terminate()
         assert agent.wait(HANG) == 0
+
+
+def test_agent_that_is_ending_ignores_another_sigterm(server, name, tmp_path):
+    push(server, name, {"a": 1})
+    with start("follow", server.url, name, "--state", tmp_path, "--json") as agent:
+        assert next_name(agent) == name
+        while agent.poll() is None:
+            agent.send_signal(signal.SIGTERM)
+        assert agent.returncode == 0

@@ -96,6 +96,14 @@ def _end(number: int, frame: FrameType | None) -> None:
     raise SystemExit(DONE)
 
 
+def _ignore_from_now_on(number: signal.Signals) -> None:
+    """The loop would restore the default when it is closed, and the next signal would kill."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    asyncio.get_running_loop().remove_signal_handler(number)
+    signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+
+
 async def _follow_once(agent: Agent, options: Options) -> int:
     failed: list[tuple[str, CommandError]] = []
     count = 0
@@ -183,6 +191,7 @@ class _Service:
     def _stop(self) -> None:
         if not self.is_stopping and self.main is not None:
             self.is_stopping = True
+            _ignore_from_now_on(signal.SIGTERM)
             self.notifier.stopping()
             self.main.cancel()
 
