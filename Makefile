@@ -162,6 +162,10 @@ posix: export SHAREDMAP_DIRECTORY = /dev/shm
 posix:  ## tests with the system calls of any POSIX system in place of those that only Linux has
 	$(MAKE) -j $(JOBS) test-core CC='$(CC) -DSHAREDMAP_PORTABLE' CORE_BUILD=build/posix
 	$(MAKE) test-python EXTRAS=test VENV=.venvs/posix PYTEST_ARGS="-m 'not slow and not mutant' $(POSIX)"
+	$(MAKE) -j $(JOBS) test-core CC='$(CC) -DSHAREDMAP_PORTABLE -I$(KQUEUE)' CORE_BUILD=build/kqueue \
+	    C_TESTS='$(addprefix build/kqueue/test_segment_,append follow fork lock wait)'
+	CPATH=$(CURDIR)/$(KQUEUE) $(MAKE) test-python EXTRAS=test VENV=.venvs/kqueue \
+	    PYTEST_ARGS="-m 'not slow and not mutant' $(WAITING)"
 	CC='$(CC) -DSHAREDMAP_PORTABLE' $(PYTHON) tests/faults/build.py build/faults-posix
 	build/faults-posix/kill_everywhere --stride 43 --most-points 60 --race-stride 9973
 	.venvs/posix/bin/python tests/faults/stalls.py --stride 43
@@ -171,6 +175,10 @@ posix:  ## tests with the system calls of any POSIX system in place of those tha
 # What a platform may change; POSIX=tests for all tests.
 POSIX ?= $(addprefix tests/,tree map mapping publish follow versions damage concurrency memory) \
          $(addprefix tests/command/test_command_,doctor.py process.py watch.py)
+
+# Waiting, once more by kqueue, or rather by what stands in for it on Linux.
+KQUEUE := tests/support/kqueue
+WAITING := tests/follow tests/concurrency tests/command/test_command_watch.py
 
 cross:  ## cross-compile the extension for macOS and FreeBSD; needs the package ziglang, and ld64.lld
 	[ -x .venvs/cross/bin/python ] || $(PYTHON) -m venv .venvs/cross

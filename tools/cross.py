@@ -46,6 +46,7 @@ NEEDED = {
     "mappings": "madvise mmap minherit munmap sysconf",
     "users and places": "confstr geteuid getenv",
     "time and waiting": "clock_gettime nanosleep",
+    "waking by kqueue": "futimens kevent kqueue",
     "what only Linux has": "inotify_add_watch inotify_init1 syscall",
     "random bytes": "getentropy getrandom",
     "forks and threads": "pthread_atfork pthread_mutex_init pthread_mutex_lock pthread_mutex_unlock"

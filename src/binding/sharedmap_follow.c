@@ -402,6 +402,7 @@ has_newer(SharedMapObject *self, SnapshotObject **seen)
 static int
 wait_for_newer(SharedMapObject *self, SnapshotObject **seen, int64_t deadline)
 {
+    const char *path = PyBytes_AS_STRING(self->path);
     struct backoff backoff = FOLLOW_BACKOFF;
     if (is_hinted(self, *seen) && has_newer(self, seen)) {
         return 1;
@@ -416,7 +417,7 @@ wait_for_newer(SharedMapObject *self, SnapshotObject **seen, int64_t deadline)
             return 0;
         }
         Py_BEGIN_ALLOW_THREADS
-        follow_sleep(&self->follow, &(*seen)->segment, left, &backoff);
+        follow_sleep(&self->follow, &(*seen)->segment, path, left, &backoff);
         Py_END_ALLOW_THREADS
         // Always: no sleep was interrupted by a signal that another thread
         // received, or that came between two sleeps.

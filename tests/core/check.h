@@ -44,10 +44,10 @@ struct test {
 /* One that scripts or counts calls that only Linux has: see skip_elsewhere(). */
 #ifdef SHAREDMAP_PORTABLE
 #define TEST_LINUX(function) {#function, true ? skip_elsewhere : function}
-enum { DRAFTS_HAVE_NAMES = 1 };
+enum { DRAFTS_HAVE_NAMES = 1, FUTEX_IS_EMULATED = 1 };
 #else
 #define TEST_LINUX(function) {#function, function}
-enum { DRAFTS_HAVE_NAMES = 0 };
+enum { DRAFTS_HAVE_NAMES = 0, FUTEX_IS_EMULATED = 0 };
 #endif
 #define RUN_TESTS(tests, count, words) \
     run_tests(tests, sizeof(tests) / sizeof((tests)[0]), count, words)

@@ -122,7 +122,8 @@ test_reader_advances_without_a_call_of_the_system(void)
         fail_only("", -1, 0);
         CHECK(segment_is_superseded(&known));
         CHECK(!segment_is_marked(&known));
-        CHECK_EQUAL(segment_wait(&known, INT64_C(1) << 60), WAKE_SUPERSEDED);
+        CHECK_EQUAL(segment_wait(&known, path, INT64_C(1) << 60),
+                    WAKE_SUPERSEDED);
         faults.only = "oamwrsktpdLRgfKSvViIe";
         CHECK_STATUS(segment_advance(&newer, &known), STATUS_OK);
         CHECK_EQUAL(strlen(faults.calls), 0);
@@ -170,7 +171,8 @@ test_sleeping_reader_is_woken(void)
     pid_t child = start_child();
     if (child == 0) {
         struct segment segment = open_segment(path);
-        CHECK_EQUAL(segment_wait(&segment, INT64_C(15000000000)),
+        only_events_wake(true);
+        CHECK_EQUAL(segment_wait(&segment, path, INT64_C(15000000000)),
                     WAKE_SUPERSEDED);
         struct segment newer = SEGMENT_EMPTY;
         CHECK_STATUS(segment_advance(&newer, &segment), STATUS_OK);

@@ -263,11 +263,12 @@ test_sleep_with_a_hint_takes_the_backoff_and_no_more_than_is_left(void)
     struct backoff backoff = FOLLOW_BACKOFF;
     int64_t first = backoff.next;
     int64_t before = segment_clock();
-    follow_sleep(&follow, &seen, HOUR, &backoff);
+    follow_sleep(&follow, &seen, path, HOUR, &backoff);
     CHECK(segment_clock() - before >= first);
     CHECK_EQUAL(backoff.next, 2 * first);
     backoff = (struct backoff){.next = HOUR, .longest = HOUR};
-    follow_sleep(&follow, &seen, 1, &backoff);  // an hour would be noticed
+    follow_sleep(&follow, &seen, path, 1,
+                 &backoff);  // an hour would be noticed
     segment_close(&seen);
 }
 
@@ -280,7 +281,7 @@ test_sleep_after_a_failure_lasts_until_the_next_attempt(void)
     struct backoff backoff = FOLLOW_BACKOFF;
     int64_t before = segment_clock();
     follow_note(&follow, &seen, STATUS_SYSTEM, before);
-    follow_sleep(&follow, &seen, HOUR, &backoff);
+    follow_sleep(&follow, &seen, path, HOUR, &backoff);
     CHECK(follow_may_check(&follow, segment_clock()));
     CHECK(segment_clock() - before >= 10 * MILLISECOND);
     segment_close(&seen);
@@ -300,7 +301,7 @@ test_sleep_after_an_overdue_attempt_takes_the_backoff(void)
     follow_note(&follow, &seen, STATUS_SYSTEM, before - SECOND);
     CHECK(follow_is_hinted(&follow, &seen));
     CHECK(follow_may_check(&follow, before));
-    follow_sleep(&follow, &seen, HOUR, &backoff);
+    follow_sleep(&follow, &seen, path, HOUR, &backoff);
     CHECK(segment_clock() - before >= first);
     CHECK_EQUAL(backoff.next, 2 * first);
     segment_close(&seen);
@@ -314,9 +315,9 @@ test_sleep_without_a_hint_leaves_the_backoff_and_ends_by_itself(void)
     struct segment seen = published(path);
     struct follow follow = {0};
     struct backoff backoff = {.next = HOUR, .longest = HOUR};
-    follow_sleep(&follow, &seen, MILLISECOND, &backoff);
+    follow_sleep(&follow, &seen, path, MILLISECOND, &backoff);
     // Half a second later, though no publisher wakes it and an hour is left.
-    follow_sleep(&follow, &seen, HOUR, &backoff);
+    follow_sleep(&follow, &seen, path, HOUR, &backoff);
     CHECK_EQUAL(backoff.next, HOUR);
     segment_close(&seen);
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);

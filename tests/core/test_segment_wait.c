@@ -127,6 +127,7 @@ test_known_segment_is_not_opened_again(void)
 
 struct sleeper {
     struct segment segment;
+    const char *path;
     atomic_int thread;  // as the system numbers it; 0 before it runs
     enum segment_wake wake;
 };
@@ -136,7 +137,7 @@ sleep_on_segment(void *context)
 {
     struct sleeper *sleeper = context;
     atomic_store(&sleeper->thread, (int)syscall(SYS_gettid));
-    sleeper->wake = segment_wait(&sleeper->segment, HOUR);
+    sleeper->wake = segment_wait(&sleeper->segment, sleeper->path, HOUR);
     return NULL;
 }
 
@@ -146,31 +147,36 @@ remove_name(const char *path)
     return segment_remove(path, NULL);
 }
 
+/* Some cannot open the file by its path any more: so they poll. */
 static void
 check_wakes(const char *path, enum status (*act)(const char *path))
 {
-    struct sleeper sleepers[3];
-    pthread_t threads[3];
-    for (int i = 0; i < 3; i++) {
+    struct sleeper sleepers[5];
+    pthread_t threads[5];
+    const char *elsewhere[] = {"/dev/null", "/dev/null/absent"};
+    only_events_wake(true);
+    for (int i = 0; i < 5; i++) {
         atomic_init(&sleepers[i].thread, 0);
         sleepers[i].segment = open_segment(path);
+        sleepers[i].path = i < 3 ? path : elsewhere[i - 3];
         CHECK_EQUAL(
             pthread_create(&threads[i], NULL, sleep_on_segment, &sleepers[i]),
             0);
     }
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 5; i++) {
         while (atomic_load(&sleepers[i].thread) == 0) {
             nap(1);
         }
         wait_until_asleep(getpid(), atomic_load(&sleepers[i].thread), "futex");
     }
     CHECK_STATUS(act(path), STATUS_OK);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 5; i++) {
         CHECK_EQUAL(pthread_join(threads[i], NULL), 0);
         CHECK_EQUAL(sleepers[i].wake, WAKE_SUPERSEDED);
         CHECK(segment_is_superseded(&sleepers[i].segment));
         segment_close(&sleepers[i].segment);
     }
+    only_events_wake(false);
 }
 
 static enum status
@@ -208,7 +214,7 @@ test_nobody_sleeps_on_what_is_superseded(void)
     CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
     struct segment segment = open_segment(path);
     CHECK_STATUS(segment_remove(path, NULL), STATUS_OK);
-    CHECK_EQUAL(segment_wait(&segment, HOUR), WAKE_SUPERSEDED);
+    CHECK_EQUAL(segment_wait(&segment, path, HOUR), WAKE_SUPERSEDED);
     segment_close(&segment);
 }
 
@@ -218,9 +224,9 @@ test_sleep_ends_with_its_time(void)
     const char *path = scratch_path("map");
     CHECK_STATUS(publish_number(path, false, 0600, 1), STATUS_OK);
     struct segment segment = open_segment(path);
-    CHECK_EQUAL(segment_wait(&segment, 0), WAKE_TIMEOUT);
+    CHECK_EQUAL(segment_wait(&segment, path, 0), WAKE_TIMEOUT);
     double start = now();
-    CHECK_EQUAL(segment_wait(&segment, SECOND / 20), WAKE_TIMEOUT);
+    CHECK_EQUAL(segment_wait(&segment, path, SECOND / 20), WAKE_TIMEOUT);
     CHECK(now() - start >= 0.05);
     start = now();
     CHECK(segment_pause(SECOND / 20));
@@ -244,7 +250,7 @@ test_signal_ends_a_sleep(void)
         struct sigaction action = {.sa_handler = ignore_signal};
         CHECK_EQUAL(sigaction(SIGUSR1, &action, NULL), 0);
         struct segment segment = open_segment(path);
-        CHECK_EQUAL(segment_wait(&segment, HOUR), WAKE_SIGNAL);
+        CHECK_EQUAL(segment_wait(&segment, path, HOUR), WAKE_SIGNAL);
         CHECK(!segment_pause(HOUR));
         segment_close(&segment);
         _exit(0);

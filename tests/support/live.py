@@ -17,6 +17,7 @@ import sharedmap
 # Of the system calls that a process can be asleep in, by their numbers.
 FUTEX = {"x86_64": "202", "aarch64": "98"}.get(platform.machine())
 NANOSLEEP = {"x86_64": ("35", "230"), "aarch64": ("101", "115")}.get(platform.machine())
+PPOLL = {"x86_64": "271", "aarch64": "73"}.get(platform.machine())
 
 
 # The package may be built without the system calls that only Linux has. Tests of these, and of what
@@ -25,8 +26,8 @@ IS_LINUX = sharedmap._sharedmap._platform() == "linux"
 on_linux = pytest.mark.skipif(not IS_LINUX, reason="only Linux has these calls")
 elsewhere = pytest.mark.skipif(IS_LINUX, reason="the build for Linux has /dev/shm")
 
-# What wait() sleeps in: without futexes it polls.
-WAITING = (FUTEX,) if IS_LINUX else NANOSLEEP
+# What wait() sleeps in: without futexes in kqueue, which is ppoll() in its stand-in, or it polls.
+WAITING = (FUTEX,) if IS_LINUX else (*NANOSLEEP, PPOLL)
 
 # What is open, and what is published then.
 OLD = {"a": "old", "b": "old", "ca": "old", "cb": "old", "d": "old"}
@@ -117,7 +118,7 @@ def voluntary_switches(process):
 
 def wait_until_it_has_looked(process):
     """Waits until wait() in a process of one thread has looked from now on, and sleeps again."""
-    asleep = (FUTEX, *NANOSLEEP)
+    asleep = (*WAITING, *NANOSLEEP)
     before = None
 
     def is_asleep():

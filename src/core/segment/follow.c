@@ -85,7 +85,7 @@ follow_note(struct follow *follow, const struct segment *seen,
 
 void
 follow_sleep(const struct follow *follow, const struct segment *seen,
-             int64_t left, struct backoff *backoff)
+             const char *path, int64_t left, struct backoff *backoff)
 {
     if (follow_is_hinted(follow, seen)) {
         int64_t pause = backoff_next(backoff);
@@ -96,6 +96,6 @@ follow_sleep(const struct follow *follow, const struct segment *seen,
         segment_pause(smaller(left, pause));
     }
     else {
-        segment_wait(seen, smaller(left, LONGEST_SLEEP));
+        segment_wait(seen, path, smaller(left, LONGEST_SLEEP));
     }
 }

@@ -80,6 +80,6 @@ follow_note(struct follow *follow, const struct segment *seen,
  * at most, in case no publisher wakes us. A signal ends it early. */
 void
 follow_sleep(const struct follow *follow, const struct segment *seen,
-             int64_t left, struct backoff *backoff);
+             const char *path, int64_t left, struct backoff *backoff);
 
 #endif

@@ -120,8 +120,8 @@ turn_wait(struct turn *turn, const struct holder *holder)
     pause = turn->is_first && pause > FIRST_PAUSE ? FIRST_PAUSE : pause;
     pause = pause < left ? pause : left;
     if (has_queue(holder) && !turn->is_first) {
-        (void)system_sleep_on(queue_word(holder), (uint32_t)turn->older,
-                              pause);
+        (void)system_sleep_on(queue_word(holder), (uint32_t)turn->older, pause,
+                              NULL);
     }
     else {
         (void)segment_pause(pause);
@@ -257,7 +257,8 @@ void
 holder_wake_readers(const struct holder *holder)
 {
     if (holder->header != NULL) {
-        system_wake(holder_head_word(holder), INT_MAX);
+        system_wake(holder_head_word(holder), INT_MAX,
+                    holder->file.descriptor);
     }
 }
 
@@ -266,7 +267,7 @@ holder_wake_all(const struct holder *holder)
 {
     holder_wake_readers(holder);
     if (has_queue(holder)) {
-        system_wake(queue_word(holder), INT_MAX);
+        system_wake(queue_word(holder), INT_MAX, -1);
     }
 }
 
@@ -354,7 +355,7 @@ leave_queue(const struct holder *holder, const struct turn *turn)
     if (has_queue(holder)
         && atomic_compare_exchange_strong(waiting_since(holder), &ours, 0))
     {
-        system_wake(queue_word(holder), 1);
+        system_wake(queue_word(holder), 1, -1);
     }
 }
 

@@ -151,10 +151,11 @@ segment_check_current(const struct segment *segment, const char *path,
 enum segment_wake { WAKE_SUPERSEDED, WAKE_TIMEOUT, WAKE_SIGNAL };
 
 /* Sleeps until the segment is superseded, for so many nanoseconds at most, or
- * until a signal arrives. A publisher that is killed at the wrong moment wakes
+ * until a signal arrives. The path is the one that it was opened by. A publisher that is killed at the wrong moment wakes
  * no reader, so check the name from time to time. */
 enum segment_wake
-segment_wait(const struct segment *segment, int64_t nanoseconds);
+segment_wait(const struct segment *segment, const char *path,
+             int64_t nanoseconds);
 
 /* Sleeps without a segment to wait for; false if a signal arrived. */
 bool

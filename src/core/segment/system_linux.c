@@ -198,8 +198,9 @@ system_use_huge_pages(void *bytes, size_t size)
 
 bool
 system_sleep_on(const _Atomic uint32_t *word, uint32_t expected,
-                int64_t nanoseconds)
+                int64_t nanoseconds, const struct word_file *file)
 {
+    (void)file;
     const struct timespec timeout = {
         .tv_sec = (time_t)(nanoseconds / 1000000000),
         .tv_nsec = (long)(nanoseconds % 1000000000),
@@ -209,8 +210,9 @@ system_sleep_on(const _Atomic uint32_t *word, uint32_t expected,
 }
 
 void
-system_wake(_Atomic uint32_t *word, int count)
+system_wake(_Atomic uint32_t *word, int count, int descriptor)
 {
+    (void)descriptor;
     syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
 }
 

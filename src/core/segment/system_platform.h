@@ -87,17 +87,27 @@ system_hide_from_children(void *bytes, size_t size);
 void
 system_use_huge_pages(void *bytes, size_t size);
 
+/* The file that a word is in, borrowed. The path may lead elsewhere by now. */
+struct word_file {
+    const char *path;
+    uint64_t device;
+    uint64_t inode;
+};
+
 /* Sleeps while the word has the expected value, for so many nanoseconds at
- * most. True when woken; false with errno: EAGAIN if the word has another
- * value, ETIMEDOUT, EINTR. */
+ * most. Where the system wakes by files and not by words, it needs to know the
+ * file; NULL, or a path that leads elsewhere, makes it poll there. True when
+ * woken; false with errno: EAGAIN if the word has another value, ETIMEDOUT,
+ * EINTR. */
 bool
 system_sleep_on(const _Atomic uint32_t *word, uint32_t expected,
-                int64_t nanoseconds);
+                int64_t nanoseconds, const struct word_file *file);
 
 /* Wakes as many that sleep on the word, in all processes, beginning with the one
- * that has slept longest. */
+ * that has slept longest. Where the system wakes by files, all that sleep on a
+ * word of this open file; -1 if each of them polls. */
 void
-system_wake(_Atomic uint32_t *word, int count);
+system_wake(_Atomic uint32_t *word, int count, int descriptor);
 
 /* Fills 16 random bytes; false with errno. */
 bool

@@ -5,7 +5,7 @@
  *     /dev/shm         a directory of each user, which only that user enters
  *     unnamed files    drafts under a temporary name, as draft.c makes them
  *     fallocate        F_PREALLOCATE of macOS; else zeros are written
- *     futex            polling, every 5 ms at the latest
+ *     futex            kqueue, polling every 100 ms; without it, every 5 ms
  *     inotify          nothing: event loops poll
  *
  * Bytes of files, locks and the order of all steps are those of Linux, so a
@@ -32,8 +32,16 @@
 #ifdef __APPLE__
 #include <mach/vm_inherit.h>
 #endif
+#ifdef __has_include
+#if __has_include(<sys/event.h>)
+#define HAS_KQUEUE
+#include <sys/event.h>
+#endif
+#endif
 
 #include "core/segment/backoff.h"
+#include "core/segment/fork.h"
+#include "core/segment/system.h"
 
 /* ---- names and files ---------------------------------------------------- */
 
@@ -248,7 +256,8 @@ system_use_huge_pages(void *bytes, size_t size)
 /* ---- waiting ------------------------------------------------------------ */
 
 // Nanoseconds.
-#define POLLS ((struct backoff){.next = 20000, .longest = 5000000})
+#define POLLS      ((struct backoff){.next = 20000, .longest = 5000000})
+#define RARE_POLLS ((struct backoff){.next = 100000000, .longest = 100000000})
 
 static int64_t
 now(void)
@@ -258,11 +267,115 @@ now(void)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-bool
-system_sleep_on(const _Atomic uint32_t *word, uint32_t expected,
-                int64_t nanoseconds)
+/* A descriptor of kqueue tells what becomes of a file, by calls: that it was
+ * written, lost its name, or got other attributes. It tells nothing of a store
+ * into a mapping, and that is how a head is changed:
+ *
+ *     delta         write ---> store the head ---> futimens       NOTE_ATTRIB
+ *     replaced      store the mark ---> rename over the file      NOTE_DELETE
+ *     removed       store the mark ---> unlink                    NOTE_DELETE
+ *
+ * So system_wake() sets the times of the file, behind the store. NOTE_WRITE
+ * would wake readers before it, for nothing. A publisher that is killed in
+ * between tells nothing, nor does one of another build: hence a poll every
+ * 100 ms. What kqueue told before the wait is kept, so the word is loaded
+ * between registering and waiting.
+ *
+ * Segments have no descriptor, so each sleep opens the file, and closes it. A
+ * forked child keeps neither: the system does not copy a kqueue for it. */
+struct waker {
+    struct fork_closed file;  // owned, if there is a queue
+    int queue;                // owned; -1: there is none
+};
+
+#ifdef HAS_KQUEUE
+static bool
+is_same_file(int descriptor, const struct word_file *file)
 {
-    struct backoff backoff = POLLS;
+    struct stat found;
+    return fstat(descriptor, &found) == 0
+           && (uint64_t)found.st_dev == file->device
+           && (uint64_t)found.st_ino == file->inode;
+}
+
+/* -1 where the file cannot be watched. */
+static int
+open_queue(int descriptor)
+{
+    struct kevent change;
+    EV_SET(&change, descriptor, EVFILT_VNODE, EV_ADD | EV_CLEAR,
+           NOTE_ATTRIB | NOTE_DELETE, 0, NULL);
+    int queue = kqueue();
+    if (queue >= 0 && kevent(queue, &change, 1, NULL, 0, NULL) < 0) {
+        close(queue);
+        queue = -1;
+    }
+    return queue;
+}
+
+static void
+waker_open(struct waker *waker, const struct word_file *file)
+{
+    waker->queue = -1;
+    if (file == NULL
+        || !fork_closed_open(&waker->file, file->path, O_RDONLY | O_NONBLOCK,
+                             NULL))
+    {
+        return;
+    }
+    if (is_same_file(waker->file.descriptor, file)) {
+        waker->queue = open_queue(waker->file.descriptor);
+    }
+    if (waker->queue < 0) {
+        fork_closed_close(&waker->file);
+    }
+}
+
+static bool
+waker_sleep(const struct waker *waker, const struct timespec *time)
+{
+    struct kevent event;
+    return waker->queue < 0
+               ? nanosleep(time, NULL) == 0
+               : kevent(waker->queue, NULL, 0, &event, 1, time) >= 0;
+}
+
+/* Leaves errno alone. */
+static void
+waker_close(struct waker *waker)
+{
+    if (waker->queue >= 0) {
+        system_close(waker->queue);
+        fork_closed_close(&waker->file);
+    }
+}
+#else
+static void
+waker_open(struct waker *waker, const struct word_file *file)
+{
+    (void)file;
+    waker->queue = -1;
+}
+
+static bool
+waker_sleep(const struct waker *waker, const struct timespec *time)
+{
+    (void)waker;
+    return nanosleep(time, NULL) == 0;
+}
+
+static void
+waker_close(struct waker *waker)
+{
+    (void)waker;
+}
+#endif
+
+static bool
+sleep_on(const _Atomic uint32_t *word, uint32_t expected, int64_t nanoseconds,
+         const struct waker *waker)
+{
+    struct backoff backoff = waker->queue < 0 ? POLLS : RARE_POLLS;
     int64_t begin = now();
     for (;;) {
         if (atomic_load_explicit(word, memory_order_acquire) != expected) {
@@ -277,18 +390,36 @@ system_sleep_on(const _Atomic uint32_t *word, uint32_t expected,
         int64_t pause = backoff_next(&backoff);
         pause = pause < left ? pause : left;
         const struct timespec time = {.tv_nsec = (long)pause};
-        if (nanosleep(&time, NULL) < 0) {
+        if (!waker_sleep(waker, &time)) {
             return false;
         }
     }
 }
 
-void
-system_wake(_Atomic uint32_t *word, int count)
+bool
+system_sleep_on(const _Atomic uint32_t *word, uint32_t expected,
+                int64_t nanoseconds, const struct word_file *file)
 {
-    // Those that sleep on it poll.
+    struct waker waker;
+    waker_open(&waker, file);
+    bool is_woken = sleep_on(word, expected, nanoseconds, &waker);
+    waker_close(&waker);
+    return is_woken;
+}
+
+void
+system_wake(_Atomic uint32_t *word, int count, int descriptor)
+{
     (void)word;
     (void)count;
+#ifdef HAS_KQUEUE
+    // Needs no more than the right to write. Where it fails, readers poll.
+    if (descriptor >= 0) {
+        (void)futimens(descriptor, NULL);
+    }
+#else
+    (void)descriptor;
+#endif
 }
 
 int

@@ -10,7 +10,7 @@
  * The word is 4 bytes at a multiple of 4, because that is what both a reader
  * without any system call and the system's futex can work with. Loading it is
  * one instruction that only reads, so a read-only mapping is enough; the same
- * holds for sleeping on it.
+ * holds for sleeping on it. A system that wakes by files needs the path, too.
  *
  * An event loop sleeps on descriptors, not on words. For it there is a watch
  * on the directory of all names, one for any number of them.
@@ -59,9 +59,17 @@ segment_load_head(const struct segment *segment)
 }
 
 enum segment_wake
-segment_wait(const struct segment *segment, int64_t nanoseconds)
+segment_wait(const struct segment *segment, const char *path,
+             int64_t nanoseconds)
 {
-    if (!system_sleep_on(head_word(segment), segment->head, nanoseconds)) {
+    const struct word_file file = {
+        .path = path,
+        .device = segment->device,
+        .inode = segment->inode,
+    };
+    if (!system_sleep_on(head_word(segment), segment->head, nanoseconds,
+                         &file))
+    {
         if (errno == ETIMEDOUT) {
             return WAKE_TIMEOUT;
         }
