@@ -137,9 +137,14 @@ class _Push:
                 commands.append(("SREM", keys.damaged, *sorted(damaged)))
             if (yield Commit(keys.manifest, raw, commands)) is None:
                 return None
-        elif repaired:
+        elif repaired or not self._is_acknowledged(manifest):
             # The same entries. Agents have them already, or fetch them now that they are complete.
-            yield Commands([("SREM", keys.damaged, *repaired), _announce(keys, manifest)])
+            # A push that was told that replicas lack the version waits for them now.
+            commands = [_announce(keys, manifest)]
+            if repaired:
+                commands.append(("SREM", keys.damaged, *repaired))
+            if (yield Commit(keys.manifest, raw, commands)) is None:
+                return None
         listed = manifest.describe(self.name, self.transferred, is_new)
         yield from _list(keys, listed, is_announced=is_new or bool(repaired))
         if is_new or missing:
@@ -183,6 +188,11 @@ class _Push:
                     return False
                 yield Work(self.kept.add, {row.sha256: data})
         return True
+
+    def _is_acknowledged(self, manifest: Manifest) -> bool:
+        """Whether a push from here has succeeded with it."""
+        kept = self.kept.manifest
+        return kept is not None and kept.version == manifest.version
 
     def _keep(self, outgoing: Outgoing) -> None:
         if outgoing.origin == "image":

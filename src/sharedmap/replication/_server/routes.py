@@ -12,7 +12,6 @@ connections, which a driver performs (drive.py), with an event loop or without.
 from __future__ import annotations
 
 import binascii
-import logging
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,15 +22,13 @@ from .replies import checked, name_of
 from .resp import Refusal, Refused, invalid
 from .urls import Address, Target
 
-log = logging.getLogger("sharedmap.replication")
-
 _SLOTS: Final = 16384
 _ATTEMPTS: Final = 5
 _PAUSE: Final = 0.1
 _PAGE: Final = 1000
 _LARGEST_SCAN: Final = 256 << 20
-# Replicas that are alive answer within milliseconds.
-_REPLICATION_MILLISECONDS: Final = 1000
+# Replicas answer within milliseconds; one that has just come back, after five seconds or so.
+_REPLICATION_MILLISECONDS: Final = 10_000
 _WITHOUT_KEY: Final = {"CONFIG", "INFO", "PING", "SCAN"}
 _USE_CLUSTER: Final = (
     "the server is a node of a cluster: use redis+cluster:// or rediss+cluster:// in the URL"
@@ -365,8 +362,8 @@ class Routes:
         waiting = ("WAIT", count, _REPLICATION_MILLISECONDS)
         (reply,) = yield Exchange(connection, [waiting])
         if isinstance(reply, int) and reply < count:
-            log.warning(
-                "%d of %d replicas of the server have the new version; a failover may lose it",
-                reply,
-                count,
+            yield Close(connection)
+            raise ServerError(
+                f"the version is on the server, but {reply} of {count} replicas have it, and a"
+                " failover may lose it; push again"
             )
