@@ -185,9 +185,10 @@ cross:  ## cross-compile the extension for macOS and FreeBSD; needs the package 
 	-.venvs/cross/bin/python -m pip --disable-pip-version-check install -q 'ziglang == 0.17.1'
 	.venvs/cross/bin/python tools/cross.py build/cross
 
+FAILOVERS ?= 20
 machines: $(VENV)/.test  ## three machines follow a publisher through 1,000 versions; needs root and redis-server
 	$(BIN)/python tests/faults/many_machines.py --versions 1000
-	$(BIN)/python tests/faults/failover.py --failovers 20
+	$(BIN)/python tests/faults/failover.py --failovers $(FAILOVERS)
 
 # ---- environments: a file .x in one says that what x needs is there --------------------------
 
