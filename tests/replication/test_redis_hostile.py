@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from helpers import HANG
@@ -23,6 +24,8 @@ MIB = 1 << 20
 MANIFEST = 4 * MIB
 # What an agent may take beside what it is fetching.
 ALLOWED = 8 * MIB
+# Seconds after which a fake server closes the connections of a client that has no deadline.
+TOO_LONG = 10
 
 AGENT = """
 import asyncio, logging, sys
@@ -191,10 +194,14 @@ def fakes():
 
 
 def slowly(blocks, is_over):
+    """For so long that a client without a deadline is still there, which then fails otherwise."""
+    end = time.monotonic() + TOO_LONG
     for block in blocks:
         yield block
-        if is_over.wait(0.005):
-            return
+        if is_over.wait(0.005) or time.monotonic() > end:
+            break
+    is_over.wait(max(0, end - time.monotonic()))
+    raise ConnectionAbortedError
 
 
 @pytest.mark.parametrize("function", ["push", "pull", "rollback"])
@@ -210,7 +217,6 @@ def test_server_that_is_slow_without_an_end_is_given_up(call, fakes, impatient, 
 
     def answers(words):
         yield from slowly(dribbles[what], is_over)
-        is_over.wait(HANG)
 
     fake = fakes(answers, greetings=() if what == "greetings" else {"AUTH", "CLIENT"})
     try:
@@ -226,11 +232,16 @@ def test_server_that_does_not_read_is_given_up(name, impatient, tmp_path):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
+        timer = threading.Timer(TOO_LONG, listener.close)
+        timer.start()
         sharedmap.share({"a": b"x" * MIB}, name)
         server = Server(f"unix://{path}")
         commands = replication._operations.Commands([("SET", b"key", b"x" * (8 * MIB))])
-        with pytest.raises(replication.ServerError, match=r"in time|[Tt]imeout"):
-            server.perform(commands)
+        try:
+            with pytest.raises(replication.ServerError, match=r"in time|[Tt]imeout"):
+                server.perform(commands)
+        finally:
+            timer.cancel()
 
 
 # ---- types -----------------------------------------------------------------------------------
