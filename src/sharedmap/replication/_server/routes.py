@@ -312,7 +312,9 @@ class Routes:
             address = yield from self._locate(operation.key)
             connection = yield Take(address)
             reading = get(operation.key)
-            replies = yield Exchange(connection, [("WATCH", operation.key), reading])
+            # Of before the commit: a replica that is lost meanwhile has not got it.
+            asked = [("WATCH", operation.key), reading, ("INFO", "replication")]
+            *replies, info = yield Exchange(connection, asked)
             if any(self._is_moved(reply) for reply in replies):
                 yield Give(address, connection)
                 self._forget()
@@ -328,7 +330,7 @@ class Routes:
                 return None
             results = yield from self._execute(connection, operation.commands)
             if results is not None:
-                yield from self._wait_for_replicas(connection)
+                yield from self._wait_for_replicas(connection, info)
             yield Give(address, connection)
             return results
         raise ServerError("the cluster is moving the map to another node; try again")
@@ -350,13 +352,11 @@ class Routes:
             raise Refused(refusals[0].text)
         return [checked(*both) for both in zip(commands, results, strict=True)]
 
-    def _wait_for_replicas(self, connection: Any) -> Routine:
+    def _wait_for_replicas(self, connection: Any, info: Any) -> Routine:
         """A server tells of a commit before its replicas have it, and a failover may lose it."""
-        command = ("INFO", "replication")
-        (reply,) = yield Exchange(connection, [command])
-        if isinstance(reply, Refusal):
+        if isinstance(info, Refusal):
             return  # the user may not ask
-        count = checked(command, reply).get("connected_slaves")
+        count = checked(("INFO", "replication"), info).get("connected_slaves")
         if not isinstance(count, int) or not count:
             return
         waiting = ("WAIT", count, _REPLICATION_MILLISECONDS)
