@@ -24,13 +24,16 @@ def certify(directory, name, host):
     """A key and a certificate for that host, signed by the authority in the directory."""
     key = ("-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-subj", f"/CN={name}")
     if host is None:
-        openssl(directory, "req", "-x509", "-days", "2", *key, "-out", f"{name}.crt")
+        # Without it, Python 3.13 accepts no certificate of the authority.
+        usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        openssl(directory, "req", "-x509", "-days", "2", *key, *usage, "-out", f"{name}.crt")
         return
-    (directory / "extensions").write_text(f"subjectAltName={host}\n")
+    extensions = f"subjectAltName={host}\nauthorityKeyIdentifier=keyid\n"
+    (directory / "extensions").write_text(extensions)
     openssl(directory, "req", "-new", *key, "-out", "request")
     signed_by = ("-CA", "authority.crt", "-CAkey", "authority.key", "-CAcreateserial")
-    extensions = ("-extfile", "extensions", "-out", f"{name}.crt", "-days", "2")
-    openssl(directory, "x509", "-req", "-in", "request", *signed_by, *extensions)
+    signed = ("-extfile", "extensions", "-out", f"{name}.crt", "-days", "2")
+    openssl(directory, "x509", "-req", "-in", "request", *signed_by, *signed)
 
 
 @pytest.fixture(scope="module")
