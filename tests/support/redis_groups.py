@@ -1,4 +1,4 @@
-"""Servers that fail over: a cluster, and a master with replicas that sentinels watch.
+"""Servers that fail over: a cluster, and a master with a replica that sentinels watch.
 
 All are real servers on ports of the loopback interface, in a directory of their own.
 """
@@ -162,27 +162,17 @@ class Cluster(Group):
 
 
 class Sentinels(Group):
-    """A master, replicas, and three sentinels that agree by two votes.
-
-    With two replicas, a master that has none at the moment refuses to write: alone, it could
-    acknowledge what a failover loses.
-    """
-
-    def __init__(self, program="redis-server", replicas=1):
-        self.replicas = replicas
-        super().__init__(program)
+    """A master, a replica, and three sentinels that agree by two votes."""
 
     def start(self):
-        master, *others = free_ports(4 + self.replicas)
-        replicas, sentinels = others[: self.replicas], others[self.replicas :]
-        options = ("--min-replicas-to-write", "1") if self.replicas > 1 else ()
-        self.servers = [self.add(port, *options) for port in [master, *replicas]]
+        master, replica, *sentinels = free_ports(5)
+        self.servers = [self.add(master)]
+        self.servers += [self.add(replica)]
         for node in self.servers:
             node.start()
-        for node in self.servers[1:]:
-            node.client.replicaof("127.0.0.1", master)
-            role = node.client.execute_command
-            wait_until(lambda role=role: role("ROLE")[3] == b"connected", "it is connected")
+        self.servers[1].client.replicaof("127.0.0.1", master)
+        role = self.servers[1].client.execute_command
+        wait_until(lambda: role("ROLE")[3] == b"connected", "the replica is connected")
         self.sentinels = []
         for port in sentinels:
             file = Path(self.directory, f"sentinel-{port}.conf")
@@ -201,9 +191,10 @@ class Sentinels(Group):
         self.url = "redis+sentinel://" + ",".join(f"127.0.0.1:{port}" for port in sentinels)
         self.url += f"/{SERVICE}"
 
-    def is_ready(self, node):
+    @staticmethod
+    def is_ready(node):
         state = node.client.sentinel_master(SERVICE)
-        return state["num-slaves"] == self.replicas and state["num-other-sentinels"] == 2
+        return state["num-slaves"] == 1 and state["num-other-sentinels"] == 2
 
     def start_again(self, node, key):
         """As a replica: sentinels would write that into its file, if it had one."""
