@@ -38,8 +38,8 @@ from ._state import State
 
 log = logging.getLogger("sharedmap.replication")
 
-_FIRST_PAUSE = 0.1
-_LONGEST_PAUSE = 10.0
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 10.0
 _IS_LOST = (errno.ENOENT, errno.EIO)
 # A blob: its sha256, its size, and what takes its bytes if they are intact.
 Wanted = tuple[str, int, Callable[[bytes], bool]]
@@ -272,7 +272,7 @@ class Follower:
 
     def next_pause(self) -> float:
         self.is_in_trouble = True
-        self.pause = min(2 * self.pause or _FIRST_PAUSE, _LONGEST_PAUSE, self.poll)
+        self.pause = min(2 * self.pause or FIRST_PAUSE, LONGEST_PAUSE, self.poll)
         return self.pause
 
     def wait(self, seconds: float) -> Steps[None]:

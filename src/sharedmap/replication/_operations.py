@@ -8,16 +8,19 @@ operation, sends the result back, and throws exceptions into the generator.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ._errors import ServerError
 from ._manifest import Version
 
 Command = tuple[Any, ...]
 
 # One of format 1 lists its chunks, in some 100 bytes each: those of a map of 80 GiB.
 LARGEST_MANIFEST = 4 << 20
+# So many small commands are sent together.
+QUERIES = 256
 
 
 @dataclass(frozen=True)
@@ -131,3 +134,17 @@ class Keys:
 
     def chunk(self, digest: str) -> bytes:
         return self.base + b"chunk:" + digest.encode()
+
+
+def grouped(items: Sequence[_T], size: int = QUERIES) -> Iterator[Sequence[_T]]:
+    for begin in range(0, len(items), size):
+        yield items[begin : begin + size]
+
+
+def ask_for_memory(keys: Keys) -> Steps[dict[str, Any]]:
+    """What the server tells of its memory; nothing where the user may not ask."""
+    try:
+        (memory,) = yield Commands([("INFO", "memory")], keys.manifest)
+    except ServerError:
+        return {}
+    return memory if isinstance(memory, dict) else {}

@@ -20,7 +20,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,14 +27,24 @@ from ._blobs import chunks_are, get_blob, is_same_image, with_chunks
 from ._errors import NothingPushed, ReplicationError, ServerError
 from ._kept import Kept
 from ._manifest import Manifest, Version, check_version, parse
-from ._operations import Command, Commands, Commit, Keys, Scan, Steps, Work, get
+from ._operations import (
+    Command,
+    Commands,
+    Commit,
+    Keys,
+    Scan,
+    Steps,
+    Work,
+    ask_for_memory,
+    get,
+    grouped,
+)
 from ._source import Outgoing, Source, as_difference, as_image, open_source
 
 log = logging.getLogger("sharedmap.replication")
 
 # The memory that a transfer uses at a time, besides the map itself.
 BATCH = 8 << 20
-_QUERY_BATCH = 256
 _ATTEMPTS = 100
 _STREAM_LENGTH = 1000
 _CHECKS = 3
@@ -229,7 +238,8 @@ class _Push:
                 break
             if attempt < _CHECKS - 1:
                 yield from self._upload(outgoing, missing, {*sizes})
-        policy = yield from _eviction_policy(self.keys)
+        memory = yield from ask_for_memory(self.keys)
+        policy = str(memory.get("maxmemory_policy", ""))
         if policy.startswith("allkeys"):
             log.warning(
                 "%s: the server's maxmemory-policy is %s, so it may evict parts of the map; use"
@@ -246,15 +256,6 @@ class _Push:
 
 def _names_of(manifest: Manifest | None) -> set[str]:
     return set() if manifest is None else {*manifest.blobs()}
-
-
-def _eviction_policy(keys: Keys) -> Steps[str]:
-    """Empty if the server does not tell."""
-    try:
-        (memory,) = yield Commands([("INFO", "memory")], keys.manifest)
-    except ServerError:
-        return ""
-    return str(memory.get("maxmemory_policy", "")) if isinstance(memory, dict) else ""
 
 
 def _all_blobs(keys: Keys) -> Steps[set[str]]:
@@ -296,7 +297,7 @@ def _next_version(*manifests: Manifest | None) -> int:
 def _missing(keys: Keys, sizes: dict[str, int], old: set[str], grace: int) -> Steps[set[str]]:
     """The blobs that are missing or incomplete. Those that expire get the full time again."""
     missing: set[str] = set()
-    for names in _grouped(sorted(sizes), _QUERY_BATCH):
+    for names in grouped(sorted(sizes)):
         replies = yield Commands([("STRLEN", keys.chunk(sha256)) for sha256 in names])
         there = {name for name, size in zip(names, replies, strict=True) if size == sizes[name]}
         renewed = sorted(there - old)
@@ -304,11 +305,6 @@ def _missing(keys: Keys, sizes: dict[str, int], old: set[str], grace: int) -> St
             yield Commands([("EXPIRE", keys.chunk(sha256), grace) for sha256 in renewed])
         missing |= {*names} - there
     return missing
-
-
-def _grouped(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    for begin in range(0, len(items), size):
-        yield items[begin : begin + size]
 
 
 def rollback(name: str, namespace: str | None = None) -> Steps[Version]:

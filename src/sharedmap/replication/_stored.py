@@ -12,11 +12,10 @@ the blobs are deleted in batches, each only if no push came meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from ._blobs import with_chunks
-from ._errors import NothingPushed, ReplicationError, ServerError
+from ._errors import NothingPushed, ReplicationError
 from ._manifest import Manifest, parse
 from ._operations import (
     Command,
@@ -25,19 +24,19 @@ from ._operations import (
     Keys,
     Scan,
     Steps,
+    ask_for_memory,
     escaped,
     get,
+    grouped,
     names_key,
     namespace_prefix,
 )
 
-_BATCH: Final = 256
-# A hostile one has 16 MiB.
+# A hostile one has 4 MiB.
 _MANIFESTS: Final = 8
 _ATTEMPTS: Final = 100
 # What a removal that is killed leaves on the server expires after this time.
 _GRACE: Final = 3600
-_T = TypeVar("_T")
 
 
 class StoredMap(NamedTuple):
@@ -86,11 +85,6 @@ class StoredStatus(NamedTuple):
     max_memory: int | None
 
 
-def _grouped(items: list[_T], size: int = _BATCH) -> Iterator[list[_T]]:
-    for begin in range(0, len(items), size):
-        yield items[begin : begin + size]
-
-
 def _decode(name: bytes) -> str:
     return name.decode("utf-8", "surrogatepass")
 
@@ -114,7 +108,7 @@ def _names(namespace: str | None, scan: bool) -> Steps[list[str]]:
 def maps(namespace: str | None, scan: bool) -> Steps[list[StoredMap]]:
     names = yield from _names(namespace, scan)
     found: list[StoredMap] = []
-    for group in _grouped(names, _MANIFESTS):
+    for group in grouped(names, _MANIFESTS):
         replies = yield Commands([get(Keys(name, namespace).manifest) for name in group])
         found += [_stored(name, raw) for name, raw in zip(group, replies, strict=True)]
     return found
@@ -148,12 +142,12 @@ def stat(name: str, namespace: str | None) -> Steps[StoredStatus]:
     sizes = yield from _sizes(keys, manifest)
     older = {} if previous is None else (yield from _sizes(keys, previous))
     found: dict[str, int] = {}
-    for group in _grouped(sorted(sizes | older)):
+    for group in grouped(sorted(sizes | older)):
         replies = yield Commands([("STRLEN", keys.chunk(digest)) for digest in group])
         found |= zip(group, replies, strict=True)
     damaged = {member.decode("ascii", "replace") for member in members}
     missing = {digest for digest, size in sizes.items() if found[digest] != size}
-    memory = yield from _memory(keys)
+    memory = yield from ask_for_memory(keys)
     return StoredStatus(
         name=name,
         version=manifest.version,
@@ -190,15 +184,6 @@ def _readable(raw: bytes | None) -> Manifest | None:
         return None
 
 
-def _memory(keys: Keys) -> Steps[dict[str, Any]]:
-    """What the server tells of its memory, if this user may ask."""
-    try:
-        (memory,) = yield Commands([("INFO", "memory")], keys.manifest)
-    except ServerError:
-        return {}
-    return memory if isinstance(memory, dict) else {}
-
-
 def remove(name: str, namespace: str | None) -> Steps[None]:
     keys = Keys(name, namespace)
     for _ in range(_ATTEMPTS):
@@ -228,7 +213,7 @@ def remove(name: str, namespace: str | None) -> Steps[None]:
     else:
         # Agents of several maps ask for it now. It is also a sign that no data was lost.
         yield Commands([("XADD", keys.pushes, "*", "name", keys.name, "version", 0)])
-    for group in _grouped(blobs):
+    for group in grouped(blobs):
         if (yield Commit(keys.manifest, None, [("UNLINK", *group)])) is None:
             return  # pushed again, so some are in use; the others expire
 

@@ -27,11 +27,12 @@ from ..._names import name_of
 from .. import _follow
 from .._errors import NothingPushed, ReplicationError, ServerError
 from .._files import AnyPath, as_path, default_directory
+from .._follow import FIRST_PAUSE, LONGEST_PAUSE
 from .._manifest import Version
 from .._operations import Commands, Keys, Work
 from .._server.drive import AsyncServer, has_answered
 from .._state import State
-from .followed import FIRST_PAUSE, LONGEST_PAUSE, AgentStatus, Followed, Names
+from .followed import AgentStatus, Followed, Names
 
 log = logging.getLogger("sharedmap.replication")
 

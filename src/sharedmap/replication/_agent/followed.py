@@ -7,15 +7,12 @@ import logging
 import time
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from .._follow import Follower
+from .._follow import FIRST_PAUSE, LONGEST_PAUSE, Follower
 from .._manifest import Version
 
 log = logging.getLogger("sharedmap.replication")
-
-FIRST_PAUSE: Final = 0.1
-LONGEST_PAUSE: Final = 10.0
 
 
 class MapStatus(NamedTuple):
