@@ -65,13 +65,6 @@ def _pairs(reply: Reply) -> dict[bytes, bytes]:
     return dict(zip(items[::2], items[1::2], strict=True))
 
 
-def _texts(reply: Reply) -> dict[str, str]:
-    return {
-        key.decode("utf-8", "replace"): value.decode("utf-8", "replace")
-        for key, value in _pairs(reply).items()
-    }
-
-
 def _entries(reply: Reply) -> list[tuple[bytes, dict[bytes, bytes]]]:
     found: list[tuple[bytes, dict[bytes, bytes]]] = []
     for entry in _list(reply):
@@ -106,32 +99,25 @@ def _info(reply: Reply) -> dict[str, int | str]:
     }
 
 
-def _memory(reply: Reply) -> int | None:
-    return None if reply is None else _integer(reply)
-
-
 _INTEGERS: Final = (
-    *("DEL", "EXISTS", "EXPIRE", "PERSIST", "PEXPIRE", "PTTL", "SADD", "SCARD", "SISMEMBER"),
-    *("SREM", "STRLEN", "TTL", "UNLINK", "WAIT", "XDEL", "XLEN", "XTRIM"),
+    *("DEL", "EXISTS", "EXPIRE", "PERSIST", "SADD", "SISMEMBER"),
+    *("SREM", "STRLEN", "UNLINK", "WAIT", "XLEN"),
 )
 _CHECKS: Final[dict[str, Callable[[Reply], Any]]] = {
     **dict.fromkeys(_INTEGERS, _integer),
-    **dict.fromkeys(["ASKING", "MULTI", "PING", "TYPE", "UNWATCH", "WATCH"], _bytes),
+    **dict.fromkeys(["ASKING", "MULTI", "PING", "UNWATCH", "WATCH"], _bytes),
     **dict.fromkeys(["SET", "XADD"], _bytes_or_none),
     **dict.fromkeys(["CLUSTER", "EXEC", "ROLE"], _list),
     **dict.fromkeys(["SCAN", "SSCAN"], _page),
-    **dict.fromkeys(["XRANGE", "XREVRANGE"], _entries),
-    "CONFIG": _texts,
     "GETRANGE": _filled,
     "INFO": _info,
-    "MEMORY": _memory,
     "SENTINEL": _list,
     "SMEMBERS": _set,
-    "SRANDMEMBER": _strings,
     "XREAD": _streams,
+    "XREVRANGE": _entries,
 }
 # Those whose replies are as large as what is stored.
-_LARGE: Final = {"CLUSTER", "CONFIG", "INFO", "ROLE", "SCAN", "SENTINEL", "SMEMBERS", "SSCAN"}
+_LARGE: Final = {"CLUSTER", "INFO", "ROLE", "SCAN", "SENTINEL", "SMEMBERS", "SSCAN"}
 
 
 def name_of(command: Sequence[Any]) -> str:
@@ -153,7 +139,7 @@ def size_of(command: Sequence[Any]) -> int:
     name = name_of(command)
     if name == "GETRANGE":
         return int(command[3]) - int(command[2]) + 1 + _SMALL
-    if name in ("XREAD", "XRANGE", "XREVRANGE"):
+    if name in ("XREAD", "XREVRANGE"):
         count = _option(command, "COUNT")
         return _CONTROL if count is None else min(_CONTROL, _ENTRY * count)
     return _CONTROL if name in _LARGE else _SMALL

@@ -29,7 +29,7 @@ _PAGE: Final = 1000
 _LARGEST_SCAN: Final = 256 << 20
 # Replicas answer within milliseconds; one that has just come back, after five seconds or so.
 _REPLICATION_MILLISECONDS: Final = 10_000
-_WITHOUT_KEY: Final = {"CONFIG", "INFO", "PING", "SCAN"}
+_WITHOUT_KEY: Final = {"INFO", "PING", "SCAN"}
 _USE_CLUSTER: Final = (
     "the server is a node of a cluster: use redis+cluster:// or rediss+cluster:// in the URL"
 )
@@ -89,8 +89,6 @@ def key_of(command: Command) -> bytes | None:
     if name in _WITHOUT_KEY:
         return None
     key = command[command.index("STREAMS") + 1] if name == "XREAD" else command[1]
-    if name == "MEMORY":
-        key = command[2]
     return key if isinstance(key, bytes) else str(key).encode()
 
 
