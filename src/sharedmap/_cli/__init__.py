@@ -143,7 +143,8 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     """Leaves by way of all `finally`, so that no temporary file stays."""
     import signal
 
-    signal.signal(number, signal.SIG_IGN)
+    # Another one would leave that way, too; one that is ignored is told of if it was on its way.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {number})
     raise SystemExit(128 + number)
 
 

@@ -8,6 +8,7 @@ import logging
 import resource
 import signal
 import sys
+import threading
 from collections import Counter
 from collections.abc import Coroutine
 from pathlib import Path
@@ -93,15 +94,8 @@ def follow_maps(options: Options) -> int:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(DONE)
-
-
-def _ignore_from_now_on(number: signal.Signals) -> None:
-    """The loop would restore the default when it is closed, and the next signal would kill."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {number})
-    asyncio.get_running_loop().remove_signal_handler(number)
-    signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    raise SystemExit(DONE)
 
 
 async def _follow_once(agent: Agent, options: Options) -> int:
@@ -146,19 +140,20 @@ class _Service:
         self.health = None if options.health is None else HealthFile(options.health)
         self.http = _make_http(agent, options, self.lifetime)
         self.is_stopping = False
+        self.is_reloading = False
         self.failure: BaseException | None = None
         self.main: asyncio.Task[Any] | None = None
         self.last_problem: str | None = None
 
     async def run(self) -> int:
         self.main = asyncio.current_task()
-        self._handle_signals()
         tasks: list[asyncio.Task[None]] = []
         try:
             if self.health is not None:
                 self.health.write(to_bytes(self.agent.status(), self.lifetime))
             if self.http is not None:
                 log.info("metrics at %s/metrics", await self.http.start(*self.options.metrics))
+            self._take_signals()
             tasks = [self._start(self._tell()), self._start(self._stay_alive())]
             async with contextlib.aclosing(self.agent.versions()) as versions:
                 async for version in versions:
@@ -181,21 +176,39 @@ class _Service:
 
     # ---- signals -------------------------------------------------------------------------------
 
-    def _handle_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._stop)
+    def _take_signals(self) -> None:
+        """Has a thread wait for them, so that they interrupt nothing, however many come.
+
+        All threads block them until the process is gone. Handlers would be gone before: the loop
+        removes its own, the interpreter all others, and then the next signal kills.
+        """
+        taken = {signal.SIGTERM}
         # A signal that nohup ignores stays ignored.
         if self.options.names is not None and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-            loop.add_signal_handler(signal.SIGHUP, self._reload)
+            taken.add(signal.SIGHUP)
+        signal.pthread_sigmask(signal.SIG_BLOCK, taken)
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._wait_for_signals, args=(taken, loop), daemon=True).start()
+
+    def _wait_for_signals(
+        self, taken: set[signal.Signals], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        # The loop is closed when it has failed.
+        with contextlib.suppress(RuntimeError):
+            while signal.sigwait(taken) != signal.SIGTERM:
+                if not self.is_reloading:
+                    self.is_reloading = True
+                    loop.call_soon_threadsafe(self._reload)
+            loop.call_soon_threadsafe(self._stop)
 
     def _stop(self) -> None:
-        if not self.is_stopping and self.main is not None:
-            self.is_stopping = True
-            _ignore_from_now_on(signal.SIGTERM)
-            self.notifier.stopping()
+        self.is_stopping = True
+        self.notifier.stopping()
+        if self.main is not None:
             self.main.cancel()
 
     def _reload(self) -> None:
+        self.is_reloading = False
         self.notifier.reloading()
         try:
             self.agent.set_names(_names_of(self.options))
