@@ -14,7 +14,7 @@ import pytest
 from agents import published, push
 from command import failed, run, start
 from helpers import HANG
-from live import wait_until
+from live import until, wait_until
 
 import sharedmap
 from sharedmap import replication
@@ -31,7 +31,7 @@ def follow(server, *words, state, **options):
     with start("follow", server.url, *words, "--state", state, "--json", **options) as agent:
         yield agent
         agent.terminate()
-        assert agent.wait(HANG) == 0, agent.stderr.read()
+        assert agent.wait(HANG) == 0, agent.stderr and agent.stderr.read()
 
 
 def next_name(agent):
@@ -382,9 +382,26 @@ def test_agent_is_ready_with_the_disk_alone(server, name, tmp_path):
 
 
 def test_agent_that_is_ending_ignores_another_sigterm(server, name, tmp_path):
+    """However many come: none kills it, and none is told of on an output that nobody reads."""
     push(server, name, {"a": 1})
-    with start("follow", server.url, name, "--state", tmp_path, "--json") as agent:
+    for _ in range(5):
+        with start("follow", server.url, name, "--state", tmp_path, "--json") as agent:
+            assert next_name(agent) == name
+            for _ in until(lambda: agent.poll() is not None, "it ends"):
+                agent.send_signal(signal.SIGTERM)
+            assert agent.returncode == 0
+            assert b"Traceback" not in agent.stderr.read()
+
+
+def test_agent_survives_any_number_of_sighups(server, name, tmp_path):
+    push(server, name, {"a": 1})
+    file, errors = tmp_path / "names", tmp_path / "errors"
+    file.write_text(name)
+    with (
+        errors.open("wb") as written,
+        follow(server, "--names", file, state=tmp_path, stderr=written) as agent,
+    ):
         assert next_name(agent) == name
-        while agent.poll() is None:
-            agent.send_signal(signal.SIGTERM)
-        assert agent.returncode == 0
+        for _ in until(lambda: errors.read_bytes().count(b"read again") > 100, "it reads again"):
+            agent.send_signal(signal.SIGHUP)
+    assert b"Traceback" not in errors.read_bytes()

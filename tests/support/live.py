@@ -88,11 +88,17 @@ def content(name):
         return dict(opened)
 
 
-def wait_until(is_true, what):
-    """Waits for what another process or thread does; a hang is a failure, not the end of all."""
+def until(is_true, what):
+    """Yields again and again, for what has to go on until then; a hang is a failure."""
     deadline = time.monotonic() + HANG
     while not is_true():
         assert time.monotonic() < deadline, f"{what}: not so after {HANG} seconds"
+        yield
+
+
+def wait_until(is_true, what):
+    """Waits for what another process or thread does."""
+    for _ in until(is_true, what):
         time.sleep(0.001)
 
 
@@ -145,10 +151,7 @@ def has_answered(worker, seconds):
 
 def until_it_answers(worker):
     """Yields again and again, for what has to go on until another process has seen enough."""
-    deadline = time.monotonic() + HANG
-    while not has_answered(worker, 0):
-        assert time.monotonic() < deadline, f"no answer after {HANG} seconds"
-        yield
+    return until(lambda: has_answered(worker, 0), "it answers")
 
 
 def mark_superseded(path):
