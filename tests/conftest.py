@@ -15,6 +15,7 @@ import uuid
 
 import hypothesis
 import pytest
+import watchdog
 from command import Done
 from helpers import FAULTS, SHM, Worker, segment_path, shm_files
 from live import OLD, Saved, Shm
@@ -233,6 +234,7 @@ def pytest_collection_finish():
 
 
 def pytest_configure(config):
+    watchdog.register(config)
     # Else xdist begins with the files of the most tests.
     config.option.loadscopereorder = False
     # A shell without job control starts what is to run in the background deaf to SIGINT, and
