@@ -240,6 +240,8 @@ def pytest_configure(config):
     # A shell without job control starts what is to run in the background deaf to SIGINT, and
     # processes that the tests start would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # As nohup does with SIGHUP.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # A failing property says with which line above it the test fails again, on any machine.
     hypothesis.settings.register_profile("sharedmap", print_blob=True)
     hypothesis.settings.load_profile("sharedmap")
