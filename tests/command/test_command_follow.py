@@ -382,7 +382,7 @@ def test_agent_is_ready_with_the_disk_alone(server, name, tmp_path):
 
 
 def test_agent_that_is_ending_ignores_another_sigterm(server, name, tmp_path):
-    """However many come: none kills it, and none is told of on an output that nobody reads."""
+    """However many are sent, none kills it, and standard error has no traceback."""
     push(server, name, {"a": 1})
     for _ in range(5):
         with start("follow", server.url, name, "--state", tmp_path, "--json") as agent:

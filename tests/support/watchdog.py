@@ -4,7 +4,7 @@ Each worker of pytest-xdist writes down the test that it runs, in a file of its 
 process looks at these files. A worker that is too long at one test gets SIGABRT, on which
 faulthandler prints where its threads are, then SIGKILL; xdist reports the test and starts another
 worker. That is done from outside since a test of ours can hang without ever giving the GIL back.
-Whoever runs tests without workers sees for himself.
+Without workers there is no time limit.
 """
 
 import contextlib
